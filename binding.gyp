@@ -1,0 +1,11 @@
+{
+  "targets": [
+    {
+      "target_name": "penstock",
+      "sources": ["<!@(printf '%s\\n' native/*.cc)"],
+      "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+    }
+  ]
+}

@@ -1,0 +1,9 @@
+// Entry point of the addon. It keeps nothing global, so that every worker thread may load it.
+#include <node_api.h>
+
+#include "netlink_socket.h"
+
+NAPI_MODULE_INIT() {
+  if (!penstock::DefineNetlinkSocket(env, exports)) return nullptr;
+  return exports;
+}

@@ -1,0 +1,195 @@
+/**
+ * The life of penstock on a node: sources → routing table → dataplane. Nothing is written before every source has
+ * delivered everything; from then on every change leads to a sync, foreign changes to a repair.
+ */
+import type { Server } from 'node:http';
+import type { Logger } from 'pino';
+import type { AgentConfig } from '../config/AgentConfig.js';
+import type { Dataplane, SyncReport } from '../dataplane/Dataplane.js';
+import { messageOf } from '../errors.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import type { IpFamily } from '../net/ip.js';
+import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
+import { type ChangeSet, isEmpty } from '../routing/ChangeSet.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
+import { HealthChecking } from './HealthChecking.js';
+import { ProblemLog } from './ProblemLog.js';
+import { SyncLoop } from './SyncLoop.js';
+
+/** Everything is looked at again after this time, in milliseconds. */
+const FULL_SYNC_PERIOD_MS = 3_600_000;
+/** How often a bind of the health server is retried, in milliseconds. */
+const BIND_RETRY_MS = 5000;
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly sources: readonly ObjectSource[];
+  readonly table: RoutingTable;
+  readonly dataplane: Dataplane;
+  readonly log: Logger;
+}
+
+export class Agent {
+  readonly #config: AgentConfig;
+  readonly #sources: readonly ObjectSource[];
+  readonly #table: RoutingTable;
+  readonly #dataplane: Dataplane;
+  readonly #log: Logger;
+  readonly #problems: ProblemLog;
+  readonly #loop: SyncLoop;
+  readonly #incomplete: Set<ObjectSource>;
+  readonly #healthChecking: HealthChecking;
+  readonly #updated = new Map<IpFamily, number>();
+  #pendingSince: number | undefined;
+  #synced = false;
+  #healthServer: Server | undefined;
+  #bindRetry: NodeJS.Timeout | undefined;
+  #verifyTimer: NodeJS.Timeout | undefined;
+  #verifying: Promise<void> | undefined;
+
+  constructor(options: AgentOptions) {
+    const { config, sources, table, dataplane, log } = options;
+    this.#config = config;
+    this.#sources = sources;
+    this.#table = table;
+    this.#dataplane = dataplane;
+    this.#log = log;
+    this.#problems = new ProblemLog(log);
+    this.#incomplete = new Set(sources);
+    this.#healthChecking = new HealthChecking(config.nodePortAddresses, () =>
+      isHealthy(this.#healthState(), 2 * config.sync.period),
+    );
+    this.#loop = new SyncLoop({
+      minMs: config.sync.minPeriod,
+      retryMs: config.sync.period,
+      maxMs: FULL_SYNC_PERIOD_MS,
+      run: () => this.#sync(),
+    });
+  }
+
+  /** Resolves when everything runs; the first sync follows once the sources are complete. */
+  async start(): Promise<void> {
+    await this.#startHealthServer();
+    for (const source of this.#sources) {
+      await source.start({
+        changes: (batch) => {
+          this.#table.apply(batch);
+          this.#requestSync();
+        },
+        complete: () => {
+          this.#incomplete.delete(source);
+          this.#log.info(`${source.name}: everything has been read`);
+          this.#requestSync();
+        },
+        problems: (list) => this.#problems.set(source.name, list),
+      });
+    }
+    this.#scheduleVerify();
+  }
+
+  /** Ends in order. The rules stay: traffic goes on while no agent runs. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#bindRetry);
+    clearTimeout(this.#verifyTimer);
+    for (const source of this.#sources) await source.stop();
+    await this.#verifying;
+    await this.#loop.stop();
+    this.#healthChecking.close();
+    this.#healthServer?.close();
+    this.#healthServer?.closeAllConnections();
+    await this.#dataplane.close();
+  }
+
+  #requestSync(): void {
+    this.#pendingSince ??= Date.now();
+    if (this.#incomplete.size === 0) this.#loop.request();
+  }
+
+  async #sync(): Promise<void> {
+    await this.#verifying;
+    const takenUpTo = this.#pendingSince;
+    this.#pendingSince = undefined;
+    const changes = this.#table.commit();
+    let report: SyncReport;
+    try {
+      report = await this.#dataplane.sync(this.#table, changes);
+    } catch (error) {
+      this.#pendingSince = takenUpTo ?? Date.now();
+      const again = `trying again in ${this.#config.sync.period / 1000} s`;
+      this.#log.error({ err: error }, `sync failed, ${again}: ${messageOf(error)}`);
+      throw error;
+    }
+    for (const { family } of report.families) this.#updated.set(family, Date.now());
+    this.#problems.set('routing', this.#table.problems());
+    this.#problems.set('dataplane', report.problems);
+    const families = report.families.map((f) => f.family);
+    this.#problems.set(
+      'health-check ports',
+      await this.#healthChecking.update(this.#table, changes, families),
+    );
+    this.#logSync(changes, report);
+    this.#synced = true;
+  }
+
+  #logSync(changes: ChangeSet, report: SyncReport): void {
+    const worked = report.families.filter((family) => family.kind !== 'none');
+    if (worked.length === 0 && isEmpty(changes)) return;
+    const newest = Math.max(...changes.triggerTimes);
+    const families = worked.map(({ family, kind, written, kernelMs, totalMs }) => {
+      const servicePorts = this.#table.servicePorts(family).size;
+      return { family, kind, servicePorts, written, ms: Math.round(totalMs), kernelMs: Math.round(kernelMs) };
+    });
+    const latency = Number.isFinite(newest) ? { sinceChangeMs: Date.now() - newest } : {};
+    const setAside = report.problems.length;
+    const text = families.map((f) => `${f.family} ${f.kind} ${f.written}/${f.servicePorts} in ${f.ms} ms`);
+    this.#log.info({ families, setAside, ...latency }, `synced: ${text.join(', ') || 'nothing to write'}`);
+  }
+
+  #scheduleVerify(): void {
+    this.#verifyTimer = setTimeout(() => {
+      this.#verifying = this.#verify().finally(() => {
+        this.#verifying = undefined;
+        this.#scheduleVerify();
+      });
+    }, this.#config.verifyPeriod);
+  }
+
+  async #verify(): Promise<void> {
+    if (!this.#synced || this.#loop.busy) return;
+    try {
+      const wrong = await this.#dataplane.verify();
+      if (wrong === undefined) return;
+      this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
+      this.#loop.requestUrgent();
+    } catch (error) {
+      this.#log.error({ err: error }, `the rules could not be verified: ${messageOf(error)}`);
+    }
+  }
+
+  #healthState(): HealthState {
+    const waiting = [...this.#incomplete].map((source) => source.name).join(', ');
+    return {
+      updated: this.#updated,
+      pendingSince: this.#pendingSince,
+      ready: this.#synced,
+      reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
+      nodeEligible: this.#table.nodeObject?.eligible ?? true,
+    };
+  }
+
+  async #startHealthServer(): Promise<void> {
+    const { healthz, bindAddressHardFail, sync } = this.#config;
+    if (!healthz) return;
+    try {
+      const state = () => this.#healthState();
+      this.#healthServer = await startHealthServer({ ...healthz, timeoutMs: 2 * sync.period, state });
+    } catch (error) {
+      if (bindAddressHardFail) throw error;
+      this.#log.error(
+        { err: error },
+        `health server: ${messageOf(error)}; trying again in ${BIND_RETRY_MS / 1000} s`,
+      );
+      this.#bindRetry = setTimeout(() => void this.#startHealthServer(), BIND_RETRY_MS);
+    }
+  }
+}

@@ -1,0 +1,47 @@
+/** Keeps the health-check node ports of both families in agreement with the routing table. */
+
+import { hostAddresses } from '../kernel/host/hostAddresses.js';
+import type { IpAddress, IpFamily } from '../net/ip.js';
+import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
+import type { Problem } from '../objects/Problem.js';
+import { HealthCheckPorts } from '../observe/HealthCheckPorts.js';
+import type { ChangeSet, ServicePortChange } from '../routing/ChangeSet.js';
+import { healthChecks } from '../routing/HealthChecks.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
+
+const ANY: Readonly<Record<IpFamily, IpAddress>> = { IPv4: '0.0.0.0' as IpAddress, IPv6: '::' as IpAddress };
+
+export class HealthChecking {
+  readonly #nodePortAddresses: NodePortAddresses;
+  readonly #ports: Readonly<Record<IpFamily, HealthCheckPorts>>;
+  readonly #problems = new Map<IpFamily, Problem[]>();
+
+  constructor(nodePortAddresses: NodePortAddresses, proxyHealthy: () => boolean) {
+    this.#nodePortAddresses = nodePortAddresses;
+    this.#ports = { IPv4: new HealthCheckPorts(proxyHealthy), IPv6: new HealthCheckPorts(proxyHealthy) };
+  }
+
+  /** Looks only at families where something relevant changed or a port could not be opened before. */
+  async update(table: RoutingTable, changes: ChangeSet, families: readonly IpFamily[]): Promise<Problem[]> {
+    for (const family of families) {
+      const concerned =
+        changes.families[family].some(concernsHealthChecks) || this.#problems.get(family)?.length;
+      if (!concerned) continue;
+      const address = table.node.addresses[family];
+      const selected = selectNodePortAddresses(this.#nodePortAddresses, family, hostAddresses(), address);
+      const checks = healthChecks(table.servicePorts(family).values());
+      const listenOn = selected === 'all' ? [ANY[family]] : selected;
+      this.#problems.set(family, await this.#ports[family].update(checks, listenOn));
+    }
+    return [...this.#problems.values()].flat();
+  }
+
+  close(): void {
+    this.#ports.IPv4.close();
+    this.#ports.IPv6.close();
+  }
+}
+
+function concernsHealthChecks({ before, after }: ServicePortChange): boolean {
+  return (before?.healthCheckNodePort ?? 0) !== 0 || (after?.healthCheckNodePort ?? 0) !== 0;
+}

@@ -1,0 +1,29 @@
+/** Says a problem once when it appears and once when it is gone, whoever reports it. */
+import type { Logger } from 'pino';
+import type { Problem } from '../objects/Problem.js';
+
+export class ProblemLog {
+  readonly #log: Logger;
+  /** By reporter, then by text. */
+  readonly #known = new Map<string, Map<string, Problem>>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Every problem there is now. */
+  all(): Problem[] {
+    return [...this.#known.values()].flatMap((problems) => [...problems.values()]);
+  }
+
+  /** `problems` is the complete list of the reporter. */
+  set(reporter: string, problems: readonly Problem[]): void {
+    const before = this.#known.get(reporter) ?? new Map<string, Problem>();
+    const now = new Map(problems.map((problem) => [`${problem.subject}: ${problem.message}`, problem]));
+    this.#known.set(reporter, now);
+    for (const [text, { where }] of now) {
+      if (!before.has(text)) this.#log.warn(where === undefined ? {} : { where }, text);
+    }
+    for (const [text] of before) if (!now.has(text)) this.#log.info(`solved: ${text}`);
+  }
+}

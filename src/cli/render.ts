@@ -1,0 +1,118 @@
+/** penstock render: prints the rules that a full sync would write on an empty host. Needs no root and no kernel. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { iptablesOptions } from '../agent/openDataplane.js';
+import { parseRunCommand } from '../config/parseRunCommand.js';
+import { renderFamily } from '../dataplane/iptables/renderFamily.js';
+import { PenstockError } from '../errors.js';
+import { primaryAddress } from '../kernel/host/hostAddresses.js';
+import { ManifestSource } from '../kubernetes/ManifestSource.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
+import type { Problem } from '../objects/Problem.js';
+import { RoutingTable } from '../routing/RoutingTable.js';
+
+const HELP = `penstock render --manifests PATH [--mode iptables] [--family IPv4|IPv6] [flags of penstock run]
+
+Prints what penstock would write for the manifests, as input of iptables-restore --noflush. Needs no root.
+Problems in the manifests go to standard error; the exit status is then 1.
+
+  penstock render --manifests examples/manifests
+  penstock render --manifests examples/manifests --family IPv4 | iptables-restore --noflush --test
+`;
+
+export async function render(argv: readonly string[]): Promise<number> {
+  const { own, rest } = splitArguments(argv);
+  if (own.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const command = parseRunCommand(rest, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  if (command.type !== 'run') return 0;
+  const { config } = command;
+  const mode = own.mode ?? (config.mode || 'iptables');
+  if (mode !== 'iptables') {
+    throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${mode} cannot be rendered by this version`, {
+      remedy: 'Use --mode iptables.',
+    });
+  }
+  if (config.manifests === '') {
+    throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to render', {
+      remedy: 'Give --manifests PATH.',
+    });
+  }
+  const table = new RoutingTable({
+    nodeName: config.nodeName,
+    serviceProxyName: config.serviceProxyName,
+    fallbackAddresses: await nodeAddresses(),
+    fixedAddresses: {},
+  });
+  const problems = await readOnce(config.manifests, table);
+  table.commit();
+  for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
+    const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
+    process.stdout.write(
+      `# ${family}: ${program} --noflush\n${renderFamily(family, table, iptablesOptions(config))}`,
+    );
+  }
+  const all = [...problems, ...table.problems()];
+  for (const { subject, message, where } of all) {
+    process.stderr.write(`penstock render: ${where ? `${where}: ` : ''}${subject}: ${message}\n`);
+  }
+  return all.length === 0 ? 0 : 1;
+}
+
+/** The flags of render alone, and all others, which are those of run. */
+function splitArguments(argv: readonly string[]): {
+  own: { mode?: string; family?: string; help?: boolean };
+  rest: string[];
+} {
+  const { tokens, values } = parseArgs({
+    args: [...argv],
+    options: { mode: { type: 'string' }, family: { type: 'string' }, help: { type: 'boolean', short: 'h' } },
+    strict: false,
+    tokens: true,
+  });
+  const ownIndexes = new Set<number>();
+  for (const token of tokens) {
+    if (token.kind !== 'option' || !['mode', 'family', 'help'].includes(token.name)) continue;
+    ownIndexes.add(token.index);
+    if (token.name !== 'help' && !token.inlineValue) ownIndexes.add(token.index + 1);
+  }
+  const text = (value: unknown) => (typeof value === 'string' ? { value } : undefined)?.value;
+  const mode = text(values.mode);
+  const family = text(values.family);
+  return {
+    own: { ...(mode ? { mode } : {}), ...(family ? { family } : {}), help: values.help === true },
+    rest: argv.filter((_, index) => !ownIndexes.has(index)),
+  };
+}
+
+async function nodeAddresses(): Promise<Partial<Record<IpFamily, IpAddress>>> {
+  const found = await Promise.all(
+    IP_FAMILIES.map(async (family) => [family, await primaryAddress(family)] as const),
+  );
+  return Object.fromEntries(found.filter(([, address]) => address !== undefined));
+}
+
+async function readOnce(path: string, table: RoutingTable): Promise<readonly Problem[]> {
+  const source = new ManifestSource(path);
+  let problems: readonly Problem[] = [];
+  const complete = new Promise<void>((resolve, reject) => {
+    source
+      .start({
+        changes: (batch) => table.apply(batch),
+        complete: resolve,
+        problems: (list) => {
+          problems = list;
+        },
+      })
+      .catch(reject);
+  });
+  try {
+    await complete;
+  } finally {
+    await source.stop();
+  }
+  return problems;
+}

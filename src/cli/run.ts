@@ -1,0 +1,104 @@
+/** penstock run: serves Services on this node until SIGTERM or SIGINT. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { Agent } from '../agent/Agent.js';
+import { tuneHost } from '../agent/hostTuning.js';
+import { openDataplane } from '../agent/openDataplane.js';
+import type { AgentConfig } from '../config/AgentConfig.js';
+import { configWarnings } from '../config/configWarnings.js';
+import { flagHelp } from '../config/flagHelp.js';
+import { parseRunCommand } from '../config/parseRunCommand.js';
+import { writeConfig } from '../config/writeConfig.js';
+import { PenstockError } from '../errors.js';
+import { primaryAddress } from '../kernel/host/hostAddresses.js';
+import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { ManifestSource } from '../kubernetes/ManifestSource.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { createLogger } from '../observe/createLogger.js';
+import { RoutingTable } from '../routing/RoutingTable.js';
+import { packageVersion } from './version.js';
+
+export async function run(argv: readonly string[]): Promise<number> {
+  const command = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  if (command.type === 'help') {
+    process.stdout.write(flagHelp());
+    return 0;
+  }
+  if (command.type === 'version') {
+    process.stdout.write(`penstock ${packageVersion()}\n`);
+    return 0;
+  }
+  const { config, source, options } = command;
+  if (options.writeConfigTo !== '') {
+    writeFileSync(options.writeConfigTo, await writeConfig(source));
+    return 0;
+  }
+  if (options.cleanup) return (await import('./cleanup.js')).cleanup([]);
+  const { format, verbosity } = config.logging;
+  const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
+  await serve(config, options.initOnly, log);
+  return 0;
+}
+
+async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promise<void> {
+  log.info(`penstock ${packageVersion()} on node ${config.nodeName}, Node.js ${process.version}`);
+  const sysctls = new Sysctls();
+  const fallbackAddresses: Partial<Record<IpFamily, IpAddress>> = {};
+  for (const family of IP_FAMILIES) {
+    const address = await primaryAddress(family);
+    if (address !== undefined) fallbackAddresses[family] = address;
+  }
+  warnAboutConfig(config, fallbackAddresses, log);
+  tuneHost(config, sysctls, log);
+  const dataplane = await openDataplane(config, sysctls, log);
+  log.info(`mode ${config.mode || 'iptables'}: ${dataplane.description}`);
+  if (initOnly) return dataplane.close();
+
+  const table = new RoutingTable({
+    nodeName: config.nodeName,
+    serviceProxyName: config.serviceProxyName,
+    fallbackAddresses,
+    fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
+  });
+  const agent = new Agent({ config, sources: [manifestSource(config)], table, dataplane, log });
+  const signalled = waitForSignal();
+  await agent.start();
+  log.info(`${await signalled} received, stopping; the rules stay in place`);
+  await agent.stop();
+  log.info('stopped');
+}
+
+function manifestSource(config: AgentConfig): ManifestSource {
+  if (config.manifests !== '') return new ManifestSource(config.manifests);
+  throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to take Services from', {
+    remedy: 'Give a file or folder of manifests: penstock run --manifests PATH.',
+  });
+}
+
+function warnAboutConfig(
+  config: AgentConfig,
+  nodeIPs: Partial<Record<IpFamily, IpAddress>>,
+  log: Logger,
+): void {
+  const primaryFamily: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
+  const node = { primaryFamily, supportedFamilies: IP_FAMILIES, nodeIPs, podCIDRs: [] };
+  for (const { severity, message } of configWarnings(config, node)) {
+    if (severity === 'fatal') throw new PenstockError('PENSTOCK_CONFIG_UNUSABLE', message);
+    log.warn(message);
+  }
+}
+
+function waitForSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+}
+
+function isUnspecified(address: IpAddress): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+function byFamily(address: IpAddress): Partial<Record<IpFamily, IpAddress>> {
+  return isLoopback(address) ? {} : { [address.includes(':') ? 'IPv6' : 'IPv4']: address };
+}

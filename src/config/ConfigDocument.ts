@@ -1,0 +1,93 @@
+/**
+ * A YAML (or JSON) configuration text as plain data that remembers its lines.
+ *
+ * Equal keys in one block are faults: YAML would keep one of them silently. Fields without a value (`iptables:`) are
+ * left out, which Kubernetes treats alike. Anchors and aliases are refused, so that every value stands where it counts.
+ */
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import type { ConfigFault, FieldPath } from './ConfigFault.js';
+
+export class ConfigDocument {
+  /** Undefined when the text holds nothing, or is no YAML; the faults then say why. */
+  readonly value: unknown;
+  /** True when the text is no YAML. */
+  readonly broken: boolean;
+
+  readonly #faults: ConfigFault[] = [];
+  readonly #lineCounter = new LineCounter();
+  readonly #lines = new Map<string, number>();
+
+  constructor(text: string) {
+    const document = parseDocument(text, {
+      lineCounter: this.#lineCounter,
+      uniqueKeys: false,
+      prettyErrors: false,
+    });
+    this.broken = document.errors.length > 0;
+    for (const { message, pos } of document.errors) {
+      this.#faults.push({ path: [], message: `is not valid YAML: ${message}`, line: this.#lineAt(pos[0]) });
+    }
+    this.value = this.broken ? undefined : this.#read(document.contents, []);
+  }
+
+  get faults(): readonly ConfigFault[] {
+    return this.#faults;
+  }
+
+  /** The line of a field, or of the nearest block around it that the text has. */
+  lineOf(path: FieldPath): number {
+    for (let length = path.length; length > 0; length--) {
+      const line = this.#lines.get(keyOf(path.slice(0, length)));
+      if (line !== undefined) return line;
+    }
+    return 1;
+  }
+
+  #read(node: unknown, path: FieldPath): unknown {
+    if (isScalar(node)) return node.value ?? undefined;
+    if (isMap(node)) return this.#readMap(node, path);
+    if (isSeq(node)) {
+      return node.items.map((item, index) => {
+        const itemPath = [...path, index];
+        this.#lines.set(keyOf(itemPath), this.#lineAt(startOf(item)));
+        return this.#read(item, itemPath);
+      });
+    }
+    if (isAlias(node)) {
+      const message = `must be written out: the YAML alias "*${node.source}" is not supported here`;
+      this.#faults.push({ path, message });
+    }
+    return undefined;
+  }
+
+  #readMap(map: YAMLMap, path: FieldPath): unknown {
+    const fields = new Map<string, unknown>();
+    for (const { key, value } of map.items) {
+      const name = String(isScalar(key) ? key.value : key);
+      const fieldPath = [...path, name];
+      const line = this.#lineAt(startOf(key));
+      const firstLine = this.#lines.get(keyOf(fieldPath));
+      if (firstLine !== undefined) {
+        this.#faults.push({ path: fieldPath, message: `is given twice, first on line ${firstLine}`, line });
+        continue;
+      }
+      this.#lines.set(keyOf(fieldPath), line);
+      const read = this.#read(value, fieldPath);
+      if (read !== undefined) fields.set(name, read);
+    }
+    return Object.fromEntries(fields);
+  }
+
+  #lineAt(offset: number): number {
+    return this.#lineCounter.linePos(offset).line;
+  }
+}
+
+function keyOf(path: FieldPath): string {
+  return JSON.stringify(path);
+}
+
+/** Offset of a YAML node in its text. */
+function startOf(node: unknown): number {
+  return (node as { range?: readonly number[] | null } | null)?.range?.[0] ?? 0;
+}

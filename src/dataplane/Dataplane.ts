@@ -1,0 +1,37 @@
+/** The one interface behind which the modes live. */
+import type { IpFamily } from '../net/ip.js';
+import type { Problem } from '../objects/Problem.js';
+import type { ChangeSet } from '../routing/ChangeSet.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
+
+/** What one sync did in one IP family. */
+export interface FamilyReport {
+  readonly family: IpFamily;
+  /** `full`: everything was written. `partial`: only what changed. `none`: the kernel was right already. */
+  readonly kind: 'full' | 'partial' | 'none';
+  /** Service ports whose rules were written or removed. */
+  readonly written: number;
+  /** Kernel transactions that this took. */
+  readonly transactions: number;
+  /** Milliseconds spent in the kernel and its tools, of the whole. */
+  readonly kernelMs: number;
+  /** Milliseconds of the whole sync of this family. */
+  readonly totalMs: number;
+}
+
+export interface SyncReport {
+  readonly families: readonly FamilyReport[];
+  /** Service ports that the kernel refused and that were set aside, all that are so now. */
+  readonly problems: readonly Problem[];
+}
+
+export interface Dataplane {
+  /** For logs: `iptables 1.8.9 (nft)`. */
+  readonly description: string;
+  /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
+  sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport>;
+  /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
+  verify(): Promise<string | undefined>;
+  /** Ends background work; leaves the rules in place. */
+  close(): Promise<void>;
+}

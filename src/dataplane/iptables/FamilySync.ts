@@ -1,0 +1,219 @@
+/**
+ * Keeps the iptables rules of one family in agreement with the routing table.
+ *
+ * A full sync writes everything; later ones only what changed, without asking the kernel what it has. After any
+ * failure the next attempt is full. What iptables refuses is traced to its service port; that one is set aside with
+ * the rules it last had, everything else is programmed.
+ */
+import { performance } from 'node:perf_hooks';
+import { RestoreError } from '../../kernel/xtables/RestoreError.js';
+import type { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
+import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { ServicePortChange } from '../../routing/ChangeSet.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import type { FamilyReport } from '../Dataplane.js';
+import { readExistingRules } from './ExistingRules.js';
+import { findRefused } from './findRefused.js';
+import { planCanaries, planFull } from './planFull.js';
+import { planPartial } from './planPartial.js';
+import { RefusedServicePorts } from './RefusedServicePorts.js';
+import { type RuleDelta, RuleSet } from './RuleSet.js';
+import type { RuleSettings } from './RuleSettings.js';
+import { type CommentStyle, renderServicePort } from './renderServicePort.js';
+import { type NatSectionLimit, SECTION_LIMIT } from './sections.js';
+
+/** Above this many endpoints kube-proxy leaves out the comments of endpoint rules. */
+export const LARGE_CLUSTER_ENDPOINTS = 1000;
+
+export interface FamilySyncOptions {
+  readonly tool: XtablesTool;
+  /** Milliseconds after which a refused service port is tried again; doubles with each refusal. */
+  readonly retryMs: number;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+  readonly render?: typeof renderServicePort;
+}
+
+export class FamilySync {
+  readonly #tool: XtablesTool;
+  readonly #now: () => number;
+  readonly #render: typeof renderServicePort;
+  readonly #inForce = new RuleSet();
+  readonly #dirty = new Set<string>();
+  readonly #refused: RefusedServicePorts;
+  #settings: RuleSettings | undefined;
+  #needsFull = true;
+  #style: CommentStyle = 'full';
+  /** The text of service ports that did not change is what would be rendered now. */
+  #textIsCurrent = false;
+  /** Endpoints in the table, ready or not. */
+  #endpoints = 0;
+  #kernelMs = 0;
+  #transactions = 0;
+
+  constructor(options: FamilySyncOptions) {
+    this.#tool = options.tool;
+    this.#now = options.now ?? (() => performance.now());
+    this.#render = options.render ?? renderServicePort;
+    this.#refused = new RefusedServicePorts(options.retryMs);
+  }
+
+  get rules(): RuleSet {
+    return this.#inForce;
+  }
+
+  get problems(): Problem[] {
+    return this.#refused.problems();
+  }
+
+  /** The next sync writes everything. */
+  requireFull(): void {
+    this.#needsFull = true;
+  }
+
+  /** Notes what the next sync must look at. */
+  take(changes: readonly ServicePortChange[]): void {
+    for (const { key, before, after } of changes) {
+      this.#dirty.add(key);
+      this.#refused.forget(key);
+      this.#endpoints += (after?.endpoints.all.length ?? 0) - (before?.endpoints.all.length ?? 0);
+    }
+  }
+
+  /** Rejects when the kernel could not be brought to agree; nothing is lost, the next call tries everything. */
+  async sync(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<FamilyReport> {
+    const start = this.#now();
+    this.#kernelMs = 0;
+    this.#transactions = 0;
+    for (const key of this.#refused.due(start)) this.#dirty.add(key);
+    this.#useSettings(settings);
+
+    let kind: FamilyReport['kind'] = 'none';
+    let written = 0;
+    if (!this.#needsFull && this.#dirty.size > 0) {
+      kind = 'partial';
+      written = await this.#partial(table, settings);
+    }
+    if (this.#needsFull) {
+      kind = 'full';
+      written = await this.#full(table, settings);
+    }
+    return {
+      family: settings.family,
+      kind,
+      written,
+      transactions: this.#transactions,
+      kernelMs: this.#kernelMs,
+      totalMs: this.#now() - start,
+    };
+  }
+
+  #useSettings(settings: RuleSettings): void {
+    const style = this.#endpoints > LARGE_CLUSTER_ENDPOINTS ? 'brief' : 'full';
+    if (!this.#settings || JSON.stringify(settings) !== JSON.stringify(this.#settings)) {
+      this.#needsFull = true;
+      this.#textIsCurrent = false;
+    }
+    // As in kube-proxy, crossing the threshold alone rewrites nothing; the next full sync does.
+    if (style !== this.#style && this.#needsFull) this.#textIsCurrent = false;
+    this.#settings = settings;
+    this.#style = style;
+  }
+
+  /** Any failure only demands a full sync: a rule that is not there to be removed says nothing about its owner. */
+  async #partial(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
+    const deltas = this.#deltas(table, this.#dirty, settings);
+    const input = planPartial(this.#inForce, deltas, settings, this.#limit);
+    try {
+      if (input.length > 0) await this.#restore(input);
+    } catch (error) {
+      this.#needsFull = true;
+      if (!(error instanceof RestoreError) || error.transient) throw error;
+      return 0;
+    }
+    this.#inForce.apply(deltas);
+    this.#dirty.clear();
+    this.#refused.confirm();
+    return deltas.length;
+  }
+
+  async #full(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
+    const existing = await this.#timed(async () =>
+      readExistingRules(await this.#tool.save('filter'), await this.#tool.save('nat')),
+    );
+    for (;;) {
+      const keys = new Set([...table.keys(), ...[...this.#inForce.entries()].map(([key]) => key)]);
+      const deltas = this.#deltas(table, keys, settings);
+      const wanted = new RuleSet();
+      wanted.apply(deltas.map(({ key, after }) => ({ key, before: undefined, after })));
+      try {
+        await this.#restore(planFull(wanted, existing, settings, this.#limit));
+        await this.#restore(planCanaries());
+        this.#inForce.apply(deltas);
+        this.#dirty.clear();
+        this.#needsFull = false;
+        this.#textIsCurrent = true;
+        this.#refused.confirm();
+        return wanted.size;
+      } catch (error) {
+        if (!(error instanceof RestoreError) || error.transient) throw error;
+        await this.#setAside(error, wanted, table);
+      }
+    }
+  }
+
+  /** Finds the service port that the tool refused, or throws the refusal if it is nobody's. */
+  async #setAside(
+    error: RestoreError,
+    wanted: RuleSet,
+    table: ReadonlyMap<string, ServicePort>,
+  ): Promise<void> {
+    const culprit = error.owner ?? (await findRefused(wanted, (input) => this.#restore(input)));
+    const port = culprit === undefined ? undefined : table.get(culprit);
+    // Refused again although set aside: it is the rules it had before that are refused. Those go as well.
+    if (culprit === undefined || !port) throw error;
+    if (this.#refused.isWaiting(culprit)) {
+      this.#inForce.apply([{ key: culprit, before: this.#inForce.get(culprit), after: undefined }]);
+    }
+    this.#refused.add(culprit, port, error, this.#now());
+  }
+
+  /** What shall change for the given service ports. Text is made only for those that changed. */
+  #deltas(
+    table: ReadonlyMap<string, ServicePort>,
+    keys: Iterable<string>,
+    settings: RuleSettings,
+  ): RuleDelta[] {
+    const deltas: RuleDelta[] = [];
+    for (const key of keys) {
+      const before = this.#inForce.get(key);
+      const port = table.get(key);
+      const keep = this.#refused.isWaiting(key) || (before && this.#textIsCurrent && !this.#dirty.has(key));
+      deltas.push({
+        key,
+        before,
+        after: port && (keep ? before : this.#render(port, settings, this.#style)),
+      });
+    }
+    return deltas;
+  }
+
+  get #limit(): NatSectionLimit {
+    return SECTION_LIMIT[this.#tool.version.backend];
+  }
+
+  #restore(input: RestoreInput): Promise<void> {
+    this.#transactions += input.transactions;
+    return this.#timed(() => this.#tool.restore(input));
+  }
+
+  async #timed<T>(work: () => Promise<T>): Promise<T> {
+    const start = this.#now();
+    try {
+      return await work();
+    } finally {
+      this.#kernelMs += this.#now() - start;
+    }
+  }
+}

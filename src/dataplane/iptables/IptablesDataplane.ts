@@ -1,0 +1,145 @@
+/**
+ * Mode iptables: kube-proxy's chains and rules, written through iptables-restore. One FamilySync for each IP family
+ * the host supports; this file prepares the host and watches for others who change our rules.
+ */
+import { hostAddresses } from '../../kernel/host/hostAddresses.js';
+import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
+import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import { FamilySync } from './FamilySync.js';
+import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
+import { NFACCT_INVALID_DROPPED, NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
+import { verifyAnchors, verifyCounts } from './verifyRules.js';
+
+/** What of the host this mode needs, injected. */
+export interface IptablesHost {
+  readonly tools: readonly XtablesTool[];
+  readonly sysctls: Sysctls;
+  /** Makes the named packet counters (nfacct); false where the kernel has none. */
+  readonly createCounters: (names: readonly string[]) => Promise<boolean>;
+  /** A number that changes with every change of the host's nf_tables rules; undefined when it cannot be read. */
+  readonly rulesetGeneration: () => Promise<number | undefined>;
+  /** Releases what the functions above hold. */
+  readonly close: () => Promise<void>;
+  readonly addresses?: () => readonly IpAddress[];
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
+const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
+
+export class IptablesDataplane implements Dataplane {
+  readonly #options: IptablesOptions;
+  readonly #host: IptablesHost;
+  readonly #families: ReadonlyMap<IpFamily, FamilySync>;
+  readonly #now: () => number;
+  readonly #conntrackLiberal: boolean;
+  readonly #settings = new Map<IpFamily, RuleSettings>();
+  /** Undefined until the host was prepared. */
+  #accounting: boolean | undefined;
+  /** The ruleset generation at which everything was seen in place. */
+  #seenGeneration: number | undefined;
+  /** Somebody changed something since every chain was last counted. */
+  #owesCount = true;
+  #countedAt: number;
+
+  constructor(options: IptablesOptions, host: IptablesHost) {
+    this.#options = options;
+    this.#host = host;
+    this.#now = host.now ?? (() => performance.now());
+    this.#families = new Map(
+      host.tools.map((tool) => [
+        tool.family,
+        new FamilySync({ tool, retryMs: options.syncPeriodMs, now: this.#now }),
+      ]),
+    );
+    this.#countedAt = this.#now();
+    this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
+  }
+
+  get description(): string {
+    return this.#host.tools.map((tool) => tool.description).join(', ');
+  }
+
+  async sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
+    // First of all, so that no failure below can lose them.
+    for (const [family, sync] of this.#families) sync.take(changes.families[family]);
+    const accounting = await this.#createCounters();
+    const before = await this.#host.rulesetGeneration();
+    const reports: FamilyReport[] = [];
+    const failures: unknown[] = [];
+    for (const [family, sync] of this.#families) {
+      try {
+        const settings = this.#settingsFor(family, table, accounting);
+        this.#settings.set(family, settings);
+        reports.push(await sync.sync(table.servicePorts(family), settings));
+      } catch (error) {
+        // Trouble with one family must not keep the other from working.
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
+    await this.#noteOwnChanges(before, reports);
+    return { families: reports, problems: [...this.#families.values()].flatMap((sync) => sync.problems) };
+  }
+
+  async verify(): Promise<string | undefined> {
+    const generation = await this.#host.rulesetGeneration();
+    const changed = generation === undefined || generation !== this.#seenGeneration;
+    this.#owesCount ||= changed;
+    const count = this.#owesCount && this.#now() - this.#countedAt >= this.#options.syncPeriodMs;
+    for (const tool of this.#host.tools) {
+      const sync = this.#families.get(tool.family);
+      const settings = this.#settings.get(tool.family);
+      if (!sync || !settings) continue;
+      const wrong =
+        (changed ? await verifyAnchors(tool, sync.rules, settings) : undefined) ??
+        (count ? await verifyCounts(tool, sync.rules, settings) : undefined);
+      if (wrong === undefined) continue;
+      sync.requireFull();
+      return `${tool.family}: ${wrong}`;
+    }
+    this.#seenGeneration = generation;
+    if (count) {
+      this.#owesCount = false;
+      this.#countedAt = this.#now();
+    }
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#host.close();
+  }
+
+  async #createCounters(): Promise<boolean> {
+    this.#accounting ??= await this.#host.createCounters([
+      NFACCT_INVALID_DROPPED,
+      NFACCT_LOCALHOST_NODE_PORTS,
+    ]);
+    return this.#accounting;
+  }
+
+  /** Each COMMIT of ours moves the generation by one; if that is all that moved it, nobody else changed anything. */
+  async #noteOwnChanges(before: number | undefined, reports: readonly FamilyReport[]): Promise<void> {
+    if (before === undefined || before !== this.#seenGeneration) return;
+    const ours = reports.reduce((sum, report) => sum + report.transactions, 0);
+    const after = await this.#host.rulesetGeneration();
+    if (after === before + ours) this.#seenGeneration = after;
+  }
+
+  #settingsFor(family: IpFamily, table: RoutingTable, accounting: boolean): RuleSettings {
+    const settings = ruleSettings(this.#options, family, table, {
+      addresses: this.#host.addresses?.() ?? hostAddresses(),
+      randomFully: this.#host.tools.every((tool) => tool.version.randomFully),
+      conntrackLiberal: this.#conntrackLiberal,
+      accounting,
+    });
+    // Packets from 127.0.0.1 leave the host only with this; the guard rule in KUBE-FIREWALL keeps others out.
+    if (settings.localhostNodePorts) this.#host.sysctls.ensure(ROUTE_LOCALNET, '1');
+    return settings;
+  }
+}

@@ -1,0 +1,87 @@
+/** From the options of the mode, the routing table and the host to what the rules depend on. Pure. */
+import { type Cidr, familyOf, type IpAddress, type IpFamily, isLoopback } from '../../net/ip.js';
+import {
+  includesIpv4Loopback,
+  type NodePortAddresses,
+  selectNodePortAddresses,
+} from '../../net/nodePortAddresses.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { LocalTrafficMatch, RuleSettings } from './RuleSettings.js';
+
+/** How packets of pods are recognised. */
+export type LocalDetector =
+  | { readonly type: 'ClusterCIDR'; readonly cidrs: Readonly<Partial<Record<IpFamily, Cidr>>> }
+  /** The podCIDRs of the Node object. */
+  | { readonly type: 'NodeCIDR' }
+  | { readonly type: 'BridgeInterface'; readonly name: string }
+  | { readonly type: 'InterfaceNamePrefix'; readonly prefix: string }
+  | { readonly type: 'None' };
+
+export interface IptablesOptions {
+  readonly masqueradeMark: number;
+  readonly masqueradeAll: boolean;
+  readonly localhostNodePorts: boolean;
+  readonly nodePortAddresses: NodePortAddresses;
+  readonly detectLocal: LocalDetector;
+  /** Milliseconds: the first retry of a refused service port, and the time between thorough verifications. */
+  readonly syncPeriodMs: number;
+}
+
+/** What the rules depend on of the host. */
+export interface HostFacts {
+  readonly addresses: readonly IpAddress[];
+  readonly randomFully: boolean;
+  readonly conntrackLiberal: boolean;
+  readonly accounting: boolean;
+}
+
+export function ruleSettings(
+  options: IptablesOptions,
+  family: IpFamily,
+  table: Pick<RoutingTable, 'node' | 'nodeObject'>,
+  { addresses, ...facts }: HostFacts,
+): RuleSettings {
+  const { masqueradeMark, masqueradeAll, nodePortAddresses } = options;
+  const nodeAddress = table.node.addresses[family];
+  const localhostNodePorts =
+    family === 'IPv4' && options.localhostNodePorts && includesIpv4Loopback(nodePortAddresses, nodeAddress);
+  const selected = selectNodePortAddresses(nodePortAddresses, family, addresses, nodeAddress);
+  return {
+    family,
+    masqueradeMark,
+    masqueradeAll,
+    localTraffic: localTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),
+    localhostNodePorts,
+    nodePortAddresses:
+      selected === 'all' || localhostNodePorts ? selected : selected.filter((ip) => !isLoopback(ip)),
+    ...facts,
+  };
+}
+
+function localTraffic(
+  detector: LocalDetector,
+  family: IpFamily,
+  podCIDRs: readonly Cidr[],
+): LocalTrafficMatch | undefined {
+  switch (detector.type) {
+    case 'ClusterCIDR':
+      return fromSource(detector.cidrs[family]);
+    case 'NodeCIDR':
+      return fromSource(podCIDRs.find((cidr) => familyOf(cidr) === family));
+    case 'BridgeInterface':
+      return fromInterface(detector.name);
+    case 'InterfaceNamePrefix':
+      return fromInterface(`${detector.prefix}+`);
+    case 'None':
+      return undefined;
+  }
+}
+
+function fromSource(cidr: Cidr | undefined): LocalTrafficMatch | undefined {
+  return cidr === undefined ? undefined : { isLocal: `-s ${cidr}`, isNotLocal: `! -s ${cidr}` };
+}
+
+/** iptables reads a trailing `+` as "any interface that begins so". */
+function fromInterface(name: string): LocalTrafficMatch {
+  return { isLocal: `-i ${name}`, isNotLocal: `! -i ${name}` };
+}

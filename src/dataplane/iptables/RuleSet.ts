@@ -1,0 +1,78 @@
+/** The rules of all service ports of one family that are in force: what we wrote, so that nobody has to ask the kernel. */
+import type { RenderedServicePort, SharedChain } from './renderServicePort.js';
+import { SharedRules } from './SharedRules.js';
+
+/** From what is in force to what shall be. */
+export interface RuleDelta {
+  /** ServicePort.key */
+  readonly key: string;
+  readonly before: RenderedServicePort | undefined;
+  readonly after: RenderedServicePort | undefined;
+}
+
+export const SHARED_CHAINS: readonly SharedChain[] = [
+  'filter KUBE-SERVICES',
+  'filter KUBE-EXTERNAL-SERVICES',
+  'filter KUBE-NODEPORTS',
+  'filter KUBE-PROXY-FIREWALL',
+  'nat KUBE-SERVICES',
+  'nat KUBE-NODEPORTS',
+];
+
+export class RuleSet {
+  readonly #ports = new Map<string, RenderedServicePort>();
+  readonly #shared: Readonly<Record<SharedChain, SharedRules>> = {
+    'filter KUBE-SERVICES': new SharedRules(),
+    'filter KUBE-EXTERNAL-SERVICES': new SharedRules(),
+    'filter KUBE-NODEPORTS': new SharedRules(),
+    'filter KUBE-PROXY-FIREWALL': new SharedRules(),
+    'nat KUBE-SERVICES': new SharedRules(),
+    'nat KUBE-NODEPORTS': new SharedRules(),
+  };
+
+  get size(): number {
+    return this.#ports.size;
+  }
+
+  get(key: string): RenderedServicePort | undefined {
+    return this.#ports.get(key);
+  }
+
+  entries(): Iterable<readonly [key: string, rendered: RenderedServicePort]> {
+    return this.#ports;
+  }
+
+  shared(chain: SharedChain): SharedRules {
+    return this.#shared[chain];
+  }
+
+  /** Records what has been written. */
+  apply(deltas: Iterable<RuleDelta>): void {
+    for (const { key, before, after } of deltas) {
+      if (after) this.#ports.set(key, after);
+      else this.#ports.delete(key);
+      for (const chain of SHARED_CHAINS) {
+        const rules = sharedRulesOf(after, chain);
+        if (rules.length > 0 || sharedRulesOf(before, chain).length > 0) this.#shared[chain].set(key, rules);
+      }
+    }
+  }
+
+  clear(): void {
+    this.#ports.clear();
+    for (const chain of SHARED_CHAINS) this.#shared[chain].clear();
+  }
+}
+
+/** `nat KUBE-SERVICES` → `['nat', 'KUBE-SERVICES']` */
+export function splitShared(shared: SharedChain): ['filter' | 'nat', string] {
+  return shared.split(' ') as ['filter' | 'nat', string];
+}
+
+/** The rules that a service port has in a shared chain, without `-A chain`. */
+export function sharedRulesOf(
+  rendered: RenderedServicePort | undefined,
+  chain: SharedChain,
+): readonly string[] {
+  return rendered?.shared.filter((r) => r.chain === chain).map((r) => r.rule) ?? [];
+}

@@ -1,0 +1,83 @@
+/**
+ * Names of chains and their permanent jumps, exactly as kube-proxy's, so that every guide and tool applies and either
+ * can take over from the other.
+ */
+import { createHash } from 'node:crypto';
+
+export type Table = 'filter' | 'nat' | 'mangle';
+
+export const SERVICES = 'KUBE-SERVICES';
+export const EXTERNAL_SERVICES = 'KUBE-EXTERNAL-SERVICES';
+export const NODE_PORTS = 'KUBE-NODEPORTS';
+export const PROXY_FIREWALL = 'KUBE-PROXY-FIREWALL';
+export const FORWARD = 'KUBE-FORWARD';
+export const POSTROUTING = 'KUBE-POSTROUTING';
+export const MARK_MASQ = 'KUBE-MARK-MASQ';
+/** Shared with kubelet, which makes the same chain with the same rule: never flushed. */
+export const FIREWALL = 'KUBE-FIREWALL';
+/** Holds nothing. Its absence tells that somebody flushed the tables. */
+export const CANARY = 'KUBE-PROXY-CANARY';
+
+/** Prefixes of the chains that belong to one service port or endpoint. All are in table nat. */
+export const OWNED_PREFIXES = ['KUBE-SVC-', 'KUBE-SVL-', 'KUBE-SEP-', 'KUBE-FW-', 'KUBE-EXT-'] as const;
+
+export type OwnedPrefix = (typeof OWNED_PREFIXES)[number];
+
+export function isOwnedChain(name: string): boolean {
+  return OWNED_PREFIXES.some((prefix) => name.startsWith(prefix));
+}
+
+/** Chains that penstock declares, and so rewrites whole, in a full sync. */
+export const FILTER_CHAINS = [SERVICES, EXTERNAL_SERVICES, FORWARD, NODE_PORTS, PROXY_FIREWALL] as const;
+export const NAT_CHAINS = [SERVICES, NODE_PORTS, POSTROUTING, MARK_MASQ] as const;
+
+/** The first 16 characters of the base32 form (RFC 4648) of SHA-256. */
+export function hash16(text: string): string {
+  const digest = createHash('sha256').update(text).digest();
+  let out = '';
+  let bits = 0;
+  let value = 0;
+  for (let i = 0; out.length < 16; i++) {
+    value = (value << 8) | (digest[i] as number);
+    bits += 8;
+    while (bits >= 5 && out.length < 16) {
+      bits -= 5;
+      out += 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[(value >>> bits) & 31];
+    }
+    value &= 31;
+  }
+  return out;
+}
+
+export interface Jump {
+  readonly table: 'filter' | 'nat';
+  readonly from: string;
+  readonly to: string;
+  /** The rule without `-A chain`, in the spelling that iptables-save prints. */
+  readonly rule: string;
+}
+
+const NEW = '-m conntrack --ctstate NEW ';
+
+function jump(table: 'filter' | 'nat', from: string, match: string, comment: string, to: string): Jump {
+  const text = comment === '' ? '' : `-m comment --comment "${comment}" `;
+  return { table, from, to, rule: `${match}${text}-j ${to}` };
+}
+
+/** Each is inserted at the head of its chain, in this order, where it is missing. */
+export const JUMPS: readonly Jump[] = [
+  jump('filter', 'INPUT', NEW, 'kubernetes externally-visible service portals', EXTERNAL_SERVICES),
+  jump('filter', 'FORWARD', NEW, 'kubernetes externally-visible service portals', EXTERNAL_SERVICES),
+  jump('filter', 'INPUT', '', 'kubernetes health check service ports', NODE_PORTS),
+  jump('filter', 'FORWARD', NEW, 'kubernetes service portals', SERVICES),
+  jump('filter', 'OUTPUT', NEW, 'kubernetes service portals', SERVICES),
+  jump('filter', 'FORWARD', '', 'kubernetes forwarding rules', FORWARD),
+  jump('filter', 'INPUT', NEW, 'kubernetes load balancer firewall', PROXY_FIREWALL),
+  jump('filter', 'OUTPUT', NEW, 'kubernetes load balancer firewall', PROXY_FIREWALL),
+  jump('filter', 'FORWARD', NEW, 'kubernetes load balancer firewall', PROXY_FIREWALL),
+  jump('nat', 'OUTPUT', '', 'kubernetes service portals', SERVICES),
+  jump('nat', 'PREROUTING', '', 'kubernetes service portals', SERVICES),
+  jump('nat', 'POSTROUTING', '', 'kubernetes postrouting rules', POSTROUTING),
+  jump('filter', 'INPUT', '', '', FIREWALL),
+  jump('filter', 'OUTPUT', '', '', FIREWALL),
+];

@@ -1,0 +1,92 @@
+/**
+ * The restore input that puts everything in place: first sync, repair after a flush, and `penstock render`.
+ *
+ * Chains are rewritten, never emptied first: within one COMMIT the kernel swaps old and new at once, so a restart
+ * moves no connection. In a large cluster the chains of service ports go first, in sections of their own
+ * (docs/iptables-restore.md says why), and the shared chains that lead to them last.
+ */
+import { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
+import * as chain from './chains.js';
+import type { ExistingRules } from './ExistingRules.js';
+import { forwardRules, LOCALNET_GUARD, masqueradeRules, nodePortDispatchRules } from './fixedRules.js';
+import { type RuleSet, SHARED_CHAINS, splitShared } from './RuleSet.js';
+import type { RuleSettings } from './RuleSettings.js';
+import { chainSections, declare, type NatSectionLimit, removeChains } from './sections.js';
+
+/** `rules` is what shall be in force. `limit`: how many chains a section may hold. */
+export function planFull(
+  rules: RuleSet,
+  existing: ExistingRules,
+  settings: RuleSettings,
+  limit: NatSectionLimit,
+): RestoreInput {
+  const input = new RestoreInput();
+  const owned = [...rules.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+  const chains = owned.flatMap(([owner, rendered]) => rendered.own.map((own) => ({ owner, ...own })));
+  const active = new Set(chains.map((c) => c.name));
+  const stale = existing.ownedChains.filter((name) => !active.has(name));
+  const fixed = declare(chain.POSTROUTING) + declare(chain.MARK_MASQ);
+
+  const cut = chains.length > limit;
+  if (cut) {
+    input.add(`*nat\n${fixed}${masqueradeRules(settings)}COMMIT\n`);
+    input.append(chainSections(chains, limit));
+  }
+  addFilterSection(input, rules, existing, settings);
+  input.add(`*nat\n${declare(chain.SERVICES)}${declare(chain.NODE_PORTS)}${cut ? '' : fixed}`);
+  if (!cut) {
+    for (const { name, owner } of chains) input.add(declare(name), owner);
+    input.add(masqueradeRules(settings));
+    for (const { text, owner } of chains) input.add(text, owner);
+  }
+  addShared(input, rules, 'nat');
+  input.add(nodePortDispatchRules(settings));
+  addJumps(input, existing, 'nat');
+  if (!cut) input.add(removeChains(stale));
+  input.add('COMMIT\n');
+  if (cut)
+    for (let i = 0; i < stale.length; i += limit)
+      input.add(`*nat\n${removeChains(stale.slice(i, i + limit))}COMMIT\n`);
+  return input;
+}
+
+function addFilterSection(
+  input: RestoreInput,
+  rules: RuleSet,
+  existing: ExistingRules,
+  settings: RuleSettings,
+): void {
+  input.add(`*filter\n${chain.FILTER_CHAINS.map(declare).join('')}`);
+  if (!existing.hasFirewallChain) input.add(declare(chain.FIREWALL));
+  if (settings.localhostNodePorts && !existing.hasLocalnetGuard)
+    input.add(`-A ${chain.FIREWALL} ${LOCALNET_GUARD}\n`);
+  addShared(input, rules, 'filter');
+  input.add(forwardRules(settings));
+  addJumps(input, existing, 'filter');
+  input.add('COMMIT\n');
+}
+
+function addShared(input: RestoreInput, rules: RuleSet, table: 'filter' | 'nat'): void {
+  for (const shared of SHARED_CHAINS) {
+    const [inTable, name] = splitShared(shared);
+    if (inTable !== table) continue;
+    for (const [owner, own] of rules.shared(shared).entries()) {
+      input.add(own.map((rule) => `-A ${name} ${rule}\n`).join(''), owner);
+    }
+  }
+}
+
+function addJumps(input: RestoreInput, existing: ExistingRules, table: 'filter' | 'nat'): void {
+  for (const jump of existing.missingJumps) {
+    if (jump.table === table) input.add(`-I ${jump.from} ${jump.rule}\n`);
+  }
+}
+
+/** The empty chains whose absence tells of a flush. */
+export function planCanaries(): RestoreInput {
+  const input = new RestoreInput();
+  for (const table of ['mangle', 'nat', 'filter'] satisfies chain.Table[]) {
+    input.add(`*${table}\n${declare(chain.CANARY)}COMMIT\n`);
+  }
+  return input;
+}

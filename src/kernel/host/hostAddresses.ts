@@ -1,0 +1,44 @@
+/** The addresses of this machine. */
+import { createSocket } from 'node:dgram';
+import { networkInterfaces } from 'node:os';
+import { type IpAddress, type IpFamily, isLoopback, parseIp } from '../../net/ip.js';
+
+/** Every address of every interface that is up, loopback included, link-local IPv6 left out. */
+export function hostAddresses(): IpAddress[] {
+  const found = new Set<IpAddress>();
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address } of addresses ?? []) {
+      const ip = parseIp(address);
+      if (ip !== undefined && !ip.startsWith('fe80:')) found.add(ip);
+    }
+  }
+  return [...found];
+}
+
+/** Documentation addresses (RFC 5737, RFC 3849): any address behind the default route does. */
+const BEHIND_DEFAULT_ROUTE: Readonly<Record<IpFamily, string>> = {
+  IPv4: '192.0.2.1',
+  IPv6: '2001:db8:ffff::1',
+};
+
+/**
+ * The address that the kernel uses towards the default route; without one, the first that is not loopback.
+ * Asks the routing table with a connected UDP socket; no packet is sent.
+ */
+export async function primaryAddress(family: IpFamily): Promise<IpAddress | undefined> {
+  const routed = await sourceAddress(family);
+  if (routed !== undefined && !isLoopback(routed)) return routed;
+  return hostAddresses().find((ip) => ip.includes(':') === (family === 'IPv6') && !isLoopback(ip));
+}
+
+function sourceAddress(family: IpFamily): Promise<IpAddress | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket(family === 'IPv4' ? 'udp4' : 'udp6');
+    const finish = (ip: IpAddress | undefined) => {
+      socket.close();
+      resolve(ip);
+    };
+    socket.once('error', () => finish(undefined));
+    socket.connect(9, BEHIND_DEFAULT_ROUTE[family], () => finish(parseIp(socket.address().address)));
+  });
+}

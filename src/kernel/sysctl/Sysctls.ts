@@ -1,0 +1,84 @@
+/**
+ * Kernel parameters under /proc/sys. What was there before is recorded, so that `penstock cleanup` can put it back.
+ */
+import { mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf, PenstockError } from '../../errors.js';
+
+/** By name with slashes: `net/ipv4/conf/all/route_localnet`. */
+type SysctlRecord = Record<string, { readonly before: string; readonly ours: string }>;
+
+export class Sysctls {
+  readonly #root: string;
+  readonly #recordFile: string;
+
+  /** `stateDir` holds one record for each network namespace, because most parameters belong to one. */
+  constructor(stateDir = '/run/penstock', root = '/proc/sys') {
+    this.#root = root;
+    this.#recordFile = join(stateDir, `sysctl-${networkNamespaceId()}.json`);
+  }
+
+  /** Trimmed; undefined when this kernel does not have the parameter. */
+  read(name: string): string | undefined {
+    try {
+      return readFileSync(join(this.#root, name), 'utf8').trim();
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Writes only on difference. Throws PENSTOCK_SYSCTL_FAILED with the parameter's name. */
+  ensure(name: string, value: string): 'written' | 'unchanged' {
+    const before = this.read(name);
+    if (before === value) return 'unchanged';
+    try {
+      writeFileSync(join(this.#root, name), value);
+    } catch (cause) {
+      const message = `sysctl ${name.replaceAll('/', '.')} cannot be set to ${value}: ${messageOf(cause)}`;
+      const remedy = `Set it on the host (sysctl -w ${name.replaceAll('/', '.')}=${value}) or give penstock a writable /proc/sys.`;
+      throw new PenstockError('PENSTOCK_SYSCTL_FAILED', message, { cause, remedy });
+    }
+    if (before !== undefined) this.#record(name, before, value);
+    return 'written';
+  }
+
+  /** Puts back what ensure() changed, unless somebody changed it since. Returns the names that were put back. */
+  restore(): string[] {
+    const restored: string[] = [];
+    for (const [name, { before, ours }] of Object.entries(this.#recorded())) {
+      if (this.read(name) !== ours) continue;
+      writeFileSync(join(this.#root, name), before);
+      restored.push(name);
+    }
+    rmSync(this.#recordFile, { force: true });
+    return restored;
+  }
+
+  #record(name: string, before: string, ours: string): void {
+    const record = this.#recorded();
+    record[name] = { before: record[name]?.before ?? before, ours };
+    try {
+      mkdirSync(join(this.#recordFile, '..'), { recursive: true });
+      writeFileSync(this.#recordFile, JSON.stringify(record));
+    } catch {
+      // A read-only /run costs only the ability to put the old value back.
+    }
+  }
+
+  #recorded(): SysctlRecord {
+    try {
+      return JSON.parse(readFileSync(this.#recordFile, 'utf8')) as SysctlRecord;
+    } catch {
+      return {};
+    }
+  }
+}
+
+/** The inode number of this process's network namespace. */
+function networkNamespaceId(): string {
+  try {
+    return /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}

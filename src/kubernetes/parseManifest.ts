@@ -1,0 +1,112 @@
+/**
+ * The text of a manifest file as Kubernetes objects: several YAML documents or one JSON text, lists taken apart.
+ */
+import type { Document, LineCounter, ParsedNode } from 'yaml';
+import { messageOf } from '../errors.js';
+import { isRawObject, type RawObject } from '../objects/FieldReader.js';
+
+export interface ManifestObject {
+  readonly raw: unknown;
+  /** Where the object begins, from 1; undefined in JSON, where that is not known. */
+  readonly line: number | undefined;
+  /** Type for objects that carry none: set for the items of a typed list such as ServiceList. */
+  readonly apiVersion: string | undefined;
+  readonly kind: string | undefined;
+}
+
+/** The text as a whole cannot be read. */
+export interface ManifestFault {
+  /** From 1; undefined when no line is to blame. */
+  readonly line: number | undefined;
+  readonly message: string;
+}
+
+export type ParsedManifest = { readonly objects: readonly ManifestObject[] } | { readonly fault: ManifestFault };
+
+/** Aliases may multiply a document at most this much; more is a bomb ("billion laughs"). */
+const MAX_ALIASES = 100;
+
+/** Never throws for a bad text. JSON is far faster to read than YAML; the first character says which one it is. */
+export async function parseManifest(text: string, extension: string): Promise<ParsedManifest> {
+  const looksLikeJson = extension === '.json' || /^\s*\{/.test(text);
+  if (!looksLikeJson) return parseYaml(text);
+  const parsed = parseJson(text);
+  // `{a: 1}` is YAML that looks like JSON.
+  return 'fault' in parsed && extension !== '.json' ? parseYaml(text) : parsed;
+}
+
+function parseJson(text: string): ParsedManifest {
+  try {
+    return expand(JSON.parse(text), () => undefined);
+  } catch (error) {
+    const message = messageOf(error).replace(/\s+/g, ' ');
+    return { fault: { line: jsonErrorLine(text, message), message: `not valid JSON: ${message}` } };
+  }
+}
+
+/** V8 gives a position, except at the end of the text. */
+function jsonErrorLine(text: string, message: string): number {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  const before = position === undefined ? text.trimEnd() : text.slice(0, Number(position));
+  return before.split('\n').length;
+}
+
+async function parseYaml(text: string): Promise<ParsedManifest> {
+  // A megabyte of code that most nodes never need.
+  const { Composer, LineCounter, Parser } = await import('yaml');
+  const lines = new LineCounter();
+  const objects: ManifestObject[] = [];
+  try {
+    const composer = new Composer<ParsedNode>({ merge: true, maxAliasCount: MAX_ALIASES });
+    for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
+      const [error] = document.errors;
+      if (error) {
+        const message = `not valid YAML: ${error.message.replace(/\s+/g, ' ')}`;
+        return { fault: { line: lines.linePos(error.pos[0]).line, message } };
+      }
+      const found = expandDocument(document, lines);
+      if ('fault' in found) return found;
+      objects.push(...found.objects);
+    }
+  } catch (error) {
+    // Too many aliases, or nesting deeper than the stack.
+    return { fault: { line: undefined, message: `not readable as YAML: ${messageOf(error)}` } };
+  }
+  return { objects };
+}
+
+function expandDocument(document: Document.Parsed, lines: LineCounter): ParsedManifest {
+  const lineOf = (node: ParsedNode | null | undefined) =>
+    node?.range ? lines.linePos(node.range[0]).line : undefined;
+  const raw: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+  return expand(raw, (item) => {
+    if (item === undefined) return lineOf(document.contents);
+    return lineOf(document.getIn(['items', item], true) as ParsedNode | undefined);
+  });
+}
+
+/** `lineOf` gives the line of the text, or of an item of its list. */
+function expand(raw: unknown, lineOf: (item?: number) => number | undefined): ParsedManifest {
+  const items = isRawObject(raw) && isList(raw) ? (raw.items ?? []) : undefined;
+  if (items === undefined) {
+    const isEmpty = raw === null || raw === undefined;
+    const object = { raw, line: lineOf(), apiVersion: undefined, kind: undefined };
+    return { objects: isEmpty ? [] : [object] };
+  }
+  const { kind, apiVersion } = raw as RawObject;
+  if (!Array.isArray(items)) return { fault: { line: lineOf(), message: `items of ${kind} must be a list` } };
+  const typed = kind !== 'List' && typeof kind === 'string' && typeof apiVersion === 'string';
+  return {
+    objects: items.map((item: unknown, index) => ({
+      raw: item,
+      line: lineOf(index),
+      apiVersion: typed ? apiVersion : undefined,
+      kind: typed ? kind.slice(0, -'List'.length) : undefined,
+    })),
+  };
+}
+
+/** Only lists of the API end in List and have items; of other kinds with that ending there is nothing to read. */
+function isList(raw: RawObject): boolean {
+  return typeof raw.kind === 'string' && raw.kind.endsWith('List') && 'items' in raw;
+}

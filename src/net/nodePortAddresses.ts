@@ -1,0 +1,52 @@
+/** On which addresses node ports answer: the nodePortAddresses of the configuration against those of the machine. */
+import {
+  type Cidr,
+  cidrContains,
+  familyOf,
+  type IpAddress,
+  type IpFamily,
+  isLoopback,
+  prefixLength,
+} from './ip.js';
+
+/** CIDRs, or the node's own addresses. An empty list means every address. */
+export type NodePortAddresses = readonly Cidr[] | 'primary';
+
+/** `all`, or the addresses of the machine inside the CIDRs. A family that no CIDR is of is not restricted. */
+export function selectNodePortAddresses(
+  wanted: NodePortAddresses,
+  family: IpFamily,
+  host: readonly IpAddress[],
+  nodeAddress: IpAddress | undefined,
+): 'all' | readonly IpAddress[] {
+  const cidrs = ofFamily(wanted, family, nodeAddress);
+  if (cidrs.length === 0 || cidrs.some((cidr) => prefixLength(cidr) === 0)) return 'all';
+  return host.filter((ip) => cidrs.some((cidr) => cidrContains(cidr, ip)));
+}
+
+/** Whether node ports are wanted on 127.0.0.0/8 at all. */
+export function includesIpv4Loopback(wanted: NodePortAddresses, nodeAddress: IpAddress | undefined): boolean {
+  const cidrs = ofFamily(wanted, 'IPv4', nodeAddress);
+  if (cidrs.length === 0) return true;
+  return cidrs.some((cidr) => cidr.startsWith('127.') || cidrContains(cidr, '127.0.0.0' as IpAddress));
+}
+
+/** `primary` as the node's addresses, loopback ones left out. */
+export function resolveNodePortAddresses(
+  wanted: NodePortAddresses,
+  nodeAddresses: Readonly<Partial<Record<IpFamily, IpAddress>>>,
+): readonly Cidr[] {
+  if (wanted !== 'primary') return wanted;
+  return Object.values(nodeAddresses)
+    .filter((ip) => !isLoopback(ip))
+    .map((ip) => `${ip}/${familyOf(ip) === 'IPv4' ? 32 : 128}` as Cidr);
+}
+
+function ofFamily(
+  wanted: NodePortAddresses,
+  family: IpFamily,
+  nodeAddress: IpAddress | undefined,
+): readonly Cidr[] {
+  const cidrs = resolveNodePortAddresses(wanted, nodeAddress === undefined ? {} : { [family]: nodeAddress });
+  return cidrs.filter((cidr) => familyOf(cidr) === family);
+}

@@ -1,0 +1,28 @@
+/** The objects that penstock understands, and the changes that sources deliver. */
+import type { EndpointSlice } from './EndpointSlice.js';
+import type { Node } from './Node.js';
+import type { Service } from './Service.js';
+
+export type ApiObject = Service | EndpointSlice | Node;
+
+export type ObjectKind = ApiObject['kind'];
+
+/** Identity of an object. Nodes have namespace ''. */
+export interface ObjectRef {
+  readonly kind: ObjectKind;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export type ObjectChange =
+  | { readonly type: 'upsert'; readonly object: ApiObject }
+  | { readonly type: 'delete'; readonly ref: ObjectRef };
+
+/** `Service shop/cart`, `Node node1`: how objects are named in logs and messages; also a unique key. */
+export function objectName(ref: { kind: string; namespace?: string; name: string }): string {
+  return ref.namespace ? `${ref.kind} ${ref.namespace}/${ref.name}` : `${ref.kind} ${ref.name}`;
+}
+
+export function refOf(object: ApiObject): ObjectRef {
+  return { kind: object.kind, namespace: object.kind === 'Node' ? '' : object.namespace, name: object.name };
+}

@@ -1,0 +1,15 @@
+/** The part of a v1 Node that penstock uses. */
+import type { Cidr, IpAddress } from '../net/ip.js';
+
+export interface Node {
+  readonly kind: 'Node';
+  readonly name: string;
+  /** Label topology.kubernetes.io/zone, '' when absent. */
+  readonly zone: string;
+  /** status.addresses: every InternalIP first, then every ExternalIP, in list order. */
+  readonly addresses: readonly IpAddress[];
+  /** spec.podCIDRs */
+  readonly podCIDRs: readonly Cidr[];
+  /** False when the node is being deleted or carries the taint ToBeDeletedByClusterAutoscaler. */
+  readonly eligible: boolean;
+}

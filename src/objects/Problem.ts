@@ -1,0 +1,12 @@
+/**
+ * Something that was set aside without stopping the rest: one bad object, one bad field, one bad file.
+ * Problems are state, not events: a source reports the complete list it has now.
+ */
+export interface Problem {
+  /** Names the thing: `Service shop/cart`, `manifests/cart.yaml`. Problems with equal subject and message are one. */
+  readonly subject: string;
+  /** What is wrong, where, and what was done about it, in one line. */
+  readonly message: string;
+  /** File and line it came from, when there is one: `manifests/cart.yaml:12`. */
+  readonly where?: string;
+}

@@ -1,0 +1,166 @@
+/**
+ * Services + EndpointSlices + node facts → the service ports of each IP family, with the endpoints that may serve
+ * them. Pure: no I/O, no clock. Changes are taken with apply() and become visible with commit(), which costs as much
+ * as the Services that changed, whatever the size of the table.
+ */
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
+import type { ApiObject, ObjectChange, ObjectRef } from '../objects/ApiObject.js';
+import type { EndpointSlice } from '../objects/EndpointSlice.js';
+import type { Node } from '../objects/Node.js';
+import type { Problem } from '../objects/Problem.js';
+import type { Service } from '../objects/Service.js';
+import type { ChangeSet } from './ChangeSet.js';
+import { FamilyTable, type ServiceState } from './FamilyTable.js';
+import type { NodeFacts } from './NodeFacts.js';
+import { ServiceEndpoints } from './ServiceEndpoints.js';
+import type { ServicePort } from './ServicePort.js';
+
+export interface RoutingOptions {
+  readonly nodeName: string;
+  /** Only Services with this value of the label service.kubernetes.io/service-proxy-name; '' for those without it. */
+  readonly serviceProxyName: string;
+  /** Addresses of this node that hold until the Node object says otherwise. */
+  readonly fallbackAddresses: NodeFacts['addresses'];
+  /** Addresses of this node that hold whatever the Node object says (bindAddress). */
+  readonly fixedAddresses: NodeFacts['addresses'];
+}
+
+export class RoutingTable {
+  readonly #options: RoutingOptions;
+  readonly #services = new Map<string, Service>();
+  readonly #endpoints = new Map<string, ServiceEndpoints>();
+  /** Which Service a slice belonged to, by `namespace/name` of the slice: its label may change. */
+  readonly #sliceOwners = new Map<string, string>();
+  readonly #tables: Readonly<Record<IpFamily, FamilyTable>>;
+  readonly #dirty = new Set<string>();
+  readonly #respecified = new Set<string>();
+  #triggerTimes: number[] = [];
+  #node: NodeFacts;
+  #nodeObject: Node | undefined;
+
+  constructor(options: RoutingOptions) {
+    this.#options = options;
+    this.#node = nodeFacts(options, undefined);
+    this.#tables = {
+      IPv4: new FamilyTable('IPv4', options.serviceProxyName),
+      IPv6: new FamilyTable('IPv6', options.serviceProxyName),
+    };
+  }
+
+  /** This node, as routing sees it since the last apply(). */
+  get node(): NodeFacts {
+    return this.#node;
+  }
+
+  /** The Node object of this node, once it was delivered. */
+  get nodeObject(): Node | undefined {
+    return this.#nodeObject;
+  }
+
+  /** The committed service ports of a family, by ServicePort.key. */
+  servicePorts(family: IpFamily): ReadonlyMap<string, ServicePort> {
+    return this.#tables[family].servicePorts;
+  }
+
+  /** Services that lost an address or port to an older one, as of the last commit. */
+  problems(): Problem[] {
+    return IP_FAMILIES.flatMap((family) => [...this.#tables[family].problems()]);
+  }
+
+  /** Whether commit() has anything to look at. */
+  get hasPendingChanges(): boolean {
+    return this.#dirty.size > 0;
+  }
+
+  apply(changes: readonly ObjectChange[]): void {
+    for (const change of changes) {
+      if (change.type === 'upsert') this.#upsert(change.object);
+      else this.#delete(change.ref);
+    }
+  }
+
+  /** Brings both family tables up to date and says what changed since the last commit. */
+  commit(): ChangeSet {
+    const stateOf = (name: string): ServiceState => ({
+      service: this.#services.get(name),
+      endpoints: this.#endpoints.get(name),
+    });
+    const update = (family: IpFamily) =>
+      this.#tables[family].update(this.#dirty, this.#respecified, stateOf, this.#node);
+    const changes: ChangeSet = {
+      families: { IPv4: update('IPv4'), IPv6: update('IPv6') },
+      triggerTimes: this.#triggerTimes,
+    };
+    this.#dirty.clear();
+    this.#respecified.clear();
+    this.#triggerTimes = [];
+    return changes;
+  }
+
+  #upsert(object: ApiObject): void {
+    if (object.kind === 'Service') this.#setService(object);
+    else if (object.kind === 'EndpointSlice') this.#setSlice(object);
+    else if (object.name === this.#options.nodeName) this.#setNode(object);
+  }
+
+  #delete(ref: ObjectRef): void {
+    const path = `${ref.namespace}/${ref.name}`;
+    if (ref.kind === 'Service' && this.#services.delete(path)) this.#markService(path);
+    else if (ref.kind === 'EndpointSlice') this.#deleteSlice(path, ref.name);
+    // A Node that goes keeps its last facts, as in kube-proxy: its labels are still true of this machine.
+  }
+
+  #setService(service: Service): void {
+    const path = `${service.namespace}/${service.name}`;
+    this.#services.set(path, service);
+    this.#markService(path);
+  }
+
+  #markService(path: string): void {
+    this.#dirty.add(path);
+    this.#respecified.add(path);
+  }
+
+  #setSlice(slice: EndpointSlice): void {
+    const path = `${slice.namespace}/${slice.name}`;
+    const owner = `${slice.namespace}/${slice.serviceName}`;
+    if (this.#sliceOwners.get(path) !== owner) this.#deleteSlice(path, slice.name);
+    this.#sliceOwners.set(path, owner);
+    const endpoints = this.#endpoints.get(owner) ?? new ServiceEndpoints();
+    endpoints.set(slice);
+    this.#endpoints.set(owner, endpoints);
+    this.#dirty.add(owner);
+    if (slice.triggerTime !== undefined) this.#triggerTimes.push(slice.triggerTime);
+  }
+
+  #deleteSlice(path: string, name: string): void {
+    const owner = this.#sliceOwners.get(path);
+    if (owner === undefined) return;
+    this.#sliceOwners.delete(path);
+    const endpoints = this.#endpoints.get(owner);
+    endpoints?.delete(name);
+    if (endpoints?.empty) this.#endpoints.delete(owner);
+    this.#dirty.add(owner);
+  }
+
+  /** A new zone or address can change every service port. */
+  #setNode(node: Node): void {
+    this.#nodeObject = node;
+    const facts = nodeFacts(this.#options, node);
+    const same =
+      facts.zone === this.#node.zone &&
+      IP_FAMILIES.every((f) => facts.addresses[f] === this.#node.addresses[f]);
+    if (same) return;
+    this.#node = facts;
+    for (const path of this.#services.keys()) this.#dirty.add(path);
+  }
+}
+
+function nodeFacts(options: RoutingOptions, node: Node | undefined): NodeFacts {
+  const addresses: Partial<Record<IpFamily, IpAddress>> = { ...options.fallbackAddresses };
+  for (const family of IP_FAMILIES) {
+    const ip = options.fixedAddresses[family] ?? node?.addresses.find((a) => familyOf(a) === family);
+    if (ip !== undefined) addresses[family] = ip;
+  }
+  return { name: options.nodeName, zone: node?.zone ?? '', addresses };
+}

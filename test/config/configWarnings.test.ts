@@ -1,0 +1,111 @@
+import t from 'tap';
+import {
+  configWarnings,
+  type NodeNetwork,
+  resolveNodePortAddresses,
+} from '../../src/config/configWarnings.js';
+import type { Cidr, IpAddress } from '../../src/net/ip.js';
+import { runFile } from './runCommand.js';
+
+const NODE: NodeNetwork = {
+  primaryFamily: 'IPv4',
+  supportedFamilies: ['IPv4', 'IPv6'],
+  nodeIPs: { IPv4: '192.0.2.1' as IpAddress, IPv6: '2001:db8::1' as IpAddress },
+  podCIDRs: [],
+};
+const SINGLE: NodeNetwork = { ...NODE, supportedFamilies: ['IPv4'] };
+const QUIET = 'nodePortAddresses: [10.0.0.0/8]\n';
+const V6_FIRST: NodeNetwork = { ...NODE, primaryFamily: 'IPv6' };
+
+/** What, a file, a node → beginnings of the warnings, `!` before a fatal one. */
+const CASES: readonly (readonly [string, string, NodeNetwork, ...string[]])[] = [
+  ['nothing doubtful', QUIET, NODE],
+  ['node ports everywhere', '', NODE, 'nodePortAddresses is empty'],
+  ['primary is a limit', 'nodePortAddresses: [primary]', NODE],
+  [
+    'primary without node IPs is none',
+    'nodePortAddresses: [primary]',
+    { ...NODE, nodeIPs: { IPv4: '127.0.0.1' as IpAddress } },
+    'nodePortAddresses is empty',
+  ],
+  [
+    'dual-stack, limited in one family',
+    `${QUIET}clusterCIDR: 10.0.0.0/8,fd00::/8`,
+    NODE,
+    'nodePortAddresses has only IPv4 ranges, but the cluster seems to be dual-stack',
+  ],
+  [
+    'dual-stack pods, limited in one family',
+    QUIET,
+    { ...NODE, podCIDRs: ['10.0.0.0/8', 'fd00::/8'] as Cidr[] },
+    'nodePortAddresses has only IPv4 ranges, but the cluster seems to be dual-stack',
+  ],
+  [
+    'only the other family',
+    'nodePortAddresses: [fd00::/8]',
+    NODE,
+    "nodePortAddresses has only IPv6 ranges, but the node's primary family is IPv4",
+  ],
+  ['pods of the other family', `${QUIET}clusterCIDR: fd00::/8`, NODE, 'clusterCIDR has only IPv6 ranges'],
+  ['… single-stack', `${QUIET}clusterCIDR: fd00::/8`, SINGLE, '!clusterCIDR has only IPv6 ranges'],
+  [
+    '… that nothing reads',
+    `${QUIET}clusterCIDR: fd00::/8\ndetectLocalMode: NodeCIDR`,
+    SINGLE,
+    'clusterCIDR has only IPv6 ranges',
+  ],
+  [
+    'podCIDRs of the other family',
+    QUIET,
+    { ...NODE, podCIDRs: ['fd00::/8'] as Cidr[] },
+    "the node's spec.podCIDRs has only IPv6 ranges",
+  ],
+  [
+    '… that are needed',
+    `${QUIET}detectLocalMode: NodeCIDR`,
+    { ...NODE, podCIDRs: ['fd00::/8'] as Cidr[] },
+    "!the node's spec.podCIDRs has only IPv6 ranges",
+  ],
+  [
+    'single-stack with addresses of the other family',
+    `${QUIET}mode: ipvs\nipvs: {excludeCIDRs: [fd00::/8]}\nhealthzBindAddress: fd00::1\nmetricsBindAddress: "::1"`,
+    SINGLE,
+    'ipvs.excludeCIDRs has only IPv6 ranges',
+    'healthzBindAddress fd00::1 is an IPv6 address',
+    'metricsBindAddress ::1 is an IPv6 address',
+  ],
+  ['… in dual-stack', `${QUIET}healthzBindAddress: fd00::1\nmetricsBindAddress: "::1"`, NODE],
+  ['… that mean every address', `${QUIET}healthzBindAddress: "::"\nmetricsBindAddress: "::"`, SINGLE],
+  [
+    'an IPv6 node',
+    'nodePortAddresses: [fd00::/8]\nclusterCIDR: 10.0.0.0/8',
+    V6_FIRST,
+    'clusterCIDR has only IPv4 ranges',
+  ],
+  [
+    'gates of other components',
+    `${QUIET}featureGates: {KubeletInUserNamespace: true}`,
+    NODE,
+    'featureGates KubeletInUserNamespace mean nothing to penstock',
+  ],
+];
+
+t.test('what kube-proxy warns about', (t) => {
+  for (const [what, text, node, ...expected] of CASES) {
+    const found = configWarnings(runFile(text).config, node);
+    const lines = found.map(({ severity, message }) => `${severity === 'fatal' ? '!' : ''}${message}`);
+    t.strictSame(
+      lines.map((line, index) => line.slice(0, expected[index]?.length)),
+      expected,
+      what,
+    );
+  }
+  t.end();
+});
+
+t.test('primary becomes the node IPs', (t) => {
+  t.strictSame(resolveNodePortAddresses('primary', NODE.nodeIPs), ['192.0.2.1/32', '2001:db8::1/128']);
+  t.strictSame(resolveNodePortAddresses('primary', { IPv4: '127.0.0.1' as IpAddress }), []);
+  t.strictSame(resolveNodePortAddresses(['10.0.0.0/8' as Cidr], NODE.nodeIPs), ['10.0.0.0/8']);
+  t.end();
+});
