@@ -26,6 +26,7 @@ class NetlinkSocket {
 
   // Remembers the JavaScript object this belongs to, as a weak reference.
   void SetWrapper(napi_ref wrapper) { wrapper_ = wrapper; }
+  napi_ref Wrapper() const { return wrapper_; }
 
   bool IsOpen() const { return fd_ >= 0; }
   uint32_t PortId() const { return port_id_; }

@@ -50,7 +50,11 @@ struct Call {
   }
 };
 
-void Finalize(napi_env, void* data, void*) { delete static_cast<NetlinkSocket*>(data); }
+void Finalize(napi_env env, void* data, void*) {
+  NetlinkSocket* socket = static_cast<NetlinkSocket*>(data);
+  napi_delete_reference(env, socket->Wrapper());
+  delete socket;
+}
 
 // Reads `netns` of the options; leaves `path` empty when there is none.
 bool ReadOptions(napi_env env, napi_value options, std::string* path) {

@@ -1,7 +1,7 @@
 /** The manifest files below a path, by stat only: what is there, and whether it is what was there before. */
 import type { BigIntStats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { messageOf } from '../errors.js';
 
 export const MANIFEST_EXTENSIONS: readonly string[] = ['.yaml', '.yml', '.json'];
@@ -16,6 +16,7 @@ export interface FoundFile {
   readonly stamp: string;
 }
 
+/** A folder in which a change is to be looked for. */
 export interface FoundFolder {
   readonly path: string;
   /** Differs when another folder has taken the path. */
@@ -37,7 +38,7 @@ export interface Found {
   readonly others: readonly string[];
 }
 
-/** The path itself is gone. */
+/** There is nothing at the path. */
 export const GONE = 'gone';
 
 /**
@@ -49,6 +50,8 @@ export async function findManifests(path: string): Promise<Found | typeof GONE> 
   const found = await search.visit(path, []);
   if (found === 'gone') return GONE;
   if (found === 'other') search.unreadable.push({ path, message: 'is neither a file nor a folder' });
+  // A file is replaced by renaming another one, which only its folder gets to know.
+  if (search.folders.length === 0) await search.addFolder(dirname(path));
   search.files.sort((a, b) => (a.path < b.path ? -1 : 1));
   return search;
 }
@@ -71,15 +74,21 @@ class Search implements Found {
     }
     if (stats.isDirectory()) await this.#visitFolder(path, stats, ancestors);
     else if (!stats.isFile()) return 'other';
-    else if (ancestors.length === 0 || MANIFEST_EXTENSIONS.includes(extname(path))) this.#addFile(path, stats);
+    else if (ancestors.length === 0 || MANIFEST_EXTENSIONS.includes(extname(path)))
+      this.#addFile(path, stats);
     else this.others.push(path);
     return 'visited';
+  }
+
+  async addFolder(path: string): Promise<void> {
+    const stats = await stat(path, { bigint: true }).catch(() => undefined);
+    if (stats) this.folders.push({ path, identity: identityOf(stats) });
   }
 
   async #visitFolder(path: string, stats: BigIntStats, ancestors: readonly string[]): Promise<void> {
     const id = `${stats.dev}:${stats.ino}`;
     if (ancestors.includes(id)) return;
-    this.folders.push({ path, identity: `${id}:${stats.birthtimeNs}` });
+    this.folders.push({ path, identity: identityOf(stats) });
     let names: string[];
     try {
       names = await readdir(path);
@@ -92,14 +101,27 @@ class Search implements Found {
   }
 
   #addFile(path: string, stats: BigIntStats): void {
-    const { dev, ino, size, mtimeNs, ctimeNs } = stats;
-    // The change time tells of writes that set the old modification time again, and of changed permissions.
-    const stamp = `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
-    this.files.push({ path, size: Number(size), modified: Number(stats.mtimeMs), stamp });
+    const { size, mtimeMs } = stats;
+    this.files.push({ path, size: Number(size), modified: Number(mtimeMs), stamp: stampOf(stats) });
   }
 }
 
-function isMissing(error: unknown): boolean {
+/** Whether the path is the folder, or anything below it. */
+export function isBelow(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+}
+
+/** The change time tells of writes that set the old modification time again, and of changed permissions. */
+export function stampOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
+  return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`;
+}
+
+/** The number of a deleted folder is soon given to a new one, which only the time of birth tells apart. */
+function identityOf({ dev, ino, birthtimeNs }: BigIntStats): string {
+  return `${dev}:${ino}:${birthtimeNs}`;
+}
+
+export function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
   return code === 'ENOENT' || code === 'ENOTDIR';
 }

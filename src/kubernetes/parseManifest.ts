@@ -21,7 +21,9 @@ export interface ManifestFault {
   readonly message: string;
 }
 
-export type ParsedManifest = { readonly objects: readonly ManifestObject[] } | { readonly fault: ManifestFault };
+export type ParsedManifest =
+  | { readonly objects: readonly ManifestObject[] }
+  | { readonly fault: ManifestFault };
 
 /** Aliases may multiply a document at most this much; more is a bomb ("billion laughs"). */
 const MAX_ALIASES = 100;

@@ -136,7 +136,8 @@ function readSourceRanges(spec: FieldReader): readonly Cidr[] {
     return range;
   });
   if (texts.length > 0 && ranges.length === 0) {
-    const expected = 'a CIDR such as 192.0.2.0/24 (without a range that can be read, everybody would be let in)';
+    const expected =
+      'a CIDR such as 192.0.2.0/24 (without a range that can be read, everybody would be let in)';
     spec.fault('loadBalancerSourceRanges[0]', expected, texts[0]);
   }
   return ranges;

@@ -1,0 +1,215 @@
+/**
+ * Writes netlink messages, one after the other, into one buffer that grows: what one sendmsg carries.
+ *
+ * Sequence numbers and port ids stay 0; NetlinkChannel fills them in when it sends. Numbers are taken modulo their
+ * width. No call allocates, unless the buffer grows.
+ */
+import { ATTRIBUTE_HEADER, MAX_ATTRIBUTE, MESSAGE_HEADER, MessageFlag, NESTED } from './constants.js';
+import { HOST_IS_LITTLE_ENDIAN } from './hostOrder.js';
+
+const INITIAL_BYTES = 4096;
+const NONE = -1;
+const utf8 = new TextEncoder();
+
+export class MessageWriter {
+  #bytes: Uint8Array;
+  #view: DataView;
+  #length = 0;
+  #messageCount = 0;
+  /** Where the message being written begins, or the last one. */
+  #message = NONE;
+
+  constructor(initialBytes = INITIAL_BYTES) {
+    this.#bytes = new Uint8Array(Math.max(initialBytes, MESSAGE_HEADER));
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+
+  /** Bytes written. */
+  get length(): number {
+    return this.#length;
+  }
+
+  get messageCount(): number {
+    return this.#messageCount;
+  }
+
+  /** What was written. A view: the next write may change it or leave it behind. */
+  bytes(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  /** Forgets all messages and keeps the memory. */
+  clear(): void {
+    this.#length = 0;
+    this.#messageCount = 0;
+    this.#message = NONE;
+  }
+
+  /** Begins a message; NLM_F_REQUEST is added. The family's own header comes next, by the `put` methods. */
+  beginMessage(type: number, flags = 0): void {
+    this.#message = this.#claim(MESSAGE_HEADER);
+    this.#messageCount++;
+    this.#view.setUint16(this.#message + 4, type, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint16(this.#message + 6, flags | MessageFlag.REQUEST, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  endMessage(): void {
+    this.#view.setUint32(this.#message, this.#length - this.#message, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  /** Asks for an answer to the last message also when it succeeds. */
+  acknowledgeLast(): void {
+    if (this.#message === NONE) throw new RangeError('there is no netlink message to acknowledge');
+    const flags = this.#view.getUint16(this.#message + 6, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint16(this.#message + 6, flags | MessageFlag.ACK, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  /** Fixed parts of a message, outside attributes; the caller keeps them aligned to 4 bytes. */
+  putU8(value: number): void {
+    this.#grow(1);
+    this.#bytes[this.#length++] = value;
+  }
+
+  /** Host byte order. */
+  putU16(value: number): void {
+    this.#grow(2);
+    this.#view.setUint16(this.#length, value, HOST_IS_LITTLE_ENDIAN);
+    this.#length += 2;
+  }
+
+  putU16be(value: number): void {
+    this.#grow(2);
+    this.#view.setUint16(this.#length, value);
+    this.#length += 2;
+  }
+
+  /** Host byte order. */
+  putU32(value: number): void {
+    this.#grow(4);
+    this.#view.setUint32(this.#length, value, HOST_IS_LITTLE_ENDIAN);
+    this.#length += 4;
+  }
+
+  putBytes(value: Uint8Array): void {
+    this.#grow(value.length);
+    this.#bytes.set(value, this.#length);
+    this.#length += value.length;
+  }
+
+  /** An attribute without content, whose presence is the message. */
+  flag(type: number): void {
+    this.#attribute(type, 0);
+  }
+
+  u8(type: number, value: number): void {
+    this.#view.setUint8(this.#attribute(type, 1), value);
+  }
+
+  /** Host byte order. */
+  u16(type: number, value: number): void {
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  u16be(type: number, value: number): void {
+    const at = this.#attribute(type, 2);
+    this.#view.setUint16(at, value);
+  }
+
+  /** Host byte order. */
+  u32(type: number, value: number): void {
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  u32be(type: number, value: number): void {
+    const at = this.#attribute(type, 4);
+    this.#view.setUint32(at, value);
+  }
+
+  /** Whole numbers from 0 to 2^53 - 1. */
+  u64be(type: number, value: number): void {
+    const at = this.#attribute(type, 8);
+    this.#view.setUint32(at, value / 0x1_0000_0000);
+    this.#view.setUint32(at + 4, value);
+  }
+
+  /** UTF-8 with a NUL after it. */
+  string(type: number, value: string): void {
+    // One UTF-16 unit is at most three bytes of UTF-8; what is too much is given back.
+    const room = value.length * 3 + 1;
+    const at = this.#claimAttribute(type, room);
+    const { written } = utf8.encodeInto(value, this.#bytes.subarray(at, at + room - 1));
+    this.#finishAttribute(at, written + 1);
+  }
+
+  raw(type: number, value: Uint8Array): void {
+    const at = this.#attribute(type, value.length);
+    this.#bytes.set(value, at);
+  }
+
+  /**
+   * Begins an attribute of attributes. Returns its place: `writer.length - place` is its size so far, to be kept
+   * below MAX_ATTRIBUTE.
+   */
+  openNest(type: number): number {
+    const place = this.#claim(ATTRIBUTE_HEADER);
+    this.#view.setUint16(place + 2, type | NESTED, HOST_IS_LITTLE_ENDIAN);
+    return place;
+  }
+
+  /** Throws RangeError when the attribute became larger than MAX_ATTRIBUTE. */
+  closeNest(place: number): void {
+    this.#setAttributeLength(place, this.#length - place);
+  }
+
+  /** A complete attribute with content yet to be written; returns where the content goes. */
+  #attribute(type: number, contentLength: number): number {
+    const at = this.#claimAttribute(type, contentLength);
+    this.#finishAttribute(at, contentLength);
+    return at;
+  }
+
+  #claimAttribute(type: number, room: number): number {
+    const place = this.#claim(ATTRIBUTE_HEADER + room);
+    this.#view.setUint16(place + 2, type, HOST_IS_LITTLE_ENDIAN);
+    return place + ATTRIBUTE_HEADER;
+  }
+
+  /** Sets the length of the last attribute and ends it at the next multiple of 4. */
+  #finishAttribute(at: number, contentLength: number): void {
+    const place = at - ATTRIBUTE_HEADER;
+    this.#setAttributeLength(place, ATTRIBUTE_HEADER + contentLength);
+    const end = at + contentLength;
+    const next = (end + 3) & ~3;
+    this.#length = end;
+    this.#grow(next - end);
+    this.#bytes.fill(0, end, next);
+    this.#length = next;
+  }
+
+  #setAttributeLength(place: number, length: number): void {
+    if (length > MAX_ATTRIBUTE) {
+      throw new RangeError(`a netlink attribute of ${length} bytes is larger than ${MAX_ATTRIBUTE} bytes`);
+    }
+    this.#view.setUint16(place, length, HOST_IS_LITTLE_ENDIAN);
+  }
+
+  /** Room at the end, cleared; returns where it begins. */
+  #claim(size: number): number {
+    this.#grow(size);
+    const at = this.#length;
+    this.#length += size;
+    this.#bytes.fill(0, at, this.#length);
+    return at;
+  }
+
+  #grow(size: number): void {
+    const needed = this.#length + size;
+    if (needed <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
+  }
+}
