@@ -1,6 +1,7 @@
 /** Synthetic clusters: services × endpoints, one service port each, IPv4, deterministic. */
-import { type Cidr, type IpAddress, parseCidr } from '../src/net/ip.js';
+
 import type { IptablesOptions } from '../src/dataplane/iptables/IptablesOptions.js';
+import { type Cidr, type IpAddress, parseCidr } from '../src/net/ip.js';
 import type { EndpointSlice, SliceEndpoint } from '../src/objects/EndpointSlice.js';
 import type { Service } from '../src/objects/Service.js';
 
@@ -49,7 +50,9 @@ export function slice(n: number, endpoints: number, generation = 0): EndpointSli
     serviceName: `service-${n}`,
     family: 'IPv4',
     ports: [{ name: 'http', protocol: 'TCP', port: 8080 }],
-    endpoints: Array.from({ length: endpoints }, (_, i) => endpoint(n * endpoints + i, i === 0 ? generation : 0)),
+    endpoints: Array.from({ length: endpoints }, (_, i) =>
+      endpoint(n * endpoints + i, i === 0 ? generation : 0),
+    ),
     triggerTime: undefined,
   };
 }
@@ -68,7 +71,10 @@ function endpoint(n: number, generation: number): SliceEndpoint {
 
 /** The same objects as the API has them: what a manifest holds. */
 export function rawObjects(services: number, endpoints: number): object[] {
-  return Array.from({ length: services }, (_, n) => [rawService(service(n)), rawSlice(slice(n, endpoints))]).flat();
+  return Array.from({ length: services }, (_, n) => [
+    rawService(service(n)),
+    rawSlice(slice(n, endpoints)),
+  ]).flat();
 }
 
 function rawService({ namespace, name, clusterIPs, ports }: Service): object {

@@ -36,7 +36,9 @@ export class ManifestSource implements ObjectSource {
   /** The stamp of each file as it was last read. */
   readonly #stamps = new Map<string, string>();
   readonly #watches = new FolderWatches(() => this.#lookWithin(this.#timing.settle));
+  /** undefined before the first delivery and after the stop. */
   #listener: SourceListener | undefined;
+  #stopped = false;
   /** The problems last reported, as JSON. */
   #reported = '[]';
   #timer: NodeJS.Timeout | undefined;
@@ -52,7 +54,6 @@ export class ManifestSource implements ObjectSource {
 
   /** Delivers everything that is there. Rejects with PenstockError when there is nothing that can be read. */
   async start(listener: SourceListener): Promise<void> {
-    this.#listener = listener;
     const found = await findManifests(this.#path);
     if (found === GONE) throw manifestsMissing(this.#path);
     const lost: string[] = [];
@@ -62,6 +63,8 @@ export class ManifestSource implements ObjectSource {
     }
     const error = manifestsUnusable(this.#path, found, lost);
     if (error) throw error;
+    if (this.#stopped) return;
+    this.#listener = listener;
     this.#publish(found.unreadable);
     this.#listener?.complete();
     if (!this.#listener) return;
@@ -71,6 +74,7 @@ export class ManifestSource implements ObjectSource {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#listener = undefined;
     clearTimeout(this.#timer);
     this.#watches.close();
@@ -94,9 +98,9 @@ export class ManifestSource implements ObjectSource {
     const started = performance.now();
     this.#looking = this.#look().finally(() => {
       this.#looking = undefined;
-      const took = performance.now() - started;
-      this.#lookWithin(Math.max(this.#timing.rescan, took / LARGEST_SHARE));
+      const now = performance.now();
       // Events during the look may have asked for an earlier one.
+      this.#due = Math.min(this.#due, now + Math.max(this.#timing.rescan, (now - started) / LARGEST_SHARE));
       if (this.#listener) this.#setTimer();
     });
   }

@@ -59,7 +59,7 @@ async function parseYaml(text: string): Promise<ParsedManifest> {
   const lines = new LineCounter();
   const objects: ManifestObject[] = [];
   try {
-    const composer = new Composer<ParsedNode>({ merge: true, maxAliasCount: MAX_ALIASES });
+    const composer = new Composer<ParsedNode>({ merge: true });
     for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
       const [error] = document.errors;
       if (error) {

@@ -3,7 +3,7 @@
  * an endpoint, and they may arrive before their Service.
  */
 import { type IpFamily, joinHostPort } from '../net/ip.js';
-import type { EndpointSlice } from '../objects/EndpointSlice.js';
+import type { EndpointSlice, SliceEndpoint } from '../objects/EndpointSlice.js';
 import type { Protocol } from '../objects/Service.js';
 import type { Endpoint } from './ServicePort.js';
 
@@ -27,22 +27,17 @@ export class ServiceEndpoints {
 
   /** All endpoints of one port, sorted by target, each target once. */
   endpointsOf(family: IpFamily, portName: string, protocol: Protocol, nodeName: string): readonly Endpoint[] {
-    const byTarget = new Map<string, Endpoint>();
-    for (const slice of this.#inOrder()) {
+    const slices = this.#inOrder();
+    const found: Endpoint[] = [];
+    for (const slice of slices) {
       if (slice.family !== family) continue;
       for (const port of slice.ports) {
         if (port.name !== portName || port.protocol !== protocol) continue;
-        for (const { address, nodeName: runsOn, ...conditions } of slice.endpoints) {
-          const target = joinHostPort(address, port.port);
-          // While an endpoint moves between slices both may list it: one that is not shutting down is the newer truth.
-          if (byTarget.has(target) && conditions.terminating) continue;
-          const local = nodeName !== '' && runsOn === nodeName;
-          byTarget.set(target, { address, port: port.port, target, local, ...conditions });
-        }
+        for (const endpoint of slice.endpoints) found.push(toEndpoint(endpoint, port.port, nodeName));
       }
     }
-    if (byTarget.size === 0) return NONE;
-    return [...byTarget.values()].sort((a, b) => (a.target < b.target ? -1 : 1));
+    if (found.length < 2) return found.length === 0 ? NONE : found;
+    return withoutDuplicates(found.sort(byTarget));
   }
 
   /** By slice name, so that the outcome does not depend on the order of arrival. */
@@ -50,4 +45,34 @@ export class ServiceEndpoints {
     const slices = [...this.#slices.values()];
     return slices.length < 2 ? slices : slices.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
+}
+
+function toEndpoint(from: SliceEndpoint, port: number, nodeName: string): Endpoint {
+  return {
+    address: from.address,
+    port,
+    target: joinHostPort(from.address, port),
+    local: nodeName !== '' && from.nodeName === nodeName,
+    ready: from.ready,
+    serving: from.serving,
+    terminating: from.terminating,
+    zoneHints: from.zoneHints,
+    nodeHints: from.nodeHints,
+  };
+}
+
+/** Plain byte order, as kube-proxy's. The sort is stable: duplicates stay in the order of their slices. */
+function byTarget(a: Endpoint, b: Endpoint): number {
+  return a.target < b.target ? -1 : a.target > b.target ? 1 : 0;
+}
+
+/** While an endpoint moves between slices both may list it: one that is not shutting down is the newer truth. */
+function withoutDuplicates(sorted: Endpoint[]): readonly Endpoint[] {
+  let kept = 0;
+  for (const endpoint of sorted) {
+    if (kept === 0 || sorted[kept - 1]?.target !== endpoint.target) sorted[kept++] = endpoint;
+    else if (!endpoint.terminating) sorted[kept - 1] = endpoint;
+  }
+  sorted.length = kept;
+  return sorted;
 }

@@ -1,9 +1,10 @@
 /** The objects that stock kube-proxy was recorded with, on node1. */
+
+import type { IptablesOptions } from '../../src/dataplane/iptables/IptablesOptions.js';
+import { type Cidr, parseCidr } from '../../src/net/ip.js';
 import { type ObjectChange, refOf } from '../../src/objects/ApiObject.js';
 import { parseObject } from '../../src/objects/parseObject.js';
-import { type IptablesOptions } from '../../src/dataplane/iptables/IptablesOptions.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
-import { parseCidr, type Cidr } from '../../src/net/ip.js';
 import { readShared } from './shared.js';
 
 interface RawList {

@@ -39,7 +39,7 @@ export class FamilySync {
   readonly #tool: XtablesTool;
   readonly #now: () => number;
   readonly #render: typeof renderServicePort;
-  readonly #inForce = new RuleSet();
+  #inForce = new RuleSet();
   readonly #dirty = new Set<string>();
   readonly #refused: RefusedServicePorts;
   #settings: RuleSettings | undefined;
@@ -150,7 +150,7 @@ export class FamilySync {
       try {
         await this.#restore(planFull(wanted, existing, settings, this.#limit));
         await this.#restore(planCanaries());
-        this.#inForce.apply(deltas);
+        this.#inForce = wanted;
         this.#dirty.clear();
         this.#needsFull = false;
         this.#textIsCurrent = true;

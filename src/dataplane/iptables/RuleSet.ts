@@ -51,16 +51,9 @@ export class RuleSet {
     for (const { key, before, after } of deltas) {
       if (after) this.#ports.set(key, after);
       else this.#ports.delete(key);
-      for (const chain of SHARED_CHAINS) {
-        const rules = sharedRulesOf(after, chain);
-        if (rules.length > 0 || sharedRulesOf(before, chain).length > 0) this.#shared[chain].set(key, rules);
-      }
+      for (const { chain } of before?.shared ?? []) this.#shared[chain].set(key, sharedRulesOf(after, chain));
+      for (const { chain } of after?.shared ?? []) this.#shared[chain].set(key, sharedRulesOf(after, chain));
     }
-  }
-
-  clear(): void {
-    this.#ports.clear();
-    for (const chain of SHARED_CHAINS) this.#shared[chain].clear();
   }
 }
 

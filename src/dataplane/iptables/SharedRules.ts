@@ -33,11 +33,6 @@ export class SharedRules {
     for (const key of this.#keys) yield [key, this.#rules.get(key) as readonly string[]];
   }
 
-  clear(): void {
-    this.#rules.clear();
-    this.#keys.length = 0;
-  }
-
   #firstNotBelow(key: string): number {
     let low = 0;
     let high = this.#keys.length;

@@ -2,7 +2,7 @@
  * Names of chains and their permanent jumps, exactly as kube-proxy's, so that every guide and tool applies and either
  * can take over from the other.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export type Table = 'filter' | 'nat' | 'mangle';
 
@@ -31,22 +31,23 @@ export function isOwnedChain(name: string): boolean {
 export const FILTER_CHAINS = [SERVICES, EXTERNAL_SERVICES, FORWARD, NODE_PORTS, PROXY_FIREWALL] as const;
 export const NAT_CHAINS = [SERVICES, NODE_PORTS, POSTROUTING, MARK_MASQ] as const;
 
-/** The first 16 characters of the base32 form (RFC 4648) of SHA-256. */
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
+/** Two characters for each value of ten bits. */
+const PAIRS = Array.from({ length: 1024 }, (_, i) => `${ALPHABET[i >> 5]}${ALPHABET[i & 31]}`);
+
+/** The first 16 characters of the base32 form (RFC 4648) of SHA-256, that is its first 80 bits. */
 export function hash16(text: string): string {
-  const digest = createHash('sha256').update(text).digest();
-  let out = '';
-  let bits = 0;
-  let value = 0;
-  for (let i = 0; out.length < 16; i++) {
-    value = (value << 8) | (digest[i] as number);
-    bits += 8;
-    while (bits >= 5 && out.length < 16) {
-      bits -= 5;
-      out += 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'[(value >>> bits) & 31];
-    }
-    value &= 31;
-  }
-  return out;
+  const digest = hash('sha256', text, 'latin1');
+  return fiveBytes(digest, 0) + fiveBytes(digest, 5);
+}
+
+/** Five bytes of a binary string as eight characters. */
+function fiveBytes(bytes: string, at: number): string {
+  const high =
+    (bytes.charCodeAt(at) << 12) | (bytes.charCodeAt(at + 1) << 4) | (bytes.charCodeAt(at + 2) >> 4);
+  const low =
+    ((bytes.charCodeAt(at + 2) & 15) << 16) | (bytes.charCodeAt(at + 3) << 8) | bytes.charCodeAt(at + 4);
+  return `${PAIRS[high >> 10]}${PAIRS[high & 1023]}${PAIRS[low >> 10]}${PAIRS[low & 1023]}`;
 }
 
 export interface Jump {

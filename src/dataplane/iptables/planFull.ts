@@ -11,7 +11,15 @@ import type { ExistingRules } from './ExistingRules.js';
 import { forwardRules, LOCALNET_GUARD, masqueradeRules, nodePortDispatchRules } from './fixedRules.js';
 import { type RuleSet, SHARED_CHAINS, splitShared } from './RuleSet.js';
 import type { RuleSettings } from './RuleSettings.js';
-import { chainSections, declare, type NatSectionLimit, removeChains } from './sections.js';
+import {
+  addDeclarations,
+  addRules,
+  chainSections,
+  declare,
+  type NatSectionLimit,
+  type OwnedChains,
+  removeChains,
+} from './sections.js';
 
 /** `rules` is what shall be in force. `limit`: how many chains a section may hold. */
 export function planFull(
@@ -21,23 +29,27 @@ export function planFull(
   limit: NatSectionLimit,
 ): RestoreInput {
   const input = new RestoreInput();
-  const owned = [...rules.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
-  const chains = owned.flatMap(([owner, rendered]) => rendered.own.map((own) => ({ owner, ...own })));
-  const active = new Set(chains.map((c) => c.name));
+  const owned: OwnedChains[] = [];
+  const active = new Set<string>();
+  for (const [owner, { own }] of rules.entries()) {
+    if (own.length > 0) owned.push({ owner, chains: own });
+    for (const { name } of own) active.add(name);
+  }
+  owned.sort((a, b) => (a.owner < b.owner ? -1 : 1));
   const stale = existing.ownedChains.filter((name) => !active.has(name));
   const fixed = declare(chain.POSTROUTING) + declare(chain.MARK_MASQ);
 
-  const cut = chains.length > limit;
+  const cut = active.size > limit;
   if (cut) {
     input.add(`*nat\n${fixed}${masqueradeRules(settings)}COMMIT\n`);
-    input.append(chainSections(chains, limit));
+    input.append(chainSections(owned, limit));
   }
   addFilterSection(input, rules, existing, settings);
   input.add(`*nat\n${declare(chain.SERVICES)}${declare(chain.NODE_PORTS)}${cut ? '' : fixed}`);
   if (!cut) {
-    for (const { name, owner } of chains) input.add(declare(name), owner);
+    addDeclarations(input, owned);
     input.add(masqueradeRules(settings));
-    for (const { text, owner } of chains) input.add(text, owner);
+    addRules(input, owned);
   }
   addShared(input, rules, 'nat');
   input.add(nodePortDispatchRules(settings));
@@ -71,7 +83,9 @@ function addShared(input: RestoreInput, rules: RuleSet, table: 'filter' | 'nat')
     const [inTable, name] = splitShared(shared);
     if (inTable !== table) continue;
     for (const [owner, own] of rules.shared(shared).entries()) {
-      input.add(own.map((rule) => `-A ${name} ${rule}\n`).join(''), owner);
+      let text = '';
+      for (const rule of own) text += `-A ${name} ${rule}\n`;
+      input.add(text, owner);
     }
   }
 }

@@ -7,7 +7,16 @@ import { nodePortDispatchRules } from './fixedRules.js';
 import { type RuleDelta, type RuleSet, SHARED_CHAINS, sharedRulesOf, splitShared } from './RuleSet.js';
 import type { RuleSettings } from './RuleSettings.js';
 import type { SharedChain } from './renderServicePort.js';
-import { chainSections, declare, type NatSectionLimit, type OwnedChain, removeChains } from './sections.js';
+import {
+  addDeclarations,
+  addRules,
+  chainSections,
+  countChains,
+  declare,
+  type NatSectionLimit,
+  type OwnedChains,
+  removeChains,
+} from './sections.js';
 
 /** `inForce` is read, not changed: the caller applies the deltas once the kernel has taken the input. */
 export function planPartial(
@@ -16,25 +25,24 @@ export function planPartial(
   settings: RuleSettings,
   limit: NatSectionLimit,
 ): RestoreInput {
-  const written: OwnedChain[] = [];
+  const written: OwnedChains[] = [];
   const removed: string[] = [];
   for (const { key, before, after } of deltas) {
     const old = new Map(before?.own.map((own) => [own.name, own.text]));
-    for (const own of after?.own ?? []) {
-      if (old.get(own.name) !== own.text) written.push({ owner: key, ...own });
-      old.delete(own.name);
-    }
+    const chains = after?.own.filter(({ name, text }) => old.get(name) !== text) ?? [];
+    if (chains.length > 0) written.push({ owner: key, chains });
+    for (const { name } of after?.own ?? []) old.delete(name);
     removed.push(...old.keys());
   }
 
   const input = new RestoreInput();
-  const cut = written.length > limit;
+  const cut = countChains(written) > limit;
   if (cut) input.append(chainSections(written, limit));
   addSection(input, 'filter', editShared(inForce, deltas, 'filter', settings));
   const nat = new RestoreInput();
   if (!cut) {
-    for (const { name, owner } of written) nat.add(declare(name), owner);
-    for (const { text, owner } of written) nat.add(text, owner);
+    addDeclarations(nat, written);
+    addRules(nat, written);
   }
   nat.append(editShared(inForce, deltas, 'nat', settings));
   nat.add(removeChains(removed));

@@ -1,5 +1,6 @@
 /** Parts of iptables-restore input. */
 import { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
+import type { OwnChain } from './renderServicePort.js';
 
 /** How many chains one section may declare; see docs/iptables-restore.md. */
 export type NatSectionLimit = number;
@@ -23,23 +24,45 @@ export function removeChains(names: readonly string[]): string {
   return names.map(declare).join('') + names.map((name) => `-X ${name}\n`).join('');
 }
 
-export interface OwnedChain {
+/** Chains of one service port, to be written. */
+export interface OwnedChains {
   /** ServicePort.key */
   readonly owner: string;
-  readonly name: string;
-  readonly text: string;
+  readonly chains: readonly OwnChain[];
+}
+
+export function addDeclarations(input: RestoreInput, owned: readonly OwnedChains[]): void {
+  for (const { owner, chains } of owned) {
+    let text = '';
+    for (const { name } of chains) text += declare(name);
+    input.add(text, owner);
+  }
+}
+
+export function addRules(input: RestoreInput, owned: readonly OwnedChains[]): void {
+  for (const { owner, chains } of owned) {
+    let text = '';
+    for (const chain of chains) text += chain.text;
+    input.add(text, owner);
+  }
+}
+
+export function countChains(owned: readonly OwnedChains[]): number {
+  let count = 0;
+  for (const { chains } of owned) count += chains.length;
+  return count;
 }
 
 /** One or more `*nat … COMMIT` sections. The chains of one owner stay together: they change at once. */
-export function chainSections(chains: readonly OwnedChain[], limit: NatSectionLimit): RestoreInput {
+export function chainSections(owned: readonly OwnedChains[], limit: NatSectionLimit): RestoreInput {
   const input = new RestoreInput();
-  for (let start = 0; start < chains.length; ) {
-    let end = Math.min(start + limit, chains.length);
-    while (end < chains.length && chains[end]?.owner === chains[end - 1]?.owner) end++;
-    const section = chains.slice(start, end);
+  for (let start = 0; start < owned.length; ) {
+    let end = start;
+    for (let count = 0; end < owned.length && count < limit; end++) count += owned[end]?.chains.length ?? 0;
+    const section = owned.slice(start, end);
     input.add('*nat\n');
-    for (const { name, owner } of section) input.add(declare(name), owner);
-    for (const { text, owner } of section) input.add(text, owner);
+    addDeclarations(input, section);
+    addRules(input, section);
     input.add('COMMIT\n');
     start = end;
   }

@@ -2,7 +2,7 @@
  * Writes netlink messages, one after the other, into one buffer that grows: what one sendmsg carries.
  *
  * Sequence numbers and port ids stay 0; NetlinkChannel fills them in when it sends. Numbers are taken modulo their
- * width. No call allocates, unless the buffer grows.
+ * width. No call allocates, unless the buffer grows or a string is not ASCII.
  */
 import { ATTRIBUTE_HEADER, MAX_ATTRIBUTE, MESSAGE_HEADER, MessageFlag, NESTED } from './constants.js';
 import { HOST_IS_LITTLE_ENDIAN } from './hostOrder.js';
@@ -47,53 +47,53 @@ export class MessageWriter {
 
   /** Begins a message; NLM_F_REQUEST is added. The family's own header comes next, by the `put` methods. */
   beginMessage(type: number, flags = 0): void {
-    this.#message = this.#claim(MESSAGE_HEADER);
+    const at = this.#claim(MESSAGE_HEADER);
+    this.#message = at;
     this.#messageCount++;
-    this.#view.setUint16(this.#message + 4, type, HOST_IS_LITTLE_ENDIAN);
-    this.#view.setUint16(this.#message + 6, flags | MessageFlag.REQUEST, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint32(at, 0);
+    this.#view.setUint16(at + 4, type, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint16(at + 6, flags | MessageFlag.REQUEST, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint32(at + 8, 0);
+    this.#view.setUint32(at + 12, 0);
   }
 
   endMessage(): void {
     this.#view.setUint32(this.#message, this.#length - this.#message, HOST_IS_LITTLE_ENDIAN);
   }
 
-  /** Asks for an answer to the last message also when it succeeds. */
-  acknowledgeLast(): void {
-    if (this.#message === NONE) throw new RangeError('there is no netlink message to acknowledge');
-    const flags = this.#view.getUint16(this.#message + 6, HOST_IS_LITTLE_ENDIAN);
-    this.#view.setUint16(this.#message + 6, flags | MessageFlag.ACK, HOST_IS_LITTLE_ENDIAN);
+  /** Adds flags to the last message. */
+  addFlags(flags: number): void {
+    if (this.#message === NONE) throw new RangeError('there is no netlink message yet');
+    const present = this.#view.getUint16(this.#message + 6, HOST_IS_LITTLE_ENDIAN);
+    this.#view.setUint16(this.#message + 6, present | flags, HOST_IS_LITTLE_ENDIAN);
   }
 
   /** Fixed parts of a message, outside attributes; the caller keeps them aligned to 4 bytes. */
   putU8(value: number): void {
-    this.#grow(1);
-    this.#bytes[this.#length++] = value;
+    const at = this.#claim(1);
+    this.#bytes[at] = value;
   }
 
   /** Host byte order. */
   putU16(value: number): void {
-    this.#grow(2);
-    this.#view.setUint16(this.#length, value, HOST_IS_LITTLE_ENDIAN);
-    this.#length += 2;
+    const at = this.#claim(2);
+    this.#view.setUint16(at, value, HOST_IS_LITTLE_ENDIAN);
   }
 
   putU16be(value: number): void {
-    this.#grow(2);
-    this.#view.setUint16(this.#length, value);
-    this.#length += 2;
+    const at = this.#claim(2);
+    this.#view.setUint16(at, value);
   }
 
   /** Host byte order. */
   putU32(value: number): void {
-    this.#grow(4);
-    this.#view.setUint32(this.#length, value, HOST_IS_LITTLE_ENDIAN);
-    this.#length += 4;
+    const at = this.#claim(4);
+    this.#view.setUint32(at, value, HOST_IS_LITTLE_ENDIAN);
   }
 
   putBytes(value: Uint8Array): void {
-    this.#grow(value.length);
-    this.#bytes.set(value, this.#length);
-    this.#length += value.length;
+    const at = this.#claim(value.length);
+    this.#bytes.set(value, at);
   }
 
   /** An attribute without content, whose presence is the message. */
@@ -102,7 +102,8 @@ export class MessageWriter {
   }
 
   u8(type: number, value: number): void {
-    this.#view.setUint8(this.#attribute(type, 1), value);
+    const at = this.#attribute(type, 1);
+    this.#bytes[at] = value;
   }
 
   /** Host byte order. */
@@ -136,11 +137,12 @@ export class MessageWriter {
 
   /** UTF-8 with a NUL after it. */
   string(type: number, value: string): void {
-    // One UTF-16 unit is at most three bytes of UTF-8; what is too much is given back.
-    const room = value.length * 3 + 1;
-    const at = this.#claimAttribute(type, room);
-    const { written } = utf8.encodeInto(value, this.#bytes.subarray(at, at + room - 1));
-    this.#finishAttribute(at, written + 1);
+    const size = Buffer.byteLength(value);
+    const at = this.#attribute(type, size + 1);
+    if (size === value.length) {
+      for (let i = 0; i < size; i++) this.#bytes[at + i] = value.charCodeAt(i);
+    } else utf8.encodeInto(value, this.#bytes.subarray(at));
+    this.#bytes[at + size] = 0;
   }
 
   raw(type: number, value: Uint8Array): void {
@@ -163,29 +165,13 @@ export class MessageWriter {
     this.#setAttributeLength(place, this.#length - place);
   }
 
-  /** A complete attribute with content yet to be written; returns where the content goes. */
+  /** An attribute whose content is yet to be written; returns where that goes. The padding is cleared. */
   #attribute(type: number, contentLength: number): number {
-    const at = this.#claimAttribute(type, contentLength);
-    this.#finishAttribute(at, contentLength);
-    return at;
-  }
-
-  #claimAttribute(type: number, room: number): number {
-    const place = this.#claim(ATTRIBUTE_HEADER + room);
-    this.#view.setUint16(place + 2, type, HOST_IS_LITTLE_ENDIAN);
-    return place + ATTRIBUTE_HEADER;
-  }
-
-  /** Sets the length of the last attribute and ends it at the next multiple of 4. */
-  #finishAttribute(at: number, contentLength: number): void {
-    const place = at - ATTRIBUTE_HEADER;
+    const place = this.#claim(ATTRIBUTE_HEADER + ((contentLength + 3) & ~3));
     this.#setAttributeLength(place, ATTRIBUTE_HEADER + contentLength);
-    const end = at + contentLength;
-    const next = (end + 3) & ~3;
-    this.#length = end;
-    this.#grow(next - end);
-    this.#bytes.fill(0, end, next);
-    this.#length = next;
+    this.#view.setUint16(place + 2, type, HOST_IS_LITTLE_ENDIAN);
+    if ((contentLength & 3) !== 0) this.#view.setUint32(this.#length - 4, 0);
+    return place + ATTRIBUTE_HEADER;
   }
 
   #setAttributeLength(place: number, length: number): void {
@@ -195,12 +181,11 @@ export class MessageWriter {
     this.#view.setUint16(place, length, HOST_IS_LITTLE_ENDIAN);
   }
 
-  /** Room at the end, cleared; returns where it begins. */
+  /** Room at the end, with whatever was there before; returns where it begins. */
   #claim(size: number): number {
     this.#grow(size);
     const at = this.#length;
     this.#length += size;
-    this.#bytes.fill(0, at, this.#length);
     return at;
   }
 

@@ -9,9 +9,9 @@
  */
 import t from 'tap';
 import { renderFamily } from '../../../src/dataplane/iptables/renderFamily.js';
+import { sameRules } from '../../support/compareRules.js';
 import { GOLDEN_OPTIONS, goldenTable } from '../../support/goldenTable.js';
 import { needsShared, readShared } from '../../support/shared.js';
-import { sameRules } from '../../support/compareRules.js';
 
 interface Call {
   readonly argv?: readonly string[];

@@ -1,0 +1,130 @@
+/**
+ * npm run bench -- iptables
+ *
+ * Mode iptables at several sizes, each measurement in a fresh network namespace:
+ *   tool     the same rules given to iptables-restore alone, in one piece and cut as penstock cuts them
+ *   core     routing table and dataplane in one process, objects in memory: full sync, then single endpoint changes
+ *   agent    `penstock run` on a folder of manifests: until ready, memory, CPU, and from the edit of a manifest to the
+ *            first TCP connect to the cluster IP that the new endpoint answers
+ */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { measureAgent } from './iptablesAgent.js';
+import { measureCore, measureTool } from './iptablesCore.js';
+import { median, quantile, table } from './statistics.js';
+
+const SIZES = [
+  [1000, 5],
+  [5000, 5],
+] as const;
+const RUNS = 3;
+
+export interface ToolResult {
+  readonly onePieceMs: number;
+  readonly cutMs: number;
+}
+
+export interface CoreResult {
+  readonly fullMs: number;
+  readonly fullOwnMs: number;
+  readonly changeMs: readonly number[];
+  readonly changeOwnMs: readonly number[];
+}
+
+export interface AgentResult {
+  readonly readyMs: number;
+  readonly rssMb: number;
+  readonly peakMb: number;
+  readonly cpuSelfS: number;
+  readonly cpuToolsS: number;
+  readonly endToEndMs: readonly number[];
+  readonly cpuPerChangeS: number;
+}
+
+const ROLES: Record<string, (services: number, endpoints: number) => Promise<object>> = {
+  tool: measureTool,
+  core: measureCore,
+  agent: measureAgent,
+};
+
+const [role, services, endpoints] = process.argv.slice(2);
+if (role !== undefined && ROLES[role]) {
+  process.stdout.write(`${JSON.stringify(await ROLES[role](Number(services), Number(endpoints)))}\n`);
+  process.exit(0);
+}
+await report();
+
+async function report(): Promise<void> {
+  const rows: (string | number)[][] = [];
+  for (const [n, e] of SIZES) {
+    const tool = await Promise.resolve(runs<ToolResult>('tool', n, e, n > 1000 ? 1 : RUNS));
+    const core = await runs<CoreResult>('core', n, e, RUNS);
+    const agent = await runs<AgentResult>('agent', n, e, RUNS);
+    const of = <T>(list: readonly T[], pick: (item: T) => number) => median(list.map(pick));
+    const all = <T>(list: readonly T[], pick: (item: T) => readonly number[]) =>
+      list.flatMap((item) => [...pick(item)]);
+    rows.push([
+      `${n} x ${e}`,
+      of(tool, (r) => r.onePieceMs),
+      of(tool, (r) => r.cutMs),
+      of(core, (r) => r.fullMs),
+      of(core, (r) => r.fullOwnMs),
+      median(all(core, (r) => r.changeMs)),
+      median(all(core, (r) => r.changeOwnMs)),
+      quantile(
+        all(core, (r) => r.changeOwnMs),
+        0.99,
+      ),
+      of(agent, (r) => r.readyMs),
+      median(all(agent, (r) => r.endToEndMs)),
+      Math.max(...all(agent, (r) => r.endToEndMs)),
+      of(agent, (r) => r.rssMb),
+      of(agent, (r) => r.peakMb),
+      `${of(agent, (r) => r.cpuSelfS).toFixed(2)} + ${of(agent, (r) => r.cpuToolsS).toFixed(2)}`,
+      of(agent, (r) => r.cpuPerChangeS).toFixed(3),
+    ]);
+  }
+  const header = [
+    'services x endpoints',
+    'tool, one piece ms',
+    'tool, cut ms',
+    'full sync ms',
+    'own share ms',
+    'one change ms',
+    'own share ms',
+    'own p99 ms',
+    'agent ready ms',
+    'e2e median ms',
+    'e2e max ms',
+    'RSS MB',
+    'peak MB',
+    'CPU s to ready, self + tools',
+    'CPU s per change',
+  ];
+  process.stdout.write(`Node.js ${process.version}, medians of ${RUNS} runs\n\n${table(header, rows)}`);
+}
+
+async function runs<T>(name: string, n: number, e: number, count: number): Promise<T[]> {
+  const results: T[] = [];
+  for (let i = 0; i < count; i++)
+    results.push(JSON.parse(await inNamespace([name, String(n), String(e)])) as T);
+  return results;
+}
+
+/** Runs this file in a network namespace of its own; resolves with the last line that it prints. */
+function inNamespace(args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const self = fileURLToPath(import.meta.url);
+    const child = spawn('unshare', ['-n', process.execPath, self, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+    });
+    child.on('close', (status) => {
+      if (status === 0) resolve(output.trim().split('\n').at(-1) ?? '');
+      else reject(new Error(`${args.join(' ')} ended with status ${status}`));
+    });
+  });
+}

@@ -1,0 +1,119 @@
+/** The requests that wait for the kernel's answers, found by sequence number, each with its deadline. */
+import { constants } from 'node:os';
+import type { Message } from './Message.js';
+import { NetlinkError } from './NetlinkError.js';
+import type { Reply } from './replies.js';
+
+/** setTimeout and clearTimeout, so that tests need not wait. */
+export interface Timers {
+  setTimeout(callback: () => void, milliseconds: number): unknown;
+  clearTimeout(handle: unknown): void;
+}
+
+export interface Exchange<Result = unknown> {
+  /** For errors: what was to be done. */
+  readonly what: string;
+  /** Its sequence numbers: `count` from `first` on. */
+  readonly first: number;
+  readonly count: number;
+  /** Whether all answers are queued when send() returns; a dump goes on while we read it. */
+  readonly kind: 'answered at once' | 'answered in parts';
+  readonly reply: Reply<Result>;
+}
+
+interface Waiting {
+  readonly exchange: Exchange;
+  readonly finish: () => void;
+  readonly fail: (error: NetlinkError) => void;
+  timer: unknown;
+  /** Whether an answer came since the timer was set. */
+  heard: boolean;
+}
+
+export class Exchanges {
+  readonly #timers: Timers;
+  readonly #timeoutMs: number;
+  readonly #onBusy: (busy: boolean) => void;
+  /** By first sequence number, in the order they were sent. */
+  readonly #waiting = new Map<number, Waiting>();
+
+  /** `onBusy` hears when the first exchange begins to wait and when the last one has ended. */
+  constructor(timers: Timers, timeoutMs: number, onBusy: (busy: boolean) => void) {
+    this.#timers = timers;
+    this.#timeoutMs = timeoutMs;
+    this.#onBusy = onBusy;
+  }
+
+  /** Rejects with NetlinkError: refused, ETIMEDOUT, or what failAll() gives. */
+  add<Result>(exchange: Exchange<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = {
+        exchange,
+        finish: () => {
+          try {
+            resolve(exchange.reply.result());
+          } catch (error) {
+            reject(error);
+          }
+        },
+        fail: reject,
+        timer: undefined,
+        heard: false,
+      };
+      this.#setTimer(waiting);
+      this.#waiting.set(exchange.first, waiting);
+      if (this.#waiting.size === 1) this.#onBusy(true);
+    });
+  }
+
+  /** Gives an answer to the exchange of its sequence number; one that nobody waits for any more is dropped. */
+  take(message: Message): void {
+    const waiting = this.#find(message.sequence);
+    if (waiting === undefined) return;
+    waiting.heard = true;
+    const { first, reply } = waiting.exchange;
+    if (!reply.take(message, message.sequence - first)) return;
+    this.#remove(waiting);
+    waiting.finish();
+  }
+
+  /** Fails all exchanges, or those of one kind. */
+  failAll(makeError: (what: string) => NetlinkError, kind?: Exchange['kind']): void {
+    for (const waiting of [...this.#waiting.values()]) {
+      if (kind !== undefined && waiting.exchange.kind !== kind) continue;
+      this.#remove(waiting);
+      waiting.fail(makeError(waiting.exchange.what));
+    }
+  }
+
+  #find(sequence: number): Waiting | undefined {
+    const exact = this.#waiting.get(sequence);
+    if (exact !== undefined) return exact;
+    for (const waiting of this.#waiting.values()) {
+      const { first, count } = waiting.exchange;
+      if (sequence >= first && sequence < first + count) return waiting;
+    }
+    return undefined;
+  }
+
+  #remove(waiting: Waiting): void {
+    this.#timers.clearTimeout(waiting.timer);
+    this.#waiting.delete(waiting.exchange.first);
+    if (this.#waiting.size === 0) this.#onBusy(false);
+  }
+
+  #setTimer(waiting: Waiting): void {
+    waiting.heard = false;
+    waiting.timer = this.#timers.setTimeout(() => this.#timeOut(waiting), this.#timeoutMs);
+  }
+
+  #timeOut(waiting: Waiting): void {
+    if (waiting.heard) {
+      this.#setTimer(waiting);
+      return;
+    }
+    this.#remove(waiting);
+    const words = `no answer from the kernel in ${this.#timeoutMs} ms`;
+    waiting.fail(new NetlinkError(waiting.exchange.what, { errno: -constants.errno.ETIMEDOUT, words }));
+  }
+}

@@ -1,0 +1,252 @@
+/**
+ * A conversation with the kernel over one netlink socket: requests and their answers, dumps, batches, multicast.
+ *
+ * The kernel handles a request inside sendmsg, so its answer is queued, or lost for want of room, when send()
+ * returns; only the later parts of a dump come while we read.
+ */
+import { constants } from 'node:os';
+import { ControlType, MessageFlag } from './constants.js';
+import { type Exchange, Exchanges, type Timers } from './Exchanges.js';
+import { type Message, parseMessages } from './Message.js';
+import type { MessageWriter } from './MessageWriter.js';
+import { type NativeSocket, openNativeSocket } from './NativeSocket.js';
+import { NetlinkError } from './NetlinkError.js';
+import { BatchReply, DumpReply, neverConsistent, type Reply, RequestReply } from './replies.js';
+import { MAX_SEQUENCE, setSequences } from './sequences.js';
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+const RECEIVE_BYTES = 256 * 1024;
+const DATAGRAMS_PER_RECEIVE = 64;
+/** Receives in one turn of the event loop; what is left comes with the next turn. */
+const RECEIVES_PER_TURN = 16;
+const DUMP_ATTEMPTS = 5;
+
+export interface ChannelOptions {
+  /** How long the kernel may say nothing to a request, at least; at most twice that. Milliseconds. */
+  readonly timeoutMs?: number;
+  readonly timers?: Timers;
+}
+
+export interface OpenOptions extends ChannelOptions {
+  /** File of another network namespace. */
+  readonly netns?: string;
+  /** Bytes; a batch must fit into it whole. */
+  readonly sendBufferBytes?: number;
+  /** Bytes of multicast messages and answers that may wait for us. */
+  readonly receiveBufferBytes?: number;
+}
+
+/** Receives what the kernel says unasked. Must not throw. */
+export interface MessageListener {
+  message(message: Message): void;
+  /** Messages were lost (ENOBUFS): what was learnt from them so far may be wrong now. */
+  lost(): void;
+}
+
+export class NetlinkChannel {
+  readonly #socket: NativeSocket;
+  readonly #exchanges: Exchanges;
+  readonly #lengths = new Uint32Array(DATAGRAMS_PER_RECEIVE);
+  readonly #groups = new Uint32Array(DATAGRAMS_PER_RECEIVE);
+  readonly #joined = new Set<number>();
+  #buffer = new Uint8Array(RECEIVE_BYTES);
+  #sequence = 0;
+  #listener: MessageListener | undefined;
+  #lostAnswers = false;
+  #closed = false;
+  /** The kernel runs one dump for a socket at a time and answers EBUSY to a second. */
+  #lastDump: Promise<unknown> = Promise.resolve();
+
+  /** Throws as openNativeSocket does. */
+  static open(protocol: number, options: OpenOptions = {}): NetlinkChannel {
+    const { netns, sendBufferBytes, receiveBufferBytes } = options;
+    const socket = openNativeSocket(protocol, netns === undefined ? {} : { netns });
+    try {
+      if (sendBufferBytes !== undefined) socket.setSendBuffer(sendBufferBytes);
+      if (receiveBufferBytes !== undefined) socket.setReceiveBuffer(receiveBufferBytes);
+      return new NetlinkChannel(socket, options);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+  }
+
+  /** Takes the socket over: nobody else reads from it or closes it. */
+  constructor(socket: NativeSocket, options: ChannelOptions = {}) {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, timers = globalThis as Timers } = options;
+    this.#socket = socket;
+    this.#exchanges = new Exchanges(timers, timeoutMs, (busy) => (busy ? socket.ref() : socket.unref()));
+    socket.onReadable(() => this.#receive());
+  }
+
+  /**
+   * Sends the one message of `writer`, which may be used again at once. Resolves to the answers, without the final
+   * acknowledgement. `what` is for errors: 'create nfacct object x'. Rejects with NetlinkError.
+   */
+  async request(what: string, writer: MessageWriter): Promise<readonly Message[]> {
+    writer.addFlags(MessageFlag.ACK);
+    return this.#exchange(what, writer.bytes(), 1, () => new RequestReply(what), 'answered at once');
+  }
+
+  /** Like request(), for a list; waits for its turn, and begins again when the list changed meanwhile. */
+  async dump(what: string, writer: MessageWriter): Promise<readonly Message[]> {
+    writer.addFlags(MessageFlag.DUMP);
+    const bytes = writer.bytes().slice();
+    const mine = this.#lastDump.then(() => this.#dumpUntilConsistent(what, bytes));
+    this.#lastDump = mine.catch(() => {});
+    return mine;
+  }
+
+  /**
+   * Sends independent messages with one sendmsg. Resolves to what was refused, in the order of the messages; the
+   * others took effect. The last message that asks for an answer (NLM_F_ACK) must be the last one.
+   */
+  async batch(what: string, writer: MessageWriter): Promise<readonly NetlinkError[]> {
+    const awaited = (acknowledged: number) => new BatchReply(what, acknowledged, -1);
+    return this.#exchange(what, writer.bytes(), writer.messageCount, awaited, 'answered at once');
+  }
+
+  /**
+   * Sends messages between beginTransaction() and endTransaction() of nfnetlink.ts: all take effect or none.
+   * Resolves to what was refused; index 0, the bracket, stands for the whole.
+   */
+  async transaction(what: string, writer: MessageWriter): Promise<readonly NetlinkError[]> {
+    const awaited = (acknowledged: number) => new BatchReply(what, acknowledged, 0);
+    return this.#exchange(what, writer.bytes(), writer.messageCount, awaited, 'answered at once');
+  }
+
+  /**
+   * Joins multicast groups and hands every message that answers no request to `listener`, from now on. Does not
+   * keep the process alive. A channel has one listener.
+   */
+  listen(groups: readonly number[], listener: MessageListener): void {
+    this.#listener = listener;
+    for (const group of groups) {
+      this.#socket.joinGroup(group);
+      this.#joined.add(group);
+    }
+  }
+
+  /** Rejects what is under way with ECANCELED. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.close();
+    this.#exchanges.failAll((what) => closedError(what));
+  }
+
+  async #dumpUntilConsistent(what: string, bytes: Uint8Array): Promise<readonly Message[]> {
+    for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+      const result = await this.#exchange(what, bytes, 1, () => new DumpReply(what), 'answered in parts');
+      if (result !== 'interrupted') return result;
+    }
+    throw neverConsistent(what, DUMP_ATTEMPTS);
+  }
+
+  async #exchange<Result>(
+    what: string,
+    bytes: Uint8Array,
+    count: number,
+    expect: (acknowledged: number) => Reply<Result>,
+    kind: Exchange['kind'],
+  ): Promise<Result> {
+    if (this.#closed) throw closedError(what);
+    const first = this.#claimSequences(count);
+    const reply = expect(setSequences(bytes, first));
+    try {
+      this.#socket.send(bytes);
+    } catch (cause) {
+      const words = cause instanceof Error ? cause.message : String(cause);
+      throw new NetlinkError(what, { errno: errnoOf(cause), words, cause });
+    }
+    return this.#exchanges.add({ what, first, count, kind, reply });
+  }
+
+  /** Never 0, which the kernel uses in what it says unasked. */
+  #claimSequences(count: number): number {
+    if (this.#sequence + count > MAX_SEQUENCE) this.#sequence = 0;
+    const first = this.#sequence + 1;
+    this.#sequence += count;
+    return first;
+  }
+
+  #receive(): void {
+    for (let turn = 0; turn < RECEIVES_PER_TURN && !this.#closed; turn++) {
+      let count: number;
+      try {
+        count = this.#socket.receive(this.#buffer, this.#lengths, this.#groups);
+      } catch (error) {
+        this.#receiveFailed(error);
+        continue;
+      }
+      if (count === 0) {
+        this.#failLostAnswers();
+        return;
+      }
+      this.#takeDatagrams(count);
+    }
+  }
+
+  #takeDatagrams(count: number): void {
+    let end = 0;
+    for (let i = 0; i < count; i++) end += this.#lengths[i] ?? 0;
+    // Messages may be kept, so they get memory of their own; one copy for all is cheap.
+    const received = this.#buffer.slice(0, end);
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.#lengths[i] ?? 0;
+      const { messages, fault } = parseMessages(received.subarray(at, at + length));
+      for (const message of messages) this.#takeMessage(message, this.#groups[i] ?? 0);
+      if (fault !== undefined) this.#noteLoss();
+      at += length;
+    }
+  }
+
+  #takeMessage(message: Message, group: number): void {
+    if (this.#closed || message.type === ControlType.NOOP) return;
+    if (message.type === ControlType.OVERRUN) this.#noteLoss();
+    // The notice of a change carries the sequence number and port of whoever asked for the change, maybe ours.
+    else if (this.#joined.has(group)) this.#listener?.message(message);
+    else if (message.sequence !== 0 && message.portId === this.#socket.portId) this.#exchanges.take(message);
+    else this.#listener?.message(message);
+  }
+
+  #receiveFailed(error: unknown): void {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EMSGSIZE' && error instanceof Error && 'needed' in error) {
+      this.#buffer = new Uint8Array(2 * Number(error.needed));
+    } else if (code === 'ENOBUFS') {
+      this.#noteLoss();
+    } else {
+      const words = error instanceof Error ? error.message : String(error);
+      const errno = errnoOf(error);
+      this.#exchanges.failAll((what) => new NetlinkError(what, { errno, words, cause: error }));
+    }
+  }
+
+  #noteLoss(): void {
+    this.#lostAnswers = true;
+    this.#listener?.lost();
+  }
+
+  /** With the queue empty after a loss, a request without its answer will not get one. */
+  #failLostAnswers(): void {
+    if (!this.#lostAnswers) return;
+    this.#lostAnswers = false;
+    const words = 'the answer of the kernel was lost, the receive buffer was full';
+    const errno = -constants.errno.ENOBUFS;
+    this.#exchanges.failAll((what) => new NetlinkError(what, { errno, words }), 'answered at once');
+  }
+}
+
+function closedError(what: string): NetlinkError {
+  return new NetlinkError(what, {
+    errno: -constants.errno.ECANCELED,
+    words: 'the netlink channel was closed',
+  });
+}
+
+function errnoOf(error: unknown): number {
+  const errno = error instanceof Error && 'errno' in error ? error.errno : undefined;
+  return typeof errno === 'number' ? errno : -constants.errno.EIO;
+}

@@ -1,0 +1,210 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { parseCidr, parseIp } from '../../src/net/ip.js';
+import type { ApiObject } from '../../src/objects/ApiObject.js';
+import { parseObject } from '../../src/objects/parseObject.js';
+import { nodeManifest, serviceManifest, sliceManifest, verdict, warningsOf } from './samples.js';
+
+t.test('other things in the folder do not disturb', async (t) => {
+  const foreign: unknown[] = [
+    undefined,
+    null,
+    'text',
+    7,
+    [],
+    {},
+    { kind: 7 },
+    { kind: '__proto__' },
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } },
+    { apiVersion: 'apps/v1', kind: 'Deployment' },
+    { apiVersion: 'serving.knative.dev/v1', kind: 'Service', metadata: { name: 'x' } },
+  ];
+  for (const raw of foreign)
+    t.strictSame(parseObject(raw), { type: 'ignored', ref: undefined, warnings: [] }, JSON.stringify(raw));
+});
+
+t.test('outdated kinds are answered with what to use', async (t) => {
+  const metadata = { name: 'cart', namespace: 'shop' };
+  const advice =
+    'write an EndpointSlice of discovery.k8s.io/v1 with the label kubernetes.io/service-name instead';
+  const endpoints = parseObject({ apiVersion: 'v1', kind: 'Endpoints', metadata });
+  t.strictSame(warningsOf(endpoints), [`Endpoints shop/cart: v1 Endpoints is not read; ${advice}`]);
+  const beta = parseObject({ apiVersion: 'discovery.k8s.io/v1beta1', kind: 'EndpointSlice', metadata });
+  t.strictSame(warningsOf(beta), [
+    `EndpointSlice shop/cart: discovery.k8s.io/v1beta1 EndpointSlice is not read; ${advice}`,
+  ]);
+  t.strictSame([endpoints.type, beta.type], ['ignored', 'ignored']);
+});
+
+t.test('items of typed lists have their type from the list', async (t) => {
+  const { kind: _kind, apiVersion: _version, ...bare } = serviceManifest();
+  t.equal(parseObject(bare, { apiVersion: 'v1', kind: 'Service' }).type, 'object');
+  t.equal(parseObject(bare).type, 'ignored');
+  t.match(verdict({ ...bare, kind: 'Service' }), /apiVersion is missing, must be v1/);
+});
+
+t.test('problems say where; invalid and ignored objects say which', async (t) => {
+  const invalid = parseObject(serviceManifest({ type: 'x' }), { where: 'cart.yaml:3' });
+  t.match(invalid, { type: 'invalid', ref: { kind: 'Service', namespace: 'shop', name: 'cart' } });
+  t.match(invalid, { problem: { subject: 'Service shop/cart', where: 'cart.yaml:3' } });
+  t.match(parseObject(serviceManifest({}, { name: 7 })), { type: 'invalid', ref: undefined });
+  const ref = { kind: 'EndpointSlice', namespace: 'shop', name: 'cart-x7k2p' };
+  t.match(parseObject(sliceManifest({ addressType: 'FQDN' })), { type: 'ignored', ref });
+  t.match(parseObject(nodeManifest({ spec: 1 })), { ref: { kind: 'Node', namespace: '', name: 'node1' } });
+});
+
+/** Values that are close to right, so that the fuzzer gets past the first check of each field. */
+const leaf = fc.oneof(
+  fc.jsonValue({ maxDepth: 2 }),
+  fc.constantFrom(
+    '',
+    'a',
+    'A',
+    'http',
+    'TCP',
+    'None',
+    'Local',
+    'ClientIP',
+    'IPv4',
+    'IPv6',
+    'VIP',
+    'x'.repeat(300),
+  ),
+  fc.constantFrom(
+    '10.0.0.1',
+    '::1',
+    '::ffff:1.2.3.4',
+    'fd00::1',
+    '10.0.0.0/8',
+    '0.0.0.0/0',
+    '1.2.3',
+    '127.0.0.1',
+  ),
+  fc.constantFrom(-1, 0, 1, 53, 80, 65_535, 65_536, 1e21, 0.5),
+);
+const record = (...names: string[]) =>
+  fc.record(Object.fromEntries(names.map((name) => [name, leaf])), { requiredKeys: [] });
+const some = (...arbitraries: fc.Arbitrary<unknown>[]) => fc.oneof(...arbitraries, leaf);
+const list = (item: fc.Arbitrary<unknown>) => some(fc.array(item, { maxLength: 3 }));
+const labels = record(
+  'kubernetes.io/service-name',
+  'service.kubernetes.io/headless',
+  'penstock.io/a',
+  '__proto__',
+);
+const metadata = fc.record(
+  { name: some(fc.constant('cart')), namespace: leaf, labels, annotations: labels, creationTimestamp: leaf },
+  { requiredKeys: ['name'] },
+);
+const port = record('name', 'protocol', 'port', 'nodePort');
+const endpoint = fc.record(
+  {
+    addresses: list(leaf),
+    conditions: some(record('ready', 'serving')),
+    nodeName: leaf,
+    hints: some(record('forZones')),
+  },
+  { requiredKeys: [] },
+);
+const nearlyRight = fc.record(
+  {
+    apiVersion: fc.constantFrom('v1', 'discovery.k8s.io/v1'),
+    kind: fc.constantFrom('Service', 'EndpointSlice', 'Node'),
+    metadata: some(metadata, metadata, metadata),
+    spec: some(
+      fc.record(
+        {
+          type: leaf,
+          clusterIP: leaf,
+          clusterIPs: list(leaf),
+          ipFamilies: list(leaf),
+          ports: list(port),
+          externalIPs: list(leaf),
+          loadBalancerSourceRanges: list(leaf),
+          sessionAffinity: leaf,
+          podCIDRs: list(leaf),
+          taints: list(record('key')),
+        },
+        { requiredKeys: [] },
+      ),
+    ),
+    status: some(record('loadBalancer', 'addresses')),
+    addressType: fc.constantFrom('IPv4', 'IPv6'),
+    ports: list(port),
+    endpoints: list(endpoint),
+  },
+  { requiredKeys: ['apiVersion', 'kind', 'metadata'] },
+);
+
+/** Everything the type files promise about values. */
+function breach(object: ApiObject): string | undefined {
+  const addresses: readonly string[] =
+    object.kind === 'Service'
+      ? [
+          ...Object.values(object.clusterIPs),
+          ...object.externalIPs,
+          ...object.loadBalancerIngress.map((ingress) => ingress.ip),
+        ]
+      : object.kind === 'EndpointSlice'
+        ? object.endpoints.map((endpoint) => endpoint.address)
+        : object.addresses;
+  const ranges: readonly string[] =
+    object.kind === 'Service'
+      ? object.loadBalancerSourceRanges
+      : object.kind === 'Node'
+        ? object.podCIDRs
+        : [];
+  const ports = object.kind === 'Node' ? [] : object.ports;
+  if (object.name === '' || (object.kind !== 'Node' && object.namespace === '')) return 'name';
+  if (addresses.some((address) => parseIp(address) !== address)) return 'address';
+  if (ranges.some((range) => parseCidr(range) !== range)) return 'range';
+  for (const { name, protocol, port } of ports) {
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) return 'port';
+    if (!['TCP', 'UDP', 'SCTP'].includes(protocol) || typeof name !== 'string')
+      return 'port name or protocol';
+  }
+  if (object.kind === 'EndpointSlice') {
+    if (object.serviceName === '') return 'service name';
+    for (const { ready, serving, nodeName } of object.endpoints)
+      if (typeof ready !== 'boolean' || typeof serving !== 'boolean' || typeof nodeName !== 'string')
+        return 'endpoint';
+  }
+  return undefined;
+}
+
+t.test('whatever comes in, nothing throws and no invalid object comes out', async (t) => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), nearlyRight), (raw) => {
+      const result = parseObject(raw);
+      seen.add(result.type === 'object' ? result.object.kind : result.type);
+      if (result.type !== 'object') return true;
+      return breach(result.object) === undefined;
+    }),
+    { numRuns: 3000 },
+  );
+  t.strictSame(
+    [...seen].sort(),
+    ['EndpointSlice', 'Node', 'Service', 'ignored', 'invalid'],
+    'all outcomes were met',
+  );
+});
+
+t.test('the result shares nothing with the raw object', async (t) => {
+  const raws = [
+    serviceManifest(
+      { externalIPs: ['192.0.2.1'], clusterIPs: ['10.96.0.10'] },
+      { annotations: { 'penstock.io/a': 'b' } },
+    ),
+    sliceManifest({ endpoints: [{ addresses: ['10.1.0.5'], hints: { forZones: [{ name: 'a' }] } }] }),
+    nodeManifest({ spec: { podCIDRs: ['10.1.2.0/24'] } }),
+  ];
+  const parts = (value: unknown): object[] =>
+    typeof value === 'object' && value !== null ? [value, ...Object.values(value).flatMap(parts)] : [];
+  for (const raw of raws) {
+    const result = parseObject(raw);
+    const own = new Set(parts(raw));
+    t.equal(result.type, 'object');
+    t.notOk(parts(result.type === 'object' && result.object).some((part) => own.has(part)));
+  }
+});
