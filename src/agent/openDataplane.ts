@@ -10,7 +10,7 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { openKernelCounters } from './openKernelCounters.js';
+import { iptablesKernel } from './iptablesKernel.js';
 
 /** Modes that this version has, the default first. */
 export const MODES = ['iptables'] as const;
@@ -23,8 +23,7 @@ export async function openDataplane(config: AgentConfig, sysctls: Sysctls, log: 
     });
   }
   const tools = await openTools(config, log);
-  const kernel = await openKernelCounters(tools, log);
-  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...kernel });
+  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(log) });
 }
 
 export function iptablesOptions(config: AgentConfig): IptablesOptions {

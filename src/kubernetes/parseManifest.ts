@@ -58,6 +58,7 @@ async function parseYaml(text: string): Promise<ParsedManifest> {
   const { Composer, LineCounter, Parser } = await import('yaml');
   const lines = new LineCounter();
   const objects: ManifestObject[] = [];
+  let line: number | undefined;
   try {
     const composer = new Composer<ParsedNode>({ merge: true });
     for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
@@ -66,42 +67,47 @@ async function parseYaml(text: string): Promise<ParsedManifest> {
         const message = `not valid YAML: ${error.message.replace(/\s+/g, ' ')}`;
         return { fault: { line: lines.linePos(error.pos[0]).line, message } };
       }
+      line = lineOf(document.contents, lines);
       const found = expandDocument(document, lines);
       if ('fault' in found) return found;
       objects.push(...found.objects);
     }
   } catch (error) {
-    // Too many aliases, or nesting deeper than the stack.
-    return { fault: { line: undefined, message: `not readable as YAML: ${messageOf(error)}` } };
+    // Unknown or too many aliases, or nesting deeper than the stack.
+    return { fault: { line, message: `not readable as YAML: ${messageOf(error)}` } };
   }
   return { objects };
 }
 
 function expandDocument(document: Document.Parsed, lines: LineCounter): ParsedManifest {
-  const lineOf = (node: ParsedNode | null | undefined) =>
-    node?.range ? lines.linePos(node.range[0]).line : undefined;
   const raw: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
   return expand(raw, (item) => {
-    if (item === undefined) return lineOf(document.contents);
-    return lineOf(document.getIn(['items', item], true) as ParsedNode | undefined);
+    if (item === undefined) return lineOf(document.contents, lines);
+    return lineOf(document.getIn(['items', item], true), lines);
   });
 }
 
-/** `lineOf` gives the line of the text, or of an item of its list. */
-function expand(raw: unknown, lineOf: (item?: number) => number | undefined): ParsedManifest {
+function lineOf(node: unknown, lines: LineCounter): number | undefined {
+  const start = (node as ParsedNode | null | undefined)?.range?.[0];
+  return start === undefined ? undefined : lines.linePos(start).line;
+}
+
+/** `lineOfItem` gives the line of an item of the list, or of the whole when there is no list. */
+function expand(raw: unknown, lineOfItem: (item?: number) => number | undefined): ParsedManifest {
   const items = isRawObject(raw) && isList(raw) ? (raw.items ?? []) : undefined;
   if (items === undefined) {
     const isEmpty = raw === null || raw === undefined;
-    const object = { raw, line: lineOf(), apiVersion: undefined, kind: undefined };
+    const object = { raw, line: lineOfItem(), apiVersion: undefined, kind: undefined };
     return { objects: isEmpty ? [] : [object] };
   }
   const { kind, apiVersion } = raw as RawObject;
-  if (!Array.isArray(items)) return { fault: { line: lineOf(), message: `items of ${kind} must be a list` } };
+  if (!Array.isArray(items))
+    return { fault: { line: lineOfItem(), message: `items of ${kind} must be a list` } };
   const typed = kind !== 'List' && typeof kind === 'string' && typeof apiVersion === 'string';
   return {
     objects: items.map((item: unknown, index) => ({
       raw: item,
-      line: lineOf(index),
+      line: lineOfItem(index),
       apiVersion: typed ? apiVersion : undefined,
       kind: typed ? kind.slice(0, -'List'.length) : undefined,
     })),

@@ -37,7 +37,7 @@ const PAIRS = Array.from({ length: 1024 }, (_, i) => `${ALPHABET[i >> 5]}${ALPHA
 
 /** The first 16 characters of the base32 form (RFC 4648) of SHA-256, that is its first 80 bits. */
 export function hash16(text: string): string {
-  const digest = hash('sha256', text, 'latin1');
+  const digest = hash('sha256', text, 'binary');
   return fiveBytes(digest, 0) + fiveBytes(digest, 5);
 }
 

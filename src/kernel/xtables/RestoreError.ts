@@ -1,10 +1,13 @@
 /**
- * A refusal by iptables-restore, with the line that it names, as far as it names one.
+ * A refusal by iptables-restore, with the line that it names, as far as it names one. Lines count over the whole input;
+ * sections before the failing one are in force, those after it were not read.
  *
- * What the backends say (1.8.9):
- *   nft, kernel refuses   `iptables-restore v1.8.9 (nf_tables): \nline 12: RULE_APPEND failed (No such file …): rule in chain X`
- *   nft and legacy, text  `…\nError occurred at line: 12`
- *   legacy, kernel        `iptables-restore: line 40 failed`, and 40 is the COMMIT: the culprit is not named
+ * What the backends of 1.8.9 say (all measured, docs/iptables-restore.md):
+ *   nft, kernel      status 4  `…(nf_tables): \nline 8: RULE_APPEND failed (No such file or directory): rule in chain X`
+ *   nft, missing     status 1  `…: line 8 failed: No chain/target/match by that name.`
+ *   both, text       status 2  `…\nError occurred at line: 8`
+ *   legacy, kernel   status 1  `iptables-restore: line 40 failed`, and 40 is the COMMIT: the culprit is not named
+ *   both, lock       status 4  `Another app is currently holding the xtables lock…`, no line
  */
 import { PenstockError } from '../../errors.js';
 import type { RestoreInput } from './RestoreInput.js';
@@ -30,7 +33,7 @@ export class RestoreError extends PenstockError {
     this.line = line;
     this.lineText = found?.text;
     this.owner = found?.segment.owner;
-    this.transient = result.status === STATUS_RESOURCE_PROBLEM;
+    this.transient = result.status === STATUS_RESOURCE_PROBLEM && line === undefined;
   }
 }
 
