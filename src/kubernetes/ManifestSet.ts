@@ -92,7 +92,7 @@ export class ManifestSet {
       const fault = this.#faults.get(path);
       if (fault) problems.push(faultProblem(path, fault, content !== undefined));
       for (const entry of content?.entries ?? []) this.#resolveEntry(entry, path, next, problems);
-      problems.push(...(content?.problems ?? []));
+      for (const problem of content?.problems ?? []) problems.push(problem);
     }
     return next;
   }

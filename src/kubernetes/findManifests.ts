@@ -52,7 +52,8 @@ export async function findManifests(path: string): Promise<Found | typeof GONE> 
   if (found === 'other') search.unreadable.push({ path, message: 'is neither a file nor a folder' });
   // A file is replaced by renaming another one, which only its folder gets to know.
   if (search.folders.length === 0) await search.addFolder(dirname(path));
-  search.files.sort((a, b) => (a.path < b.path ? -1 : 1));
+  search.files.sort(byPath);
+  search.unreadable.sort(byPath);
   return search;
 }
 
@@ -104,6 +105,10 @@ class Search implements Found {
     const { size, mtimeMs } = stats;
     this.files.push({ path, size: Number(size), modified: Number(mtimeMs), stamp: stampOf(stats) });
   }
+}
+
+function byPath(a: { readonly path: string }, b: { readonly path: string }): number {
+  return a.path < b.path ? -1 : 1;
 }
 
 /** Whether the path is the folder, or anything below it. */

@@ -1,7 +1,7 @@
 /**
  * The text of a manifest file as Kubernetes objects: several YAML documents or one JSON text, lists taken apart.
  */
-import type { Document, LineCounter, ParsedNode } from 'yaml';
+import type { CST, Document, LineCounter, ParsedNode } from 'yaml';
 import { messageOf } from '../errors.js';
 import { isRawObject, type RawObject } from '../objects/FieldReader.js';
 
@@ -27,6 +27,8 @@ export type ParsedManifest =
 
 /** Aliases may multiply a document at most this much; more is a bomb ("billion laughs"). */
 const MAX_ALIASES = 100;
+/** Levels of nesting; Kubernetes objects have less than 20. The YAML library recurses, see boundedDepth. */
+const MAX_DEPTH = 100;
 
 /** Never throws for a bad text. JSON is far faster to read than YAML; the first character says which one it is. */
 export async function parseManifest(text: string, extension: string): Promise<ParsedManifest> {
@@ -46,11 +48,11 @@ function parseJson(text: string): ParsedManifest {
   }
 }
 
-/** V8 gives a position, except at the end of the text. */
-function jsonErrorLine(text: string, message: string): number {
+/** V8 gives a position in some messages; in the others it quotes the text around it. */
+function jsonErrorLine(text: string, message: string): number | undefined {
   const position = /at position (\d+)/.exec(message)?.[1];
-  const before = position === undefined ? text.trimEnd() : text.slice(0, Number(position));
-  return before.split('\n').length;
+  if (position !== undefined) return text.slice(0, Number(position)).split('\n').length;
+  return message.startsWith('Unexpected end') ? text.trimEnd().split('\n').length : undefined;
 }
 
 async function parseYaml(text: string): Promise<ParsedManifest> {
@@ -61,7 +63,7 @@ async function parseYaml(text: string): Promise<ParsedManifest> {
   let line: number | undefined;
   try {
     const composer = new Composer<ParsedNode>({ merge: true });
-    for (const document of composer.compose(new Parser(lines.addNewLine).parse(text))) {
+    for (const document of composer.compose(boundedDepth(new Parser(lines.addNewLine).parse(text)))) {
       const [error] = document.errors;
       if (error) {
         const message = `not valid YAML: ${error.message.replace(/\s+/g, ' ')}`;
@@ -70,13 +72,37 @@ async function parseYaml(text: string): Promise<ParsedManifest> {
       line = lineOf(document.contents, lines);
       const found = expandDocument(document, lines);
       if ('fault' in found) return found;
-      objects.push(...found.objects);
+      for (const object of found.objects) objects.push(object);
+      line = undefined;
     }
   } catch (error) {
-    // Unknown or too many aliases, or nesting deeper than the stack.
+    // Unknown or too many aliases, or too deep.
     return { fault: { line, message: `not readable as YAML: ${messageOf(error)}` } };
   }
   return { objects };
+}
+
+/**
+ * Passes the tokens on and throws at one that is nested too deep. The library would overflow the stack, which is not
+ * always an exception: V8 ends the process when a regular expression is compiled close to the end of the stack.
+ */
+function* boundedDepth(tokens: Iterable<CST.Token>): Iterable<CST.Token> {
+  for (const token of tokens) {
+    let level: CST.Token[] = [token];
+    for (let depth = 0; level.length > 0; depth++) {
+      if (depth > MAX_DEPTH) throw new RangeError(`nested deeper than ${MAX_DEPTH} levels`);
+      level = level.flatMap(childrenOf);
+    }
+    yield token;
+  }
+}
+
+function childrenOf(token: CST.Token): CST.Token[] {
+  if (token.type === 'document') return token.value ? [token.value] : [];
+  if (!('items' in token)) return [];
+  return token.items
+    .flatMap(({ key, value }) => [key, value])
+    .filter((part) => part !== undefined && part !== null);
 }
 
 function expandDocument(document: Document.Parsed, lines: LineCounter): ParsedManifest {

@@ -57,6 +57,12 @@ export class FieldReader {
     return value !== undefined && value !== null;
   }
 
+  /** Absent, or a list without items. */
+  isEmpty(name: string): boolean {
+    const value = this.fields[name];
+    return !this.has(name) || (Array.isArray(value) && value.length === 0);
+  }
+
   /** `spec.type is "Cluster", must be one of ...`; `expected` continues after "must be". */
   fault(name: string, expected: string, value: unknown = this.fields[name]): void {
     const found = value === undefined || value === null ? 'is missing' : `is ${quote(value)}`;

@@ -67,7 +67,7 @@ function readOptions(annotations: FieldReader): Readonly<Record<string, string>>
 
 function readPorts(spec: FieldReader, mayHaveNone: boolean): readonly ServicePortSpec[] {
   const readers = spec.objects('ports');
-  if (readers.length === 0 && !mayHaveNone) spec.fault('ports', 'a list of at least one port');
+  if (spec.isEmpty('ports') && !mayHaveNone) spec.fault('ports', 'a list of at least one port');
   const firstUse = new Map<string, string>();
   const claim = (reader: FieldReader, field: string, key: string) => {
     const earlier = firstUse.get(key);

@@ -67,44 +67,54 @@ export class FamilyTable {
   /** Replaces the claims of a Service and adds everybody who shares one of them to `affected`. */
   #reclaim(name: string, service: Service | undefined, affected: Set<string>): void {
     const entry = this.#entries.get(name);
-    const routed = service && isRouted(service, this.family, this.#proxyName) ? service : undefined;
-    const claims = routed?.ports.map((port) => claimKeys(routed, port, this.family)) ?? [];
-    for (const key of entry?.claims.flat() ?? []) {
-      this.#claims.remove(key, name);
-      for (const other of this.#claims.claimants(key)) affected.add(other.service);
+    const routed = this.#routed(service);
+    if (!routed && !entry) return;
+    for (const keys of entry?.claims ?? []) {
+      for (const key of keys) {
+        this.#claims.remove(key, name);
+        this.#addClaimants(key, affected);
+      }
     }
-    claims.forEach((keys, portIndex) => {
+    const claims = routed?.ports.map((port) => claimKeys(routed, port, this.family)) ?? [];
+    for (const [portIndex, keys] of claims.entries()) {
       for (const key of keys) {
         this.#claims.add(key, { service: name, created: service?.created, portIndex });
-        for (const other of this.#claims.claimants(key)) affected.add(other.service);
+        this.#addClaimants(key, affected);
       }
-    });
-    if (routed) this.#entries.set(name, { claims, ports: entry?.ports ?? [], problems: [] });
-    else if (entry) this.#entries.set(name, { claims: [], ports: entry.ports, problems: [] });
+    }
+    this.#entries.set(name, { claims, ports: entry?.ports ?? [], problems: [] });
+  }
+
+  #addClaimants(key: string, affected: Set<string>): void {
+    for (const { service } of this.#claims.claimants(key)) affected.add(service);
+  }
+
+  #routed(service: Service | undefined): Service | undefined {
+    return service && isRouted(service, this.family, this.#proxyName) ? service : undefined;
   }
 
   #rebuild(name: string, state: ServiceState, node: NodeFacts, changes: ServicePortChange[]): void {
     const entry = this.#entries.get(name);
     if (!entry) return;
-    const { service, endpoints } = state;
+    const service = this.#routed(state.service);
     const before = entry.ports;
-    const routed = service && isRouted(service, this.family, this.#proxyName) ? service : undefined;
-    entry.ports = (routed?.ports ?? []).map((port, index) =>
-      buildServicePort(service as Service, port, this.family, endpoints, node, (key) =>
-        this.#owns(key, name, index),
-      ),
-    );
-    entry.problems = entry.claims.flatMap((keys, index) => this.#losses(name, keys, index));
-    if (!routed) this.#entries.delete(name);
+    entry.problems = [];
+    const after = service?.ports.map((port, index) => {
+      const lost = (entry.claims[index] ?? []).filter((key) => !this.#owns(key, name, index));
+      if (lost.length > 0) entry.problems = [...entry.problems, ...this.#losses(name, lost)];
+      const owns = (key: string) => lost.length === 0 || !lost.includes(key);
+      return buildServicePort(service, port, this.family, state.endpoints, node, owns);
+    });
+    if (!service) this.#entries.delete(name);
 
     const previous = new Map(before.map((port) => [port.key, port]));
-    entry.ports = entry.ports.map((after) => {
-      const old = previous.get(after.key);
-      previous.delete(after.key);
-      if (old && sameServicePort(old, after)) return old;
-      this.#servicePorts.set(after.key, after);
-      changes.push({ key: after.key, before: old, after });
-      return after;
+    entry.ports = (after ?? []).map((port) => {
+      const old = previous.get(port.key);
+      previous.delete(port.key);
+      if (old && sameServicePort(old, port)) return old;
+      this.#servicePorts.set(port.key, port);
+      changes.push({ key: port.key, before: old, after: port });
+      return port;
     });
     for (const [key, gone] of previous) {
       this.#servicePorts.delete(key);
@@ -117,19 +127,16 @@ export class FamilyTable {
     return owner?.service === service && owner.portIndex === portIndex;
   }
 
-  #losses(service: string, keys: readonly string[], portIndex: number): Problem[] {
+  #losses(service: string, lost: readonly string[]): Problem[] {
     const [namespace = '', name = ''] = service.split('/');
-    return keys
-      .filter((key) => !this.#owns(key, service, portIndex))
-      .map((key) => {
-        const winner =
-          this.#claims.owner(key)?.service === service
-            ? 'another port of it'
-            : `Service ${this.#claims.owner(key)?.service}`;
-        return {
-          subject: objectName({ kind: 'Service', namespace, name }),
-          message: `${key} already belongs to ${winner}; this claim is ignored until that one goes`,
-        };
-      });
+    const subject = objectName({ kind: 'Service', namespace, name });
+    return lost.map((key) => {
+      const owner = this.#claims.owner(key)?.service;
+      const winner = owner === service ? 'another port of it' : `Service ${owner}`;
+      return {
+        subject,
+        message: `${key} already belongs to ${winner}; this claim is ignored until that one goes`,
+      };
+    });
   }
 }

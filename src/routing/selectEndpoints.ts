@@ -76,10 +76,14 @@ function hintFilter(all: readonly Endpoint[], node: NodeFacts): ((e: Endpoint) =
   for (const endpoint of all) {
     if (!endpoint.ready) continue;
     ready++;
-    if (endpoint.nodeHints.length > 0) nodeHinted++;
-    if (endpoint.zoneHints.length > 0) zoneHinted++;
-    if (isForNode(endpoint, node)) forThisNode++;
-    if (isForZone(endpoint, node)) forThisZone++;
+    if (endpoint.nodeHints.length > 0) {
+      nodeHinted++;
+      if (isForNode(endpoint, node)) forThisNode++;
+    }
+    if (endpoint.zoneHints.length > 0) {
+      zoneHinted++;
+      if (isForZone(endpoint, node)) forThisZone++;
+    }
   }
   if (ready === 0) return undefined;
   if (nodeHinted === ready && forThisNode > 0) return (e) => isForNode(e, node);

@@ -6,7 +6,8 @@
  *     }
  *
  * The file starts itself again under `unshare`; the tests run in that child and are reported here as subtests.
- * Without root, the child gets a user namespace too, in which it is root.
+ * Without root, the child gets a user namespace too, in which it is root; that does for all but limits of the host
+ * (net.core.*) and files that root owns.
  */
 import { fileURLToPath } from 'node:url';
 import t from 'tap';

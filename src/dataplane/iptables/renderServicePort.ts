@@ -54,11 +54,6 @@ export function renderServicePort(
   return new Renderer(port, settings, comments).render();
 }
 
-/** The name of the chain of one kind for the service port. */
-export function ownChainName(prefix: chain.OwnedPrefix, port: ServicePort, endpoint?: Endpoint): string {
-  return `${prefix}${chain.hash16(`${port.name}${port.protocol.toLowerCase()}${endpoint?.target ?? ''}`)}`;
-}
-
 class Renderer {
   readonly #port: ServicePort;
   readonly #settings: RuleSettings;
@@ -67,6 +62,8 @@ class Renderer {
   readonly #own: OwnChain[] = [];
   /** `-m tcp -p tcp` */
   readonly #protocol: string;
+  /** What the names of all its chains are made of. */
+  readonly #hashInput: string;
   readonly #clusterChain: string;
   readonly #localChain: string;
   readonly #externalChain: string;
@@ -79,7 +76,8 @@ class Renderer {
     const protocol = port.protocol.toLowerCase();
     this.#protocol = `-m ${protocol} -p ${protocol}`;
     // The four names differ in the prefix only: one hash serves all.
-    const hash = chain.hash16(`${port.name}${protocol}`);
+    this.#hashInput = `${port.name}${protocol}`;
+    const hash = chain.hash16(this.#hashInput);
     this.#clusterChain = `KUBE-SVC-${hash}`;
     this.#localChain = `KUBE-SVL-${hash}`;
     this.#externalChain = `KUBE-EXT-${hash}`;
@@ -118,7 +116,8 @@ class Renderer {
   }
 
   #addOwn(name: string, rules: readonly string[]): void {
-    this.#own.push({ name, text: rules.map((rule) => `-A ${name} ${rule}\n`).join('') });
+    const start = `-A ${name} `;
+    this.#own.push({ name, text: `${start}${rules.join(`\n${start}`)}\n` });
   }
 
   /** `-m comment --comment "… cluster IP" -m tcp -p tcp -d 10.0.0.1 --dport 80` */
@@ -280,7 +279,7 @@ class Renderer {
     const comment = this.#comments === 'full' ? `-m comment --comment ${name} ` : '';
     const names = new Map<Endpoint, string>();
     for (const endpoint of endpoints.reachable) {
-      const own = ownChainName('KUBE-SEP-', this.#port, endpoint);
+      const own = `KUBE-SEP-${chain.hash16(this.#hashInput + endpoint.target)}`;
       names.set(endpoint, own);
       const remember = affinitySeconds === undefined ? '' : `-m recent --name ${own} --set `;
       this.#addOwn(own, [

@@ -36,7 +36,7 @@ export interface OpenOptions extends ChannelOptions {
   readonly receiveBufferBytes?: number;
 }
 
-/** Receives what the kernel says unasked. Must not throw. */
+/** Hears what the kernel says unasked; also while a request is being sent. Must not throw. */
 export interface MessageListener {
   message(message: Message): void;
   /** Messages were lost (ENOBUFS): what was learnt from them so far may be wrong now. */
@@ -53,6 +53,7 @@ export class NetlinkChannel {
   #sequence = 0;
   #listener: MessageListener | undefined;
   #lostAnswers = false;
+  #receiving = false;
   #closed = false;
   /** The kernel runs one dump for a socket at a time and answers EBUSY to a second. */
   #lastDump: Promise<unknown> = Promise.resolve();
@@ -117,7 +118,7 @@ export class NetlinkChannel {
 
   /**
    * Joins multicast groups and hands every message that answers no request to `listener`, from now on. Does not
-   * keep the process alive. A channel has one listener.
+   * keep the process alive. A channel has one listener. Throws when a group cannot be joined (EINVAL, EPERM).
    */
   listen(groups: readonly number[], listener: MessageListener): void {
     this.#listener = listener;
@@ -159,7 +160,10 @@ export class NetlinkChannel {
       const words = cause instanceof Error ? cause.message : String(cause);
       throw new NetlinkError(what, { errno: errnoOf(cause), words, cause });
     }
-    return this.#exchanges.add({ what, first, count, kind, reply });
+    const result = this.#exchanges.add({ what, first, count, kind, reply });
+    // Unread answers to a few hundred requests would overflow the receive buffer.
+    if (kind === 'answered at once') this.#receive();
+    return result;
   }
 
   /** Never 0, which the kernel uses in what it says unasked. */
@@ -171,20 +175,32 @@ export class NetlinkChannel {
   }
 
   #receive(): void {
-    for (let turn = 0; turn < RECEIVES_PER_TURN && !this.#closed; turn++) {
-      let count: number;
-      try {
-        count = this.#socket.receive(this.#buffer, this.#lengths, this.#groups);
-      } catch (error) {
-        this.#receiveFailed(error);
-        continue;
+    // The listener may have sent a request: this one goes on when it returns.
+    if (this.#receiving) return;
+    this.#receiving = true;
+    try {
+      for (let i = 0; i < RECEIVES_PER_TURN && !this.#closed; i++) {
+        if (this.#receiveOnce() === 'empty') return;
       }
-      if (count === 0) {
-        this.#failLostAnswers();
-        return;
-      }
-      this.#takeDatagrams(count);
+    } finally {
+      this.#receiving = false;
     }
+  }
+
+  #receiveOnce(): 'empty' | 'more' {
+    let count: number;
+    try {
+      count = this.#socket.receive(this.#buffer, this.#lengths, this.#groups);
+    } catch (error) {
+      this.#receiveFailed(error);
+      return 'more';
+    }
+    if (count === 0) {
+      this.#failLostAnswers();
+      return 'empty';
+    }
+    this.#takeDatagrams(count);
+    return 'more';
   }
 
   #takeDatagrams(count: number): void {

@@ -35,7 +35,7 @@ t.test('writes what nft sends', async (t) => {
   const description = writer.openNest(9);
   writer.u32be(1, 128);
   writer.closeNest(description);
-  writer.raw(13, fromHex('000400000000 010400000000 030800040d000000 0100040800040d00000001 000604000000'));
+  writer.raw(13, fromHex('000400000000010400000000030800040d0000000100040800040d0000000100060400000000'));
   writer.endMessage();
 
   beginNetfilterMessage(writer, 0x0a0c, CREATE, IPV4);
