@@ -1,0 +1,79 @@
+/** `penstock run` as a process, in the network namespace of the test. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually, plain } from './iptables.js';
+
+export const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
+
+export class AgentProcess {
+  readonly folder = mkdtempSync(join(tmpdir(), 'penstock-test-'));
+  readonly #config = join(this.folder, '.config.yaml');
+  #child: ChildProcess | undefined;
+  output = '';
+
+  /** `settings` are lines of the configuration file. */
+  constructor(settings: string) {
+    const head =
+      'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: node1\n';
+    const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
+    writeFileSync(this.#config, `${head}healthzBindAddress: 127.0.0.1:10256\n${quiet}${settings}`);
+  }
+
+  /** Replaces a manifest at once. */
+  write(name: string, objects: readonly object[]): void {
+    const temporary = join(this.folder, `.${name}`);
+    writeFileSync(temporary, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+    renameSync(temporary, join(this.folder, name));
+  }
+
+  remove(name: string): void {
+    rmSync(join(this.folder, name));
+  }
+
+  start(): void {
+    const command = plain(PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
+    const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk) => {
+        this.output += chunk;
+      });
+    }
+    this.#child = child;
+  }
+
+  /** Throws with the agent's words when it does not get ready. */
+  async ready(): Promise<true> {
+    if (await eventually(async () => (await status('/readyz')) === 200)) return true;
+    throw new Error(`penstock did not become ready:\n${this.output}`);
+  }
+
+  /** Resolves with the exit status, or the signal's name. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | string> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null) return child?.exitCode ?? -1;
+    const ended = new Promise<number | string>((resolve) => {
+      child.once('close', (code, name) => resolve(code ?? name ?? -1));
+    });
+    child.kill(signal);
+    return ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** HTTP status of the health server; 0 when it does not answer. */
+export function status(path: string, port = 10256): Promise<number> {
+  return new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path, timeout: 1000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    }).on('error', () => resolve(0));
+  });
+}

@@ -1,0 +1,34 @@
+/** Small objects for tests with an agent. */
+export interface ShopService {
+  readonly name: string;
+  readonly clusterIP: string;
+  readonly endpoints: readonly string[];
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: object;
+}
+
+/** A Service on port 80 and its slice on port 8080. */
+export function shopObjects({ name, clusterIP, endpoints, spec = {}, status = {} }: ShopService): object[] {
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: 'shop' },
+      spec: {
+        clusterIP,
+        ports: [{ name: 'http', port: 80, protocol: 'TCP', ...(spec.port as object) }],
+        ...spec,
+        port: undefined,
+      },
+      status,
+    },
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: `${name}-a`, namespace: 'shop', labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      endpoints: endpoints.map((address) => ({ addresses: [address], nodeName: 'node1' })),
+    },
+  ];
+}
