@@ -22,7 +22,7 @@ export async function measureCore(services: number, endpoints: number): Promise<
     tools: [tool],
     sysctls: new Sysctls('/nonexistent'),
     createCounters: async () => false,
-    rulesetGeneration: async () => undefined,
+    watch: { state: async () => undefined, isOurs: () => false },
     close: async () => {},
   });
   const table = emptyTable();

@@ -2,8 +2,9 @@
 #include <node_api.h>
 
 #include "netlink_socket.h"
+#include "xtables_info.h"
 
 NAPI_MODULE_INIT() {
-  if (!penstock::DefineNetlinkSocket(env, exports)) return nullptr;
+  if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports)) return nullptr;
   return exports;
 }

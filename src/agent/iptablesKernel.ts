@@ -1,16 +1,18 @@
 /** What mode iptables asks the kernel over netlink: packet counters, and whether anybody changed the rules. */
 import type { Logger } from 'pino';
-import type { IptablesHost } from '../dataplane/iptables/IptablesDataplane.js';
+import type { IptablesHost, RulesetWatch } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { Nfacct } from '../kernel/nfacct/Nfacct.js';
 import { readGeneration } from '../kernel/nftables/readGeneration.js';
+import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
+import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 
-export type IptablesKernel = Pick<IptablesHost, 'createCounters' | 'rulesetGeneration' | 'close'>;
+export type IptablesKernel = Pick<IptablesHost, 'createCounters' | 'watch' | 'close'>;
 
 /** Throws PENSTOCK_NATIVE_MISSING when the addon was not built. */
-export function iptablesKernel(log: Logger): IptablesKernel {
+export function iptablesKernel(tools: readonly XtablesTool[], log: Logger): IptablesKernel {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   const nfacct = new Nfacct(channel);
   return {
@@ -23,7 +25,23 @@ export function iptablesKernel(log: Logger): IptablesKernel {
         return false;
       }
     },
-    rulesetGeneration: () => readGeneration(channel),
+    watch: tools[0]?.version.backend === 'legacy' ? watchLegacy(tools) : watchNft(channel),
     close: async () => channel.close(),
+  };
+}
+
+/** Every transaction of anybody moves the generation by one. */
+function watchNft(channel: NetlinkChannel): RulesetWatch {
+  return {
+    state: async () => (await readGeneration(channel))?.toString(),
+    isOurs: (before, after, transactions) => Number(after) === Number(before) + transactions,
+  };
+}
+
+/** Tables have no generation: what another changed while we wrote shows only when the rules are counted. */
+function watchLegacy(tools: readonly XtablesTool[]): RulesetWatch {
+  return {
+    state: async () => tools.map((tool) => readLegacyState(tool.family)).join(' '),
+    isOurs: () => true,
   };
 }

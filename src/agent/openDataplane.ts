@@ -23,7 +23,7 @@ export async function openDataplane(config: AgentConfig, sysctls: Sysctls, log: 
     });
   }
   const tools = await openTools(config, log);
-  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(log) });
+  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(tools, log) });
 }
 
 export function iptablesOptions(config: AgentConfig): IptablesOptions {

@@ -62,11 +62,18 @@ export const PROTOCOLS: readonly Protocol[] = ['TCP', 'UDP'];
 const both = <K extends 'external' | 'ranges'>(key: K) => [...ADDRESSES.IPv4[key], ...ADDRESSES.IPv6[key]];
 const policy = fc.constantFrom('Cluster' as const, 'Local' as const);
 
+function rarely<R, U>(rare: R, usual: U): fc.Arbitrary<R | U> {
+  return fc.nat(19).map((n) => (n === 19 ? rare : usual));
+}
+
+/** UDP now and then: a Service and its slices must agree on it. */
+const protocols: fc.Arbitrary<Protocol> = fc.constantFrom('TCP', 'TCP', 'TCP', 'UDP');
+
 const ports = fc
   .uniqueArray(
     fc.record({
       name: fc.constantFrom(...PORT_NAMES),
-      protocol: fc.constantFrom(...PROTOCOLS),
+      protocol: protocols,
       port: fc.constantFrom(...PORTS),
       nodePort: fc.constantFrom(0, ...NODE_PORTS),
     }),
@@ -90,23 +97,34 @@ export const services: fc.Arbitrary<Service> = fc
   .record({
     name: fc.constantFrom(...SERVICE_NAMES),
     created: fc.constantFrom(undefined, 1, 2),
-    proxyName: fc.constantFrom(undefined, undefined, undefined, undefined, 'other'),
-    options: fc.constantFrom({}, {}, { algorithm: 'random' }),
+    proxyName: rarely('other', undefined),
+    options: rarely({ algorithm: 'random' }, {}),
     type: fc.constantFrom(
-      ...(['LoadBalancer', 'LoadBalancer', 'NodePort', 'ClusterIP', 'ExternalName'] as const),
+      'LoadBalancer' as const,
+      'LoadBalancer' as const,
+      'NodePort' as const,
+      'ClusterIP' as const,
     ),
-    headless: fc.constantFrom(false, false, false, false, true),
+    headless: rarely(true, false),
     clusterIPs,
     ports,
-    externalIPs: fc.array(fc.constantFrom(...both('external')), { maxLength: 3 }),
-    loadBalancerIngress: fc.array(ingress, { maxLength: 3 }),
+    externalIPs: fc.array(fc.constantFrom(...both('external')), { maxLength: 3, size: 'max' }),
+    loadBalancerIngress: fc.array(ingress, { maxLength: 3, size: 'max' }),
     loadBalancerSourceRanges: fc.array(fc.constantFrom(...both('ranges')), { maxLength: 2 }),
     internalTrafficPolicy: policy,
     externalTrafficPolicy: policy,
     affinitySeconds: fc.constantFrom(undefined, undefined, 10800),
     healthCheckNodePort: fc.constantFrom(0, HEALTH_PORT),
   })
-  .map((fields) => ({ kind: 'Service', namespace: 'ns', uid: '', ...fields }));
+  .chain((fields) =>
+    rarely('ExternalName' as const, fields.type).map((type) => ({
+      kind: 'Service' as const,
+      namespace: 'ns',
+      uid: '',
+      ...fields,
+      type,
+    })),
+  );
 
 const conditions = fc.constantFrom(
   ...[
@@ -140,12 +158,12 @@ function sliceOf(family: IpFamily): fc.Arbitrary<EndpointSlice> {
       ports: fc.uniqueArray(
         fc.record({
           name: fc.constantFrom(...PORT_NAMES),
-          protocol: fc.constantFrom(...PROTOCOLS),
+          protocol: protocols,
           port: fc.constantFrom(8080, 9090),
         }),
-        { minLength: 1, maxLength: 4, selector: (p) => `${p.name} ${p.protocol} ${p.port}` },
+        { minLength: 2, maxLength: 4, selector: (p) => `${p.name} ${p.protocol} ${p.port}` },
       ),
-      endpoints: fc.array(endpointOf(family), { maxLength: 5 }),
+      endpoints: fc.array(endpointOf(family), { maxLength: 5, size: 'max' }),
     })
     .map((fields) => ({ kind: 'EndpointSlice', namespace: 'ns', family, triggerTime: undefined, ...fields }));
 }
@@ -165,8 +183,8 @@ export const nodes: fc.Arbitrary<Node> = fc
   .map(node);
 
 export const changes: fc.Arbitrary<ObjectChange> = fc.oneof(
-  { weight: 5, arbitrary: services.map(upsert) },
-  { weight: 5, arbitrary: slices.map(upsert) },
+  { weight: 10, arbitrary: services.map(upsert) },
+  { weight: 10, arbitrary: slices.map(upsert) },
   { weight: 1, arbitrary: nodes.map(upsert) },
   { weight: 2, arbitrary: services.map(remove) },
   { weight: 2, arbitrary: slices.map(remove) },

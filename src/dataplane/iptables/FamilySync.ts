@@ -116,7 +116,7 @@ export class FamilySync {
       this.#textIsCurrent = false;
     }
     // As in kube-proxy, crossing the threshold alone rewrites nothing; the next full sync does.
-    if (style !== this.#style && this.#needsFull) this.#textIsCurrent = false;
+    if (style !== this.#style) this.#textIsCurrent = false;
     this.#settings = settings;
     this.#style = style;
   }
@@ -139,10 +139,11 @@ export class FamilySync {
   }
 
   async #full(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
-    const existing = await this.#timed(async () =>
-      readExistingRules(await this.#tool.save('filter'), await this.#tool.save('nat')),
-    );
     for (;;) {
+      // Read anew for each attempt: of a refused input the sections before the refused one are in force.
+      const existing = await this.#timed(async () =>
+        readExistingRules(await this.#tool.save('filter'), await this.#tool.save('nat')),
+      );
       const keys = new Set([...table.keys(), ...[...this.#inForce.entries()].map(([key]) => key)]);
       const deltas = this.#deltas(table, keys, settings);
       const wanted = new RuleSet();

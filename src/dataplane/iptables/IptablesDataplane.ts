@@ -14,14 +14,21 @@ import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
 import { NFACCT_INVALID_DROPPED, NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
 import { verifyAnchors, verifyCounts } from './verifyRules.js';
 
+/** Tells cheaply whether anybody changed rules of this backend. */
+export interface RulesetWatch {
+  /** A text that is another after a change; undefined when it cannot be read. */
+  state(): Promise<string | undefined>;
+  /** Whether this many transactions of our own explain the step from one state to the other. */
+  isOurs(before: string, after: string, transactions: number): boolean;
+}
+
 /** What of the host this mode needs, injected. */
 export interface IptablesHost {
   readonly tools: readonly XtablesTool[];
   readonly sysctls: Sysctls;
   /** Makes the named packet counters (nfacct); false where the kernel has none. */
   readonly createCounters: (names: readonly string[]) => Promise<boolean>;
-  /** A number that changes with every change of the host's nf_tables rules; undefined when it cannot be read. */
-  readonly rulesetGeneration: () => Promise<number | undefined>;
+  readonly watch: RulesetWatch;
   /** Releases what the functions above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -41,8 +48,8 @@ export class IptablesDataplane implements Dataplane {
   readonly #settings = new Map<IpFamily, RuleSettings>();
   /** Undefined until the host was prepared. */
   #accounting: boolean | undefined;
-  /** The ruleset generation at which everything was seen in place. */
-  #seenGeneration: number | undefined;
+  /** The state at which everything was seen in place. */
+  #seenState: string | undefined;
   /** Somebody changed something since every chain was last counted. */
   #owesCount = true;
   #countedAt: number;
@@ -69,7 +76,7 @@ export class IptablesDataplane implements Dataplane {
     // First of all, so that no failure below can lose them.
     for (const [family, sync] of this.#families) sync.take(changes.families[family]);
     const accounting = await this.#createCounters();
-    const before = await this.#host.rulesetGeneration();
+    const before = await this.#host.watch.state();
     const reports: FamilyReport[] = [];
     const failures: unknown[] = [];
     for (const [family, sync] of this.#families) {
@@ -88,8 +95,8 @@ export class IptablesDataplane implements Dataplane {
   }
 
   async verify(): Promise<string | undefined> {
-    const generation = await this.#host.rulesetGeneration();
-    const changed = generation === undefined || generation !== this.#seenGeneration;
+    const state = await this.#host.watch.state();
+    const changed = state === undefined || state !== this.#seenState;
     this.#owesCount ||= changed;
     const count = this.#owesCount && this.#now() - this.#countedAt >= this.#options.syncPeriodMs;
     for (const tool of this.#host.tools) {
@@ -103,7 +110,7 @@ export class IptablesDataplane implements Dataplane {
       sync.requireFull();
       return `${tool.family}: ${wrong}`;
     }
-    this.#seenGeneration = generation;
+    this.#seenState = state;
     if (count) {
       this.#owesCount = false;
       this.#countedAt = this.#now();
@@ -123,12 +130,12 @@ export class IptablesDataplane implements Dataplane {
     return this.#accounting;
   }
 
-  /** Each COMMIT of ours moves the generation by one; if that is all that moved it, nobody else changed anything. */
-  async #noteOwnChanges(before: number | undefined, reports: readonly FamilyReport[]): Promise<void> {
-    if (before === undefined || before !== this.#seenGeneration) return;
-    const ours = reports.reduce((sum, report) => sum + report.transactions, 0);
-    const after = await this.#host.rulesetGeneration();
-    if (after === before + ours) this.#seenGeneration = after;
+  /** Spares the next verification when nobody but us changed anything since the last one. */
+  async #noteOwnChanges(before: string | undefined, reports: readonly FamilyReport[]): Promise<void> {
+    if (before === undefined || before !== this.#seenState) return;
+    const after = await this.#host.watch.state();
+    const transactions = reports.reduce((sum, report) => sum + report.transactions, 0);
+    if (after !== undefined && this.#host.watch.isOurs(before, after, transactions)) this.#seenState = after;
   }
 
   #settingsFor(family: IpFamily, table: RoutingTable, accounting: boolean): RuleSettings {

@@ -1,8 +1,5 @@
-/** The netlink socket of the native addon (native/netlink_socket.h) and its loader. */
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
-import { messageOf, PenstockError } from '../../errors.js';
+/** The netlink socket of the native addon (native/netlink_socket.h). */
+import { nativeAddon } from '../nativeAddon.js';
 
 /**
  * One AF_NETLINK socket, not blocking, bound, with NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_PKTINFO on.
@@ -45,30 +42,8 @@ export interface NativeSocketOptions {
   readonly netns?: string;
 }
 
-interface Addon {
-  readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
-}
-
-/** Seen from dist/src/kernel/netlink. */
-const ADDON_FILE = fileURLToPath(new URL('../../../../build/Release/penstock.node', import.meta.url));
-
-let loaded: Addon | undefined;
-
 /** `protocol` is one of NetlinkProtocol. Throws as the system call does, or PENSTOCK_NATIVE_MISSING. */
 export function openNativeSocket(protocol: number, options: NativeSocketOptions = {}): NativeSocket {
-  loaded ??= loadAddon(ADDON_FILE);
-  return new loaded.NetlinkSocket(protocol, options);
-}
-
-/** Throws PENSTOCK_NATIVE_MISSING when the addon was not built or does not fit this system. */
-export function loadAddon(file: string): Addon {
-  try {
-    return createRequire(import.meta.url)(file) as Addon;
-  } catch (cause) {
-    const why = existsSync(file) ? `cannot be loaded: ${messageOf(cause)}` : 'has not been built';
-    throw new PenstockError('PENSTOCK_NATIVE_MISSING', `the native addon ${file} ${why}`, {
-      cause,
-      remedy: 'Run npm run build:native; it needs g++, make, python3 and the headers of Node.',
-    });
-  }
+  const { NetlinkSocket } = nativeAddon();
+  return new NetlinkSocket(protocol, options);
 }

@@ -23,8 +23,8 @@ import { PacketTracer } from '../../support/tracePacket.js';
 const FLOWS = { IPv4: allFlows('IPv4'), IPv6: allFlows('IPv6') };
 
 const worlds = fc.record({
-  services: fc.uniqueArray(services, { maxLength: 3, selector: (s) => s.name }),
-  slices: fc.uniqueArray(slices, { maxLength: 6, selector: (s) => s.name }),
+  services: fc.uniqueArray(services, { minLength: 1, maxLength: 3, size: 'max', selector: (s) => s.name }),
+  slices: fc.uniqueArray(slices, { maxLength: 6, size: 'max', selector: (s) => s.name }),
   node: nodes.filter((n) => n.name === NODE),
 });
 

@@ -67,42 +67,49 @@ if (await inNetns(import.meta.url)) {
     t.ok(CART.endpoints.includes(await ask('172.30.0.1')), 'the other Service works');
   });
 
-  t.test('repairs what others change, and leaves theirs alone', async (t) => {
-    shell(FOREIGN);
-    await using agent = new AgentProcess(SETTINGS);
-    agent.write('cart.json', shopObjects(CART));
-    agent.start();
-    t.ok(await agent.ready());
-    const whole = savedRules();
-    const damages = [
-      'iptables -t nat -F',
-      'iptables -t nat -F KUBE-SERVICES',
-      'iptables -t nat -D POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
-      'iptables -t filter -F KUBE-FORWARD',
-      'iptables -t nat -F $(iptables -t nat -S | grep -o "KUBE-SEP-[A-Z0-9]*" | head -1)',
-      'iptables -t nat -I KUBE-SERVICES -p tcp --dport 80 -j RETURN',
-    ];
-    for (const damage of damages) {
-      shell(damage);
-      t.not(savedRules(), whole, `${damage}: done`);
-      // A flush of nat takes the rules of others along; only ours can come back.
-      const ours = (text: string) =>
-        text
-          .split('\n')
-          .filter((line) => line.includes('KUBE-'))
-          .sort()
-          .join('\n');
-      t.ok(await eventually(() => ours(savedRules()) === ours(whole)), `${damage}: repaired`);
-      t.ok(CART.endpoints.includes(await ask('172.30.0.1')), `${damage}: traffic flows`);
-    }
-    shell('nft flush ruleset');
-    t.ok(
-      await eventually(async () => CART.endpoints.includes(await ask('172.30.0.1', 80, 200))),
-      'nft flush ruleset: repaired',
-    );
-    t.match(agent.output, /somebody changed our rules, repairing: IPv4: .* \(table nat\) is gone/);
-    shell('nft flush ruleset');
-  });
+  for (const backend of ['nft', 'legacy']) {
+    t.test(`repairs what others change (${backend})`, async (t) => {
+      const program = `iptables-${backend}`;
+      const damaged = (command: string) => command.replaceAll(/\biptables\b/g, program);
+      shell(damaged(FOREIGN));
+      await using agent = new AgentProcess(`${SETTINGS}penstock: {iptablesBackend: ${backend}}\n`);
+      agent.write('cart.json', shopObjects(CART));
+      agent.start();
+      t.ok(await agent.ready());
+      const whole = savedRules(program);
+      const damages = [
+        'iptables -t nat -F',
+        'iptables -t nat -F KUBE-SERVICES',
+        'iptables -t nat -D POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
+        'iptables -t filter -F KUBE-FORWARD',
+        'iptables -t nat -F $(iptables -t nat -S | grep -o "KUBE-SEP-[A-Z0-9]*" | head -1)',
+        'iptables -t nat -I KUBE-SERVICES -p tcp --dport 80 -j RETURN',
+      ];
+      for (const damage of damages) {
+        shell(damaged(damage));
+        t.not(savedRules(program), whole, `${damage}: done`);
+        // A flush of nat takes the rules of others along; only ours can come back.
+        const ours = (text: string) =>
+          text
+            .split('\n')
+            .filter((line) => line.includes('KUBE-'))
+            .sort()
+            .join('\n');
+        t.ok(await eventually(() => ours(savedRules(program)) === ours(whole)), `${damage}: repaired`);
+        t.ok(CART.endpoints.includes(await ask('172.30.0.1')), `${damage}: traffic flows`);
+      }
+      t.match(agent.output, /somebody changed our rules, repairing: IPv4: .* \(table nat\) is gone/);
+      if (backend === 'nft') {
+        shell('nft flush ruleset');
+        const flows = async () => CART.endpoints.includes(await ask('172.30.0.1', 80, 200));
+        t.ok(await eventually(flows), 'nft flush ruleset: repaired');
+      }
+      t.equal(await agent.end('SIGTERM'), 0);
+      shell(
+        `${PENSTOCK} cleanup; ${damaged('iptables -F; iptables -t nat -F; iptables -t nat -X; iptables -t mangle -F')}`,
+      );
+    });
+  }
 
   t.test('SIGKILL and restart, 20 times: no connect fails', async (t) => {
     await using agent = new AgentProcess(SETTINGS);

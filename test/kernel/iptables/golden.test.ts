@@ -84,7 +84,11 @@ if (await inNetns(import.meta.url)) {
       await XtablesTool.open('IPv6', 'ip6tables-nft'),
     ];
     const sysctls = new Sysctls(t.testdir());
-    const dataplane = new IptablesDataplane(GOLDEN_OPTIONS, { tools, sysctls, ...iptablesKernel(log) });
+    const dataplane = new IptablesDataplane(GOLDEN_OPTIONS, {
+      tools,
+      sysctls,
+      ...iptablesKernel(tools, log),
+    });
     const table = goldenTable();
     await dataplane.sync(table, table.commit());
     const compare = (file: string) => {

@@ -4,10 +4,11 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
+import { loadAddon } from '../../../src/kernel/nativeAddon.js';
 import { MessageFlag, NetlinkProtocol } from '../../../src/kernel/netlink/constants.js';
 import { parseMessages } from '../../../src/kernel/netlink/Message.js';
 import { MessageWriter } from '../../../src/kernel/netlink/MessageWriter.js';
-import { loadAddon, type NativeSocket, openNativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
+import { type NativeSocket, openNativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
 import { inNetns } from '../../support/inNetns.js';
 
 const MODULE = new URL('../../../src/kernel/netlink/NativeSocket.js', import.meta.url).href;

@@ -1,0 +1,39 @@
+/** Loads what native/ builds. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { messageOf, PenstockError } from '../errors.js';
+import type { NativeSocket, NativeSocketOptions } from './netlink/NativeSocket.js';
+
+export interface NativeAddon {
+  readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
+  /** native/xtables_info.h. Throws as in Node: `code` ENOENT without such a table. */
+  readonly xtablesInfo: (
+    family: 4 | 6,
+    table: string,
+  ) => { readonly entries: number; readonly bytes: number };
+}
+
+/** Seen from dist/src/kernel. */
+const ADDON_FILE = fileURLToPath(new URL('../../../build/Release/penstock.node', import.meta.url));
+
+let loaded: NativeAddon | undefined;
+
+/** Loaded at the first call. Throws PENSTOCK_NATIVE_MISSING. */
+export function nativeAddon(): NativeAddon {
+  loaded ??= loadAddon(ADDON_FILE);
+  return loaded;
+}
+
+/** Throws PENSTOCK_NATIVE_MISSING when the addon was not built or does not fit this system. */
+export function loadAddon(file: string): NativeAddon {
+  try {
+    return createRequire(import.meta.url)(file) as NativeAddon;
+  } catch (cause) {
+    const why = existsSync(file) ? `cannot be loaded: ${messageOf(cause)}` : 'has not been built';
+    throw new PenstockError('PENSTOCK_NATIVE_MISSING', `the native addon ${file} ${why}`, {
+      cause,
+      remedy: 'Run npm run build:native; it needs g++, make, python3 and the headers of Node.',
+    });
+  }
+}

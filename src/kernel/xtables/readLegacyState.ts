@@ -1,0 +1,21 @@
+/** Whether an iptables-legacy table changed, without reading the table. */
+import type { IpFamily } from '../../net/ip.js';
+import { nativeAddon } from '../nativeAddon.js';
+
+/**
+ * The number of entries and bytes of the tables nat and filter as one text. Every flush, insertion or deletion changes
+ * it; the replacement of a rule by one of the same size does not. Source: IPT_SO_GET_INFO.
+ */
+export function readLegacyState(family: IpFamily): string {
+  return ['nat', 'filter'].map((table) => stateOf(family, table)).join(' ');
+}
+
+function stateOf(family: IpFamily, table: string): string {
+  try {
+    const { entries, bytes } = nativeAddon().xtablesInfo(family === 'IPv4' ? 4 : 6, table);
+    return `${table}:${entries}:${bytes}`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return `${table}:none`;
+    throw error;
+  }
+}
