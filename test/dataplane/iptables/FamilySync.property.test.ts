@@ -5,14 +5,15 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { FamilySync } from '../../../src/dataplane/iptables/FamilySync.js';
-import { ruleSettings } from '../../../src/dataplane/iptables/IptablesOptions.js';
 import type { RuleSettings } from '../../../src/dataplane/iptables/RuleSettings.js';
 import type { IpFamily } from '../../../src/net/ip.js';
 import type { RoutingTable } from '../../../src/routing/RoutingTable.js';
-import { ADDRESSES, changes, configs, SERVICE_NAMES } from '../../support/arbitraries.js';
-import { cidr, ip, tableOf } from '../../support/builders.js';
+import { changes, configs, SERVICE_NAMES } from '../../support/arbitraries.js';
+import { tableOf } from '../../support/builders.js';
 import { FakeXtables } from '../../support/FakeXtables.js';
 import type { ReferenceConfig } from '../../support/referenceEvaluator.js';
+import { settingsOf } from '../../support/renderTable.js';
+import { sameRules } from '../../support/sameRules.js';
 
 const RETRY_MS = 1000;
 
@@ -209,21 +210,6 @@ t.test('one refused Service stops no other, is named, and comes back', async () 
   );
 });
 
-function settingsOf(family: IpFamily, table: RoutingTable, config: ReferenceConfig): RuleSettings {
-  const nodePortAddresses = config.nodePortAddresses.map(cidr);
-  return ruleSettings(
-    { ...config, nodePortAddresses, masqueradeMark: 0x4000, syncPeriodMs: 30_000 },
-    family,
-    table,
-    {
-      addresses: [...ADDRESSES[family].host, ip('127.0.0.1'), ip('::1')],
-      randomFully: true,
-      conntrackLiberal: false,
-      accounting: true,
-    },
-  );
-}
-
 /** Rules that the service port has in force or ought to have. */
 function ruleCount(run: Run, key: string): number {
   const rendered = run.sync.rules.get(key);
@@ -249,14 +235,4 @@ function withoutService(run: Run, service: string): Record<string, readonly stri
 function same(found: unknown, expected: unknown): void {
   const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
   if (a !== b) throw new Error(`found    ${a}\nexpected ${b}`);
-}
-
-/** Names only the chains that differ. */
-function sameRules(
-  found: Readonly<Record<string, readonly string[]>>,
-  expected: Readonly<Record<string, readonly string[]>>,
-): void {
-  for (const chain of new Set([...Object.keys(found), ...Object.keys(expected)])) {
-    same({ chain, rules: found[chain] }, { chain, rules: expected[chain] });
-  }
 }

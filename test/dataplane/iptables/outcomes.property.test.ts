@@ -2,22 +2,14 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { NO_RULES } from '../../../src/dataplane/iptables/ExistingRules.js';
-import { type IptablesOptions, ruleSettings } from '../../../src/dataplane/iptables/IptablesOptions.js';
 import { planFull } from '../../../src/dataplane/iptables/planFull.js';
-import { RuleSet } from '../../../src/dataplane/iptables/RuleSet.js';
-import { renderServicePort } from '../../../src/dataplane/iptables/renderServicePort.js';
-import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../../src/net/ip.js';
-import type { RoutingTable } from '../../../src/routing/RoutingTable.js';
-import { ADDRESSES, configs, NODE, nodes, services, slices } from '../../support/arbitraries.js';
-import { cidr, ip, tableOf } from '../../support/builders.js';
+import { IP_FAMILIES, type IpFamily } from '../../../src/net/ip.js';
+import { configs, NODE, nodes, services, slices } from '../../support/arbitraries.js';
+import { tableOf } from '../../support/builders.js';
 import { FakeXtables } from '../../support/FakeXtables.js';
 import { allFlows } from '../../support/flows.js';
-import {
-  evaluate,
-  type Outcome,
-  type ReferenceConfig,
-  type ReferenceWorld,
-} from '../../support/referenceEvaluator.js';
+import { evaluate, type Outcome, type ReferenceWorld } from '../../support/referenceEvaluator.js';
+import { HOST_FACTS, rulesOf, settingsOf } from '../../support/renderTable.js';
 import { PacketTracer } from '../../support/tracePacket.js';
 
 const FLOWS = { IPv4: allFlows('IPv4'), IPv6: allFlows('IPv6') };
@@ -28,17 +20,20 @@ const worlds = fc.record({
   node: nodes.filter((n) => n.name === NODE),
 });
 
+const commentStyles = fc.constantFrom('full' as const, 'brief' as const);
+
 t.test('every flow ends as the reference evaluator says', async (t) => {
   const seen = new Set<string>();
   fc.assert(
-    fc.property(worlds, configs, fc.boolean(), fc.boolean(), (objects, config, accounting, brief) => {
+    fc.property(worlds, configs, fc.boolean(), commentStyles, (objects, config, accounting, comments) => {
       const table = tableOf([...objects.services, ...objects.slices, objects.node]);
       table.commit();
       for (const family of IP_FAMILIES) {
-        const hostAddresses = [...ADDRESSES[family].host, ip('127.0.0.1'), ip('::1')];
         const fake = new FakeXtables({ family });
-        fake.write(render(table, family, config, { accounting, brief, hostAddresses }));
-        const tracer = new PacketTracer(fake.dump(), hostAddresses);
+        const settings = settingsOf(family, table, config, { accounting });
+        const rules = rulesOf(table, settings, comments);
+        fake.write(planFull(rules, NO_RULES, settings, Number.POSITIVE_INFINITY).toString());
+        const tracer = new PacketTracer(fake.dump(), HOST_FACTS.addresses);
         const world: ReferenceWorld = {
           services: objects.services,
           slices: objects.slices,
@@ -46,7 +41,7 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
           zone: objects.node.zone,
           nodeAddresses: firstOfEach(objects.node.addresses),
           podCIDRs: firstOfEach(objects.node.podCIDRs),
-          hostAddresses,
+          hostAddresses: HOST_FACTS.addresses,
         };
         for (const flow of FLOWS[family]) {
           const expected = describe(evaluate(world, config, flow));
@@ -62,33 +57,6 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
   );
   t.same([...seen].sort(), ['DROP', 'NONE', 'REJECT', 'endpoint'], 'every kind of outcome occurred');
 });
-
-function render(
-  table: RoutingTable,
-  family: IpFamily,
-  config: ReferenceConfig,
-  {
-    accounting,
-    brief,
-    hostAddresses,
-  }: { accounting: boolean; brief: boolean; hostAddresses: readonly IpAddress[] },
-): string {
-  const options: IptablesOptions = {
-    ...config,
-    masqueradeMark: 0x4000,
-    nodePortAddresses: config.nodePortAddresses.map(cidr),
-    syncPeriodMs: 30_000,
-  };
-  const facts = { addresses: hostAddresses, randomFully: true, conntrackLiberal: false, accounting };
-  const settings = ruleSettings(options, family, table, facts);
-  const rules = new RuleSet();
-  for (const [key, port] of table.servicePorts(family)) {
-    rules.apply([
-      { key, before: undefined, after: renderServicePort(port, settings, brief ? 'brief' : 'full') },
-    ]);
-  }
-  return planFull(rules, NO_RULES, settings, Number.POSITIVE_INFINITY).toString();
-}
 
 function firstOfEach(list: readonly string[]): Partial<Record<IpFamily, string>> {
   const v4 = list.find((text) => !text.includes(':'));
