@@ -9,7 +9,7 @@ import { LOCALNET_GUARD_SAVED } from './fixedRules.js';
 export interface ExistingRules {
   /** Jumps that must be inserted, in the order in which to insert them. */
   readonly missingJumps: readonly chain.Jump[];
-  /** Chains in nat with one of our prefixes. */
+  /** Chains in nat with one of our prefixes, in an order in which they can be removed. */
   readonly ownedChains: readonly string[];
   readonly hasFirewallChain: boolean;
   readonly hasLocalnetGuard: boolean;
@@ -33,7 +33,7 @@ export function readExistingRules(filterSave: string, natSave: string): Existing
     tables[table]?.chains.get(name)?.some((r) => normalizeRule(r) === normalizeRule(rule)) ?? false;
   return {
     missingJumps: chain.JUMPS.filter((jump) => !has(jump.table, jump.from, jump.rule)),
-    ownedChains: [...(tables.nat?.chains.keys() ?? [])].filter(chain.isOwnedChain),
+    ownedChains: chain.ownedInRemovalOrder([...(tables.nat?.chains.keys() ?? [])]),
     hasFirewallChain: tables.filter?.chains.has(chain.FIREWALL) ?? false,
     hasLocalnetGuard: has('filter', chain.FIREWALL, LOCALNET_GUARD_SAVED),
   };

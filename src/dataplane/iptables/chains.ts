@@ -18,13 +18,17 @@ export const FIREWALL = 'KUBE-FIREWALL';
 /** Holds nothing. Its absence tells that somebody flushed the tables. */
 export const CANARY = 'KUBE-PROXY-CANARY';
 
-/** Prefixes of the chains that belong to one service port or endpoint. All are in table nat. */
-export const OWNED_PREFIXES = ['KUBE-SVC-', 'KUBE-SVL-', 'KUBE-SEP-', 'KUBE-FW-', 'KUBE-EXT-'] as const;
+/**
+ * Prefixes of the chains that belong to one service port or endpoint. All are in table nat. Chains that lead to others
+ * come before these.
+ */
+export const OWNED_PREFIXES = ['KUBE-FW-', 'KUBE-EXT-', 'KUBE-SVC-', 'KUBE-SVL-', 'KUBE-SEP-'] as const;
 
 export type OwnedPrefix = (typeof OWNED_PREFIXES)[number];
 
-export function isOwnedChain(name: string): boolean {
-  return OWNED_PREFIXES.some((prefix) => name.startsWith(prefix));
+/** The owned chains among the names, in an order in which nothing refers to a chain when it is removed. */
+export function ownedInRemovalOrder(names: readonly string[]): string[] {
+  return OWNED_PREFIXES.flatMap((prefix) => names.filter((name) => name.startsWith(prefix)));
 }
 
 /** Chains that penstock declares, and so rewrites whole, in a full sync. */

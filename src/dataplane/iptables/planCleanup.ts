@@ -15,24 +15,13 @@ export interface SavedTables {
   readonly nat: string;
 }
 
-/** Chains that lead to others come before these, so that nothing refers to a chain when it is removed. */
-const REMOVAL_ORDER: readonly chain.OwnedPrefix[] = [
-  'KUBE-FW-',
-  'KUBE-EXT-',
-  'KUBE-SVC-',
-  'KUBE-SVL-',
-  'KUBE-SEP-',
-];
-
 export function planCleanup(saved: SavedTables, limit: NatSectionLimit): RestoreInput {
   const filter = parseSave(saved.filter).get('filter');
   const nat = parseSave(saved.nat).get('nat');
   const mangle = parseSave(saved.mangle).get('mangle');
   const kubelet = mangle?.chains.has('KUBE-KUBELET-CANARY') ?? false;
   const keepFirewall = kubelet || !holdsOnlyTheGuard(filter);
-  const owned = REMOVAL_ORDER.flatMap((prefix) =>
-    [...(nat?.chains.keys() ?? [])].filter((name) => name.startsWith(prefix)),
-  );
+  const owned = chain.ownedInRemovalOrder([...(nat?.chains.keys() ?? [])]);
 
   const input = new RestoreInput();
   addSection(

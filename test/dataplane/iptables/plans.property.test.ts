@@ -15,22 +15,19 @@ import { sameRules } from '../../support/sameRules.js';
 
 const SETTINGS = settingsOf('IPv4', tableOf([]));
 
-const ruleSets = fc
-  .record({
-    services: fc.uniqueArray(services, { maxLength: 3, size: 'max', selector: (s) => s.name }),
-    slices: fc.uniqueArray(slices, { maxLength: 6, size: 'max', selector: (s) => s.name }),
-  })
-  .map((objects) => {
-    const table = tableOf([...objects.services, ...objects.slices]);
-    table.commit();
-    return rulesOf(table, SETTINGS);
-  });
+const worlds = fc.record({
+  services: fc.uniqueArray(services, { maxLength: 3, size: 'max', selector: (s) => s.name }),
+  slices: fc.uniqueArray(slices, { maxLength: 6, size: 'max', selector: (s) => s.name }),
+});
+
+type World = typeof worlds extends fc.Arbitrary<infer T> ? T : never;
 
 const limits = fc.constantFrom(1, 3, 8, Number.POSITIVE_INFINITY);
 
 t.test('a full plan on top of the rules of another', async () => {
   fc.assert(
-    fc.property(ruleSets, ruleSets, limits, (before, after, limit) => {
+    fc.property(worlds, worlds, limits, (from, to, limit) => {
+      const [before, after] = [rulesOfWorld(from), rulesOfWorld(to)];
       const fake = new FakeXtables();
       fake.write(planFull(before, NO_RULES, SETTINGS, limit).toString());
       const existing = readExistingRules(fake.save('filter'), fake.save('nat'));
@@ -43,7 +40,8 @@ t.test('a full plan on top of the rules of another', async () => {
 
 t.test('a partial plan from one to the other', async () => {
   fc.assert(
-    fc.property(ruleSets, ruleSets, limits, (before, after, limit) => {
+    fc.property(worlds, worlds, limits, (from, to, limit) => {
+      const [before, after] = [rulesOfWorld(from), rulesOfWorld(to)];
       sameRules(afterPartial(before, after, limit), fresh(after));
     }),
     { numRuns: 200 },
@@ -83,6 +81,12 @@ t.test('a section holds whole service ports, and about as many chains as the lim
     t.ok(declared.length <= 8, `${declared.length} chains`);
   }
 });
+
+function rulesOfWorld({ services, slices }: World): RuleSet {
+  const table = tableOf([...services, ...slices]);
+  table.commit();
+  return rulesOf(table, SETTINGS);
+}
 
 function fresh(rules: RuleSet): Record<string, readonly string[]> {
   const fake = new FakeXtables();
