@@ -9,12 +9,22 @@ const HASH_SIZE = '/sys/module/nf_conntrack/parameters/hashsize';
 /** More entries than this are never asked for on account of the number of CPUs. */
 const CONNTRACK_CAP = 1_048_576;
 
-/** Throws PENSTOCK_SYSCTL_FAILED when a conntrack parameter cannot be set. */
+/**
+ * kube-proxy gives up when a conntrack parameter cannot be set. Here that is a warning: a node with the kernel's own limits
+ * serves, one without a Service proxy does not.
+ */
 export function tuneHost(config: AgentConfig, sysctls: Sysctls, log: Logger): void {
   const { conntrack } = config;
+  const set = (name: string, value: string) => {
+    try {
+      sysctls.ensure(`net/netfilter/${name}`, value);
+    } catch (error) {
+      log.warn({ err: error }, messageOf(error));
+    }
+  };
   const max = conntrackMax(conntrack, cpuCount());
   if (max > 0) {
-    sysctls.ensure('net/netfilter/nf_conntrack_max', String(max));
+    set('nf_conntrack_max', String(max));
     growConntrackHash(max, log);
   }
   const seconds: readonly (readonly [name: string, milliseconds: number])[] = [
@@ -24,9 +34,9 @@ export function tuneHost(config: AgentConfig, sysctls: Sysctls, log: Logger): vo
     ['nf_conntrack_udp_timeout_stream', conntrack.udpStreamTimeout],
   ];
   for (const [name, milliseconds] of seconds) {
-    if (milliseconds > 0) sysctls.ensure(`net/netfilter/${name}`, String(Math.floor(milliseconds / 1000)));
+    if (milliseconds > 0) set(name, String(Math.floor(milliseconds / 1000)));
   }
-  if (conntrack.tcpBeLiberal) sysctls.ensure('net/netfilter/nf_conntrack_tcp_be_liberal', '1');
+  if (conntrack.tcpBeLiberal) set('nf_conntrack_tcp_be_liberal', '1');
   try {
     writeFileSync('/proc/self/oom_score_adj', String(config.oomScoreAdj));
   } catch (error) {

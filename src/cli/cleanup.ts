@@ -56,7 +56,7 @@ async function cleanTables(family: IpFamily, program: string, mode: 'print' | 'r
   const save = (table: string) => (present.includes(table) ? tool.save(table) : Promise.resolve(''));
   const saved = { mangle: await save('mangle'), filter: await save('filter'), nat: await save('nat') };
   const input = planCleanup(saved, SECTION_LIMIT[tool.version.backend]);
-  if (input.length === 0) return `${tool.description}: nothing of ours\n`;
+  if (input.isEmpty) return `${tool.description}: nothing of ours\n`;
   if (mode === 'print') return `# ${tool.description}: ${program}-restore --noflush\n${input}`;
   await tool.restore(input);
   return `${tool.description}: removed ${input.toString().match(/^-X /gm)?.length ?? 0} chains\n`;

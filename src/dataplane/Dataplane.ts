@@ -13,7 +13,7 @@ export interface FamilyReport {
   readonly written: number;
   /** Kernel transactions that this took. */
   readonly transactions: number;
-  /** Milliseconds spent in the kernel and its tools, of the whole. */
+  /** Milliseconds of the whole that were spent in writing to the kernel, its tools included. */
   readonly kernelMs: number;
   /** Milliseconds of the whole sync of this family. */
   readonly totalMs: number;

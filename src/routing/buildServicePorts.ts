@@ -20,8 +20,8 @@ export function isRouted(service: Service, family: IpFamily, proxyName: string):
   );
 }
 
-/** Every address and port that the Service's port asks for, as keys of VipClaims. */
-export function claimKeys(service: Service, port: ServicePortSpec, family: IpFamily): string[] {
+/** Every address and port that the Service's port asks for, each once, as keys of VipClaims. */
+export function claimKeys(service: Service, port: ServicePortSpec, family: IpFamily): readonly string[] {
   const clusterIP = service.clusterIPs[family];
   const vips = [
     ...(clusterIP === undefined ? [] : [clusterIP]),
@@ -30,7 +30,7 @@ export function claimKeys(service: Service, port: ServicePortSpec, family: IpFam
   ];
   const keys = vips.map((ip) => VipClaims.vipKey(ip, port.protocol, port.port));
   if (port.nodePort !== 0) keys.push(VipClaims.nodePortKey(port.protocol, port.nodePort));
-  return keys;
+  return unique(keys);
 }
 
 /** `owns` says whether this port of the Service won the claim. */

@@ -13,7 +13,7 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
-import { readExistingRules } from './ExistingRules.js';
+import { type ExistingRules, readExistingRules } from './ExistingRules.js';
 import { findRefused } from './findRefused.js';
 import { planCanaries, planFull } from './planFull.js';
 import { planPartial } from './planPartial.js';
@@ -126,7 +126,7 @@ export class FamilySync {
     const deltas = this.#deltas(table, this.#dirty, settings);
     const input = planPartial(this.#inForce, deltas, settings, this.#limit);
     try {
-      if (input.length > 0) await this.#restore(input);
+      if (!input.isEmpty) await this.#restore(input);
     } catch (error) {
       this.#needsFull = true;
       if (!(error instanceof RestoreError) || error.transient) throw error;
@@ -141,13 +141,14 @@ export class FamilySync {
   async #full(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
     for (;;) {
       // Read anew for each attempt: of a refused input the sections before the refused one are in force.
-      const existing = await this.#timed(async () =>
-        readExistingRules(await this.#tool.save('filter'), await this.#tool.save('nat')),
-      );
+      // The tools read while we render; should rendering fail, nobody waits for them.
+      const reading = this.#readExisting();
+      reading.catch(() => {});
       const keys = new Set([...table.keys(), ...[...this.#inForce.entries()].map(([key]) => key)]);
       const deltas = this.#deltas(table, keys, settings);
       const wanted = new RuleSet();
       wanted.apply(deltas.map(({ key, after }) => ({ key, before: undefined, after })));
+      const existing = await reading;
       try {
         await this.#restore(planFull(wanted, existing, settings, this.#limit));
         await this.#restore(planCanaries());
@@ -162,6 +163,11 @@ export class FamilySync {
         await this.#setAside(error, wanted, table);
       }
     }
+  }
+
+  async #readExisting(): Promise<ExistingRules> {
+    const [filter, nat] = await Promise.all([this.#tool.save('filter'), this.#tool.save('nat')]);
+    return readExistingRules(filter, nat);
   }
 
   /** Finds the service port that the tool refused, or throws the refusal if it is nobody's. */
@@ -204,15 +210,11 @@ export class FamilySync {
     return SECTION_LIMIT[this.#tool.version.backend];
   }
 
-  #restore(input: RestoreInput): Promise<void> {
+  async #restore(input: RestoreInput): Promise<void> {
     this.#transactions += input.transactions;
-    return this.#timed(() => this.#tool.restore(input));
-  }
-
-  async #timed<T>(work: () => Promise<T>): Promise<T> {
     const start = this.#now();
     try {
-      return await work();
+      await this.#tool.restore(input);
     } finally {
       this.#kernelMs += this.#now() - start;
     }

@@ -15,6 +15,7 @@ import {
   addDeclarations,
   addRules,
   chainSections,
+  countChains,
   declare,
   type NatSectionLimit,
   type OwnedChains,
@@ -30,16 +31,13 @@ export function planFull(
 ): RestoreInput {
   const input = new RestoreInput();
   const owned: OwnedChains[] = [];
-  const active = new Set<string>();
-  for (const [owner, { own }] of rules.entries()) {
-    if (own.length > 0) owned.push({ owner, chains: own });
-    for (const { name } of own) active.add(name);
+  for (const [owner, rendered] of rules.entries()) {
+    if (rendered.ownCount > 0) owned.push({ owner, count: rendered.ownCount, chains: () => rendered.own });
   }
   owned.sort((a, b) => (a.owner < b.owner ? -1 : 1));
-  const stale = existing.ownedChains.filter((name) => !active.has(name));
   const fixed = declare(chain.POSTROUTING) + declare(chain.MARK_MASQ);
 
-  const cut = active.size > limit;
+  const cut = countChains(owned) > limit;
   if (cut) {
     input.add(`*nat\n${fixed}${masqueradeRules(settings)}COMMIT\n`);
     input.append(chainSections(owned, limit));
@@ -54,12 +52,26 @@ export function planFull(
   addShared(input, rules, 'nat');
   input.add(nodePortDispatchRules(settings));
   addJumps(input, existing, 'nat');
-  if (!cut) input.add(removeChains(stale));
+  // Which chains are stale is known once all others have been made, and those are made as they are written.
+  const stale = () => staleChains(rules, existing);
+  if (!cut) input.add(() => removeChains(stale()));
   input.add('COMMIT\n');
-  if (cut)
-    for (let i = 0; i < stale.length; i += limit)
-      input.add(`*nat\n${removeChains(stale.slice(i, i + limit))}COMMIT\n`);
+  if (cut && existing.ownedChains.length > 0) input.add(() => removalSections(stale(), limit));
   return input;
+}
+
+function staleChains(rules: RuleSet, existing: ExistingRules): string[] {
+  const active = new Set<string>();
+  for (const [, { own }] of rules.entries()) for (const { name } of own) active.add(name);
+  return existing.ownedChains.filter((name) => !active.has(name));
+}
+
+function removalSections(stale: readonly string[], limit: NatSectionLimit): string {
+  let text = '';
+  for (let i = 0; i < stale.length; i += limit) {
+    text += `*nat\n${removeChains(stale.slice(i, i + limit))}COMMIT\n`;
+  }
+  return text;
 }
 
 function addFilterSection(

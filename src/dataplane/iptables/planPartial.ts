@@ -30,7 +30,7 @@ export function planPartial(
   for (const { key, before, after } of deltas) {
     const old = new Map(before?.own.map((own) => [own.name, own.text]));
     const chains = after?.own.filter(({ name, text }) => old.get(name) !== text) ?? [];
-    if (chains.length > 0) written.push({ owner: key, chains });
+    if (chains.length > 0) written.push({ owner: key, count: chains.length, chains: () => chains });
     for (const { name } of after?.own ?? []) old.delete(name);
     removed.push(...old.keys());
   }
@@ -51,7 +51,7 @@ export function planPartial(
 }
 
 function addSection(input: RestoreInput, table: string, content: RestoreInput): void {
-  if (content.length === 0) return;
+  if (content.isEmpty) return;
   input.add(`*${table}\n`);
   input.append(content);
   input.add('COMMIT\n');

@@ -39,8 +39,13 @@ export interface OwnChain {
 
 export interface RenderedServicePort {
   readonly shared: readonly SharedRule[];
-  /** A chain comes after the chains that it jumps to. */
+  /**
+   * A chain comes after the chains that it jumps to. Made when it is first read: in a full sync the tool is then
+   * already at work on what came before.
+   */
   readonly own: readonly OwnChain[];
+  /** The number of own chains, known without making them. */
+  readonly ownCount: number;
 }
 
 /** How much the rules explain themselves. Above 1,000 endpoints kube-proxy leaves out what costs the most. */
@@ -51,15 +56,16 @@ export function renderServicePort(
   settings: RuleSettings,
   comments: CommentStyle,
 ): RenderedServicePort {
-  return new Renderer(port, settings, comments).render();
+  return new LazyRendering(port, settings, comments);
 }
 
-class Renderer {
+class LazyRendering implements RenderedServicePort {
+  readonly shared: SharedRule[] = [];
+  readonly ownCount: number;
   readonly #port: ServicePort;
   readonly #settings: RuleSettings;
   readonly #comments: CommentStyle;
-  readonly #shared: SharedRule[] = [];
-  readonly #own: OwnChain[] = [];
+  #own: OwnChain[] | undefined;
   /** `-m tcp -p tcp` */
   readonly #protocol: string;
   /** What the names of all its chains are made of. */
@@ -82,24 +88,30 @@ class Renderer {
     this.#localChain = `KUBE-SVL-${hash}`;
     this.#externalChain = `KUBE-EXT-${hash}`;
     this.#firewallChain = `KUBE-FW-${hash}`;
-  }
-
-  render(): RenderedServicePort {
-    const { endpoints } = this.#port;
     this.#clusterIpRules();
     this.#externalIpRules();
     this.#loadBalancerRules();
     this.#nodePortRules();
     this.#healthCheckRule();
+    const { cluster, local, reachable } = port.endpoints;
+    const chains = [cluster.length > 0, local.length > 0, this.#usesExternalChain, this.#usesFirewall];
+    this.ownCount = reachable.length + chains.filter(Boolean).length;
+  }
 
-    const endpointChains = this.#endpointChains();
-    if (endpoints.cluster.length > 0)
-      this.#policyChain('Cluster', this.#clusterChain, endpoints.cluster, endpointChains);
-    if (endpoints.local.length > 0)
-      this.#policyChain('Local', this.#localChain, endpoints.local, endpointChains);
-    if (this.#usesExternalChain) this.#addOwn(this.#externalChain, this.#externalChainRules());
-    if (this.#usesFirewall) this.#addOwn(this.#firewallChain, this.#firewallChainRules());
-    return { shared: this.#shared, own: this.#own };
+  get own(): readonly OwnChain[] {
+    this.#own ??= this.#ownChains();
+    return this.#own;
+  }
+
+  #ownChains(): OwnChain[] {
+    const { cluster, local } = this.#port.endpoints;
+    const chains: OwnChain[] = [];
+    const names = this.#endpointChains(chains);
+    if (cluster.length > 0) chains.push(this.#policyChain('Cluster', this.#clusterChain, cluster, names));
+    if (local.length > 0) chains.push(this.#policyChain('Local', this.#localChain, local, names));
+    if (this.#usesExternalChain) chains.push(ownChain(this.#externalChain, this.#externalChainRules()));
+    if (this.#usesFirewall) chains.push(ownChain(this.#firewallChain, this.#firewallChainRules()));
+    return chains;
   }
 
   get #usesExternalChain(): boolean {
@@ -112,12 +124,7 @@ class Renderer {
   }
 
   #addShared(shared: SharedChain, rule: string): void {
-    this.#shared.push({ chain: shared, rule });
-  }
-
-  #addOwn(name: string, rules: readonly string[]): void {
-    const start = `-A ${name} `;
-    this.#own.push({ name, text: `${start}${rules.join(`\n${start}`)}\n` });
+    this.shared.push({ chain: shared, rule });
   }
 
   /** `-m comment --comment "… cluster IP" -m tcp -p tcp -d 10.0.0.1 --dport 80` */
@@ -243,7 +250,7 @@ class Renderer {
     name: string,
     endpoints: readonly Endpoint[],
     endpointChains: ReadonlyMap<Endpoint, string>,
-  ): void {
+  ): OwnChain {
     const rules: string[] = [];
     if (policy === this.#port.internalPolicy) this.#clusterIpMasquerade(rules);
     const comment = (e: Endpoint) =>
@@ -262,7 +269,7 @@ class Renderer {
       const chance = left > 1 ? `-m statistic --mode random --probability ${(1 / left).toFixed(10)} ` : '';
       rules.push(`${comment(endpoint)}${chance}-j ${endpointChains.get(endpoint)}`);
     });
-    this.#addOwn(name, rules);
+    return ownChain(name, rules);
   }
 
   #clusterIpMasquerade(rules: string[]): void {
@@ -274,7 +281,8 @@ class Renderer {
     else if (localTraffic) rules.push(`${match} ${localTraffic.isNotLocal} -j ${chain.MARK_MASQ}`);
   }
 
-  #endpointChains(): Map<Endpoint, string> {
+  /** Adds the chain of each reachable endpoint; returns their names. */
+  #endpointChains(chains: OwnChain[]): Map<Endpoint, string> {
     const { name, affinitySeconds, endpoints } = this.#port;
     const comment = this.#comments === 'full' ? `-m comment --comment ${name} ` : '';
     const names = new Map<Endpoint, string>();
@@ -282,11 +290,17 @@ class Renderer {
       const own = `KUBE-SEP-${chain.hash16(this.#hashInput + endpoint.target)}`;
       names.set(endpoint, own);
       const remember = affinitySeconds === undefined ? '' : `-m recent --name ${own} --set `;
-      this.#addOwn(own, [
+      const rules = [
         `${comment}-s ${endpoint.address} -j ${chain.MARK_MASQ}`,
         `${comment}${remember}${this.#protocol} -j DNAT --to-destination ${endpoint.target}`,
-      ]);
+      ];
+      chains.push(ownChain(own, rules));
     }
     return names;
   }
+}
+
+function ownChain(name: string, rules: readonly string[]): OwnChain {
+  const start = `-A ${name} `;
+  return { name, text: `${start}${rules.join(`\n${start}`)}\n` };
 }

@@ -28,29 +28,36 @@ export function removeChains(names: readonly string[]): string {
 export interface OwnedChains {
   /** ServicePort.key */
   readonly owner: string;
-  readonly chains: readonly OwnChain[];
+  readonly count: number;
+  readonly chains: () => readonly OwnChain[];
 }
 
 export function addDeclarations(input: RestoreInput, owned: readonly OwnedChains[]): void {
   for (const { owner, chains } of owned) {
-    let text = '';
-    for (const { name } of chains) text += declare(name);
-    input.add(text, owner);
+    input.add(
+      () =>
+        chains()
+          .map(({ name }) => declare(name))
+          .join(''),
+      owner,
+    );
   }
 }
 
 export function addRules(input: RestoreInput, owned: readonly OwnedChains[]): void {
   for (const { owner, chains } of owned) {
-    let text = '';
-    for (const chain of chains) text += chain.text;
-    input.add(text, owner);
+    input.add(
+      () =>
+        chains()
+          .map(({ text }) => text)
+          .join(''),
+      owner,
+    );
   }
 }
 
 export function countChains(owned: readonly OwnedChains[]): number {
-  let count = 0;
-  for (const { chains } of owned) count += chains.length;
-  return count;
+  return owned.reduce((sum, { count }) => sum + count, 0);
 }
 
 /** One or more `*nat … COMMIT` sections. The chains of one owner stay together: they change at once. */
@@ -58,7 +65,7 @@ export function chainSections(owned: readonly OwnedChains[], limit: NatSectionLi
   const input = new RestoreInput();
   for (let start = 0; start < owned.length; ) {
     let end = start;
-    for (let count = 0; end < owned.length && count < limit; end++) count += owned[end]?.chains.length ?? 0;
+    for (let count = 0; end < owned.length && count < limit; end++) count += owned[end]?.count ?? 0;
     const section = owned.slice(start, end);
     input.add('*nat\n');
     addDeclarations(input, section);

@@ -24,6 +24,17 @@ type World = typeof worlds extends fc.Arbitrary<infer T> ? T : never;
 
 const limits = fc.constantFrom(1, 3, 8, Number.POSITIVE_INFINITY);
 
+t.test('the number of chains is known without making them', async () => {
+  fc.assert(
+    fc.property(worlds, (world) => {
+      for (const [key, { own, ownCount }] of rulesOfWorld(world).entries()) {
+        if (own.length !== ownCount) throw new Error(`${key}: ${own.length} chains, not ${ownCount}`);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
+
 t.test('a full plan on top of the rules of another', async () => {
   fc.assert(
     fc.property(worlds, worlds, limits, (from, to, limit) => {
