@@ -1,5 +1,8 @@
 /** Routing table and iptables dataplane in this process and network namespace. */
 
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { NO_RULES } from '../src/dataplane/iptables/ExistingRules.js';
 import { IptablesDataplane } from '../src/dataplane/iptables/IptablesDataplane.js';
 import { ruleSettings } from '../src/dataplane/iptables/IptablesOptions.js';
@@ -20,7 +23,7 @@ export async function measureCore(services: number, endpoints: number): Promise<
   const tool = await openXtables('IPv4', 'auto');
   const dataplane = new IptablesDataplane(BENCH_OPTIONS, {
     tools: [tool],
-    sysctls: new Sysctls('/nonexistent'),
+    sysctls: new Sysctls(mkdtempSync(join(tmpdir(), 'penstock-bench-'))),
     createCounters: async () => false,
     watch: { state: async () => undefined, isOurs: () => false },
     close: async () => {},

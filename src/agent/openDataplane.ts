@@ -13,15 +13,18 @@ import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
 
 /** Modes that this version has, the default first. */
-export const MODES = ['iptables'] as const;
+const MODES = ['iptables'] as const;
 
-/** Rejects with PENSTOCK_MODE_MISSING, or with what the mode lacks on this host. */
+/** Throws PENSTOCK_MODE_MISSING. */
+export function requireMode({ mode }: AgentConfig): void {
+  if (mode === '' || MODES.some((known) => known === mode)) return;
+  throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${mode} is not part of this version`, {
+    remedy: `Set mode to one of: ${MODES.join(', ')}.`,
+  });
+}
+
+/** Rejects with what the mode lacks on this host. The mode must be one of MODES, or '' for the default. */
 export async function openDataplane(config: AgentConfig, sysctls: Sysctls, log: Logger): Promise<Dataplane> {
-  if (config.mode !== '' && config.mode !== 'iptables') {
-    throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${config.mode} is not part of this version`, {
-      remedy: `Set mode to one of: ${MODES.join(', ')}.`,
-    });
-  }
   const tools = await openTools(config, log);
   return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(tools, log) });
 }

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { Agent } from '../agent/Agent.js';
 import { tuneHost } from '../agent/hostTuning.js';
-import { openDataplane } from '../agent/openDataplane.js';
+import { openDataplane, requireMode } from '../agent/openDataplane.js';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
@@ -42,6 +42,10 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promise<void> {
+  // Everything that can be wrong with the call is found before anything on the host is touched.
+  requireMode(config);
+  const sources = initOnly ? [] : [manifestSource(config)];
+  requireNetAdmin();
   log.info(`penstock ${packageVersion()} on node ${config.nodeName}, Node.js ${process.version}`);
   const sysctls = new Sysctls();
   const fallbackAddresses: Partial<Record<IpFamily, IpAddress>> = {};
@@ -61,9 +65,14 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     fallbackAddresses,
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
   });
-  const agent = new Agent({ config, sources: [manifestSource(config)], table, dataplane, log });
+  const agent = new Agent({ config, sources, table, dataplane, log });
   const signalled = waitForSignal();
-  await agent.start();
+  try {
+    await agent.start();
+  } catch (error) {
+    await agent.stop();
+    throw error;
+  }
   log.info(`${await signalled} received, stopping; the rules stay in place`);
   await agent.stop();
   log.info('stopped');
@@ -74,6 +83,21 @@ function manifestSource(config: AgentConfig): ManifestSource {
   throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to take Services from', {
     remedy: 'Give a file or folder of manifests: penstock run --manifests PATH.',
   });
+}
+
+/** Of linux/capability.h: the bit without which the kernel takes no rule. */
+const CAP_NET_ADMIN = 12n;
+
+function requireNetAdmin(): void {
+  const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  if ((BigInt(`0x${effective}`) >> CAP_NET_ADMIN) & 1n) return;
+  throw new PenstockError(
+    'PENSTOCK_NOT_PRIVILEGED',
+    'writing rules needs root, or the capability CAP_NET_ADMIN',
+    {
+      remedy: 'Run it with sudo; `penstock render` shows the rules without it.',
+    },
+  );
 }
 
 function warnAboutConfig(

@@ -1,8 +1,9 @@
 /** `penstock run` on a real kernel: real connections, edits, foreign flushes, kills, cleanup. */
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { AgentProcess, PENSTOCK, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, savedRules, shell } from '../../support/iptables.js';
+import { eventually, plain, savedRules, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { shopObjects } from '../../support/shopObjects.js';
 
@@ -65,6 +66,24 @@ if (await inNetns(import.meta.url)) {
     t.ok(await agent.ready(), 'ready in spite of a bad object');
     t.match(agent.output, /Service shop\/bad: .*spec\.clusterIP.*10\.9\.9.*spec\.ports\[0\]\.port.*70000/);
     t.ok(CART.endpoints.includes(await ask('172.30.0.1')), 'the other Service works');
+  });
+
+  t.test('what is wrong with the call ends it at once and touches nothing', async (t) => {
+    const before = savedRules();
+    for (const [args, words] of [
+      ['run --manifests /no/such/folder', /\/no\/such\/folder does not exist\n→ /],
+      ['run', /there is nothing to take Services from\n→ /],
+      ['run --proxy-mode ipvs --manifests /tmp', /mode ipvs is not part of this version\n→ /],
+      ['run --manifest /tmp', /--manifest.*--manifests/s],
+      ['no-such-command', /there is no command no-such-command/],
+    ] as const) {
+      const { status, stderr } = spawnSync(...plain('timeout', '20', PENSTOCK, ...args.split(' ')), {
+        encoding: 'utf8',
+      });
+      t.ok(status === 1 || status === 2, `${args}: status ${status}`);
+      t.match(stderr, words, args);
+    }
+    t.equal(savedRules(), before);
   });
 
   for (const backend of ['nft', 'legacy']) {
