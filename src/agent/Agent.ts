@@ -115,8 +115,7 @@ export class Agent {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
       this.#pendingSince = takenUpTo ?? Date.now();
-      const again = `trying again in ${this.#config.sync.period / 1000} s`;
-      this.#log.error({ err: error }, `sync failed, ${again}: ${messageOf(error)}`);
+      this.#log.error({ err: error }, `sync failed, it is tried again: ${messageOf(error)}`);
       throw error;
     }
     for (const { family } of report.families) this.#updated.set(family, Date.now());

@@ -1,12 +1,12 @@
 /**
- * Runs the sync: at once when asked after a pause, never more often than every `minMs`, again after `retryMs` when it
- * failed, and every `maxMs` in any case. Requests that come while it waits or runs become one.
- * kube-proxy calls this the bounded frequency runner.
+ * Runs the sync: at once when asked after a pause, never more often than every `minMs`, again soon when it failed, and
+ * every `maxMs` in any case. Requests that come while it waits or runs become one.
+ * kube-proxy calls this the bounded frequency runner; it retries only after its sync period of 30 s.
  */
 export interface SyncLoopOptions {
   /** Milliseconds between the end of one run and the start of the next. */
   readonly minMs: number;
-  /** Milliseconds until the next attempt after a failure. */
+  /** The longest wait in milliseconds until the next attempt after failures; the first comes after a second. */
   readonly retryMs: number;
   readonly maxMs: number;
   /** A rejection makes the loop retry. */
@@ -20,6 +20,8 @@ export class SyncLoop {
   #requested = false;
   #urgent = false;
   #stopped = false;
+  /** In a row. */
+  #failures = 0;
   /** Milliseconds on the performance clock; the next run may not start before. */
   #notBefore = 0;
 
@@ -70,9 +72,11 @@ export class SyncLoop {
     let next = this.#options.maxMs;
     try {
       await this.#options.run();
+      this.#failures = 0;
     } catch {
       // run() has reported it.
-      next = Math.min(this.#options.retryMs, this.#options.maxMs);
+      next = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, this.#options.retryMs, this.#options.maxMs);
+      this.#failures++;
     }
     this.#running = undefined;
     this.#notBefore = performance.now() + this.#options.minMs;
@@ -80,3 +84,6 @@ export class SyncLoop {
     else if (!this.#stopped) this.#setTimer(Math.max(next, this.#options.minMs));
   }
 }
+
+/** The wait after a first failure in milliseconds; it doubles with each further one. */
+const FIRST_RETRY_MS = 1000;

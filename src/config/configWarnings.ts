@@ -1,7 +1,8 @@
 /**
  * Configurations that are valid but doubtful on this node: what kube-proxy warns about at its start.
  */
-import { type Cidr, familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { type Cidr, familyOf, type IpAddress, type IpFamily } from '../net/ip.js';
+import { resolveNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { AgentConfig } from './AgentConfig.js';
 
 /** What is known about the node when the agent starts. */
@@ -18,18 +19,6 @@ export interface ConfigWarning {
   /** `fatal`: the agent must not start. */
   readonly severity: 'warning' | 'fatal';
   readonly message: string;
-}
-
-/** `primary` as the node's IP addresses; loopback ones are left out. An empty list means every address. */
-export function resolveNodePortAddresses(
-  nodePortAddresses: AgentConfig['nodePortAddresses'],
-  nodeIPs: NodeNetwork['nodeIPs'],
-): readonly Cidr[] {
-  if (nodePortAddresses !== 'primary') return nodePortAddresses;
-  return [nodeIPs.IPv4, nodeIPs.IPv6]
-    .filter((ip) => ip !== undefined)
-    .filter((ip) => !isLoopback(ip))
-    .map((ip) => `${ip}/${familyOf(ip) === 'IPv4' ? 32 : 128}` as Cidr);
 }
 
 export function configWarnings(config: AgentConfig, node: NodeNetwork): readonly ConfigWarning[] {

@@ -1,9 +1,5 @@
 import t from 'tap';
-import {
-  configWarnings,
-  type NodeNetwork,
-  resolveNodePortAddresses,
-} from '../../src/config/configWarnings.js';
+import { configWarnings, type NodeNetwork } from '../../src/config/configWarnings.js';
 import type { Cidr, IpAddress } from '../../src/net/ip.js';
 import { runFile } from './runCommand.js';
 
@@ -100,12 +96,5 @@ t.test('what kube-proxy warns about', (t) => {
       what,
     );
   }
-  t.end();
-});
-
-t.test('primary becomes the node IPs', (t) => {
-  t.strictSame(resolveNodePortAddresses('primary', NODE.nodeIPs), ['192.0.2.1/32', '2001:db8::1/128']);
-  t.strictSame(resolveNodePortAddresses('primary', { IPv4: '127.0.0.1' as IpAddress }), []);
-  t.strictSame(resolveNodePortAddresses(['10.0.0.0/8' as Cidr], NODE.nodeIPs), ['10.0.0.0/8']);
   t.end();
 });
