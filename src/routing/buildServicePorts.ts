@@ -10,6 +10,9 @@ import { isExternallyAccessible, type ServicePort } from './ServicePort.js';
 import { selectEndpoints } from './selectEndpoints.js';
 import { VipClaims } from './VipClaims.js';
 
+/** Most Services have none of most things. */
+const NONE: readonly never[] = [];
+
 /** Whether penstock programs the Service in the family at all. */
 export function isRouted(service: Service, family: IpFamily, proxyName: string): boolean {
   return (
@@ -85,7 +88,8 @@ export function buildServicePort(
   };
 }
 
-function vipIngress(service: Service, family: IpFamily): IpAddress[] {
+function vipIngress(service: Service, family: IpFamily): readonly IpAddress[] {
+  if (service.loadBalancerIngress.length === 0) return NONE;
   return service.loadBalancerIngress
     .filter((i) => i.ipMode === 'VIP' && familyOf(i.ip) === family)
     .map((i) => i.ip);
@@ -93,6 +97,7 @@ function vipIngress(service: Service, family: IpFamily): IpAddress[] {
 
 /** A range that contains everything lifts the restriction. */
 function restrictions(ranges: readonly Cidr[], family: IpFamily): readonly Cidr[] {
+  if (ranges.length === 0) return NONE;
   const ours = unique(ranges.filter((range) => familyOf(range) === family));
   return ours.some((range) => prefixLength(range) === 0) ? [] : ours;
 }
