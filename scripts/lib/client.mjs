@@ -1,29 +1,32 @@
-// Connects COUNT times, one after the other, and prints a line each: what was answered, `refused` or `timeout`.
-// COUNT 0: until standard input ends.
-import { connect } from 'node:net';
+// Asks URL COUNT times, one after the other, each on a connection of its own, and prints a line each: what was answered,
+// `refused`, `timeout` (1.5 s) or another error's code. COUNT 0: until SIGTERM.
+import { get } from 'node:http';
 
-const [host, port, count, localAddress] = process.argv.slice(2);
+const [url, count, localAddress] = process.argv.slice(2);
 const limit = Number(count) || Number.POSITIVE_INFINITY;
 let going = true;
-if (limit === Number.POSITIVE_INFINITY) process.stdin.on('end', () => (going = false)).resume();
+process.on('SIGTERM', () => {
+  going = false;
+});
 
-function once() {
+function ask() {
   return new Promise((resolve) => {
-    const socket = connect({ host, port: Number(port), ...(localAddress ? { localAddress } : {}) });
-    let text = '';
-    socket.setTimeout(1500, () => {
+    const request = get(url, { agent: false, timeout: 1500, ...(localAddress && { localAddress }) }, (response) => {
+      let text = '';
+      response.on('data', (chunk) => {
+        text += chunk;
+      });
+      response.on('end', () => resolve(text.trim()));
+      response.on('error', (error) => resolve(error.code));
+    });
+    request.on('timeout', () => {
       resolve('timeout');
-      socket.destroy();
+      request.destroy();
     });
-    socket.on('data', (chunk) => {
-      text += chunk;
-    });
-    socket.on('error', (error) => resolve(error.code === 'ECONNREFUSED' ? 'refused' : error.code));
-    socket.on('close', () => resolve(text.trim()));
+    request.on('error', (error) => resolve(error.code === 'ECONNREFUSED' ? 'refused' : error.code));
   });
 }
 
 const lines = [];
-for (let i = 0; going && i < limit; i++) lines.push(await once());
+while (going && lines.length < limit) lines.push(await ask());
 process.stdout.write(lines.map((line) => `${line}\n`).join(''));
-process.exit(0);

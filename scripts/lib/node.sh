@@ -7,8 +7,9 @@ newest_node=24
 # Puts a Node that is new enough first on the PATH: the system's, or the npm package `node`, which carries the binary.
 use_node() {
   if is_new_enough node; then return; fi
-  echo "setup: Node $(node --version) is too old, taking Node $newest_node from npm"
-  PATH=$(node_of_version "$newest_node"):$PATH
+  local folder
+  folder=$(node_of_version "$newest_node")
+  PATH=$folder:$PATH
   export PATH
 }
 
@@ -21,8 +22,12 @@ node_of_version() {
   fi
   local prefix=$PWD/.cache/node-$version
   if [ ! -x "$prefix/node_modules/node/bin/node" ]; then
+    echo "setup: taking Node $version from the npm package \`node\` into $prefix" >&2
     mkdir -p "$prefix"
-    npm install --no-save --no-audit --no-fund --loglevel=error --prefix "$prefix" "node@$version" >&2
+    npm install --no-save --no-audit --no-fund --loglevel=error --prefix "$prefix" "node@$version" >/dev/null || {
+      echo "setup: Node $version could not be had from npm; install Node.js $oldest_node or newer yourself" >&2
+      return 1
+    }
   fi
   printf '%s\n' "$prefix/node_modules/node/bin"
 }
