@@ -14,7 +14,7 @@ import { PenstockError } from '../errors.js';
 import { primaryAddress } from '../kernel/host/hostAddresses.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
-import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { createLogger } from '../observe/createLogger.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
@@ -117,10 +117,6 @@ function waitForSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   });
-}
-
-function isUnspecified(address: IpAddress): boolean {
-  return address === '0.0.0.0' || address === '::';
 }
 
 function byFamily(address: IpAddress): Partial<Record<IpFamily, IpAddress>> {

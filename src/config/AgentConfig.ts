@@ -2,23 +2,14 @@
  * The configuration as the rest of the program uses it: resolved for the mode, addresses canonical.
  */
 import { PenstockError } from '../errors.js';
-import { type Cidr, familyOf, type IpAddress, type IpFamily, parseCidr, parseIp } from '../net/ip.js';
+import { type Cidr, familyOf, type IpAddress, parseCidr, parseIp } from '../net/ip.js';
+import type { LocalDetector } from '../net/LocalDetector.js';
 import type { Milliseconds } from './duration.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type HostPort, parseHostPort } from './hostPort.js';
 import type { IptablesBackend, KubeProxyConfiguration, ProxyMode } from './KubeProxyConfiguration.js';
 import { ANY_PORT, type PortRange, parsePortRange } from './portRange.js';
 import { splitList } from './validateConfiguration.js';
-
-/** How traffic from pods of this node is told from other traffic. */
-export type DetectLocal =
-  | { readonly type: 'ClusterCIDR'; readonly cidrs: Readonly<Partial<Record<IpFamily, Cidr>>> }
-  /** Node.spec.podCIDRs */
-  | { readonly type: 'NodeCIDR' }
-  | { readonly type: 'BridgeInterface'; readonly name: string }
-  | { readonly type: 'InterfaceNamePrefix'; readonly prefix: string }
-  /** ClusterCIDR without a range: it is not told. */
-  | { readonly type: 'None' };
 
 export interface AgentConfig {
   /** '' leaves the choice to the agent, which then resolves the configuration again with the mode it chose. */
@@ -31,7 +22,7 @@ export interface AgentConfig {
   /** One bit of the packet mark, unsigned 32 bits. */
   readonly masqueradeMark: number;
   readonly localhostNodePorts: boolean;
-  readonly detectLocal: DetectLocal;
+  readonly detectLocal: LocalDetector;
   /** All of clusterCIDR, also when detectLocal does not use it. */
   readonly clusterCIDRs: readonly Cidr[];
   /** `primary`: the node's own IPs. An empty list: every address. */
@@ -131,7 +122,7 @@ function nodeNameOf(name: string): string {
   });
 }
 
-function detectLocalOf(source: KubeProxyConfiguration): DetectLocal {
+function detectLocalOf(source: KubeProxyConfiguration): LocalDetector {
   switch (source.detectLocalMode) {
     case 'NodeCIDR':
       return { type: 'NodeCIDR' };

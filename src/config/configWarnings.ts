@@ -1,7 +1,7 @@
 /**
  * Configurations that are valid but doubtful on this node: what kube-proxy warns about at its start.
  */
-import { type Cidr, familyOf, type IpAddress, type IpFamily } from '../net/ip.js';
+import { type Cidr, familyOf, type IpAddress, type IpFamily, isUnspecified } from '../net/ip.js';
 import { resolveNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { AgentConfig } from './AgentConfig.js';
 
@@ -96,8 +96,4 @@ function areAll(cidrs: readonly Cidr[], family: IpFamily): boolean {
 /** A list with ranges of both families. */
 function isDualStack(cidrs: readonly Cidr[]): boolean {
   return new Set(cidrs.map(familyOf)).size === 2;
-}
-
-function isUnspecified(address: IpAddress): boolean {
-  return address === '0.0.0.0' || address === '::';
 }

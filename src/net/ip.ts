@@ -61,6 +61,11 @@ export function isLoopback(address: IpAddress): boolean {
   return address.startsWith('127.') || address === '::1';
 }
 
+/** 0.0.0.0 and ::, which stand for every address. */
+export function isUnspecified(address: IpAddress): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
 /** `10.0.0.1:80`, `[fd00::1]:80`. */
 export function joinHostPort(address: IpAddress, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;

@@ -3,8 +3,8 @@
  * thing are common.
  */
 import fc from 'fast-check';
-import type { LocalDetector } from '../../src/dataplane/iptables/IptablesOptions.js';
 import type { IpAddress, IpFamily } from '../../src/net/ip.js';
+import type { LocalDetector } from '../../src/net/LocalDetector.js';
 import type { ObjectChange } from '../../src/objects/ApiObject.js';
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../../src/objects/EndpointSlice.js';
 import type { Node } from '../../src/objects/Node.js';

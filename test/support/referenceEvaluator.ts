@@ -3,8 +3,8 @@
  * with src/routing: an error there must not hide here as well. Behaviour: kube-proxy 1.36 in mode iptables.
  */
 import { BlockList } from 'node:net';
-import type { LocalDetector } from '../../src/dataplane/iptables/IptablesOptions.js';
 import type { IpFamily } from '../../src/net/ip.js';
+import type { LocalDetector } from '../../src/net/LocalDetector.js';
 import type { EndpointSlice, SliceEndpoint } from '../../src/objects/EndpointSlice.js';
 import type { Protocol, Service, ServicePortSpec } from '../../src/objects/Service.js';
 

@@ -1,5 +1,6 @@
 /** From the options of the mode, the routing table and the host to what the rules depend on. Pure. */
 import { type Cidr, familyOf, type IpAddress, type IpFamily, isLoopback } from '../../net/ip.js';
+import type { LocalDetector } from '../../net/LocalDetector.js';
 import {
   includesIpv4Loopback,
   type NodePortAddresses,
@@ -7,15 +8,6 @@ import {
 } from '../../net/nodePortAddresses.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { LocalTrafficMatch, RuleSettings } from './RuleSettings.js';
-
-/** How packets of pods are recognised. */
-export type LocalDetector =
-  | { readonly type: 'ClusterCIDR'; readonly cidrs: Readonly<Partial<Record<IpFamily, Cidr>>> }
-  /** The podCIDRs of the Node object. */
-  | { readonly type: 'NodeCIDR' }
-  | { readonly type: 'BridgeInterface'; readonly name: string }
-  | { readonly type: 'InterfaceNamePrefix'; readonly prefix: string }
-  | { readonly type: 'None' };
 
 export interface IptablesOptions {
   readonly masqueradeMark: number;
