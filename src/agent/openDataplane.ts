@@ -1,19 +1,14 @@
-/** From the configuration to the dataplane of its mode, with the kernel behind it. */
-import { readFileSync } from 'node:fs';
+/** From the configuration to the dataplane of its mode. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { IptablesDataplane } from '../dataplane/iptables/IptablesDataplane.js';
-import type { IptablesOptions } from '../dataplane/iptables/IptablesOptions.js';
-import { messageOf, PenstockError } from '../errors.js';
+import { PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import { openXtables } from '../kernel/xtables/selectBackend.js';
-import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { iptablesKernel } from './iptablesKernel.js';
+import { openIptables } from './iptablesMode.js';
+import { openNftables } from './nftablesMode.js';
 
 /** Modes that this version has, the default first. */
-const MODES = ['iptables'] as const;
+const MODES = ['iptables', 'nftables'] as const;
 
 /** Throws PENSTOCK_MODE_MISSING. */
 export function requireMode({ mode }: AgentConfig): void {
@@ -25,44 +20,6 @@ export function requireMode({ mode }: AgentConfig): void {
 
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES, or '' for the default. */
 export async function openDataplane(config: AgentConfig, sysctls: Sysctls, log: Logger): Promise<Dataplane> {
-  const tools = await openTools(config, log);
-  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(tools, log) });
-}
-
-export function iptablesOptions(config: AgentConfig): IptablesOptions {
-  return {
-    masqueradeMark: config.masqueradeMark,
-    masqueradeAll: config.masqueradeAll,
-    localhostNodePorts: config.localhostNodePorts,
-    nodePortAddresses: config.nodePortAddresses,
-    detectLocal: config.detectLocal,
-    syncPeriodMs: config.sync.period,
-  };
-}
-
-/** One tool for each family of the host. Only the family of bindAddress must work. */
-async function openTools(config: AgentConfig, log: Logger): Promise<XtablesTool[]> {
-  const primary: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
-  const tools: XtablesTool[] = [];
-  for (const family of IP_FAMILIES) {
-    try {
-      if (family === 'IPv6' && !hostHasIpv6()) continue;
-      const tool = await openXtables(family, config.iptablesBackend);
-      await tool.listChain('nat', 'POSTROUTING');
-      tools.push(tool);
-    } catch (error) {
-      if (family === primary) throw error;
-      log.warn(`${family} services are not served: ${messageOf(error)}`);
-    }
-  }
-  return tools;
-}
-
-function hostHasIpv6(): boolean {
-  try {
-    readFileSync('/proc/net/if_inet6');
-    return readFileSync('/proc/sys/net/ipv6/conf/all/disable_ipv6', 'utf8').trim() !== '1';
-  } catch {
-    return false;
-  }
+  if (config.mode === 'nftables') return openNftables(config);
+  return openIptables(config, sysctls, log);
 }

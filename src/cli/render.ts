@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { iptablesOptions } from '../agent/openDataplane.js';
+import { iptablesOptions } from '../agent/iptablesMode.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { renderFamily } from '../dataplane/iptables/renderFamily.js';
 import { PenstockError } from '../errors.js';

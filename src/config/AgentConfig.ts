@@ -60,6 +60,10 @@ export interface AgentConfig {
   readonly iptablesBackend: IptablesBackend;
   /** How often changes that others made to the kernel's rules are looked for. */
   readonly verifyPeriod: Milliseconds;
+  /** Mode nftables: the node answers ICMP echo requests to VIPs. */
+  readonly answerPing: boolean;
+  /** Mode nftables: service ports count their connections. */
+  readonly serviceCounters: boolean;
 }
 
 /** Resolves a valid configuration. `hostname` is the operating system's name of this machine. */
@@ -111,6 +115,8 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
     serviceProxyName: penstock.serviceProxyName,
     iptablesBackend: penstock.iptablesBackend,
     verifyPeriod: penstock.verifyPeriod,
+    answerPing: penstock.answerPing,
+    serviceCounters: penstock.serviceCounters,
   };
 }
 

@@ -99,7 +99,8 @@ export const configurationSchema = z.strictObject(
       masqueradeBit: integer(14),
       masqueradeAll: flag(),
       syncPeriod: nonZeroDuration(30 * SECOND),
-      minSyncPeriod: nonZeroDuration(SECOND),
+      // kube-proxy's second is for rules that are dear to write.
+      minSyncPeriod: nonZeroDuration(10),
     }),
     // Windows only: accepted, so that one file can serve both, and ignored.
     winkernel: z._default(z.record(z.string(), z.unknown(), { error: 'must be a block of fields' }), {}),
@@ -126,6 +127,8 @@ export const configurationSchema = z.strictObject(
       serviceProxyName: text(),
       iptablesBackend: nonZeroChoice(IPTABLES_BACKENDS, 'auto'),
       verifyPeriod: duration(SECOND),
+      answerPing: flag(true),
+      serviceCounters: flag(true),
     }),
   },
   { error: 'must be a block of fields' },

@@ -2,12 +2,13 @@
 import type { EndpointSlice } from './EndpointSlice.js';
 import type { Node } from './Node.js';
 import type { Service } from './Service.js';
+import type { ServiceCIDR } from './ServiceCIDR.js';
 
-export type ApiObject = Service | EndpointSlice | Node;
+export type ApiObject = Service | EndpointSlice | Node | ServiceCIDR;
 
 export type ObjectKind = ApiObject['kind'];
 
-/** Identity of an object. Nodes have namespace ''. */
+/** Identity of an object. Nodes and ServiceCIDRs have namespace ''. */
 export interface ObjectRef {
   readonly kind: ObjectKind;
   readonly namespace: string;
@@ -18,11 +19,16 @@ export type ObjectChange =
   | { readonly type: 'upsert'; readonly object: ApiObject }
   | { readonly type: 'delete'; readonly ref: ObjectRef };
 
+/** Whether objects of the kind belong to no namespace. */
+export function isClusterScoped(kind: ObjectKind): boolean {
+  return kind === 'Node' || kind === 'ServiceCIDR';
+}
+
 /** `Service shop/cart`, `Node node1`: how objects are named in logs and messages; also a unique key. */
 export function objectName(ref: { kind: string; namespace?: string; name: string }): string {
   return ref.namespace ? `${ref.kind} ${ref.namespace}/${ref.name}` : `${ref.kind} ${ref.name}`;
 }
 
 export function refOf(object: ApiObject): ObjectRef {
-  return { kind: object.kind, namespace: object.kind === 'Node' ? '' : object.namespace, name: object.name };
+  return { kind: object.kind, namespace: 'namespace' in object ? object.namespace : '', name: object.name };
 }

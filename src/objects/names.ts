@@ -14,7 +14,7 @@ export function isLabelName(text: string): boolean {
   return LABEL.test(text);
 }
 
-/** RFC 1123 subdomain: names of Nodes and EndpointSlices. */
+/** RFC 1123 subdomain: names of Nodes, EndpointSlices and ServiceCIDRs. */
 export function isSubdomainName(text: string): boolean {
   return text.length <= 253 && SUBDOMAIN.test(text);
 }

@@ -2,13 +2,14 @@
  * From decoded JSON or YAML to the objects that penstock uses. Nothing that comes in throws, and nothing of it is held
  * by the result, so that the full object can be freed.
  */
-import { type ApiObject, type ObjectKind, type ObjectRef, objectName } from './ApiObject.js';
+import { type ApiObject, isClusterScoped, type ObjectKind, type ObjectRef, objectName } from './ApiObject.js';
 import { type FaultList, quote } from './FaultList.js';
 import { FieldReader, Findings, isRawObject } from './FieldReader.js';
 import type { Problem } from './Problem.js';
 import { parseEndpointSlice } from './parseEndpointSlice.js';
 import { parseNode } from './parseNode.js';
 import { parseService } from './parseService.js';
+import { parseServiceCIDR } from './parseServiceCIDR.js';
 import { type Metadata, readMetadata } from './readMetadata.js';
 
 export interface ParseOptions {
@@ -31,6 +32,7 @@ const API_VERSIONS: Readonly<Record<ObjectKind, string>> = {
   Service: 'v1',
   EndpointSlice: 'discovery.k8s.io/v1',
   Node: 'v1',
+  ServiceCIDR: 'networking.k8s.io/v1',
 };
 
 const FOREIGN: ParseResult = { type: 'ignored', ref: undefined, warnings: [] };
@@ -56,7 +58,7 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
 
   const metadata = readMetadata(root, kind);
   const object = readers[kind](root, metadata);
-  const valid = metadata.name !== '' && (kind === 'Node' || metadata.namespace !== '');
+  const valid = metadata.name !== '' && (isClusterScoped(kind) || metadata.namespace !== '');
   const ref = valid ? { kind, namespace: metadata.namespace, name: metadata.name } : undefined;
   const subject = ref ? objectName(ref) : unsureName(kind, metadata);
   if (!findings.faults.isEmpty) {
@@ -69,7 +71,12 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
 
 const readers: Readonly<
   Record<ObjectKind, (root: FieldReader, metadata: Metadata) => ApiObject | undefined>
-> = { Service: parseService, EndpointSlice: parseEndpointSlice, Node: parseNode };
+> = {
+  Service: parseService,
+  EndpointSlice: parseEndpointSlice,
+  Node: parseNode,
+  ServiceCIDR: parseServiceCIDR,
+};
 
 function isKnownKind(kind: unknown): kind is ObjectKind {
   return typeof kind === 'string' && Object.hasOwn(API_VERSIONS, kind);

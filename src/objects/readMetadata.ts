@@ -1,5 +1,5 @@
 /** The metadata that all objects share. */
-import type { ObjectKind } from './ApiObject.js';
+import { isClusterScoped, type ObjectKind } from './ApiObject.js';
 import type { FieldReader } from './FieldReader.js';
 import { intern } from './intern.js';
 import { isLabelName, isSubdomainName, LABEL_FORM, SUBDOMAIN_FORM } from './names.js';
@@ -7,7 +7,7 @@ import { isLabelName, isSubdomainName, LABEL_FORM, SUBDOMAIN_FORM } from './name
 export interface Metadata {
   /** '' when missing or malformed, which is noted as a fault. */
   readonly name: string;
-  /** `default` when absent; '' for Nodes, which have none, or when malformed. */
+  /** `default` when absent; '' for kinds that have none, or when malformed. */
   readonly namespace: string;
   readonly fields: FieldReader;
   readonly labels: FieldReader;
@@ -18,7 +18,7 @@ export function readMetadata(root: FieldReader, kind: ObjectKind): Metadata {
   const fields = root.object('metadata');
   return {
     name: readName(fields, kind),
-    namespace: kind === 'Node' ? '' : readNamespace(fields),
+    namespace: isClusterScoped(kind) ? '' : readNamespace(fields),
     fields,
     labels: fields.object('labels'),
     annotations: fields.object('annotations'),

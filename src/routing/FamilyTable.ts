@@ -3,10 +3,9 @@ import type { IpFamily } from '../net/ip.js';
 import { objectName } from '../objects/ApiObject.js';
 import type { Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
-import { buildServicePort, claimKeys, isRouted } from './buildServicePorts.js';
+import { buildServicePort, claimKeys, isRouted, type ServiceExtras } from './buildServicePorts.js';
 import type { ServicePortChange } from './ChangeSet.js';
 import type { NodeFacts } from './NodeFacts.js';
-import type { ServiceEndpoints } from './ServiceEndpoints.js';
 import type { ServicePort } from './ServicePort.js';
 import { sameServicePort } from './sameServicePort.js';
 import { VipClaims } from './VipClaims.js';
@@ -19,9 +18,8 @@ interface Entry {
   problems: readonly Problem[];
 }
 
-export interface ServiceState {
+export interface ServiceState extends ServiceExtras {
   readonly service: Service | undefined;
-  readonly endpoints: ServiceEndpoints | undefined;
 }
 
 export class FamilyTable {
@@ -103,7 +101,7 @@ export class FamilyTable {
       const lost = (entry.claims[index] ?? []).filter((key) => !this.#owns(key, name, index));
       if (lost.length > 0) entry.problems = [...entry.problems, ...this.#losses(name, lost)];
       const owns = (key: string) => lost.length === 0 || !lost.includes(key);
-      return buildServicePort(service, port, this.family, state.endpoints, node, owns);
+      return buildServicePort(service, port, this.family, state, node, owns);
     });
     if (!service) this.#entries.delete(name);
 

@@ -1,17 +1,20 @@
 /**
  * Services + EndpointSlices + node facts → the service ports of each IP family, with the endpoints that may serve
- * them. Pure: no I/O, no clock. Changes are taken with apply() and become visible with commit(), which costs as much
- * as the Services that changed, whatever the size of the table.
+ * them; beside them the ranges of the ServiceCIDRs. Pure: no I/O, no clock. Changes are taken with apply() and become
+ * visible with commit(), which costs as much as the Services that changed, whatever the size of the table.
  */
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
+import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { ApiObject, ObjectChange, ObjectRef } from '../objects/ApiObject.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
 import type { Node } from '../objects/Node.js';
 import type { Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
+import { isRouted } from './buildServicePorts.js';
 import type { ChangeSet } from './ChangeSet.js';
 import { FamilyTable, type ServiceState } from './FamilyTable.js';
 import type { NodeFacts } from './NodeFacts.js';
+import { ServiceBalancing } from './ServiceBalancing.js';
+import { ServiceCidrs } from './ServiceCidrs.js';
 import { ServiceEndpoints } from './ServiceEndpoints.js';
 import type { ServicePort } from './ServicePort.js';
 
@@ -31,6 +34,8 @@ export class RoutingTable {
   readonly #endpoints = new Map<string, ServiceEndpoints>();
   /** Which Service a slice belonged to, by `namespace/name` of the slice: its label may change. */
   readonly #sliceOwners = new Map<string, string>();
+  readonly #balancing = new ServiceBalancing();
+  readonly #serviceCIDRs = new ServiceCidrs();
   readonly #tables: Readonly<Record<IpFamily, FamilyTable>>;
   readonly #dirty = new Set<string>();
   readonly #respecified = new Set<string>();
@@ -62,14 +67,23 @@ export class RoutingTable {
     return this.#tables[family].servicePorts;
   }
 
-  /** Services that lost an address or port to an older one, as of the last commit. */
+  /**
+   * The committed ranges that cluster IPs of a family are taken from: sorted, each once; one may lie within another.
+   * It is the same array until they change, so comparing it with `===` tells whether they did. No change set does.
+   */
+  serviceCIDRs(family: IpFamily): readonly Cidr[] {
+    return this.#serviceCIDRs.of(family);
+  }
+
+  /** As of the last commit: Services that lost an address or port to an older one, and annotations that are wrong. */
   problems(): Problem[] {
-    return IP_FAMILIES.flatMap((family) => [...this.#tables[family].problems()]);
+    const lost = IP_FAMILIES.flatMap((family) => [...this.#tables[family].problems()]);
+    return [...lost, ...this.#balancing.problems()];
   }
 
   /** Whether commit() has anything to look at. */
   get hasPendingChanges(): boolean {
-    return this.#dirty.size > 0;
+    return this.#dirty.size > 0 || this.#serviceCIDRs.hasPendingChanges;
   }
 
   apply(changes: readonly ObjectChange[]): void {
@@ -81,9 +95,12 @@ export class RoutingTable {
 
   /** Brings both family tables up to date and says what changed since the last commit. */
   commit(): ChangeSet {
+    this.#serviceCIDRs.commit();
+    for (const name of this.#respecified) this.#balancing.update(name, this.#routedService(name));
     const stateOf = (name: string): ServiceState => ({
       service: this.#services.get(name),
       endpoints: this.#endpoints.get(name),
+      balancing: this.#balancing.of(name),
     });
     const update = (family: IpFamily) =>
       this.#tables[family].update(this.#dirty, this.#respecified, stateOf, this.#node);
@@ -100,6 +117,7 @@ export class RoutingTable {
   #upsert(object: ApiObject): void {
     if (object.kind === 'Service') this.#setService(object);
     else if (object.kind === 'EndpointSlice') this.#setSlice(object);
+    else if (object.kind === 'ServiceCIDR') this.#serviceCIDRs.set(object);
     else if (object.name === this.#options.nodeName) this.#setNode(object);
   }
 
@@ -107,7 +125,16 @@ export class RoutingTable {
     const path = `${ref.namespace}/${ref.name}`;
     if (ref.kind === 'Service' && this.#services.delete(path)) this.#markService(path);
     else if (ref.kind === 'EndpointSlice') this.#deleteSlice(path, ref.name);
+    else if (ref.kind === 'ServiceCIDR') this.#serviceCIDRs.delete(ref.name);
     // A Node that goes keeps its last facts, as in kube-proxy: its labels are still true of this machine.
+  }
+
+  /** Undefined when it is gone or not for this proxy: nobody wants to hear of its annotations. */
+  #routedService(path: string): Service | undefined {
+    const service = this.#services.get(path);
+    const proxyName = this.#options.serviceProxyName;
+    const routed = service && IP_FAMILIES.some((family) => isRouted(service, family, proxyName));
+    return routed ? service : undefined;
   }
 
   #setService(service: Service): void {

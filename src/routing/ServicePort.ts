@@ -3,6 +3,7 @@
  * and all that a dataplane needs to know. Behaviour: kube-proxy 1.36, KEP-1669 (terminating endpoints),
  * KEP-2086 (internal traffic policy), KEP-2433 (topology hints).
  */
+import type { Balancing } from '../balancing/Balancing.js';
 import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
 import type { Protocol, TrafficPolicy } from '../objects/Service.js';
 
@@ -64,6 +65,8 @@ export interface ServicePort {
   readonly healthCheckNodePort: number;
   /** Annotations `penstock.io/…` of the Service, without the prefix. */
   readonly options: Readonly<Record<string, string>>;
+  /** How connections are shared out among the endpoints: what `options` say of it, read. */
+  readonly balancing: Balancing;
   readonly endpoints: EndpointSets;
 }
 

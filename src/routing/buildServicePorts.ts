@@ -2,6 +2,7 @@
  * From a Service and its endpoints to the service ports of one family. Pure. What a service port gets is what the
  * Service asks for, less the addresses that belong to an older Service.
  */
+import type { Balancing } from '../balancing/Balancing.js';
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, prefixLength } from '../net/ip.js';
 import type { Service, ServicePortSpec } from '../objects/Service.js';
 import type { NodeFacts } from './NodeFacts.js';
@@ -36,12 +37,19 @@ export function claimKeys(service: Service, port: ServicePortSpec, family: IpFam
   return unique(keys);
 }
 
+/** What belongs to a Service and is not in it. */
+export interface ServiceExtras {
+  /** undefined when there are no slices. */
+  readonly endpoints: ServiceEndpoints | undefined;
+  readonly balancing: Balancing;
+}
+
 /** `owns` says whether this port of the Service won the claim. */
 export function buildServicePort(
   service: Service,
   port: ServicePortSpec,
   family: IpFamily,
-  endpoints: ServiceEndpoints | undefined,
+  { endpoints, balancing }: ServiceExtras,
   node: NodeFacts,
   owns: (claimKey: string) => boolean,
 ): ServicePort {
@@ -80,6 +88,7 @@ export function buildServicePort(
     affinitySeconds: service.affinitySeconds,
     healthCheckNodePort: service.type === 'LoadBalancer' && externalLocal ? service.healthCheckNodePort : 0,
     options: service.options,
+    balancing,
     endpoints: selectEndpoints(
       endpoints?.endpointsOf(family, port.name, port.protocol, node.name) ?? [],
       { cluster: !internalLocal || accessible, local: internalLocal || (externalLocal && accessible) },

@@ -49,7 +49,7 @@ const DEFAULTS = {
     tcpFinTimeout: 0,
     udpTimeout: 0,
   },
-  nftables: { masqueradeBit: 14, masqueradeAll: false, syncPeriod: 30_000, minSyncPeriod: 1000 },
+  nftables: { masqueradeBit: 14, masqueradeAll: false, syncPeriod: 30_000, minSyncPeriod: 10 },
   winkernel: {},
   windowsRunAsService: false,
   detectLocalMode: 'ClusterCIDR',
@@ -69,7 +69,14 @@ const DEFAULTS = {
   configSyncPeriod: 900_000,
   portRange: '',
   udpIdleTimeout: 250,
-  penstock: { manifests: '', serviceProxyName: '', iptablesBackend: 'auto', verifyPeriod: 1000 },
+  penstock: {
+    manifests: '',
+    serviceProxyName: '',
+    iptablesBackend: 'auto',
+    verifyPeriod: 1000,
+    answerPing: true,
+    serviceCounters: true,
+  },
 };
 
 t.test('every default', (t) => {

@@ -55,8 +55,8 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     '4: iptables.minSyncPeriod must not be negative, not "-5s"',
   ],
   [
-    'mode: nftables\niptables: {syncPeriod: -1s}\nnftables: {syncPeriod: 500ms}',
-    '5: nftables.minSyncPeriod must not be above nftables.syncPeriod (500ms), not "1s"',
+    'mode: nftables\niptables: {syncPeriod: -1s}\nnftables: {syncPeriod: 5ms}',
+    '5: nftables.minSyncPeriod must not be above nftables.syncPeriod (5ms), not "10ms"',
   ],
   [
     'mode: ipvs\nipvs: {syncPeriod: 1s, minSyncPeriod: 2s}',

@@ -2,7 +2,7 @@ import t from 'tap';
 import { ManifestSet, type ManifestUpdate } from '../../src/kubernetes/ManifestSet.js';
 import type { ManifestObject } from '../../src/kubernetes/parseManifest.js';
 import { objectName, refOf } from '../../src/objects/ApiObject.js';
-import { serviceManifest, sliceManifest } from '../objects/samples.js';
+import { serviceCIDRManifest, serviceManifest, sliceManifest } from '../objects/samples.js';
 
 const cart = (type = 'ClusterIP') => serviceManifest({ type });
 const shop = (type = 'ClusterIP') => serviceManifest({ type }, { name: 'shop' });
@@ -40,6 +40,19 @@ t.test('changes are the difference to what was delivered', async (t) => {
   t.strictSame(changesOf(set.update([])), ['+ Service shop/cart NodePort', '+ Service shop/shop ClusterIP']);
   set.remove('a.yaml');
   t.strictSame(changesOf(set.update([])), ['- Service shop/cart', '- EndpointSlice shop/cart-x7k2p']);
+});
+
+t.test('ServiceCIDRs come and go like the rest, also as items of their list', async (t) => {
+  const set = new ManifestSet();
+  const { kind, apiVersion, ...bare } = serviceCIDRManifest(['10.96.0.0/16'], { name: 'more' });
+  const item = { raw: bare, line: 9, apiVersion: String(apiVersion), kind: String(kind) };
+  set.replace('ranges.yaml', [at(1, serviceCIDRManifest()), item]);
+  t.strictSame(changesOf(set.update([])), ['+ ServiceCIDR kubernetes', '+ ServiceCIDR more']);
+  set.replace('ranges.yaml', [at(1, serviceCIDRManifest())]);
+  const update = set.update([]);
+  t.strictSame(update.changes, [
+    { type: 'delete', ref: { kind: 'ServiceCIDR', namespace: '', name: 'more' } },
+  ]);
 });
 
 t.test('deletions come first', async (t) => {

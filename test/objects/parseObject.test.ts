@@ -3,7 +3,14 @@ import t from 'tap';
 import { parseCidr, parseIp } from '../../src/net/ip.js';
 import type { ApiObject } from '../../src/objects/ApiObject.js';
 import { parseObject } from '../../src/objects/parseObject.js';
-import { nodeManifest, serviceManifest, sliceManifest, verdict, warningsOf } from './samples.js';
+import {
+  nodeManifest,
+  serviceCIDRManifest,
+  serviceManifest,
+  sliceManifest,
+  verdict,
+  warningsOf,
+} from './samples.js';
 
 t.test('other things in the folder do not disturb', async (t) => {
   const foreign: unknown[] = [
@@ -17,6 +24,7 @@ t.test('other things in the folder do not disturb', async (t) => {
     { kind: '__proto__' },
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'x' } },
     { apiVersion: 'apps/v1', kind: 'Deployment' },
+    { apiVersion: 'v1', kind: 'ServiceCIDR', metadata: { name: 'x' } },
     { apiVersion: 'serving.knative.dev/v1', kind: 'Service', metadata: { name: 'x' } },
   ];
   for (const raw of foreign)
@@ -51,6 +59,8 @@ t.test('problems say where; invalid and ignored objects say which', async (t) =>
   const ref = { kind: 'EndpointSlice', namespace: 'shop', name: 'cart-x7k2p' };
   t.match(parseObject(sliceManifest({ addressType: 'FQDN' })), { type: 'ignored', ref });
   t.match(parseObject(nodeManifest({ spec: 1 })), { ref: { kind: 'Node', namespace: '', name: 'node1' } });
+  const range = { kind: 'ServiceCIDR', namespace: '', name: 'kubernetes' };
+  t.match(parseObject(serviceCIDRManifest([])), { type: 'invalid', ref: range });
 });
 
 /** Values that are right for some field, so that the fuzzer gets past the first check of others. */
@@ -127,6 +137,7 @@ const complete: readonly Plain[] = [
     spec: { podCIDR: '10.1.0.0/24', podCIDRs: ['10.1.0.0/24'], taints: [{ key: 'a' }] },
     status: { addresses: [{ type: 'InternalIP', address: '10.0.0.1' }] },
   }),
+  serviceCIDRManifest(['10.96.0.0/12', 'fd00:96::/112']),
 ];
 
 /** A complete object in which up to three values have been replaced. */
@@ -150,15 +161,19 @@ function breach(object: ApiObject): string | undefined {
         ]
       : object.kind === 'EndpointSlice'
         ? object.endpoints.map((endpoint) => endpoint.address)
-        : object.addresses;
+        : object.kind === 'Node'
+          ? object.addresses
+          : [];
   const ranges: readonly string[] =
     object.kind === 'Service'
       ? object.loadBalancerSourceRanges
       : object.kind === 'Node'
         ? object.podCIDRs
-        : [];
-  const ports = object.kind === 'Node' ? [] : object.ports;
-  if (object.name === '' || (object.kind !== 'Node' && object.namespace === '')) return 'name';
+        : object.kind === 'ServiceCIDR'
+          ? object.cidrs
+          : [];
+  const ports = 'ports' in object ? object.ports : [];
+  if (object.name === '' || ('namespace' in object && object.namespace === '')) return 'name';
   if (addresses.some((address) => parseIp(address) !== address)) return 'address';
   if (ranges.some((range) => parseCidr(range) !== range)) return 'range';
   for (const { name, protocol, port } of ports) {
@@ -166,6 +181,7 @@ function breach(object: ApiObject): string | undefined {
     if (!['TCP', 'UDP', 'SCTP'].includes(protocol) || typeof name !== 'string')
       return 'port name or protocol';
   }
+  if (object.kind === 'ServiceCIDR' && object.cidrs.length === 0) return 'no range';
   if (object.kind === 'EndpointSlice') {
     if (object.serviceName === '') return 'service name';
     for (const { ready, serving, nodeName } of object.endpoints)
@@ -191,7 +207,7 @@ t.test('whatever comes in, nothing throws and no invalid object comes out', asyn
   );
   t.strictSame(
     [...seen].sort(),
-    ['EndpointSlice', 'Node', 'Service', 'ignored', 'invalid'],
+    ['EndpointSlice', 'Node', 'Service', 'ServiceCIDR', 'ignored', 'invalid'],
     'all outcomes were met',
   );
 });
@@ -204,6 +220,7 @@ t.test('the result shares nothing with the raw object', async (t) => {
     ),
     sliceManifest({ endpoints: [{ addresses: ['10.1.0.5'], hints: { forZones: [{ name: 'a' }] } }] }),
     nodeManifest({ spec: { podCIDRs: ['10.1.2.0/24'] } }),
+    serviceCIDRManifest(),
   ];
   const parts = (value: unknown): object[] =>
     typeof value === 'object' && value !== null ? [value, ...Object.values(value).flatMap(parts)] : [];

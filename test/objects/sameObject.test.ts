@@ -2,7 +2,7 @@ import t from 'tap';
 import type { ApiObject } from '../../src/objects/ApiObject.js';
 import { parseObject } from '../../src/objects/parseObject.js';
 import { sameObject } from '../../src/objects/sameObject.js';
-import { nodeManifest, serviceManifest, sliceManifest, verdict } from './samples.js';
+import { nodeManifest, serviceCIDRManifest, serviceManifest, sliceManifest, verdict } from './samples.js';
 
 function parse(raw: unknown): ApiObject {
   const result = parseObject(raw);
@@ -21,6 +21,7 @@ t.test('changes of unused fields are no changes', async (t) => {
       sliceManifest({ endpoints: [{ addresses: ['10.1.0.5'], nodeName: 'node1', zone: 'a' }] }),
     ],
     [nodeManifest(), nodeManifest({ status: { conditions: [{ type: 'Ready' }] } })],
+    [serviceCIDRManifest(), serviceCIDRManifest(['10.96.0.0/12'], { labels: { a: 'b' } })],
   ];
   for (const [a, b] of pairs) t.ok(sameObject(parse(a), parse(b)));
 });
@@ -48,6 +49,7 @@ t.test('changes of used fields are changes, both ways round', async (t) => {
     ],
     [nodeManifest(), nodeManifest({ spec: { podCIDR: '10.0.0.0/8' } })],
     [nodeManifest(), serviceManifest()],
+    [serviceCIDRManifest(), serviceCIDRManifest(['10.96.0.0/16'])],
   ];
   for (const [a, b] of pairs) {
     t.notOk(sameObject(parse(a), parse(b)));

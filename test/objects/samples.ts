@@ -34,6 +34,15 @@ export function nodeManifest(fields: Fields = {}, metadata: Fields = {}): Fields
   return { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node1', ...metadata }, ...fields };
 }
 
+export function serviceCIDRManifest(cidrs: unknown = ['10.96.0.0/12'], metadata: Fields = {}): Fields {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'ServiceCIDR',
+    metadata: { name: 'kubernetes', ...metadata },
+    spec: { cidrs },
+  };
+}
+
 /** `object`, `ignored`, or the message of an invalid object. */
 export function verdict(raw: unknown): string {
   const result = parseObject(raw);

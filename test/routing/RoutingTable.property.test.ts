@@ -6,12 +6,12 @@ import { type ApiObject, type ObjectChange, objectName, refOf } from '../../src/
 import type { ChangeSet } from '../../src/routing/ChangeSet.js';
 import type { RoutingTable } from '../../src/routing/RoutingTable.js';
 import type { Endpoint, ServicePort } from '../../src/routing/ServicePort.js';
-import { changes, NODE } from '../support/arbitraries.js';
+import { NODE, routingChanges } from '../support/arbitraries.js';
 import { tableOf, upsert } from '../support/builders.js';
 
 /** Changes, some followed by a commit; keys to shuffle the final objects with. */
 const histories = fc.record({
-  steps: fc.array(fc.record({ change: changes, commit: fc.boolean() }), {
+  steps: fc.array(fc.record({ change: routingChanges, commit: fc.boolean() }), {
     minLength: 5,
     maxLength: 40,
     size: 'max',
@@ -107,6 +107,7 @@ function state(table: RoutingTable): unknown {
     IPv4: sorted(table.servicePorts('IPv4')),
     IPv6: sorted(table.servicePorts('IPv6')),
     problems: problems.sort(),
+    serviceCIDRs: IP_FAMILIES.map((family) => table.serviceCIDRs(family)),
   };
 }
 
@@ -115,8 +116,9 @@ function sorted(ports: ReadonlyMap<string, ServicePort>): unknown {
   const plain = (list: readonly Endpoint[]) => list.map(({ zoneHints, nodeHints, ...rest }) => rest);
   return [...ports]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { endpoints, ...rest }]) => ({
+    .map(([, { endpoints, balancing, ...rest }]) => ({
       ...rest,
+      balancing: [balancing.algorithm, ...balancing.weights],
       all: plain(endpoints.all),
       cluster: plain(endpoints.cluster),
       local: plain(endpoints.local),

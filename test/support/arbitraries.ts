@@ -9,7 +9,7 @@ import type { ObjectChange } from '../../src/objects/ApiObject.js';
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../../src/objects/EndpointSlice.js';
 import type { Node } from '../../src/objects/Node.js';
 import type { LoadBalancerIngress, Protocol, Service } from '../../src/objects/Service.js';
-import { cidr, ip, node, remove, upsert } from './builders.js';
+import { cidr, ip, node, remove, serviceCIDR, upsert } from './builders.js';
 import type { ReferenceConfig } from './referenceEvaluator.js';
 
 export const NODE = 'node1';
@@ -190,6 +190,39 @@ export const changes: fc.Arbitrary<ObjectChange> = fc.oneof(
   { weight: 1, arbitrary: nodes.map(upsert) },
   { weight: 2, arbitrary: services.map(remove) },
   { weight: 2, arbitrary: slices.map(remove) },
+);
+
+/** Annotations about balancing, good ones and bad ones. */
+const balancingOptions = fc.constantFrom<Service['options'][]>(
+  {},
+  { algorithm: 'maglev' },
+  { algorithm: 'nonsense' },
+  { weights: `{"${ADDRESSES.IPv4.pods[0]}": 3}` },
+  { algorithm: 'source-hash', weights: `{"${ADDRESSES.IPv4.pods[0]}": 4}` },
+  { weights: '{"web-1": 3}' },
+);
+
+const balancedServices: fc.Arbitrary<Service> = fc
+  .tuple(services, balancingOptions)
+  .map(([service, options]) => ({ ...service, options }));
+
+/** Two objects may hold one range, and one range may lie within another. */
+const serviceCIDRs = fc
+  .tuple(
+    fc.constantFrom('kubernetes', 'more', 'even-more'),
+    fc.subarray(['10.96.0.0/16', '10.96.0.0/24', 'fd00:96::/64', 'fd00:97::/64'], {
+      minLength: 1,
+      maxLength: 2,
+    }),
+  )
+  .map(([name, ranges]) => serviceCIDR(name, ...ranges));
+
+/** Also what only the routing table looks at so far. */
+export const routingChanges: fc.Arbitrary<ObjectChange> = fc.oneof(
+  { weight: 20, arbitrary: changes },
+  { weight: 5, arbitrary: balancedServices.map(upsert) },
+  { weight: 3, arbitrary: serviceCIDRs.map(upsert) },
+  { weight: 1, arbitrary: serviceCIDRs.map(remove) },
 );
 
 const detectors: fc.Arbitrary<LocalDetector> = fc.constantFrom<LocalDetector[]>(

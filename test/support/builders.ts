@@ -4,6 +4,7 @@ import { type ApiObject, type ObjectChange, refOf } from '../../src/objects/ApiO
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../../src/objects/EndpointSlice.js';
 import type { Node } from '../../src/objects/Node.js';
 import type { Service, ServicePortSpec } from '../../src/objects/Service.js';
+import type { ServiceCIDR } from '../../src/objects/ServiceCIDR.js';
 import { type RoutingOptions, RoutingTable } from '../../src/routing/RoutingTable.js';
 
 export function ip(text: string): IpAddress {
@@ -87,6 +88,10 @@ export function endpointPort(fields: Partial<EndpointPort> = {}): EndpointPort {
 
 export function node(fields: Partial<Node> = {}): Node {
   return { kind: 'Node', name: 'node1', zone: '', addresses: [], podCIDRs: [], eligible: true, ...fields };
+}
+
+export function serviceCIDR(name: string, ...cidrs: readonly string[]): ServiceCIDR {
+  return { kind: 'ServiceCIDR', name, cidrs: cidrs.map(cidr) };
 }
 
 export function upsert(object: ApiObject): ObjectChange {

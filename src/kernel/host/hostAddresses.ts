@@ -1,5 +1,6 @@
 /** The addresses of this machine. */
 import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type IpAddress, type IpFamily, isLoopback, parseIp } from '../../net/ip.js';
 
@@ -15,6 +16,25 @@ export function hostAddresses(): IpAddress[] {
   return [...found];
 }
 
+/**
+ * The IPv6 address of the default route's gateway, unless it is link-local (/proc/net/ipv6_route: 32 digits each of
+ * destination, source and next hop, with their lengths).
+ */
+function ipv6Gateway(): IpAddress | undefined {
+  const routes = readIfThere('/proc/net/ipv6_route');
+  const gateway = /^0{32} 00 0{32} 00 ([0-9a-f]{32})/m.exec(routes)?.[1];
+  if (gateway === undefined || /^(0{32}|fe80)/.test(gateway)) return undefined;
+  return parseIp((gateway.match(/.{4}/g) ?? []).join(':'));
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** Documentation addresses (RFC 5737, RFC 3849): any address behind the default route does. */
 const BEHIND_DEFAULT_ROUTE: Readonly<Record<IpFamily, string>> = {
   IPv4: '192.0.2.1',
@@ -26,12 +46,14 @@ const BEHIND_DEFAULT_ROUTE: Readonly<Record<IpFamily, string>> = {
  * Asks the routing table with a connected UDP socket; no packet is sent.
  */
 export async function primaryAddress(family: IpFamily): Promise<IpAddress | undefined> {
-  const routed = await sourceAddress(family);
+  // Of several IPv6 addresses, the one in the gateway's own range is meant.
+  const gateway = family === 'IPv6' ? ipv6Gateway() : undefined;
+  const routed = await sourceAddress(family, gateway ?? BEHIND_DEFAULT_ROUTE[family]);
   if (routed !== undefined && !isLoopback(routed)) return routed;
   return hostAddresses().find((ip) => ip.includes(':') === (family === 'IPv6') && !isLoopback(ip));
 }
 
-function sourceAddress(family: IpFamily): Promise<IpAddress | undefined> {
+function sourceAddress(family: IpFamily, destination: string): Promise<IpAddress | undefined> {
   return new Promise((resolve) => {
     const socket = createSocket(family === 'IPv4' ? 'udp4' : 'udp6');
     const finish = (ip: IpAddress | undefined) => {
@@ -39,6 +61,6 @@ function sourceAddress(family: IpFamily): Promise<IpAddress | undefined> {
       resolve(ip);
     };
     socket.once('error', () => finish(undefined));
-    socket.connect(9, BEHIND_DEFAULT_ROUTE[family], () => finish(parseIp(socket.address().address)));
+    socket.connect(9, destination, () => finish(parseIp(socket.address().address)));
   });
 }

@@ -102,6 +102,13 @@ export class AttributeReader {
     ).toString();
   }
 
+  /** The content as a string of one character a byte. */
+  latin1(): string {
+    let text = '';
+    for (let i = this.#start; i < this.#end; i++) text += String.fromCharCode(this.#bytes[i] ?? 0);
+    return text;
+  }
+
   /** A view of the received memory. */
   bytes(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);

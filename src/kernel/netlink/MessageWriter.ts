@@ -145,6 +145,12 @@ export class MessageWriter {
     this.#bytes[at + size] = 0;
   }
 
+  /** Bytes given as a string of one character a byte. */
+  latin1(type: number, value: string): void {
+    const at = this.#attribute(type, value.length);
+    for (let i = 0; i < value.length; i++) this.#bytes[at + i] = value.charCodeAt(i);
+  }
+
   raw(type: number, value: Uint8Array): void {
     const at = this.#attribute(type, value.length);
     this.#bytes.set(value, at);

@@ -1,0 +1,38 @@
+/** Mode nftables on this host: its options, and the dataplane with the kernel behind it. */
+import type { AgentConfig } from '../config/AgentConfig.js';
+import type { Dataplane } from '../dataplane/Dataplane.js';
+import { NftablesDataplane, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
+import type { NftablesOptions } from '../dataplane/nftables/NftablesSettings.js';
+import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
+import { NetlinkProtocol } from '../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { IP_FAMILIES } from '../net/ip.js';
+
+/** The largest transaction must fit: 20 MB for half a million endpoints. */
+const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+
+export async function openNftables(config: AgentConfig): Promise<Dataplane> {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+    sendBufferBytes: SEND_BUFFER_BYTES,
+    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+  });
+  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
+  return new NftablesDataplane(nftablesOptions(config), {
+    tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
+    localhostPorts: () => ({}),
+    close: async () => channel.close(),
+  });
+}
+
+export function nftablesOptions(config: AgentConfig): NftablesOptions {
+  return {
+    masqueradeMark: config.masqueradeMark,
+    masqueradeAll: config.masqueradeAll,
+    nodePortAddresses: config.nodePortAddresses,
+    detectLocal: config.detectLocal,
+    answerPing: config.answerPing,
+    counters: config.serviceCounters,
+  };
+}

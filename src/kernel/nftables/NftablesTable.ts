@@ -1,0 +1,129 @@
+/** One table of nf_tables, in one IP family: what is in it is read, and transactions are committed. */
+import { PenstockError } from '../../errors.js';
+import type { IpFamily } from '../../net/ip.js';
+import { NetfilterSubsystem } from '../netlink/constants.js';
+import type { Message } from '../netlink/Message.js';
+import { MessageWriter } from '../netlink/MessageWriter.js';
+import type { NetlinkChannel } from '../netlink/NetlinkChannel.js';
+import { NetlinkError } from '../netlink/NetlinkError.js';
+import { beginNetfilterMessage, beginTransaction, endTransaction } from '../netlink/nfnetlink.js';
+import {
+  ElementList,
+  FAMILY_NUMBER,
+  NftMessage,
+  RuleAttribute,
+  SetAttribute,
+  TableAttribute,
+} from './constants.js';
+import { type ReadElement, readElements } from './elements.js';
+import { printTransaction } from './printTransaction.js';
+import type { SetSpec } from './SetSpec.js';
+import { EMPTY_TABLE, readChains, readRules, readSets, type TableState } from './TableState.js';
+import type { Transaction } from './Transaction.js';
+import { writeTransaction } from './writeTransaction.js';
+
+/** How much of a refused transaction an error shows, in characters. */
+const SHOWN = 2000;
+
+export class NftablesTable {
+  readonly family: IpFamily;
+  readonly name: string;
+  readonly #channel: NetlinkChannel;
+
+  /** `channel` is of NetlinkProtocol.NETFILTER, with a send buffer that the largest transaction fits into. */
+  constructor(channel: NetlinkChannel, family: IpFamily, name: string) {
+    this.#channel = channel;
+    this.family = family;
+    this.name = name;
+  }
+
+  /** All but the elements. Rejects with NetlinkError. */
+  async readState(): Promise<TableState | undefined> {
+    if (!(await this.exists())) return undefined;
+    const list = (what: string, type: number, tableAttribute?: number) =>
+      this.#dump(`list the ${what} of table ${this.name}`, type, (writer) => {
+        if (tableAttribute !== undefined) writer.string(tableAttribute, this.name);
+      });
+    const chains = await list('chains', NftMessage.GET_CHAIN);
+    const rules = await list('rules', NftMessage.GET_RULE, RuleAttribute.TABLE);
+    const sets = await list('sets', NftMessage.GET_SET, SetAttribute.TABLE);
+    return {
+      ...EMPTY_TABLE,
+      chains: readChains(chains, this.name),
+      rules: readRules(rules),
+      sets: readSets(sets, this.name),
+    };
+  }
+
+  async exists(): Promise<boolean> {
+    const writer = new MessageWriter(64);
+    beginNetfilterMessage(writer, NftMessage.GET_TABLE, 0, FAMILY_NUMBER[this.family]);
+    writer.string(TableAttribute.NAME, this.name);
+    writer.endMessage();
+    return this.#unlessAbsent(this.#channel.request(`look for table ${this.name}`, writer).then(() => true));
+  }
+
+  /** Calls back for each element of a set of this table. Rejects with NetlinkError, ENOENT when there is no such set. */
+  async readElements(set: SetSpec, take: (element: ReadElement) => void): Promise<void> {
+    const messages = await this.#dump(`list ${set.name}`, NftMessage.GET_ELEMENTS, (writer) => {
+      writer.string(ElementList.TABLE, this.name);
+      writer.string(ElementList.SET, set.name);
+    });
+    readElements(messages, take);
+  }
+
+  /** All of it or nothing. Rejects with PENSTOCK_NFTABLES_REFUSED, or with NetlinkError when the outcome is unknown. */
+  async commit(transaction: Transaction): Promise<void> {
+    const { writer, subjectOf } = writeTransaction(transaction);
+    const errors = await this.#channel.transaction(`write table ${this.name}`, writer);
+    const [first] = errors;
+    if (first === undefined) return;
+    const subject = subjectOf(first.index ?? 0);
+    throw new PenstockError(
+      'PENSTOCK_NFTABLES_REFUSED',
+      `${this.family}: the kernel refused ${subject}: ${first.message}`,
+      {
+        cause: new Error(`the transaction was:\n${shorten(printTransaction(transaction))}`, { cause: first }),
+        remedy:
+          'Everything is read again and the difference written; `penstock doctor` shows what this kernel lacks.',
+      },
+    );
+  }
+
+  /** Removes the table and everything in it. False when there was none. */
+  async delete(): Promise<boolean> {
+    const writer = new MessageWriter(128);
+    beginTransaction(writer, NetfilterSubsystem.NFTABLES);
+    beginNetfilterMessage(writer, NftMessage.DELETE_TABLE, 0, FAMILY_NUMBER[this.family]);
+    writer.string(TableAttribute.NAME, this.name);
+    writer.endMessage();
+    endTransaction(writer, NetfilterSubsystem.NFTABLES);
+    const [error] = await this.#channel.transaction(`delete table ${this.name}`, writer);
+    if (error === undefined) return true;
+    if (error.code === 'ENOENT') return false;
+    throw error;
+  }
+
+  #dump(what: string, type: number, selection: (writer: MessageWriter) => void): Promise<readonly Message[]> {
+    const writer = new MessageWriter(128);
+    beginNetfilterMessage(writer, type, 0, FAMILY_NUMBER[this.family]);
+    selection(writer);
+    writer.endMessage();
+    return this.#channel.dump(what, writer);
+  }
+
+  async #unlessAbsent(request: Promise<boolean>): Promise<boolean> {
+    try {
+      return await request;
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
+      throw error;
+    }
+  }
+}
+
+function shorten(text: string): string {
+  return text.length <= SHOWN
+    ? text
+    : `${text.slice(0, SHOWN)}\n… and ${text.length - SHOWN} characters more`;
+}

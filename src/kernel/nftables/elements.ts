@@ -1,0 +1,162 @@
+/** Elements of sets and maps: written, read and printed. */
+import type { IpFamily } from '../../net/ip.js';
+import type { AttributeReader } from '../netlink/AttributeReader.js';
+import { MessageFlag, NETFILTER_HEADER } from '../netlink/constants.js';
+import type { Message } from '../netlink/Message.js';
+import type { MessageWriter } from '../netlink/MessageWriter.js';
+import { beginNetfilterMessage } from '../netlink/nfnetlink.js';
+import { ElementAttribute, ElementList, FAMILY_NUMBER, LIST_ELEMENT, NftMessage } from './constants.js';
+import { paddedBytes, printConcatenation } from './dataTypes.js';
+import { readData, readExpression, VerdictCode, writeData, writeVerdict } from './Expression.js';
+import { type SetSpec, typesOf } from './SetSpec.js';
+
+/** Keys and values are binary strings (dataTypes.ts); the value of a verdict map is the name of a chain to go to. */
+export interface Elements {
+  readonly keys: readonly string[];
+  /** One for each key; empty for a set. */
+  readonly values: readonly string[];
+}
+
+/** An attribute of attributes has at most 65,535 bytes; an element far fewer than the difference. */
+const LIST_LIMIT = 64_000;
+
+/** NEWSETELEM messages, as many as needed. */
+export function writeNewElements(
+  writer: MessageWriter,
+  family: IpFamily,
+  table: string,
+  spec: SetSpec,
+  elements: Elements,
+): void {
+  const { keys, values } = elements;
+  writeLists(
+    writer,
+    NftMessage.NEW_ELEMENTS,
+    MessageFlag.CREATE,
+    family,
+    table,
+    spec,
+    keys.length,
+    (index) => {
+      writeKey(writer, spec, keys[index] ?? '');
+      const value = values[index];
+      if (spec.data === 'verdict')
+        writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: value ?? '' });
+      else if (spec.data !== undefined) writeData(writer, ElementAttribute.DATA, value ?? '');
+    },
+  );
+}
+
+/** DELSETELEM messages, as many as needed. */
+export function writeDeletedElements(
+  writer: MessageWriter,
+  family: IpFamily,
+  table: string,
+  spec: SetSpec,
+  keys: readonly string[],
+): void {
+  writeLists(writer, NftMessage.DELETE_ELEMENTS, 0, family, table, spec, keys.length, (index) => {
+    writeKey(writer, spec, keys[index] ?? '');
+  });
+}
+
+function writeLists(
+  writer: MessageWriter,
+  type: number,
+  flags: number,
+  family: IpFamily,
+  table: string,
+  spec: SetSpec,
+  count: number,
+  writeElement: (index: number) => void,
+): void {
+  for (let index = 0; index < count; ) {
+    beginNetfilterMessage(writer, type, flags, FAMILY_NUMBER[family]);
+    writer.string(ElementList.TABLE, table);
+    writer.string(ElementList.SET, spec.name);
+    const list = writer.openNest(ElementList.ELEMENTS);
+    for (; index < count && writer.length - list < LIST_LIMIT; index++) {
+      const element = writer.openNest(LIST_ELEMENT);
+      writeElement(index);
+      writer.closeNest(element);
+    }
+    writer.closeNest(list);
+    writer.endMessage();
+  }
+}
+
+function writeKey(writer: MessageWriter, spec: SetSpec, key: string): void {
+  if (spec.kind !== 'interval') {
+    writeData(writer, ElementAttribute.KEY, key);
+    return;
+  }
+  writeData(writer, ElementAttribute.KEY, key.slice(0, key.length / 2));
+  writeData(writer, ElementAttribute.KEY_END, key.slice(key.length / 2));
+}
+
+export interface ElementCounters {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface ReadElement {
+  readonly key: string;
+  readonly value: string;
+  readonly counters: ElementCounters | undefined;
+}
+
+/** Calls back for each element of the messages of a dump. */
+export function readElements(messages: readonly Message[], take: (element: ReadElement) => void): void {
+  for (const message of messages) {
+    const attributes = message.attributes(NETFILTER_HEADER);
+    while (attributes.next()) {
+      if (attributes.type !== ElementList.ELEMENTS) continue;
+      const list = attributes.children();
+      while (list.next()) take(readElement(list.children()));
+    }
+  }
+}
+
+function readElement(reader: AttributeReader): ReadElement {
+  let key = '';
+  let keyEnd = '';
+  let value = '';
+  let counters: ElementCounters | undefined;
+  while (reader.next()) {
+    if (reader.type === ElementAttribute.KEY) key = readData(reader.children()).value ?? '';
+    else if (reader.type === ElementAttribute.KEY_END) keyEnd = readData(reader.children()).value ?? '';
+    else if (reader.type === ElementAttribute.DATA) {
+      const data = readData(reader.children());
+      // A verdict that is no goto is none of ours; its text equals no chain.
+      value = data.value ?? (data.verdict?.code === VerdictCode.GOTO ? (data.verdict.chain ?? '') : '\0');
+    } else if (reader.type === ElementAttribute.EXPRESSION) counters = readCounters(reader.children());
+  }
+  return { key: key + keyEnd, value, counters };
+}
+
+function readCounters(reader: AttributeReader): ElementCounters | undefined {
+  const found = readExpression(reader);
+  if (found?.name !== 'counter') return undefined;
+  return { packets: Number(found.values.packets ?? 0), bytes: Number(found.values.bytes ?? 0) };
+}
+
+/** `10.96.0.1 . tcp . 80 : goto cluster-5`, the key alone without a value. */
+export function printElement(spec: SetSpec, key: string, value?: string): string {
+  const text = printKey(spec, key);
+  if (value === undefined || spec.data === undefined) return text;
+  return `${text} : ${spec.data === 'verdict' ? `goto ${value}` : printConcatenation(typesOf(spec.data), value)}`;
+}
+
+function printKey(spec: SetSpec, key: string): string {
+  const types = typesOf(spec.key);
+  if (spec.kind !== 'interval') return printConcatenation(types, key);
+  const [first, last] = [key.slice(0, key.length / 2), key.slice(key.length / 2)];
+  let at = 0;
+  const words = types.map((type) => {
+    const part = (whole: string) => type.print(whole.slice(at, at + type.bytes));
+    const word = part(first) === part(last) ? part(first) : `${part(first)}-${part(last)}`;
+    at += paddedBytes([type, type]) / 2;
+    return word;
+  });
+  return words.join(' . ');
+}

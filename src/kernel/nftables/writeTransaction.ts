@@ -1,0 +1,127 @@
+/** A transaction as the netlink messages that carry it out. */
+import { MessageFlag, NetfilterSubsystem } from '../netlink/constants.js';
+import { MessageWriter } from '../netlink/MessageWriter.js';
+import { beginNetfilterMessage, beginTransaction, endTransaction } from '../netlink/nfnetlink.js';
+import {
+  ACCEPT,
+  ChainAttribute,
+  FAMILY_NUMBER,
+  HOOK_NUMBER,
+  HookAttribute,
+  NftMessage,
+  RuleAttribute,
+  SetAttribute,
+  TableAttribute,
+} from './constants.js';
+import { writeExpressions } from './Expression.js';
+import { writeDeletedElements, writeNewElements } from './elements.js';
+import { writeSetSpec } from './SetSpec.js';
+import type { Rule } from './statements.js';
+import type { ChainSpec, Transaction } from './Transaction.js';
+
+/** About what an element takes in a message, in bytes, so that the buffer seldom grows. */
+const BYTES_PER_ELEMENT = 76;
+const BYTES_BESIDE = 16_384;
+
+export interface WrittenTransaction {
+  readonly writer: MessageWriter;
+  /** What the message of an index is about, for errors: `map endpoints`. */
+  readonly subjectOf: (messageIndex: number) => string;
+}
+
+export function writeTransaction(transaction: Transaction): WrittenTransaction {
+  const { family, table } = transaction;
+  const number = FAMILY_NUMBER[family];
+  const elements = [...transaction.newElements.values()].reduce((sum, { keys }) => sum + keys.length, 0);
+  const writer = new MessageWriter(BYTES_BESIDE + elements * BYTES_PER_ELEMENT);
+  const subjects: { readonly from: number; readonly subject: string }[] = [];
+  const about = (subject: string) => subjects.push({ from: writer.messageCount, subject });
+  const message = (subject: string, type: number, flags: number, body: () => void) => {
+    about(subject);
+    beginNetfilterMessage(writer, type, flags, number);
+    body();
+    writer.endMessage();
+  };
+
+  beginTransaction(writer, NetfilterSubsystem.NFTABLES);
+  if (transaction.createTable) {
+    message(`table ${table}`, NftMessage.NEW_TABLE, MessageFlag.CREATE, () => {
+      writer.string(TableAttribute.NAME, table);
+      writer.u32be(TableAttribute.FLAGS, 0);
+    });
+  }
+  for (const chain of transaction.flushedChains) {
+    message(`chain ${chain}`, NftMessage.DELETE_RULE, 0, () => {
+      writer.string(RuleAttribute.TABLE, table);
+      writer.string(RuleAttribute.CHAIN, chain);
+    });
+  }
+  for (const [set, keys] of transaction.deletedElements) {
+    about(`elements of ${set.name} that go`);
+    writeDeletedElements(writer, family, table, set, keys);
+  }
+  for (const set of transaction.deletedSets) {
+    message(`set ${set}`, NftMessage.DELETE_SET, 0, () => {
+      writer.string(SetAttribute.TABLE, table);
+      writer.string(SetAttribute.NAME, set);
+    });
+  }
+  for (const chain of transaction.deletedChains) {
+    message(`chain ${chain}`, NftMessage.DELETE_CHAIN, 0, () => {
+      writer.string(ChainAttribute.TABLE, table);
+      writer.string(ChainAttribute.NAME, chain);
+    });
+  }
+  for (const [index, set] of transaction.newSets.entries()) {
+    message(`set ${set.name}`, NftMessage.NEW_SET, MessageFlag.CREATE, () => {
+      writer.string(SetAttribute.TABLE, table);
+      writeSetSpec(writer, set, index + 1);
+    });
+  }
+  for (const chain of transaction.newChains) {
+    message(`chain ${chain.name}`, NftMessage.NEW_CHAIN, MessageFlag.CREATE, () =>
+      writeChain(writer, table, chain),
+    );
+  }
+  for (const { chain, rules } of transaction.newRules) {
+    for (const [index, rule] of rules.entries()) {
+      message(
+        `rule ${index + 1} of chain ${chain}`,
+        NftMessage.NEW_RULE,
+        MessageFlag.CREATE | MessageFlag.APPEND,
+        () => writeRule(writer, table, chain, rule),
+      );
+    }
+  }
+  for (const [set, added] of transaction.newElements) {
+    about(`elements of ${set.name}`);
+    writeNewElements(writer, family, table, set, added);
+  }
+  endTransaction(writer, NetfilterSubsystem.NFTABLES);
+  return {
+    writer,
+    subjectOf: (index) => subjects.findLast(({ from }) => from <= index)?.subject ?? 'the whole transaction',
+  };
+}
+
+function writeChain(writer: MessageWriter, table: string, { name, hook }: ChainSpec): void {
+  writer.string(ChainAttribute.TABLE, table);
+  writer.string(ChainAttribute.NAME, name);
+  if (!hook) return;
+  writer.string(ChainAttribute.TYPE, hook.type);
+  const nest = writer.openNest(ChainAttribute.HOOK);
+  writer.u32be(HookAttribute.NUMBER, HOOK_NUMBER[hook.hook]);
+  writer.u32be(HookAttribute.PRIORITY, hook.priority);
+  writer.closeNest(nest);
+  writer.u32be(ChainAttribute.POLICY, ACCEPT);
+}
+
+function writeRule(writer: MessageWriter, table: string, chain: string, rule: Rule): void {
+  writer.string(RuleAttribute.TABLE, table);
+  writer.string(RuleAttribute.CHAIN, chain);
+  writeExpressions(
+    writer,
+    RuleAttribute.EXPRESSIONS,
+    rule.flatMap((statement) => statement.expressions),
+  );
+}

@@ -1,0 +1,31 @@
+/** The balancing of each Service, read from its annotations once, and what was wrong with them. */
+import { type Balancing, UNWEIGHTED } from '../balancing/Balancing.js';
+import { type BalancingReading, readBalancing } from '../balancing/readBalancing.js';
+import { objectName } from '../objects/ApiObject.js';
+import type { Problem } from '../objects/Problem.js';
+import type { Service } from '../objects/Service.js';
+
+export class ServiceBalancing {
+  /** By `namespace/name`; only those that ask for something, which few do. */
+  readonly #readings = new Map<string, BalancingReading>();
+
+  /** `service` is undefined when it is gone, or none of ours. */
+  update(path: string, service: Service | undefined): void {
+    const reading = service && readBalancing(service.options);
+    const isUsual = !reading || (reading.balancing === UNWEIGHTED.random && reading.faults.length === 0);
+    if (isUsual) this.#readings.delete(path);
+    else this.#readings.set(path, reading);
+  }
+
+  of(path: string): Balancing {
+    return this.#readings.get(path)?.balancing ?? UNWEIGHTED.random;
+  }
+
+  *problems(): Iterable<Problem> {
+    for (const [path, { faults }] of this.#readings) {
+      const [namespace = '', name = ''] = path.split('/');
+      const subject = objectName({ kind: 'Service', namespace, name });
+      for (const message of faults) yield { subject, message };
+    }
+  }
+}
