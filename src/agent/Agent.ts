@@ -26,6 +26,8 @@ export interface AgentOptions {
   readonly sources: readonly ObjectSource[];
   readonly table: RoutingTable;
   readonly dataplane: Dataplane;
+  /** Runs once, when the first sync has succeeded: what was there before can go. */
+  readonly afterFirstSync: () => Promise<void>;
   readonly log: Logger;
 }
 
@@ -34,6 +36,7 @@ export class Agent {
   readonly #sources: readonly ObjectSource[];
   readonly #table: RoutingTable;
   readonly #dataplane: Dataplane;
+  readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
   readonly #problems: ProblemLog;
   readonly #loop: SyncLoop;
@@ -48,17 +51,19 @@ export class Agent {
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
-    const { config, sources, table, dataplane, log } = options;
+    const { config, sources, table, dataplane, afterFirstSync, log } = options;
     this.#config = config;
     this.#sources = sources;
     this.#table = table;
     this.#dataplane = dataplane;
+    this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#problems = new ProblemLog(log);
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
+    dataplane.onForeignChange = (what) => this.#repair(what);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -127,6 +132,7 @@ export class Agent {
       await this.#healthChecking.update(this.#table, changes, families),
     );
     this.#logSync(changes, report);
+    if (!this.#synced) await this.#afterFirstSync();
     this.#synced = true;
   }
 
@@ -158,11 +164,15 @@ export class Agent {
     try {
       const wrong = await this.#dataplane.verify();
       if (wrong === undefined) return;
-      this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
-      this.#loop.requestUrgent();
+      this.#repair(wrong);
     } catch (error) {
       this.#log.error({ err: error }, `the rules could not be verified: ${messageOf(error)}`);
     }
+  }
+
+  #repair(wrong: string): void {
+    this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
+    this.#loop.requestUrgent();
   }
 
   #healthState(): HealthState {

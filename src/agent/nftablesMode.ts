@@ -3,10 +3,12 @@ import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
 import { NftablesDataplane, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import type { NftablesOptions } from '../dataplane/nftables/NftablesSettings.js';
+import { isNotOurs } from '../dataplane/nftables/sets.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES } from '../net/ip.js';
 
 /** The largest transaction must fit: 20 MB for half a million endpoints. */
@@ -18,11 +20,25 @@ export async function openNftables(config: AgentConfig): Promise<Dataplane> {
     sendBufferBytes: SEND_BUFFER_BYTES,
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
+  const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+  });
   const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
   return new NftablesDataplane(nftablesOptions(config), {
     tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
+    watch: (handlers) => {
+      new TableWatch(watching, {
+        table: TABLE,
+        ownPort: channel.portId,
+        ignores: isNotOurs,
+        ...handlers,
+      });
+    },
     localhostPorts: () => ({}),
-    close: async () => channel.close(),
+    close: async () => {
+      watching.close();
+      channel.close();
+    },
   });
 }
 

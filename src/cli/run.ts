@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { Agent } from '../agent/Agent.js';
 import { tuneHost } from '../agent/hostTuning.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
+import { removeOtherModes } from '../agent/removeOtherModes.js';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
@@ -65,7 +66,8 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     fallbackAddresses,
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
   });
-  const agent = new Agent({ config, sources, table, dataplane, log });
+  const afterFirstSync = () => removeOtherModes(config, sysctls, log);
+  const agent = new Agent({ config, sources, table, dataplane, afterFirstSync, log });
   const signalled = waitForSignal();
   try {
     await agent.start();

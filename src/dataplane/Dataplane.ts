@@ -32,6 +32,11 @@ export interface Dataplane {
   sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport>;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
+  /**
+   * Where the kernel tells of foreign changes: hears what was changed, as soon as it was. The next sync then repairs it.
+   * Set by the agent.
+   */
+  onForeignChange?: ((what: string) => void) | undefined;
   /** Ends background work; leaves the rules in place. */
   close(): Promise<void>;
 }

@@ -1,5 +1,6 @@
 /** Keeps the table of one IP family in agreement with the routing table. */
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
+import type { ForeignChange } from '../../kernel/nftables/TableWatch.js';
 import type { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
@@ -9,6 +10,7 @@ import { AffinitySweep } from './AffinitySweep.js';
 import type { NftablesSettings } from './NftablesSettings.js';
 import { planChanges } from './planChanges.js';
 import { planFull } from './planFull.js';
+import { type Damage, planRepair } from './planRepair.js';
 import { readPresent } from './readPresent.js';
 import type { TableContents } from './TableContents.js';
 
@@ -21,6 +23,10 @@ export class FamilySync {
   #pending: ServicePortChange[] = [];
   /** Undefined: what is in the kernel must be read first. */
   #contents: TableContents | undefined;
+  /** What others changed since the last sync: the sets whose elements they touched. */
+  #damage: Set<string> | undefined;
+  /** How often others changed the table; one more while a transaction is on its way, and it proves nothing. */
+  #doubts = 0;
 
   constructor(table: NftablesTable, now: () => number) {
     this.#table = table;
@@ -38,12 +44,24 @@ export class FamilySync {
 
   /** The next sync reads the kernel's table, and repairs what differs. */
   requireFull(): void {
-    this.#contents = undefined;
-    this.#pending = [];
+    this.#doubts++;
+    this.#forget();
+  }
+
+  /** Somebody else changed the table. The next sync looks at what they changed, and repairs it. */
+  distrust(changes: readonly ForeignChange[]): void {
+    this.#doubts++;
+    if (changes.some(({ kind }) => kind === 'table' || kind === 'set')) this.#forget();
+    if (this.#contents === undefined) return;
+    this.#damage ??= new Set();
+    for (const { kind, name } of changes) if (kind === 'elements') this.#damage.add(name);
   }
 
   async sync(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FamilyReport> {
     const started = this.#now();
+    const damage = this.#damage;
+    // Changes on top of damage: what is in the kernel is neither the state before nor after them.
+    if (damage && this.#pending.length > 0) this.#forget();
     const changes = this.#pending;
     const report = (
       kind: FamilyReport['kind'],
@@ -58,6 +76,7 @@ export class FamilySync {
       kernelMs,
       totalMs: this.#now() - started,
     });
+    const repaired = this.#contents && damage && (await this.#repair(this.#contents, ports.values(), damage));
     const transaction = this.#contents && this.#planPartial(this.#contents, changes, settings);
     if (!transaction) {
       const { kernelMs, isEmpty } = await this.#syncFull(ports, settings);
@@ -65,14 +84,25 @@ export class FamilySync {
     }
     if (transaction.isEmpty) {
       this.#pending = [];
-      return report('none', 0, 0, 0);
+      return repaired ? report('partial', 0, repaired.kernelMs) : report('none', 0, 0, 0);
     }
-    const contents = this.#contents;
-    this.#contents = undefined;
-    this.#pending = [];
-    const kernelMs = await this.#commit(transaction, AffinitySweep.of(this.family, changes));
-    this.#contents = contents;
+    const contents = this.#contents as TableContents;
+    this.#forget();
+    const kernelMs = await this.#commit(transaction, contents, AffinitySweep.of(this.family, changes));
     return report('partial', changes.length, kernelMs);
+  }
+
+  /** Undefined when there was nothing to do. */
+  async #repair(
+    contents: TableContents,
+    ports: Iterable<ServicePort>,
+    damage: Damage,
+  ): Promise<{ kernelMs: number } | undefined> {
+    this.#forget();
+    const transaction = await planRepair(this.#table, contents, ports, damage);
+    if (transaction === undefined) return undefined;
+    const kernelMs = await this.#commit(transaction, contents, undefined);
+    return transaction.isEmpty ? undefined : { kernelMs };
   }
 
   #planPartial(
@@ -88,24 +118,34 @@ export class FamilySync {
     ports: ReadonlyMap<string, ServicePort>,
     settings: NftablesSettings,
   ): Promise<{ kernelMs: number; isEmpty: boolean }> {
-    this.requireFull();
+    this.#forget();
     const present = await readPresent(this.#table, settings);
     const { transaction, contents } = await planFull(ports.values(), settings, present, this.#table.name);
     const sweep = present ? AffinitySweep.ofAll(this.family, ports.values()) : undefined;
-    const kernelMs = transaction.isEmpty ? 0 : await this.#commit(transaction, sweep);
-    this.#contents = contents;
+    const kernelMs = await this.#commit(transaction, contents, sweep);
     return { kernelMs, isEmpty: transaction.isEmpty };
   }
 
-  /** Returns the milliseconds that the kernel took. */
-  async #commit(transaction: Transaction, sweep: AffinitySweep | undefined): Promise<number> {
+  /** Until the kernel has agreed, nothing is known of it. Returns the milliseconds that it took. */
+  async #commit(
+    transaction: Transaction,
+    contents: TableContents,
+    sweep: AffinitySweep | undefined,
+  ): Promise<number> {
     const started = this.#now();
-    if (sweep === undefined) {
-      await this.#table.commit(transaction);
-    } else {
-      await sweep.commitWith(this.#table, transaction, ATTEMPTS);
+    const doubts = this.#doubts;
+    if (!transaction.isEmpty) {
+      if (sweep === undefined) await this.#table.commit(transaction);
+      else await sweep.commitWith(this.#table, transaction, ATTEMPTS);
     }
+    if (doubts === this.#doubts) this.#contents = contents;
     return this.#now() - started;
+  }
+
+  #forget(): void {
+    this.#contents = undefined;
+    this.#damage = undefined;
+    this.#pending = [];
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
+import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/TableWatch.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
@@ -17,6 +18,8 @@ export const TABLE = 'penstock';
 /** What of the host this mode needs, injected. */
 export interface NftablesHost {
   readonly tables: readonly NftablesTable[];
+  /** Tells of changes that others make to the tables, from now on. */
+  readonly watch: (handlers: Pick<TableWatchOptions, 'changed' | 'lost'>) => void;
   /** Ports of ours on loopback that pass on connections to node ports on loopback. */
   readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
   /** Releases what the above hold. */
@@ -30,6 +33,10 @@ export class NftablesDataplane implements Dataplane {
   readonly #options: NftablesOptions;
   readonly #host: NftablesHost;
   readonly #families: readonly FamilySync[];
+  #watching = false;
+  /** What the next verify() says. */
+  #doubt: string | undefined;
+  onForeignChange: ((what: string) => void) | undefined;
 
   constructor(options: NftablesOptions, host: NftablesHost) {
     this.#options = options;
@@ -60,15 +67,50 @@ export class NftablesDataplane implements Dataplane {
         failures.push(error);
       }
     }
+    // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
+    if (!this.#watching) this.#watch();
     if (failures.length > 0) throw failures[0];
     return { families: reports, problems: [] };
   }
 
+  /** The kernel tells of changes by itself; this says when it told too much at once for all of it to be heard. */
   async verify(): Promise<string | undefined> {
-    return undefined;
+    const doubt = this.#doubt;
+    this.#doubt = undefined;
+    return doubt;
+  }
+
+  #watch(): void {
+    this.#watching = true;
+    this.#host.watch({
+      changed: (changes, by) => {
+        for (const sync of this.#families) {
+          const own = changes.filter(({ family }) => family === sync.family);
+          if (own.length > 0) sync.distrust(own);
+        }
+        this.onForeignChange?.(`${by}: ${describe(changes)}`);
+      },
+      lost: () => {
+        for (const sync of this.#families) sync.requireFull();
+        this.#doubt = 'the kernel reported more changes at once than could be read; everything is looked at';
+      },
+    });
   }
 
   async close(): Promise<void> {
     await this.#host.close();
   }
+}
+
+/** Changes named in a sentence. */
+const NAMED = 3;
+
+function describe(changes: readonly ForeignChange[]): string {
+  const deleted = changes.filter(({ kind, text }) => kind === 'table' && text.endsWith('deleted'));
+  const list = deleted.length > 0 ? deleted : changes;
+  const more = list.length > NAMED ? ` and ${list.length - NAMED} changes more` : '';
+  return `${list
+    .slice(0, NAMED)
+    .map(({ family, text }) => `${family} ${text}`)
+    .join(', ')}${more}`;
 }

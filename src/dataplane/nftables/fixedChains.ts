@@ -44,9 +44,6 @@ export interface AffinityTime {
 /** Empty chains for the administrator's own rules: made when they are missing, never changed. */
 const ADMIN_CHAINS: readonly string[] = ['admin-pre', 'admin-post'];
 
-/** Chains and sets whose names begin so are the administrator's. */
-export const ADMIN_PREFIX = 'admin-';
-
 const LOOPBACK: Readonly<Record<IpFamily, Cidr>> = { IPv4: '127.0.0.0/8' as Cidr, IPv6: '::1/128' as Cidr };
 
 /** In the order in which they refer to each other: who is named comes first. */

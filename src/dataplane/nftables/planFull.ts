@@ -7,10 +7,9 @@ import { hookText, setText, type TableState } from '../../kernel/nftables/TableS
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { Collected, type KeysAndValues } from './Collected.js';
-import { ADMIN_PREFIX } from './fixedChains.js';
 import type { NftablesSettings } from './NftablesSettings.js';
 import { countSlots, type SlotCounts } from './servicePortElements.js';
-import { affinitySet, type SetName, type SizedSet } from './sets.js';
+import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from './sets.js';
 import { chainText, SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
 
 /** What the kernel has: undefined when there is no table. */
@@ -27,9 +26,6 @@ export interface FullPlan {
   readonly transaction: Transaction;
   readonly contents: TableContents;
 }
-
-/** Sets that rules fill, not we. */
-const LEARNED: readonly SetName[] = ['affinity', 'node-port-affinity'];
 
 export async function planFull(
   ports: Iterable<ServicePort>,
@@ -51,7 +47,7 @@ export async function planFull(
   const kept = planSets(transaction, wantedSets, present?.state);
   planChains(transaction, contents, present?.state, kept.replaced);
   for (const set of wantedSets) {
-    if (LEARNED.some((name) => name === set.name)) continue;
+    if (LEARNED_SETS.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
     if (present && kept.sets.has(set.name)) await difference(transaction, set, wanted, present.elements);
     else for (const [i, key] of wanted.keys.entries()) transaction.addElement(set, key, wanted.values[i]);
@@ -108,12 +104,11 @@ function planSets(
     // Anonymous sets belong to rules, maybe of the administrator's chains.
     if (name.startsWith('__') || isAdministrators(name) || wanted.some((set) => set.name === name)) continue;
     transaction.deletedSets.push(name);
-    replaced = true;
   }
   return { sets, replaced };
 }
 
-function planChains(
+export function planChains(
   transaction: Transaction,
   contents: TableContents,
   state: TableState | undefined,
@@ -146,7 +141,7 @@ function isAdministrators(name: string): boolean {
   return name.startsWith(ADMIN_PREFIX);
 }
 
-function elementsOf(set: string, collected: Collected, contents: TableContents): KeysAndValues {
+export function elementsOf(set: string, collected: Collected, contents: TableContents): KeysAndValues {
   const sticky = collected.stickyKeys.get(set);
   if (sticky) return { keys: sticky.keys, values: [] };
   if (set === 'node-port-ips') return { keys: contents.settings.nodePortIPs.map(ipKey), values: [] };
@@ -156,7 +151,7 @@ function elementsOf(set: string, collected: Collected, contents: TableContents):
   return collected.sets.get(set as SetName) ?? { keys: [], values: [] };
 }
 
-async function difference(
+export async function difference(
   transaction: Transaction,
   set: SetSpec,
   wanted: KeysAndValues,

@@ -33,6 +33,17 @@ export type SetName =
   | 'affinity'
   | 'node-port-affinity';
 
+/** Sets that rules fill, not we. */
+export const LEARNED_SETS: ReadonlySet<string> = new Set<SetName>(['affinity', 'node-port-affinity']);
+
+/** Chains and sets of the administrator in our table, and sets that rules fill. */
+export function isNotOurs(name: string): boolean {
+  return name.startsWith(ADMIN_PREFIX) || LEARNED_SETS.has(name);
+}
+
+/** Chains and sets whose names begin so are the administrator's. */
+export const ADMIN_PREFIX = 'admin-';
+
 /** The endpoints for traffic that stays on the node or comes from outside begin at 0, those of the short circuit here. */
 export const SHORT_CIRCUIT_OFFSET = 65_536;
 

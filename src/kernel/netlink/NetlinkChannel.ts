@@ -128,6 +128,11 @@ export class NetlinkChannel {
     }
   }
 
+  /** The netlink port of this channel: notices of what it changed carry it. */
+  get portId(): number {
+    return this.#socket.portId;
+  }
+
   /** Rejects what is under way with ECANCELED. */
   close(): void {
     if (this.#closed) return;

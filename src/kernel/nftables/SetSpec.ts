@@ -26,7 +26,7 @@ export function typesOf(key: KeySpec): readonly DataType[] {
 }
 
 /** Type number of verdicts (NFT_DATA_VERDICT). */
-const VERDICT_TYPE = 0xffffff00;
+export const VERDICT_TYPE = 0xffffff00;
 
 /** NFT_SET_* bits. */
 export function setFlags({ key, data, kind }: SetSpec): number {

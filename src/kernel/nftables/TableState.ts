@@ -13,7 +13,7 @@ import {
   SetDescription,
 } from './constants.js';
 import { canonicalExpression, readExpression } from './Expression.js';
-import { type SetSpec, writeSetSpec } from './SetSpec.js';
+import { type SetSpec, VERDICT_TYPE, writeSetSpec } from './SetSpec.js';
 import type { Rule } from './statements.js';
 import type { ChainSpec } from './Transaction.js';
 
@@ -140,6 +140,8 @@ function readSet(reader: AttributeReader): [name: string, text: string] {
       }
     }
   }
+  // The kernel says how long its own verdicts are.
+  if (values.get(SetAttribute.DATA_TYPE) === VERDICT_TYPE) values.delete(SetAttribute.DATA_LENGTH);
   const words = [...values].sort(([a], [b]) => a - b).filter(([, value]) => value !== 0);
   return [name, JSON.stringify([words, size])];
 }

@@ -42,21 +42,32 @@ export class Sysctls {
     return 'written';
   }
 
-  /** Puts back what ensure() changed, unless somebody changed it since. Returns the names that were put back. */
-  restore(): string[] {
+  /**
+   * Puts back what ensure() changed, all of it or the parameters named, unless somebody changed it since. Returns the
+   * names that were put back.
+   */
+  restore(names?: readonly string[]): string[] {
+    const record = this.#recorded();
     const restored: string[] = [];
-    for (const [name, { before, ours }] of Object.entries(this.#recorded())) {
-      if (this.read(name) !== ours) continue;
-      writeFileSync(join(this.#root, name), before);
+    for (const name of names ?? Object.keys(record)) {
+      const entry = record[name];
+      delete record[name];
+      if (!entry || this.read(name) !== entry.ours) continue;
+      writeFileSync(join(this.#root, name), entry.before);
       restored.push(name);
     }
-    rmSync(this.#recordFile, { force: true });
+    if (Object.keys(record).length === 0) rmSync(this.#recordFile, { force: true });
+    else this.#save(record);
     return restored;
   }
 
   #record(name: string, before: string, ours: string): void {
     const record = this.#recorded();
     record[name] = { before: record[name]?.before ?? before, ours };
+    this.#save(record);
+  }
+
+  #save(record: SysctlRecord): void {
     try {
       mkdirSync(join(this.#recordFile, '..'), { recursive: true });
       writeFileSync(this.#recordFile, JSON.stringify(record));

@@ -1,0 +1,36 @@
+/** Removes our nftables tables, and nothing else. */
+import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
+import { NetlinkProtocol } from '../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { NetlinkError } from '../kernel/netlink/NetlinkError.js';
+import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { FAMILY_NAME } from '../kernel/nftables/printTransaction.js';
+import { IP_FAMILIES } from '../net/ip.js';
+
+/** `plan` changes nothing. Resolves to the tables there were: `ip penstock`. Rejects with NetlinkError. */
+export async function removeNftables(what: 'plan' | 'remove'): Promise<string[]> {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+  try {
+    const found: string[] = [];
+    for (const family of IP_FAMILIES) {
+      const table = new NftablesTable(channel, family, TABLE);
+      if (!(await existsIn(table))) continue;
+      if (what === 'remove') await table.delete();
+      found.push(`${FAMILY_NAME[family]} ${TABLE}`);
+    }
+    return found;
+  } finally {
+    channel.close();
+  }
+}
+
+async function existsIn(table: NftablesTable): Promise<boolean> {
+  try {
+    return await table.exists();
+  } catch (error) {
+    // A kernel without nf_tables, or without this family, has no table of ours.
+    if (error instanceof NetlinkError && ['EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT'].includes(error.code))
+      return false;
+    throw error;
+  }
+}

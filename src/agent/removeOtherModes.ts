@@ -1,0 +1,35 @@
+/** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
+import type { Logger } from 'pino';
+import type { AgentConfig } from '../config/AgentConfig.js';
+import { messageOf } from '../errors.js';
+import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { removeIptables } from './removeIptables.js';
+import { removeNftables } from './removeNftables.js';
+
+const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
+
+/**
+ * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy
+ * (serviceProxyName) iptables chains may be that one's, and stay.
+ */
+export async function removeOtherModes(
+  config: Pick<AgentConfig, 'mode' | 'serviceProxyName'>,
+  sysctls: Sysctls,
+  log: Logger,
+): Promise<void> {
+  try {
+    if (config.mode !== 'nftables') {
+      for (const table of await removeNftables('remove'))
+        log.info(`removed what mode nftables left: table ${table}`);
+    } else if (config.serviceProxyName === '') {
+      for (const { subject, chains, error } of await removeIptables('remove')) {
+        if (error !== undefined)
+          log.warn(`${subject}: rules of mode iptables may be left: ${messageOf(error)}`);
+        else if (chains > 0) log.info(`removed what mode iptables left: ${subject}, ${chains} chains`);
+      }
+      sysctls.restore([ROUTE_LOCALNET]);
+    }
+  } catch (error) {
+    log.warn({ err: error }, `rules of another mode may be left: ${messageOf(error)}`);
+  }
+}
