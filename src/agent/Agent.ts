@@ -8,10 +8,11 @@ import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
-import type { IpFamily } from '../net/ip.js';
+import type { IpAddress, IpFamily } from '../net/ip.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type ChangeSet, isEmpty } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { HealthChecking } from './HealthChecking.js';
 import { ProblemLog } from './ProblemLog.js';
 import { SyncLoop } from './SyncLoop.js';
@@ -26,6 +27,8 @@ export interface AgentOptions {
   readonly sources: readonly ObjectSource[];
   readonly table: RoutingTable;
   readonly dataplane: Dataplane;
+  readonly connections: Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'>;
+  readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
   readonly log: Logger;
@@ -36,6 +39,7 @@ export class Agent {
   readonly #sources: readonly ObjectSource[];
   readonly #table: RoutingTable;
   readonly #dataplane: Dataplane;
+  readonly #connections: AgentOptions['connections'];
   readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
   readonly #problems: ProblemLog;
@@ -51,16 +55,17 @@ export class Agent {
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
-    const { config, sources, table, dataplane, afterFirstSync, log } = options;
+    const { config, sources, table, dataplane, connections, hostAddresses, afterFirstSync, log } = options;
     this.#config = config;
     this.#sources = sources;
     this.#table = table;
     this.#dataplane = dataplane;
+    this.#connections = connections;
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#problems = new ProblemLog(log);
     this.#incomplete = new Set(sources);
-    this.#healthChecking = new HealthChecking(config.nodePortAddresses, () =>
+    this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
     dataplane.onForeignChange = (what) => this.#repair(what);
@@ -102,7 +107,13 @@ export class Agent {
     this.#healthChecking.close();
     this.#healthServer?.close();
     this.#healthServer?.closeAllConnections();
+    await this.#connections.stop();
     await this.#dataplane.close();
+  }
+
+  /** The host's addresses are others: node ports may have to move. */
+  hostChanged(): void {
+    this.#requestSync();
   }
 
   #requestSync(): void {
@@ -115,6 +126,7 @@ export class Agent {
     const takenUpTo = this.#pendingSince;
     this.#pendingSince = undefined;
     const changes = this.#table.commit();
+    this.#connections.take(changes);
     let report: SyncReport;
     try {
       report = await this.#dataplane.sync(this.#table, changes);
@@ -124,6 +136,7 @@ export class Agent {
       throw error;
     }
     for (const { family } of report.families) this.#updated.set(family, Date.now());
+    void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
     const families = report.families.map((f) => f.family);

@@ -1,6 +1,5 @@
 /** Keeps the health-check node ports of both families in agreement with the routing table. */
 
-import { hostAddresses } from '../kernel/host/hostAddresses.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { Problem } from '../objects/Problem.js';
@@ -13,22 +12,33 @@ const ANY: Readonly<Record<IpFamily, IpAddress>> = { IPv4: '0.0.0.0' as IpAddres
 
 export class HealthChecking {
   readonly #nodePortAddresses: NodePortAddresses;
+  readonly #hostAddresses: () => readonly IpAddress[];
+  /** What hostAddresses() said last: the same array means the same addresses. */
+  #seenAddresses: readonly IpAddress[] = [];
   readonly #ports: Readonly<Record<IpFamily, HealthCheckPorts>>;
   readonly #problems = new Map<IpFamily, Problem[]>();
 
-  constructor(nodePortAddresses: NodePortAddresses, proxyHealthy: () => boolean) {
+  constructor(
+    nodePortAddresses: NodePortAddresses,
+    hostAddresses: () => readonly IpAddress[],
+    proxyHealthy: () => boolean,
+  ) {
+    this.#hostAddresses = hostAddresses;
     this.#nodePortAddresses = nodePortAddresses;
     this.#ports = { IPv4: new HealthCheckPorts(proxyHealthy), IPv6: new HealthCheckPorts(proxyHealthy) };
   }
 
-  /** Looks only at families where something relevant changed or a port could not be opened before. */
+  /** Looks only at families where something relevant changed, or a port could not be opened before, or the host's addresses are others. */
   async update(table: RoutingTable, changes: ChangeSet, families: readonly IpFamily[]): Promise<Problem[]> {
+    const host = this.#hostAddresses();
+    const moved = host !== this.#seenAddresses;
+    this.#seenAddresses = host;
     for (const family of families) {
       const concerned =
-        changes.families[family].some(concernsHealthChecks) || this.#problems.get(family)?.length;
+        moved || changes.families[family].some(concernsHealthChecks) || this.#problems.get(family)?.length;
       if (!concerned) continue;
       const address = table.node.addresses[family];
-      const selected = selectNodePortAddresses(this.#nodePortAddresses, family, hostAddresses(), address);
+      const selected = selectNodePortAddresses(this.#nodePortAddresses, family, host, address);
       const checks = healthChecks(table.servicePorts(family).values());
       const listenOn = selected === 'all' ? [ANY[family]] : selected;
       this.#problems.set(family, await this.#ports[family].update(checks, listenOn));

@@ -6,16 +6,20 @@ import { IptablesDataplane } from '../dataplane/iptables/IptablesDataplane.js';
 import type { IptablesOptions } from '../dataplane/iptables/IptablesOptions.js';
 import { messageOf } from '../errors.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
-import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
+import type { ModeHost } from './openDataplane.js';
 
 /** Rejects with what the mode lacks on this host. */
-export async function openIptables(config: AgentConfig, sysctls: Sysctls, log: Logger): Promise<Dataplane> {
+export async function openIptables(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
   const tools = await openTools(config, log);
-  return new IptablesDataplane(iptablesOptions(config), { tools, sysctls, ...iptablesKernel(tools, log) });
+  return new IptablesDataplane(iptablesOptions(config), {
+    tools,
+    ...host,
+    ...iptablesKernel(tools, log),
+  });
 }
 
 export function iptablesOptions(config: AgentConfig): IptablesOptions {

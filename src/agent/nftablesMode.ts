@@ -10,12 +10,13 @@ import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES } from '../net/ip.js';
+import type { ModeHost } from './openDataplane.js';
 
 /** The largest transaction must fit: 20 MB for half a million endpoints. */
 const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
-export async function openNftables(config: AgentConfig): Promise<Dataplane> {
+export async function openNftables(config: AgentConfig, host: ModeHost): Promise<Dataplane> {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
@@ -26,6 +27,7 @@ export async function openNftables(config: AgentConfig): Promise<Dataplane> {
   const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
   return new NftablesDataplane(nftablesOptions(config), {
     tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
+    addresses: host.addresses,
     watch: (handlers) => {
       new TableWatch(watching, {
         table: TABLE,

@@ -4,6 +4,7 @@ import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
 import { PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
 import { openNftables } from './nftablesMode.js';
 
@@ -18,8 +19,14 @@ export function requireMode({ mode }: AgentConfig): void {
   });
 }
 
+/** What every mode uses of the host. */
+export interface ModeHost {
+  readonly sysctls: Sysctls;
+  /** The same array until they change. */
+  readonly addresses: () => readonly IpAddress[];
+}
+
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES, or '' for the default. */
-export async function openDataplane(config: AgentConfig, sysctls: Sysctls, log: Logger): Promise<Dataplane> {
-  if (config.mode === 'nftables') return openNftables(config);
-  return openIptables(config, sysctls, log);
+export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+  return config.mode === 'nftables' ? openNftables(config, host) : openIptables(config, host, log);
 }

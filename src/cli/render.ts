@@ -3,23 +3,37 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { iptablesOptions } from '../agent/iptablesMode.js';
+import { nftablesOptions } from '../agent/nftablesMode.js';
+import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
-import { renderFamily } from '../dataplane/iptables/renderFamily.js';
+import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
+import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
 import { PenstockError } from '../errors.js';
-import { primaryAddress } from '../kernel/host/hostAddresses.js';
+import { hostAddresses, primaryAddress } from '../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 
-const HELP = `penstock render --manifests PATH [--mode iptables] [--family IPv4|IPv6] [flags of penstock run]
+const HELP = `penstock render --manifests PATH [--mode nftables|iptables] [--family IPv4|IPv6] [flags of penstock run]
 
-Prints what penstock would write for the manifests, as input of iptables-restore --noflush. Needs no root.
-Problems in the manifests go to standard error; the exit status is then 1.
+Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush.
+Needs no root. Problems in the manifests go to standard error; the exit status is then 1.
 
-  penstock render --manifests examples/manifests
-  penstock render --manifests examples/manifests --family IPv4 | iptables-restore --noflush --test
+  penstock render --manifests examples/manifests | nft --check -f -
+  penstock render --manifests examples/manifests --mode iptables --family IPv4 | iptables-restore --noflush --test
 `;
+
+type Renderer = (family: IpFamily, table: RoutingTable, config: AgentConfig) => string | Promise<string>;
+
+const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
+  iptables: (family, table, config) => {
+    const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
+    return `# ${family}: ${program} --noflush\n${renderIptables(family, table, iptablesOptions(config))}`;
+  },
+  nftables: async (family, table, config) =>
+    `# ${family}: nft -f -\n${await renderNftables(family, table, nftablesOptions(config), hostAddresses())}`,
+};
 
 export async function render(argv: readonly string[]): Promise<number> {
   const { own, rest } = splitArguments(argv);
@@ -29,13 +43,15 @@ export async function render(argv: readonly string[]): Promise<number> {
   }
   const command = parseRunCommand(rest, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   if (command.type !== 'run') return 0;
-  const { config } = command;
-  const mode = own.mode ?? (config.mode || 'iptables');
-  if (mode !== 'iptables') {
+  const mode = own.mode ?? (command.config.mode || 'nftables');
+  const renderer = RENDERERS[mode];
+  if (!renderer) {
     throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${mode} cannot be rendered by this version`, {
-      remedy: 'Use --mode iptables.',
+      remedy: `Use --mode ${Object.keys(RENDERERS).join(' or --mode ')}.`,
     });
   }
+  // Some defaults depend on the mode.
+  const config = toAgentConfig({ ...command.source, mode: mode as AgentConfig['mode'] }, hostname());
   if (config.manifests === '') {
     throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to render', {
       remedy: 'Give --manifests PATH.',
@@ -50,10 +66,7 @@ export async function render(argv: readonly string[]): Promise<number> {
   const problems = await readOnce(config.manifests, table);
   table.commit();
   for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
-    const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
-    process.stdout.write(
-      `# ${family}: ${program} --noflush\n${renderFamily(family, table, iptablesOptions(config))}`,
-    );
+    process.stdout.write(await renderer(family, table, config));
   }
   const all = [...problems, ...table.problems()];
   for (const { subject, message, where } of all) {

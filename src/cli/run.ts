@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { Agent } from '../agent/Agent.js';
+import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
 import { tuneHost } from '../agent/hostTuning.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
@@ -13,6 +14,7 @@ import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import { PenstockError } from '../errors.js';
 import { primaryAddress } from '../kernel/host/hostAddresses.js';
+import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
@@ -56,9 +58,14 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
   }
   warnAboutConfig(config, fallbackAddresses, log);
   tuneHost(config, sysctls, log);
-  const dataplane = await openDataplane(config, sysctls, log);
+  const addressWatch = await HostAddressWatch.open();
+  const host = { sysctls, addresses: () => addressWatch.addresses };
+  const dataplane = await openDataplane(config, host, log);
   log.info(`mode ${config.mode || 'iptables'}: ${dataplane.description}`);
-  if (initOnly) return dataplane.close();
+  if (initOnly) {
+    addressWatch.close();
+    return dataplane.close();
+  }
 
   const table = new RoutingTable({
     nodeName: config.nodeName,
@@ -67,7 +74,23 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
   });
   const afterFirstSync = () => removeOtherModes(config, sysctls, log);
-  const agent = new Agent({ config, sources, table, dataplane, afterFirstSync, log });
+  const connections = new ConnectionCleaning({
+    nodePortAddresses: config.nodePortAddresses,
+    localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
+    hostAddresses: host.addresses,
+    log,
+  });
+  const agent = new Agent({
+    config,
+    sources,
+    table,
+    dataplane,
+    connections,
+    hostAddresses: host.addresses,
+    afterFirstSync,
+    log,
+  });
+  addressWatch.onChange = () => agent.hostChanged();
   const signalled = waitForSignal();
   try {
     await agent.start();
@@ -76,6 +99,7 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     throw error;
   }
   log.info(`${await signalled} received, stopping; the rules stay in place`);
+  addressWatch.close();
   await agent.stop();
   log.info('stopped');
 }

@@ -19,7 +19,7 @@ export interface ConntrackEntry {
   readonly reply: ConntrackTuple;
   /** ConntrackStatus bits. */
   readonly status: number;
-  /** Tells this entry from a later one with the same tuples. */
+  /** Tells this entry from a later one with the same tuples, unless that one got the same piece of memory. */
   readonly id: number;
   /** 0 unless somebody (`CT --zone`, Open vSwitch) keeps connections apart. */
   readonly zone: number;

@@ -1,0 +1,88 @@
+/** After each sync: connections that contradict the routing table are taken out of the kernel's connection table. */
+import type { Logger } from 'pino';
+import { ConntrackCleaner } from '../dataplane/conntrack/ConntrackCleaner.js';
+import { messageOf, PenstockError } from '../errors.js';
+import { Conntrack } from '../kernel/conntrack/Conntrack.js';
+import { NetlinkProtocol } from '../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { familyOf, IP_FAMILIES, type IpAddress, isLoopback } from '../net/ip.js';
+import {
+  includesIpv4Loopback,
+  type NodePortAddresses,
+  selectNodePortAddresses,
+} from '../net/nodePortAddresses.js';
+import type { ChangeSet } from '../routing/ChangeSet.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
+
+/** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+export interface ConnectionCleaningOptions {
+  readonly nodePortAddresses: NodePortAddresses;
+  /** Rules of the kernel serve node ports on 127.0.0.0/8. */
+  readonly localhostNodePorts: boolean;
+  readonly hostAddresses: () => readonly IpAddress[];
+  readonly log: Logger;
+}
+
+export class ConnectionCleaning {
+  readonly #options: ConnectionCleaningOptions;
+  readonly #channel: NetlinkChannel;
+  readonly #cleaner: ConntrackCleaner;
+  #stopped = false;
+
+  constructor(options: ConnectionCleaningOptions) {
+    this.#options = options;
+    this.#channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+      receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+    });
+    this.#cleaner = new ConntrackCleaner({
+      conntrack: new Conntrack(this.#channel),
+      onPostponed: (cleaning) => void this.#report(cleaning),
+    });
+  }
+
+  /** Before a sync, with everything that it is to write. */
+  take(changes: ChangeSet): void {
+    for (const family of IP_FAMILIES) this.#cleaner.take(family, changes.families[family]);
+  }
+
+  /** After a sync that succeeded. Never rejects: what could not be cleaned is tried again. */
+  async clean(table: RoutingTable): Promise<void> {
+    if (!this.#stopped) await this.#report(this.#cleaner.clean(this.#addresses(table)));
+  }
+
+  async stop(): Promise<void> {
+    await this.#cleaner.stop();
+    this.#channel.close();
+  }
+
+  #addresses(table: RoutingTable): IpAddress[] {
+    const { nodePortAddresses, localhostNodePorts, hostAddresses } = this.#options;
+    const host = hostAddresses();
+    return IP_FAMILIES.flatMap((family) => {
+      const own = host.filter((ip) => familyOf(ip) === family);
+      const address = table.node.addresses[family];
+      const selected = selectNodePortAddresses(nodePortAddresses, family, own, address);
+      const served = (selected === 'all' ? own : selected).filter((ip) => !isLoopback(ip));
+      const loopback =
+        family === 'IPv4' && localhostNodePorts && includesIpv4Loopback(nodePortAddresses, address);
+      return loopback ? [...served, '127.0.0.1' as IpAddress] : served;
+    });
+  }
+
+  async #report(cleaning: Promise<{ readonly deleted: number }>): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const { deleted } = await cleaning;
+      if (deleted > 0) log.info(`deleted ${deleted} connections to endpoints that are no longer there`);
+    } catch (error) {
+      if (this.#stopped) return;
+      if (error instanceof PenstockError && error.code === 'PENSTOCK_CONNTRACK_UNSUPPORTED') {
+        this.#stopped = true;
+        void this.#cleaner.stop();
+      }
+      log.warn({ err: error }, `stale connections may be left: ${messageOf(error)}`);
+    }
+  }
+}
