@@ -7,9 +7,9 @@
  *   agent    `penstock run` on a folder of manifests: until ready, memory, CPU, and from the edit of a manifest to the
  *            first TCP connect to the cluster IP that the new endpoint answers
  */
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { measureAgent } from './iptablesAgent.js';
+import { type AgentResult, measureAgent } from './agent.js';
+import { inNamespace } from './inNamespace.js';
 import { measureCore, measureTool } from './iptablesCore.js';
 import { median, quantile, table } from './statistics.js';
 
@@ -31,20 +31,10 @@ export interface CoreResult {
   readonly changeOwnMs: readonly number[];
 }
 
-export interface AgentResult {
-  readonly readyMs: number;
-  readonly rssMb: number;
-  readonly peakMb: number;
-  readonly cpuSelfS: number;
-  readonly cpuToolsS: number;
-  readonly endToEndMs: readonly number[];
-  readonly cpuPerChangeS: number;
-}
-
 const ROLES: Record<string, (services: number, endpoints: number) => Promise<object>> = {
   tool: measureTool,
   core: measureCore,
-  agent: measureAgent,
+  agent: (services, endpoints) => measureAgent('iptables', services, endpoints),
 };
 
 const [role, services, endpoints] = process.argv.slice(2);
@@ -107,24 +97,8 @@ async function report(): Promise<void> {
 async function runs<T>(name: string, n: number, e: number, count: number): Promise<T[]> {
   const results: T[] = [];
   for (let i = 0; i < count; i++)
-    results.push(JSON.parse(await inNamespace([name, String(n), String(e)])) as T);
+    results.push(
+      JSON.parse(await inNamespace(fileURLToPath(import.meta.url), [name, String(n), String(e)])) as T,
+    );
   return results;
-}
-
-/** Runs this file in a network namespace of its own; resolves with the last line that it prints. */
-function inNamespace(args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const self = fileURLToPath(import.meta.url);
-    const child = spawn('unshare', ['-n', process.execPath, self, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let output = '';
-    child.stdout.on('data', (chunk) => {
-      output += chunk;
-    });
-    child.on('close', (status) => {
-      if (status === 0) resolve(output.trim().split('\n').at(-1) ?? '');
-      else reject(new Error(`${args.join(' ')} ended with status ${status}`));
-    });
-  });
 }

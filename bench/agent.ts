@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { IpAddress } from '../src/net/ip.js';
-import type { AgentResult } from './iptables.js';
 import { rawObjects, rawSlice, service, slice } from './objects.js';
 
 const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
@@ -16,9 +15,19 @@ const LIVE_ADDRESSES = ['10.200.0.1', '10.200.0.2'] as IpAddress[];
 const CHANGES = 10;
 const TICKS_PER_SECOND = 100;
 
-const CONFIG = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+export interface AgentResult {
+  readonly readyMs: number;
+  readonly rssMb: number;
+  readonly peakMb: number;
+  readonly cpuSelfS: number;
+  readonly cpuToolsS: number;
+  readonly endToEndMs: readonly number[];
+  readonly cpuPerChangeS: number;
+}
+
+const config = (mode: string) => `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-mode: iptables
+mode: ${mode}
 hostnameOverride: node-0
 clusterCIDR: 10.0.0.0/8
 healthzBindAddress: 127.0.0.1:10256
@@ -26,7 +35,11 @@ iptables: {minSyncPeriod: 0s}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 `;
 
-export async function measureAgent(services: number, endpoints: number): Promise<AgentResult> {
+export async function measureAgent(
+  mode: 'iptables' | 'nftables',
+  services: number,
+  endpoints: number,
+): Promise<AgentResult> {
   for (const command of [
     'link set lo up',
     'route add default dev lo',
@@ -42,7 +55,7 @@ export async function measureAgent(services: number, endpoints: number): Promise
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
   );
   live(0);
-  writeFileSync(join(folder, '..', 'penstock-bench-config.yaml'), CONFIG);
+  writeFileSync(join(folder, '..', 'penstock-bench-config.yaml'), config(mode));
   const server = createServer((socket) => socket.end(String(socket.localAddress)));
   await new Promise<void>((resolve) => server.listen(8080, '0.0.0.0', resolve));
 

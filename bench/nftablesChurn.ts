@@ -1,0 +1,64 @@
+/** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SyncLoop } from '../src/agent/SyncLoop.js';
+import { filledTable, openDataplane } from './nftablesCore.js';
+import { slice } from './objects.js';
+
+const CHANGES_PER_SECOND = 1000;
+const SECONDS = 30;
+/** As configured by default. */
+const MIN_SYNC_MS = 10;
+
+export interface ChurnResult {
+  /** Milliseconds from the change in the routing table to the end of the commit that holds it, each change. */
+  readonly latencyMs: readonly number[];
+  /** Of one core, while it lasted. */
+  readonly cpuShare: number;
+  readonly syncs: number;
+  readonly rssMb: number;
+}
+
+export async function measureChurn(services: number, endpoints: number): Promise<ChurnResult> {
+  const dataplane = openDataplane();
+  const table = filledTable(services, endpoints);
+  await dataplane.sync(table, table.commit());
+  const latencyMs: number[] = [];
+  let waiting: number[] = [];
+  let syncs = 0;
+  const loop = new SyncLoop({
+    minMs: MIN_SYNC_MS,
+    retryMs: 30_000,
+    maxMs: 3_600_000,
+    run: async () => {
+      const mine = waiting;
+      waiting = [];
+      await dataplane.sync(table, table.commit());
+      const now = performance.now();
+      for (const at of mine) latencyMs.push(now - at);
+      syncs++;
+    },
+  });
+  await sleep(1000);
+  const cpuBefore = process.cpuUsage();
+  const start = performance.now();
+  let made = 0;
+  while (made < CHANGES_PER_SECOND * SECONDS) {
+    const due = Math.floor(((performance.now() - start) / 1000) * CHANGES_PER_SECOND);
+    for (; made < due; made++) {
+      const n = (made * 7919) % services;
+      // Half of the changes replace an endpoint, the others take one away or bring it back.
+      const count = made % 4 === 1 ? endpoints - 1 : endpoints;
+      table.apply([{ type: 'upsert', object: slice(n, count, made) }]);
+      waiting.push(performance.now());
+      loop.request();
+    }
+    await sleep(1);
+  }
+  await sleep(500);
+  const { user, system } = process.cpuUsage(cpuBefore);
+  const elapsedMs = performance.now() - start;
+  await loop.stop();
+  await dataplane.close();
+  const rssMb = process.memoryUsage.rss() / 1e6;
+  return { latencyMs, cpuShare: (user + system) / 1000 / elapsedMs, syncs, rssMb };
+}
