@@ -43,26 +43,33 @@ export class ManifestSet {
   readonly #contents = new Map<string, Content>();
   readonly #faults = new Map<string, ManifestFault>();
   #inForce: ReadonlyMap<string, InForce> = new Map();
+  /** What update() said last; undefined when something has changed since. */
+  #last: { readonly unreadable: string; readonly problems: readonly Problem[] } | undefined;
 
   /** The file has been read and holds these objects. */
   replace(path: string, objects: readonly ManifestObject[]): void {
+    this.#last = undefined;
     this.#faults.delete(path);
     this.#contents.set(path, readContent(path, objects));
   }
 
   /** The file cannot be used as it is. */
   keep(path: string, fault: ManifestFault): void {
+    this.#last = undefined;
     this.#faults.set(path, fault);
   }
 
   /** The file is gone. */
   remove(path: string): void {
+    this.#last = undefined;
     this.#faults.delete(path);
     this.#contents.delete(path);
   }
 
   /** What has changed since the last call, and all problems there are now; `unreadable` are files and folders. */
   update(unreadable: readonly Unreadable[]): ManifestUpdate {
+    const unreadableText = JSON.stringify(unreadable);
+    if (this.#last?.unreadable === unreadableText) return { changes: [], problems: this.#last.problems };
     const problems = unreadable.map(({ path, message }) =>
       faultProblem(path, { line: undefined, message }, this.#holds(path)),
     );
@@ -75,6 +82,7 @@ export class ManifestSet {
       if (!before || !sameObject(before, object)) changes.push({ type: 'upsert', object });
     }
     this.#inForce = next;
+    this.#last = { unreadable: unreadableText, problems };
     return { changes, problems };
   }
 

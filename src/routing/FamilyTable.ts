@@ -15,7 +15,6 @@ interface Entry {
   /** The claims of each port, by port index. */
   readonly claims: readonly (readonly string[])[];
   ports: readonly ServicePort[];
-  problems: readonly Problem[];
 }
 
 export interface ServiceState extends ServiceExtras {
@@ -27,6 +26,8 @@ export class FamilyTable {
   readonly #proxyName: string;
   readonly #claims = new VipClaims();
   readonly #entries = new Map<string, Entry>();
+  /** By Service; only those that have some, because they are asked for after every commit. */
+  readonly #problems = new Map<string, readonly Problem[]>();
   readonly #servicePorts = new Map<string, ServicePort>();
 
   constructor(family: IpFamily, proxyName: string) {
@@ -41,7 +42,7 @@ export class FamilyTable {
 
   /** The Services that lost an address or port to an older one. */
   *problems(): Iterable<Problem> {
-    for (const entry of this.#entries.values()) yield* entry.problems;
+    for (const problems of this.#problems.values()) yield* problems;
   }
 
   /**
@@ -80,7 +81,7 @@ export class FamilyTable {
         this.#addClaimants(key, affected);
       }
     }
-    this.#entries.set(name, { claims, ports: entry?.ports ?? [], problems: [] });
+    this.#entries.set(name, { claims, ports: entry?.ports ?? [] });
   }
 
   #addClaimants(key: string, affected: Set<string>): void {
@@ -96,14 +97,16 @@ export class FamilyTable {
     if (!entry) return;
     const service = this.#routed(state.service);
     const before = entry.ports;
-    entry.problems = [];
+    const problems: Problem[] = [];
     const after = service?.ports.map((port, index) => {
       const lost = (entry.claims[index] ?? []).filter((key) => !this.#owns(key, name, index));
-      if (lost.length > 0) entry.problems = [...entry.problems, ...this.#losses(name, lost)];
+      if (lost.length > 0) problems.push(...this.#losses(name, lost));
       const owns = (key: string) => lost.length === 0 || !lost.includes(key);
       return buildServicePort(service, port, this.family, state, node, owns);
     });
     if (!service) this.#entries.delete(name);
+    if (problems.length > 0) this.#problems.set(name, problems);
+    else this.#problems.delete(name);
 
     const previous = new Map(before.map((port) => [port.key, port]));
     entry.ports = (after ?? []).map((port) => {

@@ -155,12 +155,19 @@ export function readExpression(reader: AttributeReader): Expression | undefined 
   return isKnown(name) ? { name, values } : undefined;
 }
 
+/** NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED, which the kernel sets where nat has an address and a port. */
+const IMPLIED_NAT_FLAGS = 0x3;
+
 /**
- * The same text for two expressions that do the same: the kernel adds attributes with their default, 0, to what it
- * was given.
+ * The same text for two expressions that do the same: the kernel adds attributes with their default, 0, and flags that
+ * follow from others, to what it was given.
  */
 export function canonicalExpression({ name, values }: Expression): string {
-  const words = Object.entries(values)
+  const given =
+    name === 'nat' && typeof values.flags === 'number'
+      ? { ...values, flags: values.flags & ~IMPLIED_NAT_FLAGS }
+      : values;
+  const words = Object.entries(given)
     .filter(([, value]) => value !== 0)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([attribute, value]) => `${attribute}=${typeof value === 'object' ? JSON.stringify(value) : value}`);
