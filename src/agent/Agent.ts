@@ -2,25 +2,26 @@
  * The life of penstock on a node: sources → routing table → dataplane. Nothing is written before every source has
  * delivered everything; from then on every change leads to a sync, foreign changes to a repair.
  */
-import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
+import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
+import { startMetricsServer } from '../observe/MetricsServer.js';
+import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import { type ChangeSet, isEmpty } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { HealthChecking } from './HealthChecking.js';
 import { ProblemLog } from './ProblemLog.js';
+import { ServerBinding } from './ServerBinding.js';
 import { SyncLoop } from './SyncLoop.js';
 
 /** Everything is looked at again after this time, in milliseconds. */
 const FULL_SYNC_PERIOD_MS = 3_600_000;
-/** How often a bind of the health server is retried, in milliseconds. */
-const BIND_RETRY_MS = 5000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
@@ -28,6 +29,7 @@ export interface AgentOptions {
   readonly table: RoutingTable;
   readonly dataplane: Dataplane;
   readonly connections: Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'>;
+  readonly metrics: AgentMetrics;
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
@@ -40,27 +42,29 @@ export class Agent {
   readonly #table: RoutingTable;
   readonly #dataplane: Dataplane;
   readonly #connections: AgentOptions['connections'];
+  readonly #metrics: AgentMetrics;
   readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
   readonly #problems: ProblemLog;
   readonly #loop: SyncLoop;
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
+  readonly #servers: readonly ServerBinding[];
   readonly #updated = new Map<IpFamily, number>();
   #pendingSince: number | undefined;
   #synced = false;
-  #healthServer: Server | undefined;
-  #bindRetry: NodeJS.Timeout | undefined;
   #verifyTimer: NodeJS.Timeout | undefined;
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
-    const { config, sources, table, dataplane, connections, hostAddresses, afterFirstSync, log } = options;
+    const { config, sources, table, dataplane, connections, metrics, hostAddresses, afterFirstSync, log } =
+      options;
     this.#config = config;
     this.#sources = sources;
     this.#table = table;
     this.#dataplane = dataplane;
     this.#connections = connections;
+    this.#metrics = metrics;
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#problems = new ProblemLog(log);
@@ -68,6 +72,7 @@ export class Agent {
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
+    this.#servers = this.#bindings();
     dataplane.onForeignChange = (what) => this.#repair(what);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
@@ -79,11 +84,12 @@ export class Agent {
 
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
-    await this.#startHealthServer();
+    for (const server of this.#servers) await server.start();
     for (const source of this.#sources) {
       await source.start({
         changes: (batch) => {
           this.#table.apply(batch);
+          this.#metrics.objectsChanged(batch);
           this.#requestSync();
         },
         complete: () => {
@@ -99,14 +105,12 @@ export class Agent {
 
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
-    clearTimeout(this.#bindRetry);
     clearTimeout(this.#verifyTimer);
     for (const source of this.#sources) await source.stop();
     await this.#verifying;
     await this.#loop.stop();
     this.#healthChecking.close();
-    this.#healthServer?.close();
-    this.#healthServer?.closeAllConnections();
+    for (const server of this.#servers) server.close();
     await this.#connections.stop();
     await this.#dataplane.close();
   }
@@ -127,6 +131,7 @@ export class Agent {
     this.#pendingSince = undefined;
     const changes = this.#table.commit();
     this.#connections.take(changes);
+    this.#metrics.taken(changes);
     let report: SyncReport;
     try {
       report = await this.#dataplane.sync(this.#table, changes);
@@ -136,6 +141,7 @@ export class Agent {
       throw error;
     }
     for (const { family } of report.families) this.#updated.set(family, Date.now());
+    this.#metrics.synced(report.families);
     void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
@@ -185,6 +191,7 @@ export class Agent {
 
   #repair(wrong: string): void {
     this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
+    this.#metrics.repairing();
     this.#loop.requestUrgent();
   }
 
@@ -199,19 +206,44 @@ export class Agent {
     };
   }
 
-  async #startHealthServer(): Promise<void> {
-    const { healthz, bindAddressHardFail, sync } = this.#config;
-    if (!healthz) return;
+  #bindings(): ServerBinding[] {
+    const { healthz, metrics, bindAddressHardFail, sync, serviceMetricsLimit } = this.#config;
+    const onFailure = bindAddressHardFail ? 'fail' : 'try again';
+    const rest = { onFailure, log: this.#log } as const;
+    const health = { timeoutMs: 2 * sync.period, state: () => this.#healthState() };
+    const services = new ServiceMetrics({
+      limit: serviceMetricsLimit,
+      read: () => this.#connectionCounters(),
+    });
+    const page = {
+      contentType: this.#metrics.contentType,
+      text: async () => (await this.#metrics.text()) + (await services.text()),
+    };
+    return [
+      ...(healthz
+        ? [
+            new ServerBinding({
+              name: 'health server',
+              open: () => startHealthServer({ ...healthz, ...health }),
+              ...rest,
+            }),
+          ]
+        : []),
+      new ServerBinding({
+        name: 'metrics server',
+        open: () => startMetricsServer({ ...metrics, ...page }),
+        ...rest,
+      }),
+    ];
+  }
+
+  /** Undefined when the mode has none, or the kernel does not tell at present. */
+  async #connectionCounters(): Promise<readonly CountedServicePort[] | undefined> {
     try {
-      const state = () => this.#healthState();
-      this.#healthServer = await startHealthServer({ ...healthz, timeoutMs: 2 * sync.period, state });
+      return await this.#dataplane.connectionCounters?.(this.#table);
     } catch (error) {
-      if (bindAddressHardFail) throw error;
-      this.#log.error(
-        { err: error },
-        `health server: ${messageOf(error)}; trying again in ${BIND_RETRY_MS / 1000} s`,
-      );
-      this.#bindRetry = setTimeout(() => void this.#startHealthServer(), BIND_RETRY_MS);
+      this.#log.warn({ err: error }, `the counters of service ports could not be read: ${messageOf(error)}`);
+      return undefined;
     }
   }
 }

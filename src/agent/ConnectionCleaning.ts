@@ -22,6 +22,8 @@ export interface ConnectionCleaningOptions {
   /** Rules of the kernel serve node ports on 127.0.0.0/8. */
   readonly localhostNodePorts: boolean;
   readonly hostAddresses: () => readonly IpAddress[];
+  /** Hears how many entries were deleted each time. */
+  readonly onDeleted: (entries: number) => void;
   readonly log: Logger;
 }
 
@@ -72,9 +74,10 @@ export class ConnectionCleaning {
   }
 
   async #report(cleaning: Promise<{ readonly deleted: number }>): Promise<void> {
-    const { log } = this.#options;
+    const { log, onDeleted } = this.#options;
     try {
       const { deleted } = await cleaning;
+      onDeleted(deleted);
       if (deleted > 0) log.info(`deleted ${deleted} connections to endpoints that are no longer there`);
     } catch (error) {
       if (this.#stopped) return;

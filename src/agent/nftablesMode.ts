@@ -1,22 +1,26 @@
 /** Mode nftables on this host: its options, and the dataplane with the kernel behind it. */
+import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
 import { NftablesDataplane, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import type { NftablesOptions } from '../dataplane/nftables/NftablesSettings.js';
 import { isNotOurs } from '../dataplane/nftables/sets.js';
+import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES } from '../net/ip.js';
+import { localhostFamilies, openLocalhostProxy } from './localhostNodePorts.js';
 import type { ModeHost } from './openDataplane.js';
 
 /** The largest transaction must fit: 20 MB for half a million endpoints. */
 const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
-export async function openNftables(config: AgentConfig, host: ModeHost): Promise<Dataplane> {
+export async function openNftables(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
@@ -24,24 +28,29 @@ export async function openNftables(config: AgentConfig, host: ModeHost): Promise
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
-  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
-  return new NftablesDataplane(nftablesOptions(config), {
+  const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+  const localhost = await openLocalhostProxy(
+    localhostFamilies(config, families),
+    new Conntrack(asking),
+    (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
+    log,
+  );
+  const dataplane = new NftablesDataplane(nftablesOptions(config), {
     tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
     addresses: host.addresses,
     watch: (handlers) => {
-      new TableWatch(watching, {
-        table: TABLE,
-        ownPort: channel.portId,
-        ignores: isNotOurs,
-        ...handlers,
-      });
+      new TableWatch(watching, { table: TABLE, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
     },
-    localhostPorts: () => ({}),
+    localhostPorts: (family) => {
+      const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
+      return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+    },
     close: async () => {
-      watching.close();
-      channel.close();
+      await localhost?.close();
+      for (const each of [asking, watching, channel]) each.close();
     },
   });
+  return dataplane;
 }
 
 export function nftablesOptions(config: AgentConfig): NftablesOptions {

@@ -28,5 +28,5 @@ export interface ModeHost {
 
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES, or '' for the default. */
 export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
-  return config.mode === 'nftables' ? openNftables(config, host) : openIptables(config, host, log);
+  return config.mode === 'nftables' ? openNftables(config, host, log) : openIptables(config, host, log);
 }

@@ -18,6 +18,7 @@ import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
+import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
@@ -74,10 +75,12 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
   });
   const afterFirstSync = () => removeOtherModes(config, sysctls, log);
+  const metrics = new AgentMetrics();
   const connections = new ConnectionCleaning({
     nodePortAddresses: config.nodePortAddresses,
     localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
     hostAddresses: host.addresses,
+    onDeleted: (entries) => metrics.connectionsDeleted(entries),
     log,
   });
   const agent = new Agent({
@@ -86,6 +89,7 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
     table,
     dataplane,
     connections,
+    metrics,
     hostAddresses: host.addresses,
     afterFirstSync,
     log,

@@ -64,6 +64,8 @@ export interface AgentConfig {
   readonly answerPing: boolean;
   /** Mode nftables: service ports count their connections. */
   readonly serviceCounters: boolean;
+  /** How many service ports have metrics of their own; 0: no service port has any. */
+  readonly serviceMetricsLimit: number;
 }
 
 /** Resolves a valid configuration. `hostname` is the operating system's name of this machine. */
@@ -117,6 +119,7 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
     verifyPeriod: penstock.verifyPeriod,
     answerPing: penstock.answerPing,
     serviceCounters: penstock.serviceCounters,
+    serviceMetricsLimit: penstock.serviceMetricsLimit,
   };
 }
 

@@ -129,6 +129,7 @@ export const configurationSchema = z.strictObject(
       verifyPeriod: duration(SECOND),
       answerPing: flag(true),
       serviceCounters: flag(true),
+      serviceMetricsLimit: integer(1000),
     }),
   },
   { error: 'must be a block of fields' },

@@ -184,6 +184,7 @@ function* loggingFaults(config: KubeProxyConfiguration): Generator<ConfigFault> 
 }
 
 function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault> {
+  yield* within(config, 'penstock.serviceMetricsLimit', 0, INT32_MAX);
   const { verifyPeriod, serviceProxyName } = config.penstock;
   if (verifyPeriod <= 0 || verifyPeriod > LONGEST_VERIFY_PERIOD) {
     yield given(

@@ -3,6 +3,7 @@ import type { IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { ServicePort } from '../routing/ServicePort.js';
 
 /** What one sync did in one IP family. */
 export interface FamilyReport {
@@ -25,6 +26,15 @@ export interface SyncReport {
   readonly problems: readonly Problem[];
 }
 
+/** What the kernel counted for one service port at all its VIPs and its node port. Grows until the service port goes. */
+export interface ServicePortCounters {
+  readonly servicePort: ServicePort;
+  /** Connections that were begun, also those that no endpoint could take. */
+  readonly connections: number;
+  /** Of the first packets of these connections. */
+  readonly bytes: number;
+}
+
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
@@ -37,6 +47,8 @@ export interface Dataplane {
    * Set by the agent.
    */
   onForeignChange?: ((what: string) => void) | undefined;
+  /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
+  connectionCounters?: ((table: RoutingTable) => Promise<readonly ServicePortCounters[]>) | undefined;
   /** Ends background work; leaves the rules in place. */
   close(): Promise<void>;
 }

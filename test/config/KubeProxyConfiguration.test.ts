@@ -76,6 +76,7 @@ const DEFAULTS = {
     verifyPeriod: 1000,
     answerPing: true,
     serviceCounters: true,
+    serviceMetricsLimit: 1000,
   },
 };
 

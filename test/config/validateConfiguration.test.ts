@@ -154,6 +154,11 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     'penstock: {iptablesBackend: ebtables}',
     '3: penstock.iptablesBackend must be one of "auto", "nft", "legacy", not "ebtables"',
   ],
+  ['penstock: {serviceMetricsLimit: 0}'],
+  [
+    'penstock: {serviceMetricsLimit: -1}',
+    '3: penstock.serviceMetricsLimit must be within 0..2147483647, not -1',
+  ],
   [
     'penstock: {serviceProxyName: a b}',
     '3: penstock.serviceProxyName must be a label value (up to 63 letters, digits, "-", "_", "."), not "a b"',

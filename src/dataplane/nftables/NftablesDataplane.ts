@@ -6,11 +6,15 @@ import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/TableWatch.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import { ConnectionCounters } from './ConnectionCounters.js';
 import { FamilySync } from './FamilySync.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './NftablesSettings.js';
+import { NodePortIndex } from './NodePortIndex.js';
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';
@@ -33,6 +37,10 @@ export class NftablesDataplane implements Dataplane {
   readonly #options: NftablesOptions;
   readonly #host: NftablesHost;
   readonly #families: readonly FamilySync[];
+  readonly #nodePorts = new NodePortIndex();
+  readonly connectionCounters: Dataplane['connectionCounters'];
+  /** Never rejects. */
+  #syncing: Promise<unknown> | undefined;
   #watching = false;
   /** What the next verify() says. */
   #doubt: string | undefined;
@@ -43,6 +51,10 @@ export class NftablesDataplane implements Dataplane {
     this.#host = host;
     const now = host.now ?? (() => performance.now());
     this.#families = host.tables.map((table) => new FamilySync(table, now));
+    const counters = new ConnectionCounters(host.tables, now, async () => {
+      await this.#syncing;
+    });
+    this.connectionCounters = options.counters ? (table) => counters.read(table) : undefined;
   }
 
   get description(): string {
@@ -50,8 +62,17 @@ export class NftablesDataplane implements Dataplane {
   }
 
   async sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
+    const syncing = this.#sync(table, changes);
+    this.#syncing = syncing.catch(() => {});
+    return syncing;
+  }
+
+  async #sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
     // First of all, so that no failure below can lose them.
-    for (const sync of this.#families) sync.take(changes.families[sync.family]);
+    for (const sync of this.#families) {
+      sync.take(changes.families[sync.family]);
+      this.#nodePorts.apply(sync.family, changes.families[sync.family]);
+    }
     const addresses = this.#host.addresses?.() ?? hostAddresses();
     const reports: FamilyReport[] = [];
     const failures: unknown[] = [];
@@ -71,6 +92,11 @@ export class NftablesDataplane implements Dataplane {
     if (!this.#watching) this.#watch();
     if (failures.length > 0) throw failures[0];
     return { families: reports, problems: [] };
+  }
+
+  /** Who a node port belongs to, for those who pass on connections themselves. */
+  ownerOf(family: IpFamily, protocol: Protocol, nodePort: number): ServicePort | undefined {
+    return this.#nodePorts.get(family, protocol, nodePort);
   }
 
   /** The kernel tells of changes by itself; this says when it told too much at once for all of it to be heard. */

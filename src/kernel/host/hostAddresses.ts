@@ -2,7 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { type IpAddress, type IpFamily, isLoopback, parseIp } from '../../net/ip.js';
+import { type IpAddress, type IpFamily, isLoopback, isUnspecified, parseIp } from '../../net/ip.js';
 
 /** Every address of every interface that is up, loopback included, link-local IPv6 left out. */
 export function hostAddresses(): IpAddress[] {
@@ -22,8 +22,11 @@ export function hostAddresses(): IpAddress[] {
  */
 function ipv6Gateway(): IpAddress | undefined {
   const routes = readIfThere('/proc/net/ipv6_route');
-  const gateway = /^0{32} 00 0{32} 00 ([0-9a-f]{32})/m.exec(routes)?.[1];
-  if (gateway === undefined || /^(0{32}|fe80)/.test(gateway)) return undefined;
+  const gateways = [...routes.matchAll(/^0{32} 00 0{32} 00 ([0-9a-f]{32})/gm)].map(
+    ([, digits = '']) => digits,
+  );
+  const gateway = gateways.find((digits) => !/^(0{32}|fe80)/.test(digits));
+  if (gateway === undefined) return undefined;
   return parseIp((gateway.match(/.{4}/g) ?? []).join(':'));
 }
 
@@ -61,6 +64,10 @@ function sourceAddress(family: IpFamily, destination: string): Promise<IpAddress
       resolve(ip);
     };
     socket.once('error', () => finish(undefined));
-    socket.connect(9, destination, () => finish(parseIp(socket.address().address)));
+    socket.connect(9, destination, () => {
+      // Without a route the socket stays unbound.
+      const ip = parseIp(socket.address().address);
+      finish(ip === undefined || isUnspecified(ip) ? undefined : ip);
+    });
   });
 }

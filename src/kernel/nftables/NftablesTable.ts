@@ -15,12 +15,19 @@ import {
   SetAttribute,
   TableAttribute,
 } from './constants.js';
-import { type ReadElement, readElements } from './elements.js';
+import {
+  type CountersByKey,
+  ELEMENTS_PER_REQUEST,
+  type ElementCounters,
+  type ReadElement,
+  readElements,
+  writeElementRequest,
+} from './elements.js';
 import { printTransaction } from './printTransaction.js';
 import type { SetSpec } from './SetSpec.js';
 import { EMPTY_TABLE, readChains, readRules, readSets, type TableState } from './TableState.js';
 import type { Transaction } from './Transaction.js';
-import { writeTransaction } from './writeTransaction.js';
+import { type CountersBySet, writeTransaction } from './writeTransaction.js';
 
 /** How much of a refused transaction an error shows, in characters. */
 const SHOWN = 2000;
@@ -72,9 +79,13 @@ export class NftablesTable {
     readElements(messages, take);
   }
 
-  /** All of it or nothing. Rejects with PENSTOCK_NFTABLES_REFUSED, or with NetlinkError when the outcome is unknown. */
+  /**
+   * All of it or nothing. Elements that count and are replaced go on from where they were.
+   * Rejects with PENSTOCK_NFTABLES_REFUSED, or with NetlinkError when the outcome is unknown.
+   */
   async commit(transaction: Transaction): Promise<void> {
-    const { writer, subjectOf } = writeTransaction(transaction);
+    const counters = await this.#countersToKeep(transaction);
+    const { writer, subjectOf } = writeTransaction(transaction, counters);
     const errors = await this.#channel.transaction(`write table ${this.name}`, writer);
     const [first] = errors;
     if (first === undefined) return;
@@ -88,6 +99,43 @@ export class NftablesTable {
           'Everything is read again and the difference written; `penstock doctor` shows what this kernel lacks.',
       },
     );
+  }
+
+  /** As late as possible: packets that match between this and the commit are not counted. */
+  async #countersToKeep(transaction: Transaction): Promise<CountersBySet> {
+    const kept = new Map<string, CountersByKey>();
+    for (const set of transaction.newElements.keys()) {
+      if (!set.counters) continue;
+      const replaced = transaction.replacedKeys(set);
+      if (transaction.deletedSets.includes(set.name)) kept.set(set.name, await this.#allCounters(set));
+      else if (replaced.length > 0) kept.set(set.name, await this.#countersOf(set, replaced));
+    }
+    return kept;
+  }
+
+  async #allCounters(set: SetSpec): Promise<CountersByKey> {
+    const found = new Map<string, ElementCounters>();
+    await this.readElements(set, ({ key, counters }) => {
+      if (counters) found.set(key, counters);
+    });
+    return found;
+  }
+
+  /** Without those that are not there: to delete them will be refused, which says so better. */
+  async #countersOf(set: SetSpec, keys: readonly string[]): Promise<CountersByKey> {
+    const found = new Map<string, ElementCounters>();
+    for (let first = 0; first < keys.length; first += ELEMENTS_PER_REQUEST) {
+      const writer = new MessageWriter();
+      const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
+      writeElementRequest(writer, this.family, this.name, set, asked);
+      await this.#unlessAbsent(
+        this.#channel.request(`read counters of ${set.name}`, writer).then((messages) => {
+          readElements(messages, ({ key, counters }) => counters && found.set(key, counters));
+          return true;
+        }),
+      );
+    }
+    return found;
   }
 
   /** Removes the table and everything in it. False when there was none. */

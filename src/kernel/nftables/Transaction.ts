@@ -79,4 +79,10 @@ export class Transaction {
     elements.keys.push(key);
     if (value !== undefined) elements.values.push(value);
   }
+
+  /** Keys that are deleted and added again. */
+  replacedKeys(set: SetSpec): string[] {
+    const added = new Set(this.newElements.get(set)?.keys);
+    return this.deletedElements.get(set)?.filter((key) => added.has(key)) ?? [];
+  }
 }

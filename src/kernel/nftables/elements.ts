@@ -7,8 +7,19 @@ import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { beginNetfilterMessage } from '../netlink/nfnetlink.js';
 import { ElementAttribute, ElementList, FAMILY_NUMBER, LIST_ELEMENT, NftMessage } from './constants.js';
 import { paddedBytes, printConcatenation } from './dataTypes.js';
-import { readData, readExpression, VerdictCode, writeData, writeVerdict } from './Expression.js';
+import {
+  expression,
+  readData,
+  readExpression,
+  VerdictCode,
+  writeData,
+  writeExpression,
+  writeVerdict,
+} from './Expression.js';
 import { type SetSpec, typesOf } from './SetSpec.js';
+
+/** The kernel answers with a datagram an element; so many fit into the smallest receive buffer (212,992 bytes). */
+export const ELEMENTS_PER_REQUEST = 128;
 
 /** Keys and values are binary strings (dataTypes.ts); the value of a verdict map is the name of a chain to go to. */
 export interface Elements {
@@ -17,16 +28,27 @@ export interface Elements {
   readonly values: readonly string[];
 }
 
+export interface ElementCounters {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** By key. */
+export type CountersByKey = ReadonlyMap<string, ElementCounters>;
+
+const NO_COUNTERS: CountersByKey = new Map();
+
 /** An attribute of attributes has at most 65,535 bytes; an element far fewer than the difference. */
 const LIST_LIMIT = 64_000;
 
-/** NEWSETELEM messages, as many as needed. */
+/** NEWSETELEM messages, as many as needed. Elements of `counters` begin with these counts, all others at 0. */
 export function writeNewElements(
   writer: MessageWriter,
   family: IpFamily,
   table: string,
   spec: SetSpec,
   elements: Elements,
+  counters = NO_COUNTERS,
 ): void {
   const { keys, values } = elements;
   writeLists(
@@ -43,8 +65,29 @@ export function writeNewElements(
       if (spec.data === 'verdict')
         writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: value ?? '' });
       else if (spec.data !== undefined) writeData(writer, ElementAttribute.DATA, value ?? '');
+      const counted = counters.get(keys[index] ?? '');
+      if (counted) writeCounters(writer, counted);
     },
   );
+}
+
+function writeCounters(writer: MessageWriter, { packets, bytes }: ElementCounters): void {
+  const nest = writer.openNest(ElementAttribute.EXPRESSION);
+  writeExpression(writer, expression('counter', { bytes, packets }));
+  writer.closeNest(nest);
+}
+
+/** One GETSETELEM message that asks for the given elements; they must fit into it (ELEMENTS_PER_REQUEST). */
+export function writeElementRequest(
+  writer: MessageWriter,
+  family: IpFamily,
+  table: string,
+  spec: SetSpec,
+  keys: readonly string[],
+): void {
+  writeLists(writer, NftMessage.GET_ELEMENTS, 0, family, table, spec, keys.length, (index) => {
+    writeKey(writer, spec, keys[index] ?? '');
+  });
 }
 
 /** DELSETELEM messages, as many as needed. */
@@ -92,11 +135,6 @@ function writeKey(writer: MessageWriter, spec: SetSpec, key: string): void {
   }
   writeData(writer, ElementAttribute.KEY, key.slice(0, key.length / 2));
   writeData(writer, ElementAttribute.KEY_END, key.slice(key.length / 2));
-}
-
-export interface ElementCounters {
-  readonly packets: number;
-  readonly bytes: number;
 }
 
 export interface ReadElement {

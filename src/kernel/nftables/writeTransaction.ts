@@ -14,7 +14,7 @@ import {
   TableAttribute,
 } from './constants.js';
 import { writeExpressions } from './Expression.js';
-import { writeDeletedElements, writeNewElements } from './elements.js';
+import { type CountersByKey, writeDeletedElements, writeNewElements } from './elements.js';
 import { writeSetSpec } from './SetSpec.js';
 import type { Rule } from './statements.js';
 import type { ChainSpec, Transaction } from './Transaction.js';
@@ -29,7 +29,13 @@ export interface WrittenTransaction {
   readonly subjectOf: (messageIndex: number) => string;
 }
 
-export function writeTransaction(transaction: Transaction): WrittenTransaction {
+/** What new elements begin to count from, by name of the set; without a mention from 0. */
+export type CountersBySet = ReadonlyMap<string, CountersByKey>;
+
+export function writeTransaction(
+  transaction: Transaction,
+  counters: CountersBySet = new Map(),
+): WrittenTransaction {
   const { family, table } = transaction;
   const number = FAMILY_NUMBER[family];
   const elements = [...transaction.newElements.values()].reduce((sum, { keys }) => sum + keys.length, 0);
@@ -95,7 +101,7 @@ export function writeTransaction(transaction: Transaction): WrittenTransaction {
   }
   for (const [set, added] of transaction.newElements) {
     about(`elements of ${set.name}`);
-    writeNewElements(writer, family, table, set, added);
+    writeNewElements(writer, family, table, set, added, counters.get(set.name));
   }
   endTransaction(writer, NetfilterSubsystem.NFTABLES);
   return {
