@@ -1,8 +1,10 @@
 /** Keeps the table of one IP family in agreement with the routing table. */
+import { PenstockError } from '../../errors.js';
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import type { ForeignChange } from '../../kernel/nftables/TableWatch.js';
 import type { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../net/ip.js';
+import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
@@ -11,6 +13,7 @@ import type { NftablesSettings } from './NftablesSettings.js';
 import { planChanges } from './planChanges.js';
 import { planFull } from './planFull.js';
 import { type Damage, planRepair } from './planRepair.js';
+import { RefusedServicePorts } from './RefusedServicePorts.js';
 import { readPresent } from './readPresent.js';
 import type { TableContents } from './TableContents.js';
 
@@ -25,6 +28,7 @@ export class FamilySync {
   #contents: TableContents | undefined;
   /** What others changed since the last sync: the sets whose elements they touched. */
   #damage: Set<string> | undefined;
+  readonly #refused = new RefusedServicePorts();
   /** How often others changed the table; one more while a transaction is on its way, and it proves nothing. */
   #doubts = 0;
 
@@ -37,9 +41,15 @@ export class FamilySync {
     return this.#table.family;
   }
 
+  /** Service ports that are set aside. */
+  get problems(): readonly Problem[] {
+    return this.#refused.problems();
+  }
+
   /** Notes what changed; the next sync writes it, whatever happens before. */
   take(changes: readonly ServicePortChange[]): void {
-    if (this.#contents !== undefined && changes.length > 0) this.#pending = merge(this.#pending, changes);
+    const based = this.#refused.rebase(changes);
+    if (this.#contents !== undefined && based.length > 0) this.#pending = merge(this.#pending, based);
   }
 
   /** The next sync reads the kernel's table, and repairs what differs. */
@@ -59,6 +69,7 @@ export class FamilySync {
 
   async sync(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FamilyReport> {
     const started = this.#now();
+    if (this.#refused.expire(started)) this.#forget();
     const damage = this.#damage;
     // Changes on top of damage: what is in the kernel is neither the state before nor after them.
     if (damage && this.#pending.length > 0) this.#forget();
@@ -76,7 +87,8 @@ export class FamilySync {
       kernelMs,
       totalMs: this.#now() - started,
     });
-    const repaired = this.#contents && damage && (await this.#repair(this.#contents, ports.values(), damage));
+    const repaired =
+      this.#contents && damage && (await this.#repair(this.#contents, this.#refused.accepted(ports), damage));
     const transaction = this.#contents && this.#planPartial(this.#contents, changes, settings);
     if (!transaction) {
       const { kernelMs, isEmpty } = await this.#syncFull(ports, settings);
@@ -114,14 +126,31 @@ export class FamilySync {
     return planChanges(contents, changes, settings, this.#table.name);
   }
 
+  /** When the kernel refuses the whole, whoever is at fault is set aside, and it is tried once more. */
   async #syncFull(
     ports: ReadonlyMap<string, ServicePort>,
     settings: NftablesSettings,
   ): Promise<{ kernelMs: number; isEmpty: boolean }> {
+    try {
+      return await this.#writeFull(ports, settings);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      const check = (transaction: Transaction) => this.#table.check(transaction);
+      const candidates = [...this.#refused.accepted(ports)];
+      if ((await this.#refused.find(candidates, settings, check, this.#now())) === 0) throw error;
+      return await this.#writeFull(ports, settings);
+    }
+  }
+
+  async #writeFull(
+    ports: ReadonlyMap<string, ServicePort>,
+    settings: NftablesSettings,
+  ): Promise<{ kernelMs: number; isEmpty: boolean }> {
     this.#forget();
+    const accepted = () => this.#refused.accepted(ports);
     const present = await readPresent(this.#table, settings);
-    const { transaction, contents } = await planFull(ports.values(), settings, present, this.#table.name);
-    const sweep = present ? AffinitySweep.ofAll(this.family, ports.values()) : undefined;
+    const { transaction, contents } = await planFull(accepted(), settings, present, this.#table.name);
+    const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     const kernelMs = await this.#commit(transaction, contents, sweep);
     return { kernelMs, isEmpty: transaction.isEmpty };
   }
@@ -147,6 +176,10 @@ export class FamilySync {
     this.#damage = undefined;
     this.#pending = [];
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof PenstockError && error.code === 'PENSTOCK_NFTABLES_REFUSED';
 }
 
 /** The first `before` and the last `after` of each service port. */

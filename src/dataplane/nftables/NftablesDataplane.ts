@@ -91,7 +91,7 @@ export class NftablesDataplane implements Dataplane {
     // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
     if (!this.#watching) this.#watch();
     if (failures.length > 0) throw failures[0];
-    return { families: reports, problems: [] };
+    return { families: reports, problems: this.#families.flatMap((sync) => sync.problems) };
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */

@@ -101,6 +101,13 @@ export class NftablesTable {
     );
   }
 
+  /** What the kernel would say to a transaction. It looks at all of it and forgets it, as with `nft --check`. */
+  async check(transaction: Transaction): Promise<NetlinkError | undefined> {
+    const { writer } = writeTransaction(transaction, new Map(), 'to check');
+    const [first] = await this.#channel.transaction(`check table ${transaction.table}`, writer);
+    return first;
+  }
+
   /** As late as possible: packets that match between this and the commit are not counted. */
   async #countersToKeep(transaction: Transaction): Promise<CountersBySet> {
     const kept = new Map<string, CountersByKey>();

@@ -35,6 +35,7 @@ export type CountersBySet = ReadonlyMap<string, CountersByKey>;
 export function writeTransaction(
   transaction: Transaction,
   counters: CountersBySet = new Map(),
+  purpose: 'to commit' | 'to check' = 'to commit',
 ): WrittenTransaction {
   const { family, table } = transaction;
   const number = FAMILY_NUMBER[family];
@@ -103,7 +104,9 @@ export function writeTransaction(
     about(`elements of ${set.name}`);
     writeNewElements(writer, family, table, set, added, counters.get(set.name));
   }
-  endTransaction(writer, NetfilterSubsystem.NFTABLES);
+  if (purpose === 'to commit') endTransaction(writer, NetfilterSubsystem.NFTABLES);
+  // Without its end the kernel takes back a transaction that it found good.
+  else writer.addFlags(MessageFlag.ACK);
   return {
     writer,
     subjectOf: (index) => subjects.findLast(({ from }) => from <= index)?.subject ?? 'the whole transaction',
