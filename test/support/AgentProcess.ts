@@ -17,6 +17,11 @@ export class AgentProcess {
 
   /** `settings` are lines of the configuration file. */
   constructor(settings: string) {
+    this.configure(settings);
+  }
+
+  /** Takes effect with the next start. */
+  configure(settings: string): void {
     const head =
       'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: node1\n';
     const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';

@@ -22,6 +22,11 @@ export function savedRules(program = 'iptables'): string {
     .replaceAll(/\[\d+:\d+\]/g, '[0:0]');
 }
 
+/** Everything nftables lists, counts left out; '' where there is nothing. */
+export function listedRuleset(what = 'ruleset'): string {
+  return shell(`nft -s list ${what} 2>/dev/null || true`).replaceAll(/ counter packets \d+ bytes \d+/g, '');
+}
+
 /** Calls `check` until it is true; false after `limitMs`. */
 export async function eventually(
   check: () => boolean | Promise<boolean>,

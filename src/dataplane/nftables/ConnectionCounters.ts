@@ -1,8 +1,7 @@
 /** Reads the counters of all families when asked, but not too often and not while a sync writes. */
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { ServicePortCounters } from '../Dataplane.js';
-import { hasNoTable, readCounters } from './readCounters.js';
+import { type CountingTable, hasNoTable, readCounters } from './readCounters.js';
 
 /** To list 10,000 elements takes the kernel and us 30 ms. Milliseconds. */
 const SHORTEST_INTERVAL_MS = 1000;
@@ -10,7 +9,7 @@ const SHORTEST_INTERVAL_MS = 1000;
 type Counters = Promise<readonly ServicePortCounters[]>;
 
 export class ConnectionCounters {
-  readonly #tables: readonly NftablesTable[];
+  readonly #tables: readonly CountingTable[];
   readonly #now: () => number;
   /** Resolves when no sync is under way. */
   readonly #quiet: () => Promise<void>;
@@ -18,7 +17,7 @@ export class ConnectionCounters {
   /** Milliseconds on the clock of `now`. */
   #askedAt = Number.NEGATIVE_INFINITY;
 
-  constructor(tables: readonly NftablesTable[], now: () => number, quiet: () => Promise<void>) {
+  constructor(tables: readonly CountingTable[], now: () => number, quiet: () => Promise<void>) {
     this.#tables = tables;
     this.#now = now;
     this.#quiet = quiet;

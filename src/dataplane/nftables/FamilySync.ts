@@ -20,6 +20,12 @@ import type { TableContents } from './TableContents.js';
 /** How often a transaction is planned anew when an entry of session affinity expired while it was on its way. */
 const ATTEMPTS = 3;
 
+interface FullSync {
+  readonly kernelMs: number;
+  /** Undefined: the kernel was right already. `rules`: nothing but those that all Services share. */
+  readonly written: 'elements' | 'rules' | undefined;
+}
+
 export class FamilySync {
   readonly #table: NftablesTable;
   readonly #now: () => number;
@@ -91,8 +97,9 @@ export class FamilySync {
       this.#contents && damage && (await this.#repair(this.#contents, this.#refused.accepted(ports), damage));
     const transaction = this.#contents && this.#planPartial(this.#contents, changes, settings);
     if (!transaction) {
-      const { kernelMs, isEmpty } = await this.#syncFull(ports, settings);
-      return report(isEmpty ? 'none' : 'full', isEmpty ? 0 : ports.size, kernelMs);
+      const { kernelMs, written } = await this.#syncFull(ports, settings);
+      if (written === undefined) return report('none', 0, kernelMs, 0);
+      return report('full', written === 'elements' ? ports.size : 0, kernelMs);
     }
     if (transaction.isEmpty) {
       this.#pending = [];
@@ -127,10 +134,7 @@ export class FamilySync {
   }
 
   /** When the kernel refuses the whole, whoever is at fault is set aside, and it is tried once more. */
-  async #syncFull(
-    ports: ReadonlyMap<string, ServicePort>,
-    settings: NftablesSettings,
-  ): Promise<{ kernelMs: number; isEmpty: boolean }> {
+  async #syncFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FullSync> {
     try {
       return await this.#writeFull(ports, settings);
     } catch (error) {
@@ -142,17 +146,16 @@ export class FamilySync {
     }
   }
 
-  async #writeFull(
-    ports: ReadonlyMap<string, ServicePort>,
-    settings: NftablesSettings,
-  ): Promise<{ kernelMs: number; isEmpty: boolean }> {
+  async #writeFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FullSync> {
     this.#forget();
     const accepted = () => this.#refused.accepted(ports);
     const present = await readPresent(this.#table, settings);
     const { transaction, contents } = await planFull(accepted(), settings, present, this.#table.name);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     const kernelMs = await this.#commit(transaction, contents, sweep);
-    return { kernelMs, isEmpty: transaction.isEmpty };
+    if (transaction.isEmpty) return { kernelMs, written: undefined };
+    const touchesElements = transaction.newElements.size + transaction.deletedElements.size > 0;
+    return { kernelMs, written: touchesElements ? 'elements' : 'rules' };
   }
 
   /** Until the kernel has agreed, nothing is known of it. Returns the milliseconds that it took. */

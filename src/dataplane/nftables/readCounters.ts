@@ -13,12 +13,15 @@ const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 /** The sizes of sets do not matter to who reads them. */
 const ANY_SIZES = { 'service-ips': 0, 'node-ports': 0, endpoints: 0, 'node-port-endpoints': 0 };
 
+/** What is needed of the kernel's table. */
+export type CountingTable = Pick<NftablesTable, 'family' | 'readElements'>;
+
 /**
  * Lists the two maps whose elements count. In the order of `ports`; one that the kernel does not have yet counted 0.
  * Rejects with NetlinkError.
  */
 export async function readCounters(
-  table: NftablesTable,
+  table: CountingTable,
   ports: Iterable<ServicePort>,
 ): Promise<readonly ServicePortCounters[]> {
   const sets = tableSets(table.family, { sizes: ANY_SIZES, counters: true });

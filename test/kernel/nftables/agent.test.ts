@@ -1,0 +1,184 @@
+/** `penstock run` in mode nftables on a real kernel: connections, edits, damage by others, kills, cleanup. */
+import t from 'tap';
+import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
+import { inNetns } from '../../support/inNetns.js';
+import { eventually, listedRuleset, shell } from '../../support/iptables.js';
+import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
+import { PacedClient } from '../../support/pacedClient.js';
+import { shopObjects } from '../../support/shopObjects.js';
+
+const CART = { name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1', '10.1.0.2'] };
+const STICKY = {
+  name: 'sticky',
+  clusterIP: '172.30.0.2',
+  endpoints: ['10.1.0.1', '10.1.0.2', '10.1.0.3'],
+  spec: { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 600 } } },
+};
+const NODE_PORT = 30_080;
+const WITH_NODE_PORT = { ...CART, spec: { type: 'NodePort', port: { nodePort: NODE_PORT } } };
+const SETTINGS = 'mode: nftables\nclusterCIDR: 10.0.0.0/8\n';
+
+/** What others have in nftables, which must survive everything. */
+const FOREIGN = `
+  nft add table ip admin
+  nft 'add chain ip admin input { type filter hook input priority 5; }'
+  nft add rule ip admin input tcp dport 22 accept`;
+
+const table = () => listedRuleset('table ip penstock');
+
+async function reached(address: string, tries = 40): Promise<string[]> {
+  const answers = new Set<string>();
+  for (let i = 0; i < tries; i++) answers.add(await ask(address));
+  return [...answers].sort();
+}
+
+if (await inNetns(import.meta.url)) {
+  const server = await serveOnLoopback(['10.1.0.1', '10.1.0.2', '10.1.0.3']);
+  t.teardown(() => server.close());
+
+  t.test('serves, follows edits, refuses without endpoints', async (t) => {
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', shopObjects(WITH_NODE_PORT));
+    agent.start();
+    t.ok(await agent.ready(), 'ready');
+    t.same(await reached('172.30.0.1'), ['10.1.0.1', '10.1.0.2'], 'both endpoints answer');
+    t.ok(CART.endpoints.includes(await ask('192.168.77.1', NODE_PORT)), 'the node port answers');
+    t.ok(CART.endpoints.includes(await ask('127.0.0.1', NODE_PORT)), 'also on localhost');
+    t.equal(shell('cat /proc/sys/net/ipv4/conf/all/route_localnet').trim(), '0', 'without route_localnet');
+    t.equal(await ask('172.30.0.1', 81), 'ECONNREFUSED', 'a port that the Service does not have');
+    t.match(shell('ping -c 1 -W 1 172.30.0.1'), /1 received/, 'a ping is answered');
+
+    agent.write('cart.json', shopObjects({ ...CART, endpoints: ['10.1.0.3'] }));
+    t.ok(await eventually(async () => (await ask('172.30.0.1')) === '10.1.0.3'), 'the new endpoint answers');
+    t.same(await reached('172.30.0.1', 10), ['10.1.0.3'], 'and only that one');
+    t.equal(await ask('127.0.0.1', NODE_PORT), 'ECONNREFUSED', 'the node port is gone');
+
+    agent.write('cart.json', shopObjects({ ...CART, endpoints: [] }));
+    t.ok(await eventually(async () => (await ask('172.30.0.1')) === 'ECONNREFUSED'), 'refused at once');
+
+    agent.remove('cart.json');
+    t.ok(await eventually(() => !table().includes('172.30.0.1')), 'nothing is left of a removed Service');
+    t.equal(await agent.end('SIGTERM'), 0, 'ends with status 0');
+    shell(`${PENSTOCK} cleanup`);
+  });
+
+  t.test('what others change is put back within 200 ms, and named', async (t) => {
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', [...shopObjects(WITH_NODE_PORT), ...shopObjects(STICKY)]);
+    agent.start();
+    t.ok(await agent.ready());
+    const whole = table();
+    const damages = [
+      ['flush chain ip penstock services', /nft \(pid \d+\): IPv4 chain services lost a rule/],
+      ['add rule ip penstock services accept', /IPv4 chain services got a rule/],
+      [
+        "delete element ip penstock service-ips '{ 172.30.0.1 . tcp . 80 }'",
+        /IPv4 set service-ips lost elements/,
+      ],
+      ["add element ip penstock cluster-ips '{ 1.2.3.4 }'", /IPv4 set cluster-ips got elements/],
+      ['flush map ip penstock endpoints', /IPv4 set endpoints lost elements/],
+      ['add chain ip penstock other', /IPv4 chain other was added/],
+      ["add set ip penstock other '{ type ipv4_addr; }'", /IPv4 set other was added/],
+      ['delete table ip penstock', /IPv4 table penstock was deleted/],
+      ['flush ruleset', /table penstock was deleted/],
+    ] as const;
+    const delays: number[] = [];
+    for (const [damage, words] of damages) {
+      const said = agent.output.length;
+      shell(`nft ${damage}`);
+      const start = performance.now();
+      t.ok(await eventually(() => same(table(), whole), 2000), `${damage}: repaired`);
+      delays.push(performance.now() - start);
+      t.ok(await eventually(() => words.test(agent.output.slice(said)), 2000), `${damage}: named`);
+      t.ok(CART.endpoints.includes(await ask('172.30.0.1')), `${damage}: traffic flows`);
+    }
+    // The look itself costs some 20 ms, and takes place every 50.
+    t.ok(Math.max(...delays) < 400, `seen within ${delays.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+
+    const said = agent.output.length;
+    shell("nft 'add rule ip penstock admin-pre ip daddr 192.0.2.1 drop; add chain ip penstock admin-mine'");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    t.match(table(), /ip daddr 192.0.2.1 drop/, "the administrator's own chains are left alone");
+    t.match(table(), /chain admin-mine/);
+    t.notMatch(agent.output.slice(said), /repairing/);
+    t.equal(await agent.end('SIGTERM'), 0);
+    shell(`${PENSTOCK} cleanup`);
+  });
+
+  t.test('SIGKILL and restart, 20 times: no connect fails, nothing is written', async (t) => {
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', [...shopObjects(CART), ...shopObjects(STICKY)]);
+    agent.start();
+    t.ok(await agent.ready());
+    const sticky = await ask('172.30.0.2');
+    const whole = table();
+    const client = new PacedClient('172.30.0.1', CART.endpoints);
+    for (let i = 0; i < 20; i++) {
+      t.equal(await agent.end('SIGKILL'), 'SIGKILL');
+      agent.output = '';
+      agent.start();
+      t.ok(await agent.ready(), `restart ${i + 1}`);
+      // Only the rules that redirect to the agent's own ports on loopback are new.
+      t.match(agent.output, /synced: IPv4 full 0\/2 /, 'what is right is left alone');
+    }
+    await client.stop();
+    t.ok(client.connects > 100, `${client.connects} connects were made`);
+    t.same(client.failures, [], 'none failed');
+    t.equal(withoutRedirects(table()), withoutRedirects(whole));
+    t.same(await reached('172.30.0.2', 20), [sticky], 'session affinity outlives the agent');
+    shell(`${PENSTOCK} cleanup`);
+  });
+
+  t.test('a change while no agent ran is found at the start', async (t) => {
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', [...shopObjects(CART), ...shopObjects(STICKY)]);
+    agent.start();
+    t.ok(await agent.ready());
+    const sticky = await ask('172.30.0.2');
+    await agent.end('SIGKILL');
+    const others = STICKY.endpoints.filter((address) => address !== sticky);
+    agent.write('cart.json', [
+      ...shopObjects({ ...CART, endpoints: ['10.1.0.3'] }),
+      ...shopObjects({ ...STICKY, endpoints: others }),
+    ]);
+    shell('nft flush chain ip penstock nat-output');
+    agent.start();
+    t.ok(await agent.ready());
+    t.same(await reached('172.30.0.1', 10), ['10.1.0.3']);
+    t.ok(others.includes(await ask('172.30.0.2')), 'a client is not kept at an endpoint that went');
+    await agent.end('SIGTERM');
+    shell(`${PENSTOCK} cleanup`);
+  });
+
+  t.test('cleanup leaves exactly what was there before', async (t) => {
+    shell(FOREIGN);
+    const before = listedRuleset();
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', [...shopObjects(WITH_NODE_PORT), ...shopObjects(STICKY)]);
+    agent.start();
+    t.ok(await agent.ready());
+    t.equal(await agent.end('SIGTERM'), 0);
+    t.ok(CART.endpoints.includes(await ask('172.30.0.1')), 'traffic flows without an agent');
+    t.match(shell(`${PENSTOCK} cleanup --dry-run`), /table ip penstock would be removed/);
+    t.ok(CART.endpoints.includes(await ask('172.30.0.1')), 'a dry run removes nothing');
+    t.match(shell(`${PENSTOCK} cleanup`), /table ip penstock removed/);
+    t.equal(listedRuleset(), before);
+    shell('nft delete table ip admin');
+  });
+}
+
+/** The ports of the agent on loopback are others after a restart. */
+function withoutRedirects(text: string): string {
+  return text.replaceAll(/redirect to :\d+/g, 'redirect');
+}
+
+/** The same lines: a set that was made anew is listed at another place, its elements in another order. */
+function same(a: string, b: string): boolean {
+  const lines = (text: string) =>
+    withoutRedirects(text)
+      .split(/[,\n]/)
+      .map((line) => line.trim())
+      .sort()
+      .join('\n');
+  return lines(a) === lines(b);
+}

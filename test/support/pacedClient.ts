@@ -1,0 +1,34 @@
+/** A client that connects again and again while something else happens. */
+import { ask } from './loopbackEndpoints.js';
+
+export class PacedClient {
+  readonly #address: string;
+  readonly #answers: readonly string[];
+  #going = true;
+  readonly #done: Promise<void>;
+  connects = 0;
+  /** Answers that are none of the expected. */
+  readonly failures: string[] = [];
+
+  constructor(address: string, answers: readonly string[]) {
+    this.#address = address;
+    this.#answers = answers;
+    this.#done = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#going = false;
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    while (this.#going) {
+      // Paced: after some 23,000 connects in a row source ports come round again and meet connections in TIME_WAIT,
+      // and then one times out now and then, whatever happens to the rules.
+      await new Promise((resolve) => setTimeout(resolve, 4));
+      const answer = await ask(this.#address);
+      this.connects++;
+      if (!this.#answers.includes(answer)) this.failures.push(answer);
+    }
+  }
+}
