@@ -5,6 +5,7 @@ import { AgentProcess, PENSTOCK, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, savedRules, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
+import { PacedClient } from '../../support/pacedClient.js';
 import { shopObjects } from '../../support/shopObjects.js';
 
 const CART = { name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1', '10.1.0.2'] };
@@ -135,28 +136,15 @@ if (await inNetns(import.meta.url)) {
     agent.write('cart.json', shopObjects(CART));
     agent.start();
     t.ok(await agent.ready());
-    let connects = 0;
-    const failures: string[] = [];
-    let going = true;
-    const client = (async () => {
-      while (going) {
-        // Paced: after some 23,000 connects in a row source ports come round again and meet connections in TIME_WAIT,
-        // and then one times out now and then, restart or not.
-        await new Promise((resolve) => setTimeout(resolve, 4));
-        const answer = await ask('172.30.0.1');
-        connects++;
-        if (!CART.endpoints.includes(answer)) failures.push(answer);
-      }
-    })();
+    const client = new PacedClient('172.30.0.1', CART.endpoints);
     for (let i = 0; i < 20; i++) {
       t.equal(await agent.end('SIGKILL'), 'SIGKILL');
       agent.start();
       t.ok(await agent.ready(), `restart ${i + 1}`);
     }
-    going = false;
-    await client;
-    t.ok(connects > 100, `${connects} connects were made`);
-    t.same(failures, [], 'none failed');
+    await client.stop();
+    t.ok(client.connects > 100, `${client.connects} connects were made`);
+    t.same(client.failures, [], 'none failed');
   });
 
   t.test('health-check node port tells of local endpoints', async (t) => {
