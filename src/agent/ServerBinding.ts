@@ -3,7 +3,6 @@ import type { Server } from 'node:http';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.js';
 
-/** How often a bind is retried, in milliseconds. */
 const RETRY_MS = 5000;
 
 export interface ServerBindingOptions {
@@ -13,6 +12,8 @@ export interface ServerBindingOptions {
   readonly open: () => Promise<Server>;
   /** What happens when the first try fails. */
   readonly onFailure: 'try again' | 'fail';
+  /** Milliseconds between two tries. Default 5000. */
+  readonly retryMs?: number;
   readonly log: Logger;
 }
 
@@ -28,13 +29,13 @@ export class ServerBinding {
 
   /** Resolves after the first try. Rejects as `open` does, if that is how it was configured. */
   async start(): Promise<void> {
-    const { name, open, onFailure, log } = this.#options;
+    const { name, open, onFailure, retryMs = RETRY_MS, log } = this.#options;
     try {
       this.#server = await open();
     } catch (error) {
       if (onFailure === 'fail') throw error;
-      log.error({ err: error }, `${name}: ${messageOf(error)}; trying again in ${RETRY_MS / 1000} s`);
-      if (!this.#closed) this.#retry = setTimeout(() => void this.start(), RETRY_MS);
+      log.error({ err: error }, `${name}: ${messageOf(error)}; trying again in ${retryMs / 1000} s`);
+      if (!this.#closed) this.#retry = setTimeout(() => void this.start(), retryMs);
     }
     if (this.#closed) this.close();
   }

@@ -1,0 +1,152 @@
+/**
+ * What the agent measures of its own work, under kube-proxy's names where it has them. docs/metrics.md lists them all.
+ * Buckets and meanings: pkg/proxy/metrics of Kubernetes 1.36.
+ */
+import {
+  Counter,
+  collectDefaultMetrics,
+  exponentialBuckets,
+  Gauge,
+  Histogram,
+  linearBuckets,
+  Registry,
+} from 'prom-client';
+import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import type { ObjectChange } from '../objects/ApiObject.js';
+import type { ChangeSet } from '../routing/ChangeSet.js';
+
+/** What a sync did in one family. */
+export interface SyncedFamily {
+  readonly family: IpFamily;
+  readonly kind: 'full' | 'partial' | 'none';
+  /** Milliseconds. */
+  readonly totalMs: number;
+}
+
+/** Seconds. */
+const SYNC_BUCKETS = exponentialBuckets(0.001, 2, 15);
+const PROGRAMMING_BUCKETS = [
+  0.25,
+  0.5,
+  ...linearBuckets(1, 1, 59),
+  ...linearBuckets(60, 5, 12),
+  ...linearBuckets(120, 30, 7),
+];
+
+type ByFamily = 'ip_family';
+
+export class AgentMetrics {
+  readonly #registry = new Registry();
+  readonly #now: () => number;
+  readonly #startedAt: number;
+  readonly #duration = this.#histogram(
+    'kubeproxy_sync_proxy_rules_duration_seconds',
+    'Time that a sync took, if it succeeded.',
+    SYNC_BUCKETS,
+  );
+  readonly #durationOf: Readonly<Record<'full' | 'partial', Histogram<ByFamily>>> = {
+    full: this.#histogram(
+      'kubeproxy_sync_full_proxy_rules_duration_seconds',
+      'Time that a sync took which looked at everything.',
+      SYNC_BUCKETS,
+    ),
+    partial: this.#histogram(
+      'kubeproxy_sync_partial_proxy_rules_duration_seconds',
+      'Time that a sync took which wrote only what had changed.',
+      SYNC_BUCKETS,
+    ),
+  };
+  readonly #programming = this.#histogram(
+    'kubeproxy_network_programming_duration_seconds',
+    'Time from a change of endpoints in the cluster until it was in force here.',
+    PROGRAMMING_BUCKETS,
+  );
+  readonly #lastSync = new Gauge({
+    name: 'kubeproxy_sync_proxy_rules_last_timestamp_seconds',
+    help: 'When the last sync succeeded, in seconds since the epoch.',
+    labelNames: ['ip_family'],
+    registers: [this.#registry],
+  });
+  readonly #changed = {
+    Service: this.#counter(
+      'kubeproxy_sync_proxy_rules_service_changes_total',
+      'Changes of Services that arrived.',
+    ),
+    EndpointSlice: this.#counter(
+      'kubeproxy_sync_proxy_rules_endpoint_changes_total',
+      'Changes of EndpointSlices that arrived.',
+    ),
+  };
+  readonly #repairs = this.#counter(
+    'penstock_repairs_total',
+    'How often somebody else had changed our kernel state and it was repaired.',
+  );
+  readonly #deletedConnections = this.#counter(
+    'penstock_conntrack_deleted_total',
+    'Connections that were deleted from the connection table because their endpoint may not serve any more.',
+  );
+  /** Times of changes that are not in force yet; milliseconds since the epoch. */
+  readonly #waiting: Record<IpFamily, number[]> = { IPv4: [], IPv6: [] };
+
+  /** `now`: milliseconds since the epoch. */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+    this.#startedAt = now();
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** In Prometheus' text format. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
+  objectsChanged(batch: readonly ObjectChange[]): void {
+    for (const change of batch) {
+      const { kind } = change.type === 'upsert' ? change.object : change.ref;
+      if (kind === 'Service' || kind === 'EndpointSlice') this.#changed[kind].inc();
+    }
+  }
+
+  /** Before a sync, with everything that it is to write. Changes from before the start say nothing about us. */
+  taken(changes: ChangeSet): void {
+    const times = changes.triggerTimes.filter((time) => time > this.#startedAt);
+    for (const family of IP_FAMILIES) {
+      if (changes.families[family].length > 0) this.#waiting[family].push(...times);
+    }
+  }
+
+  /** After a sync that succeeded. */
+  synced(families: readonly SyncedFamily[]): void {
+    const now = this.#now();
+    for (const { family, kind, totalMs } of families) {
+      const labels = { ip_family: family };
+      this.#duration.observe(labels, totalMs / 1000);
+      if (kind !== 'none') this.#durationOf[kind].observe(labels, totalMs / 1000);
+      this.#lastSync.set(labels, now / 1000);
+      for (const time of this.#waiting[family]) {
+        this.#programming.observe(labels, Math.max(0, now - time) / 1000);
+      }
+      this.#waiting[family] = [];
+    }
+  }
+
+  repairing(): void {
+    this.#repairs.inc();
+  }
+
+  connectionsDeleted(entries: number): void {
+    this.#deletedConnections.inc(entries);
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram<ByFamily> {
+    return new Histogram({ name, help, buckets, labelNames: ['ip_family'], registers: [this.#registry] });
+  }
+
+  #counter(name: string, help: string): Counter {
+    return new Counter({ name, help, registers: [this.#registry] });
+  }
+}
