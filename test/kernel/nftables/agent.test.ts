@@ -1,4 +1,5 @@
 /** `penstock run` in mode nftables on a real kernel: connections, edits, damage by others, kills, cleanup. */
+import { createSocket, type Socket } from 'node:dgram';
 import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -59,6 +60,46 @@ if (await inNetns(import.meta.url)) {
     agent.remove('cart.json');
     t.ok(await eventually(() => !table().includes('172.30.0.1')), 'nothing is left of a removed Service');
     t.equal(await agent.end('SIGTERM'), 0, 'ends with status 0');
+    shell(`${PENSTOCK} cleanup`);
+  });
+
+  t.test('a UDP client that goes on sending is led to the endpoint that is there', async (t) => {
+    await using agent = new AgentProcess(SETTINGS);
+    const dns = (endpoints: readonly string[]) =>
+      shopObjects({ ...CART, endpoints }).map((object) =>
+        JSON.parse(JSON.stringify(object).replaceAll('"TCP"', '"UDP"')),
+      );
+    const servers = await Promise.all(['10.1.0.1', '10.1.0.2'].map(answerOverUdp));
+    const client = createSocket('udp4');
+    const answers: string[] = [];
+    client.on('message', (text) => answers.push(String(text)));
+    client.on('error', () => {});
+    await new Promise<void>((resolve) => client.connect(80, CART.clusterIP, resolve));
+    const sending = setInterval(() => client.send('x', () => {}), 20);
+    t.teardown(() => {
+      clearInterval(sending);
+      client.close();
+      for (const server of servers) server.close();
+    });
+    const last = () => answers.at(-1);
+
+    agent.write('dns.json', dns(['10.1.0.1']));
+    agent.start();
+    t.ok(await agent.ready());
+    t.ok(await eventually(() => last() === '10.1.0.1'), 'the flow that began without rules is led in');
+    agent.write('dns.json', dns(['10.1.0.2']));
+    t.ok(
+      await eventually(() => last() === '10.1.0.2', 3000),
+      'its endpoint went: the next datagrams reach the other',
+    );
+    t.match(agent.output, /deleted \d+ connections to endpoints that are no longer there/);
+    agent.write('dns.json', dns([]));
+    t.ok(await eventually(() => silent(answers)), 'nobody is reached when there is nobody');
+    agent.write('dns.json', dns(['10.1.0.1']));
+    t.ok(await eventually(() => last() === '10.1.0.1', 3000), 'and it goes on when somebody is back');
+    agent.remove('dns.json');
+    t.ok(await eventually(() => silent(answers)), 'a removed Service is not reached any more');
+    await agent.end('SIGTERM');
     shell(`${PENSTOCK} cleanup`);
   });
 
@@ -165,6 +206,21 @@ if (await inNetns(import.meta.url)) {
     t.equal(listedRuleset(), before);
     shell('nft delete table ip admin');
   });
+}
+
+/** A socket that answers every datagram with its own address. */
+async function answerOverUdp(address: string): Promise<Socket> {
+  const socket = createSocket('udp4');
+  socket.on('message', (_, { port, address: client }) => socket.send(address, port, client));
+  await new Promise<void>((resolve) => socket.bind(8080, address, resolve));
+  return socket;
+}
+
+/** Nothing came for a while. */
+async function silent(answers: readonly string[]): Promise<boolean> {
+  const count = answers.length;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return answers.length === count;
 }
 
 /** The ports of the agent on loopback are others after a restart. */
