@@ -39,10 +39,11 @@ const ROLES: Record<string, (services: number, endpoints: number) => Promise<obj
 
 const [role, services, endpoints] = process.argv.slice(2);
 if (role !== undefined && ROLES[role]) {
-  process.stdout.write(`${JSON.stringify(await ROLES[role](Number(services), Number(endpoints)))}\n`);
-  process.exit(0);
+  const result = await ROLES[role](Number(services), Number(endpoints));
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+} else {
+  await report();
 }
-await report();
 
 async function report(): Promise<void> {
   const rows: (string | number)[][] = [];

@@ -29,10 +29,11 @@ const ROLES: Record<string, (services: number, endpoints: number) => Promise<obj
 
 const [role, services, endpoints] = process.argv.slice(2);
 if (role !== undefined && ROLES[role]) {
-  process.stdout.write(`${JSON.stringify(await ROLES[role](Number(services), Number(endpoints)))}\n`);
-  process.exit(0);
+  const result = await ROLES[role](Number(services), Number(endpoints));
+  process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
+} else {
+  await report();
 }
-await report();
 
 async function report(): Promise<void> {
   const rows = new Map<string, (string | number)[]>();
@@ -63,12 +64,13 @@ async function report(): Promise<void> {
     }
     if (n === 10_000) {
       const [churn] = await runs<ChurnResult>('churn', n, e, 1);
-      const latency = churn?.latencyMs ?? [];
-      process.stdout.write(
-        `1,000 changes a second for 30 s at ${n} x ${e}: ${latency.length} changes, p50 ${median(latency).toFixed(1)} ms, ` +
-          `p99 ${quantile(latency, 0.99).toFixed(1)} ms, latest ${Math.max(...latency).toFixed(1)} ms, ` +
-          `${((churn?.cpuShare ?? 0) * 100).toFixed(0)} % of a core\n\n`,
-      );
+      if (churn) {
+        const { p50, p99, most } = churn.latencyMs;
+        process.stdout.write(
+          `1,000 changes a second for 30 s at ${n} x ${e}: ${churn.changes} changes in ${churn.syncs} syncs, p50 ${p50.toFixed(1)} ms, ` +
+            `p99 ${p99.toFixed(1)} ms, latest ${most.toFixed(1)} ms, ${(churn.cpuShare * 100).toFixed(0)} % of a core\n\n`,
+        );
+      }
     }
     const agent = await runs<AgentResult>('agent', n, e);
     const by = (pick: (result: AgentResult) => number) => median(agent.map(pick));

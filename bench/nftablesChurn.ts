@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncLoop } from '../src/agent/SyncLoop.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
 import { slice } from './objects.js';
+import { median, quantile } from './statistics.js';
 
 const CHANGES_PER_SECOND = 1000;
 const SECONDS = 30;
@@ -10,8 +11,9 @@ const SECONDS = 30;
 const MIN_SYNC_MS = 10;
 
 export interface ChurnResult {
-  /** Milliseconds from the change in the routing table to the end of the commit that holds it, each change. */
-  readonly latencyMs: readonly number[];
+  readonly changes: number;
+  /** From the change in the routing table to the end of the commit that holds it. */
+  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly most: number };
   /** Of one core, while it lasted. */
   readonly cpuShare: number;
   readonly syncs: number;
@@ -60,5 +62,12 @@ export async function measureChurn(services: number, endpoints: number): Promise
   await loop.stop();
   await dataplane.close();
   const rssMb = process.memoryUsage.rss() / 1e6;
-  return { latencyMs, cpuShare: (user + system) / 1000 / elapsedMs, syncs, rssMb };
+  const most = latencyMs.reduce((a, b) => Math.max(a, b), 0);
+  return {
+    changes: latencyMs.length,
+    latencyMs: { p50: median(latencyMs), p99: quantile(latencyMs, 0.99), most },
+    cpuShare: (user + system) / 1000 / elapsedMs,
+    syncs,
+    rssMb,
+  };
 }
