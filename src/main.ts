@@ -16,6 +16,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'print the rules that would be written; needs no root',
     load: async () => (await import('./cli/render.js')).render,
   },
+  doctor: {
+    summary: 'say what this kernel and host can, and what stands in the way',
+    load: async () => (await import('./cli/doctor.js')).doctor,
+  },
   cleanup: {
     summary: 'remove everything that penstock made in the kernel',
     load: async () => (await import('./cli/cleanup.js')).cleanup,

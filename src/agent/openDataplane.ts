@@ -8,8 +8,8 @@ import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
 import { openNftables } from './nftablesMode.js';
 
-/** Modes that this version has, the default first. */
-const MODES = ['iptables', 'nftables'] as const;
+/** Modes that this version has. */
+const MODES = ['nftables', 'iptables'] as const;
 
 /** Throws PENSTOCK_MODE_MISSING. */
 export function requireMode({ mode }: AgentConfig): void {
@@ -26,7 +26,7 @@ export interface ModeHost {
   readonly addresses: () => readonly IpAddress[];
 }
 
-/** Rejects with what the mode lacks on this host. The mode must be one of MODES, or '' for the default. */
+/** Rejects with what the mode lacks on this host. The mode must be one of MODES: settleMode() comes first. */
 export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
   return config.mode === 'nftables' ? openNftables(config, host, log) : openIptables(config, host, log);
 }

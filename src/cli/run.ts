@@ -4,10 +4,11 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { Agent } from '../agent/Agent.js';
 import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
+import { settleMode } from '../agent/chooseMode.js';
 import { tuneHost } from '../agent/hostTuning.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
-import type { AgentConfig } from '../config/AgentConfig.js';
+import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
@@ -41,16 +42,23 @@ export async function run(argv: readonly string[]): Promise<number> {
   if (options.cleanup) return (await import('./cleanup.js')).cleanup([]);
   const { format, verbosity } = config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
-  await serve(config, options.initOnly, log);
+  const withMode = (mode: AgentConfig['mode']) => toAgentConfig({ ...source, mode }, hostname());
+  await serve(config, withMode, options.initOnly, log);
   return 0;
 }
 
-async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promise<void> {
+async function serve(
+  given: AgentConfig,
+  withMode: (mode: AgentConfig['mode']) => AgentConfig,
+  initOnly: boolean,
+  log: Logger,
+): Promise<void> {
   // Everything that can be wrong with the call is found before anything on the host is touched.
-  requireMode(config);
-  const sources = initOnly ? [] : [manifestSource(config)];
+  requireMode(given);
+  const sources = initOnly ? [] : [manifestSource(given)];
   requireNetAdmin();
-  log.info(`penstock ${packageVersion()} on node ${config.nodeName}, Node.js ${process.version}`);
+  log.info(`penstock ${packageVersion()} on node ${given.nodeName}, Node.js ${process.version}`);
+  const config = await settleMode(given, withMode, log);
   const sysctls = new Sysctls();
   const fallbackAddresses: Partial<Record<IpFamily, IpAddress>> = {};
   for (const family of IP_FAMILIES) {
@@ -62,7 +70,7 @@ async function serve(config: AgentConfig, initOnly: boolean, log: Logger): Promi
   const addressWatch = await HostAddressWatch.open();
   const host = { sysctls, addresses: () => addressWatch.addresses };
   const dataplane = await openDataplane(config, host, log);
-  log.info(`mode ${config.mode || 'iptables'}: ${dataplane.description}`);
+  log.info(`mode ${config.mode}: ${dataplane.description}`);
   if (initOnly) {
     addressWatch.close();
     return dataplane.close();
