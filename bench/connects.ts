@@ -27,12 +27,14 @@ interface World {
   readonly name: string;
   readonly mode: 'none' | 'nftables' | 'iptables';
   readonly services: number;
+  readonly counters?: false;
 }
 
 const WORLDS: readonly World[] = [
   { name: 'direct', mode: 'none', services: 0 },
   { name: 'nftables, 10 services', mode: 'nftables', services: 10 },
   { name: 'nftables, 10,000 services', mode: 'nftables', services: 10_000 },
+  { name: 'the same without counters', mode: 'nftables', services: 10_000, counters: false },
   { name: 'nftables, 50,000 services', mode: 'nftables', services: 50_000 },
   { name: 'iptables, 10 services', mode: 'iptables', services: 10 },
   { name: 'iptables, 5,000 services', mode: 'iptables', services: 5000 },
@@ -96,7 +98,11 @@ async function build(index: number, world: World): Promise<void> {
 }
 
 /** The agent ends before anything is measured: what counts is what it left in the kernel. */
-async function startAgent(namespace: string, { mode, services }: World, index: number): Promise<void> {
+async function startAgent(
+  namespace: string,
+  { mode, services, counters }: World,
+  index: number,
+): Promise<void> {
   const manifests = join(folder, `manifests-${index}`);
   const objects = rawObjects(services, ENDPOINTS);
   // The last service is the one that is connected to; its only endpoint is the pod.
@@ -112,7 +118,7 @@ async function startAgent(namespace: string, { mode, services }: World, index: n
   const config = join(folder, `config-${index}.yaml`);
   writeFileSync(
     config,
-    `apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ${mode}\nhostnameOverride: node-0\nclusterCIDR: 10.0.0.0/8\nhealthzBindAddress: 127.0.0.1:10256\nconntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n`,
+    `apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: ${mode}\nhostnameOverride: node-0\nclusterCIDR: 10.0.0.0/8\nhealthzBindAddress: 127.0.0.1:10256\nconntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\npenstock: {serviceCounters: ${counters ?? true}}\n`,
   );
   const agent = spawn(
     'ip',
