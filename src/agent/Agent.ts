@@ -12,12 +12,13 @@ import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { startMetricsServer } from '../observe/MetricsServer.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
-import { type ChangeSet, isEmpty } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { HealthChecking } from './HealthChecking.js';
 import { ProblemLog } from './ProblemLog.js';
+import { RepairPacer } from './RepairPacer.js';
 import { ServerBinding } from './ServerBinding.js';
+import { SyncLog } from './SyncLog.js';
 import { SyncLoop } from './SyncLoop.js';
 
 /** Everything is looked at again after this time, in milliseconds. */
@@ -46,6 +47,7 @@ export class Agent {
   readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
   readonly #problems: ProblemLog;
+  readonly #syncLog: SyncLog;
   readonly #loop: SyncLoop;
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
@@ -54,6 +56,8 @@ export class Agent {
   #pendingSince: number | undefined;
   #synced = false;
   #verifyTimer: NodeJS.Timeout | undefined;
+  readonly #pacer = new RepairPacer(performance.now());
+  #postponedRepair: NodeJS.Timeout | undefined;
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
@@ -68,6 +72,7 @@ export class Agent {
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#problems = new ProblemLog(log);
+    this.#syncLog = new SyncLog(log, () => performance.now());
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
@@ -106,6 +111,7 @@ export class Agent {
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
     clearTimeout(this.#verifyTimer);
+    clearTimeout(this.#postponedRepair);
     for (const source of this.#sources) await source.stop();
     await this.#verifying;
     await this.#loop.stop();
@@ -150,23 +156,9 @@ export class Agent {
       'health-check ports',
       await this.#healthChecking.update(this.#table, changes, families),
     );
-    this.#logSync(changes, report);
+    this.#syncLog.add(this.#table, changes, report);
     if (!this.#synced) await this.#afterFirstSync();
     this.#synced = true;
-  }
-
-  #logSync(changes: ChangeSet, report: SyncReport): void {
-    const worked = report.families.filter((family) => family.kind !== 'none');
-    if (worked.length === 0 && isEmpty(changes)) return;
-    const newest = Math.max(...changes.triggerTimes);
-    const families = worked.map(({ family, kind, written, kernelMs, totalMs }) => {
-      const servicePorts = this.#table.servicePorts(family).size;
-      return { family, kind, servicePorts, written, ms: Math.round(totalMs), kernelMs: Math.round(kernelMs) };
-    });
-    const latency = Number.isFinite(newest) ? { sinceChangeMs: Date.now() - newest } : {};
-    const setAside = report.problems.length;
-    const text = families.map((f) => `${f.family} ${f.kind} ${f.written}/${f.servicePorts} in ${f.ms} ms`);
-    this.#log.info({ families, setAside, ...latency }, `synced: ${text.join(', ') || 'nothing to write'}`);
   }
 
   #scheduleVerify(): void {
@@ -190,9 +182,23 @@ export class Agent {
   }
 
   #repair(wrong: string): void {
-    this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
+    // It is waited for already, and will take care of this too.
+    if (this.#postponedRepair !== undefined) return;
     this.#metrics.repairing();
-    this.#loop.requestUrgent();
+    const delay = this.#pacer.next(performance.now());
+    if (delay === 0) {
+      this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
+      this.#loop.requestUrgent();
+      return;
+    }
+    const seconds = Math.ceil(delay / 1000);
+    this.#log.warn(
+      `somebody changes our rules again and again, repairing in ${seconds} s: ${wrong}. Is a second proxy running here?`,
+    );
+    this.#postponedRepair = setTimeout(() => {
+      this.#postponedRepair = undefined;
+      this.#loop.requestUrgent();
+    }, delay);
   }
 
   #healthState(): HealthState {
