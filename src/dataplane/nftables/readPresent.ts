@@ -67,7 +67,7 @@ function countsIn(verdicts: ReadonlyMap<string, readonly ReadElement[]>): Presen
     const protocol = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]);
     const vip = (ip: IpAddress | undefined) =>
       ip === undefined ? '' : ipKey(ip) + protocol + portKey(port.port);
-    const [outside] = [...port.externalIPs, ...port.loadBalancerIPs];
+    const outside = [...port.externalIPs, ...port.loadBalancerIPs].find((ip) => ip !== port.clusterIP);
     const nodePort = protocol + portKey(port.nodePort);
     const internal = sizes.get(`service-ips ${vip(port.clusterIP)}`);
     const external = sizes.get(`service-ips ${vip(outside)}`) ?? sizes.get(`node-ports ${nodePort}`);

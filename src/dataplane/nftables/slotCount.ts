@@ -3,9 +3,9 @@
  * it stays while endpoints come and go, as long as more than half of the indexes are filled.
  */
 
-/** `previous` undefined: nothing is known of before. `wanted`: how many endpoints there are, counted by weight. */
+/** `previous` undefined or 0: there was none before. `wanted`: how many endpoints there are, counted by weight. */
 export function slotCount(previous: number | undefined, wanted: number): number {
-  if (previous === undefined || wanted > previous) return Math.max(wanted, 1);
+  if (!previous || wanted > previous) return Math.max(wanted, 1);
   return wanted > 0 && wanted * 4 <= previous ? wanted : previous;
 }
 
