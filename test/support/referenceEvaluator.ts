@@ -48,7 +48,7 @@ export interface Destination {
   readonly chance: number;
 }
 
-interface Candidate {
+export interface Candidate {
   readonly service: Service;
   readonly port: ServicePortSpec;
 }
@@ -150,7 +150,7 @@ export function evaluate(world: ReferenceWorld, config: ReferenceConfig, flow: F
 }
 
 /** Which endpoints serve one port of one Service. */
-function endpointSets(
+export function endpointSets(
   world: ReferenceWorld,
   service: Service,
   port: ServicePortSpec,
@@ -191,7 +191,7 @@ function endpointSets(
   };
 }
 
-function balance(flow: Flow, targets: readonly string[], masquerade: boolean): Outcome {
+export function balance(flow: Flow, targets: readonly string[], masquerade: boolean): Outcome {
   return targets.map((target) => {
     const address = target.slice(0, target.lastIndexOf(':')).replace(/[[\]]/g, '');
     return { target, masquerade: masquerade || address === flow.source, chance: 1 / targets.length };
@@ -199,7 +199,7 @@ function balance(flow: Flow, targets: readonly string[], masquerade: boolean): O
 }
 
 /** Undefined: pods cannot be recognised in this family. */
-function isFromPod(
+export function isFromPod(
   world: ReferenceWorld,
   config: ReferenceConfig,
   family: IpFamily,
@@ -220,7 +220,7 @@ function isFromPod(
   }
 }
 
-function vipsOf(service: Service, family: IpFamily): readonly string[] {
+export function vipsOf(service: Service, family: IpFamily): readonly string[] {
   const all = [...service.externalIPs, ...loadBalancerIPs(service)].filter(
     (address) => address.includes(':') === (family === 'IPv6'),
   );
@@ -228,17 +228,17 @@ function vipsOf(service: Service, family: IpFamily): readonly string[] {
 }
 
 /** External policy Local means nothing for a Service that is for the cluster only. */
-function staysOnNode(service: Service): boolean {
+export function staysOnNode(service: Service): boolean {
   const external = service.type !== 'ClusterIP' || service.externalIPs.length > 0;
   return external && service.externalTrafficPolicy === 'Local';
 }
 
-function loadBalancerIPs(service: Service): readonly string[] {
+export function loadBalancerIPs(service: Service): readonly string[] {
   return service.loadBalancerIngress.filter((i) => i.ipMode === 'VIP').map((i) => i.ip);
 }
 
 /** The older Service first; without a time last; then by name; then by place in the Service. */
-function byAge(a: Candidate, b: Candidate): number {
+export function byAge(a: Candidate, b: Candidate): number {
   if (a.service === b.service) return a.service.ports.indexOf(a.port) - b.service.ports.indexOf(b.port);
   const [x, y] = [a.service.created ?? Number.MAX_VALUE, b.service.created ?? Number.MAX_VALUE];
   if (x !== y) return x - y;
@@ -246,11 +246,11 @@ function byAge(a: Candidate, b: Candidate): number {
   return path(a.service) < path(b.service) ? -1 : 1;
 }
 
-function isLocalAddress(world: ReferenceWorld, address: string): boolean {
+export function isLocalAddress(world: ReferenceWorld, address: string): boolean {
   return isLoopback(address) || world.hostAddresses.includes(address);
 }
 
-function isLoopback(address: string): boolean {
+export function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.');
 }
 
