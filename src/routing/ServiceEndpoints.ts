@@ -53,6 +53,7 @@ function toEndpoint(from: SliceEndpoint, port: number, nodeName: string): Endpoi
     port,
     target: joinHostPort(from.address, port),
     local: nodeName !== '' && from.nodeName === nodeName,
+    nodeUnknown: from.nodeName === '',
     ready: from.ready,
     serving: from.serving,
     terminating: from.terminating,

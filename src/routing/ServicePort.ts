@@ -14,6 +14,8 @@ export interface Endpoint {
   readonly target: string;
   /** Runs on this node. */
   readonly local: boolean;
+  /** Nobody said where it runs: it may be here. Only manifests leave that open. */
+  readonly nodeUnknown: boolean;
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;

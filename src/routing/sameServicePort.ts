@@ -35,6 +35,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return (
     a.target === b.target &&
     a.local === b.local &&
+    a.nodeUnknown === b.nodeUnknown &&
     a.ready === b.ready &&
     a.serving === b.serving &&
     a.terminating === b.terminating

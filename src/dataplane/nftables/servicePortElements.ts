@@ -105,8 +105,8 @@ export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: Ele
     emitter.external('node-port', key, counts, 'open');
     if (port.protocol !== 'SCTP') sink.element('localhost-node-ports', key);
   }
-  for (const { local, address } of endpoints.reachable) {
-    if (local) sink.shared('hairpins', ipKey(address) + ipKey(address));
+  for (const { local, nodeUnknown, address } of endpoints.reachable) {
+    if (local || nodeUnknown) sink.shared('hairpins', ipKey(address) + ipKey(address));
   }
 }
 

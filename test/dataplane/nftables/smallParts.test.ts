@@ -1,13 +1,15 @@
 /** The small pure parts of mode nftables. */
 import fc from 'fast-check';
 import t from 'tap';
+import { Collected } from '../../../src/dataplane/nftables/Collected.js';
 import { cidrRange, withoutContained } from '../../../src/dataplane/nftables/cidrRanges.js';
 import { ownerText } from '../../../src/dataplane/nftables/ownerText.js';
 import { SharedKeys } from '../../../src/dataplane/nftables/SharedKeys.js';
 import { filledSlots, slotCount } from '../../../src/dataplane/nftables/slotCount.js';
+import { ipKey } from '../../../src/kernel/nftables/dataTypes.js';
 import { bytesToIp } from '../../../src/net/ip.js';
 import type { ServicePort } from '../../../src/routing/ServicePort.js';
-import { cidr } from '../../support/builders.js';
+import { cidr, endpoint, ip, service, slice, tableOf } from '../../support/builders.js';
 
 t.test('the first and last address of a range', async (t) => {
   const cases = [
@@ -76,4 +78,22 @@ t.test('names of chains fit the kernel, and differ', async (t) => {
   const names = [port('a'.repeat(63), 'http'), port('a'.repeat(63), 'https'), port('b', ''), port('b', 'x')];
   t.equal(new Set(names).size, names.length);
   t.ok(names.every((name) => name.length <= 70 && /^[A-Za-z][\w/.-]*$/.test(name)));
+});
+
+t.test('a pod that may be on this node can reach itself', async (t) => {
+  const table = tableOf([
+    service(),
+    slice([
+      endpoint('10.1.0.1', { nodeName: 'node1' }),
+      endpoint('10.1.0.2', { nodeName: 'node2' }),
+      endpoint('10.1.0.3', { nodeName: '' }),
+    ]),
+  ]);
+  table.commit();
+  const collected = new Collected();
+  for (const port of table.servicePorts('IPv4').values()) {
+    collected.add(port, { internal: 3, external: 3, shortCircuit: 0 });
+  }
+  const pair = (address: string) => ipKey(ip(address)) + ipKey(ip(address));
+  t.same(collected.sharedKeys.get('hairpins'), [pair('10.1.0.1'), pair('10.1.0.3')]);
 });
