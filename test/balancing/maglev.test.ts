@@ -110,7 +110,7 @@ t.test('every machine and every version of Node has the same table', async (t) =
   const endpoints = candidates(7);
   const table = targets(endpoints, weigh(endpoints, [3, 1, 0, 2]));
   const digest = createHash('sha256').update(table.join(' ')).digest('hex').slice(0, 16);
-  t.equal(digest, 'e036cc9b6a04249e');
+  t.equal(digest, '857320e7131ce818');
 });
 
 t.test('a table of ten endpoints is made in less than a millisecond', async (t) => {
