@@ -37,7 +37,7 @@ static inline void raise_descriptor_limit(void) {
 /* "10.0.0.1:80,10.0.0.2:80" → addresses; returns how many. Changes the text. */
 static inline int parse_addresses(char *text, Address *to, int most) {
   int count = 0;
-  for (char *rest = text, *one; (one = strsep(&rest, ",")) && count < most; count++) {
+  for (char *rest = text, *one; *text && (one = strsep(&rest, ",")) && count < most; count++) {
     char *port = strchr(one, ':');
     if (!port) { fprintf(stderr, "%s: no port\n", one); exit(2); }
     *port++ = 0;

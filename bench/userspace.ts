@@ -3,7 +3,8 @@
  *
  * Mode userspace beside HAProxy, nginx stream and a direct connection. Each has a world of its own (a network namespace,
  * or three) with the same client and the same endpoints; a round measures all of them one after the other, and ratios are
- * taken within a round. Latency is measured at a share of what the reference (HAProxy) managed before, in the same run.
+ * taken within a round. Latency is measured last, with the client on a core of its own, at a share of what the reference
+ * (HAProxy) manages there: a client that waits for a core behind the proxy would measure the scheduler.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,7 +14,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median } from './statistics.js';
-import { CONTENDERS, type Contender, install, versionOf } from './userspaceProxies.js';
+import { CONTENDERS, install, versionOf } from './userspaceProxies.js';
 import { Samples } from './userspaceReport.js';
 import {
   bulk,
@@ -30,7 +31,6 @@ import {
 import { World, type WorldSettings } from './userspaceWorld.js';
 
 const KINDS = ['idle', 'connect', 'keepalive', 'bulk', 'udp', 'latency'] as const;
-type Kind = (typeof KINDS)[number];
 
 const IDLE_CONNECTIONS = 20_000;
 const TOOLS = ['userspaceLoad', 'userspaceUdp', 'userspaceBackend'];
@@ -66,7 +66,7 @@ const settings: WorldSettings = {
   mode: options.mode,
   topology: chosen(options.topology, ['one', 'three'] as const)[0] ?? 'one',
   conntrack: chosen(options.conntrack, ['on', 'off'] as const)[0] ?? 'on',
-  cpus: options.cpus,
+  cores: { proxy: options.cpus },
   threads: Number(options.threads ?? options.cpus?.split(',').length ?? availableParallelism()),
   connections: idleConnections,
   descriptors,
@@ -79,7 +79,6 @@ const run: RunSettings = {
   ms: Number(options.ms ?? (options.quick ? 350 : 1000)),
   clientThreads: Number(options['client-threads']),
 };
-const worlds: World[] = [];
 const samples = new Samples();
 const interrupted = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -92,20 +91,32 @@ try {
     const source = fileURLToPath(new URL(`../../bench/${tool}.c`, import.meta.url));
     execFileSync('cc', ['-O2', '-Wall', '-pthread', '-o', join(folder, tool), source]);
   }
-  for (const proxy of proxies) {
-    const world = new World(proxy, folder, settings);
-    worlds.push(world);
-    await world.build(folder, folder);
-    interrupted.signal.throwIfAborted();
-  }
-  await measureAll();
+  await withWorlds(settings, measureThroughput);
+  if (kinds.includes('latency')) await withWorlds(apart(settings), measureLatency);
   process.stdout.write(`${heading()}\n\n${samples.report(proxies)}`);
 } finally {
-  for (const world of worlds) world.end();
   rmSync(folder, { recursive: true });
 }
 
-async function measureAll(): Promise<void> {
+async function withWorlds(
+  settings: WorldSettings,
+  measureThem: (worlds: readonly World[]) => Promise<void>,
+): Promise<void> {
+  const worlds: World[] = [];
+  try {
+    for (const proxy of proxies) {
+      const world = new World(proxy, folder, settings);
+      worlds.push(world);
+      await world.build(folder, folder);
+      interrupted.signal.throwIfAborted();
+    }
+    await measureThem(worlds);
+  } finally {
+    for (const world of worlds) world.end();
+  }
+}
+
+async function measureThroughput(worlds: readonly World[]): Promise<void> {
   if (kinds.includes('idle')) {
     // Only once: memory that a proxy has had before hides what it needs.
     for (const world of worlds) {
@@ -113,50 +124,59 @@ async function measureAll(): Promise<void> {
       interrupted.signal.throwIfAborted();
     }
   }
-  await measure('connect', [(world) => connections(world, run)]);
-  await measure('keepalive', [(world) => requests(world, run)]);
-  await measure('bulk', [(world) => bulk(world, run, 1), (world) => bulk(world, run, 16)]);
-  await measure('udp', [
-    (world) => (world.proxy === 'haproxy' ? {} : datagrams(world, run)),
-    (world) => (world.proxy === 'haproxy' ? {} : datagramsOneWay(world, run)),
-  ]);
-  if (!kinds.includes('latency')) return;
-  const requestRate = rate('keep-alive requests/s', (world) => requests(world, run));
-  const connectionRate = rate('new connections/s', (world) => connections(world, run));
-  await measure('latency', [
-    (world) => requestLatency(world, run, requestRate),
-    (world) => connectionLatency(world, run, connectionRate),
-  ]);
-  process.stdout.write(
-    `Latencies at ${requestRate} requests/s and ${connectionRate} connections/s, ${options.load} of what ${reference()} managed.\n`,
-  );
+  if (kinds.includes('connect')) await measure(worlds, rounds, (world) => connections(world, run));
+  if (kinds.includes('keepalive')) await measure(worlds, rounds, (world) => requests(world, run));
+  if (kinds.includes('bulk')) {
+    await measure(worlds, rounds, (world) => bulk(world, run, 1));
+    await measure(worlds, rounds, (world) => bulk(world, run, 16));
+  }
+  if (kinds.includes('udp')) {
+    const able = worlds.filter(({ proxy }) => proxy !== 'haproxy');
+    await measure(able, rounds, (world) => datagrams(world, run));
+    await measure(able, rounds, (world) => datagramsOneWay(world, run));
+  }
 }
 
-/** Every run in every world, `rounds` times; each round begins with another world, so that none always comes after the same one. */
-async function measure(kind: Kind, runs: readonly ((world: World) => Figures)[]): Promise<void> {
-  if (!kinds.includes(kind)) return;
-  for (const one of runs) {
-    for (let round = 0; round < rounds; round++) {
-      for (let i = 0; i < worlds.length; i++) {
-        const world = worlds[(round + i) % worlds.length];
-        if (world) samples.add(world.proxy, one(world));
-        await turn();
-        interrupted.signal.throwIfAborted();
-      }
+async function measureLatency(worlds: readonly World[]): Promise<void> {
+  const reference = worlds.find(({ proxy }) => proxy === 'haproxy') ?? worlds.at(-1);
+  if (!reference) return;
+  const share = (metric: string, once: (world: World) => Figures) =>
+    Math.round(
+      Number(options.load) * median(Array.from({ length: 3 }, () => once(reference)[metric] ?? Number.NaN)),
+    );
+  const requestRate = share('keep-alive requests/s', (world) => requests(world, run));
+  const connectionRate = share('new connections/s', (world) => connections(world, run));
+  process.stdout.write(
+    `Latencies at ${requestRate} requests/s and ${connectionRate} connections/s: ${options.load} of what ${reference.proxy} manages with the client on a core of its own.\n`,
+  );
+  // Percentiles need more rounds than sums do, and shorter ones are enough.
+  const short = { ...run, ms: run.ms / 2 };
+  await measure(worlds, rounds * 2, (world) => requestLatency(world, short, requestRate));
+  await measure(worlds, rounds * 2, (world) => connectionLatency(world, short, connectionRate));
+}
+
+/** Each round begins with another world, so that none always comes after the same one. */
+async function measure(
+  worlds: readonly World[],
+  rounds: number,
+  once: (world: World) => Figures,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < worlds.length; i++) {
+      const world = worlds[(round + i) % worlds.length];
+      if (world) samples.add(world.proxy, once(world));
+      await turn();
+      interrupted.signal.throwIfAborted();
     }
   }
 }
 
-function reference(): Contender {
-  return proxies.find((proxy) => proxy === 'haproxy') ?? proxies.at(-1) ?? 'direct';
-}
-
-/** The share of the reference's most at which latency is measured; measured now when it was not yet. */
-function rate(metric: string, run: (world: World) => Figures): number {
-  const world = worlds.find(({ proxy }) => proxy === reference());
-  const known = samples.of(metric, reference());
-  const most = known.length > 0 || !world ? median(known) : (run(world)[metric] ?? Number.NaN);
-  return Math.round(most * Number(options.load));
+/** The client on the first core, proxy and endpoints on the others. With one core nothing can be apart. */
+function apart(settings: WorldSettings): WorldSettings {
+  const cores = availableParallelism();
+  if (cores === 1) return settings;
+  const others = `1-${cores - 1}`;
+  return { ...settings, threads: cores - 1, cores: { client: '0', proxy: others, backend: others } };
 }
 
 function heading(): string {

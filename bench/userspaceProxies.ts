@@ -80,7 +80,7 @@ export function prepare(proxy: Contender, folder: string, settings: ProxySetting
       return ['nginx', '-e', 'stderr', '-p', folder, '-c', file('nginx.conf', nginxConfig(settings))];
     case 'penstock': {
       const manifests = join(folder, 'manifests');
-      mkdirSync(manifests);
+      mkdirSync(manifests, { recursive: true });
       writeFileSync(join(manifests, 'echo.json'), JSON.stringify(penstockObjects()));
       const config = file('config.yaml', penstockConfig(settings.mode));
       return [PENSTOCK, 'run', '--config', config, '--manifests', manifests];

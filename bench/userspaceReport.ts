@@ -22,6 +22,8 @@ const GOALS: readonly Goal[] = [
   { metric: 'memory, bytes an idle connection', to: 'none', most: 4096 },
   { metric: 'UDP round trips/s', to: 'nginx', least: 2 },
   { metric: 'UDP one way/s, received', to: 'nginx', least: 2 },
+  { metric: 'proxy CPU, µs a round trip', to: 'nginx' },
+  { metric: 'proxy CPU, µs a datagram', to: 'nginx' },
 ];
 
 /** What went wrong is shown only when something did. */

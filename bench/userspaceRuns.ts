@@ -25,6 +25,7 @@ interface LoadResult {
   /** Microseconds. */
   readonly p50: number;
   readonly p99: number;
+  readonly late99: number;
 }
 
 /** Longer than this and the run is given up. */
@@ -66,6 +67,7 @@ export function requestLatency(world: World, settings: RunSettings, rate: number
   return {
     'request p50, µs': result.p50,
     'request p99, µs': result.p99,
+    'of it the client’s own lateness, p99, µs': result.late99,
     'late requests unfinished': result.unfinished + result.failed,
   };
 }

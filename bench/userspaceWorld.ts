@@ -22,10 +22,16 @@ export interface WorldSettings extends ProxySettings {
   readonly topology: 'one' | 'three';
   /** On: every node has connection tracking, as nodes of Kubernetes do. Off: only where the proxy brings it. */
   readonly conntrack: 'on' | 'off';
-  /** Cores that the proxy may use, as taskset has them; undefined: all. */
-  readonly cpus: string | undefined;
+  readonly cores: Cores;
   readonly descriptors: number;
   readonly backendThreads: number;
+}
+
+/** Who may use which cores, as taskset has them; undefined: all. */
+export interface Cores {
+  readonly client?: string | undefined;
+  readonly proxy?: string | undefined;
+  readonly backend?: string | undefined;
 }
 
 const READY_WITHIN_MS = 15_000;
@@ -72,7 +78,8 @@ export class World {
     if (this.proxy !== 'penstock' && this.#settings.conntrack === 'on') this.#track();
 
     const at = (port: number) => ENDPOINTS.map((ip) => `${ip}:${port}`).join(',');
-    const backend = this.#spawn(this.#pods, [
+    const { cores } = this.#settings;
+    const backend = this.#spawn(this.#pods, cores.backend, [
       join(tools, 'userspaceBackend'),
       `tcp=${at(TCP.endpoint)}`,
       `udp=${at(UDP.endpoint)}`,
@@ -82,17 +89,14 @@ export class World {
     await firstOutput(backend, 'the backend');
 
     const command = prepare(this.proxy, folder, this.#settings);
-    if (command.length > 0) {
-      const { cpus } = this.#settings;
-      const pinned = cpus === undefined ? command : ['taskset', '-c', cpus, ...command];
-      this.#proxyProcess = this.#spawn(this.#node, pinned);
-    }
+    if (command.length > 0) this.#proxyProcess = this.#spawn(this.#node, cores.proxy, command);
     await this.#ready(tools);
   }
 
   /** Runs a program on the client's side; what it prints. */
   run(command: readonly string[], limitMs: number): string {
-    return execFileSync('ip', ['netns', 'exec', this.#client, ...command], {
+    const pinned = onCores(this.#settings.cores.client, command);
+    return execFileSync('ip', ['netns', 'exec', this.#client, ...pinned], {
       stdio: ['ignore', 'pipe', 'inherit'],
       timeout: limitMs,
       killSignal: 'SIGKILL',
@@ -101,7 +105,7 @@ export class World {
 
   /** Starts a program on the client's side; it is there when it has printed something. */
   async hold(command: readonly string[]): Promise<{ output: string; end: () => void }> {
-    const child = this.#spawn(this.#client, command);
+    const child = this.#spawn(this.#client, this.#settings.cores.client, command);
     return { output: await firstOutput(child, command[0] ?? ''), end: () => child.kill('SIGKILL') };
   }
 
@@ -155,9 +159,15 @@ export class World {
     sh(`ip netns exec ${this.#node} nft 'add table ip track; ${rules.join('; ')}'`);
   }
 
-  #spawn(namespace: string, command: readonly string[]): ChildProcess {
+  #spawn(namespace: string, cores: string | undefined, command: readonly string[]): ChildProcess {
     // `exec` at every step: the process that is measured is the one that was started.
-    const raised = ['sh', '-c', `ulimit -n ${this.#settings.descriptors}; exec "$@"`, 'sh', ...command];
+    const raised = [
+      'sh',
+      '-c',
+      `ulimit -n ${this.#settings.descriptors}; exec "$@"`,
+      'sh',
+      ...onCores(cores, command),
+    ];
     const child = spawn('ip', ['netns', 'exec', namespace, ...raised], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -187,6 +197,10 @@ export class World {
       `${this.proxy} does not serve after ${READY_WITHIN_MS / 1000} s; its own words are above`,
     );
   }
+}
+
+function onCores(cores: string | undefined, command: readonly string[]): readonly string[] {
+  return cores === undefined ? command : ['taskset', '-c', cores, ...command];
 }
 
 async function firstOutput(child: ChildProcess, name: string): Promise<string> {
