@@ -84,7 +84,7 @@ UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
   // Without a descriptor the datagram is lost; the client sends it again.
   if (!shared.TakeDescriptors(1)) return nullptr;
   const Endpoint& endpoint = list.endpoints[chosen];
-  const int fd = DialEndpoint(*service, endpoint, client);
+  const int fd = DialEndpoint(*service, endpoint, client, FirstData::kNone);
   if (fd < 0) {
     shared.ReturnDescriptors(1);
     return nullptr;
