@@ -1,7 +1,7 @@
 /** The table of `npm run bench -- userspace`: medians, and penstock's ratio to whom it is held against, round by round. */
 import { median, table } from './statistics.js';
 import { CONTENDERS, type Contender } from './userspaceProxies.js';
-import { type Figures, OTHERS } from './userspaceRuns.js';
+import { type Figures, OTHERS, OTHERS_WITH_LATENCY } from './userspaceRuns.js';
 
 interface Goal {
   readonly metric: string;
@@ -27,6 +27,8 @@ const GOALS: readonly Goal[] = [
   { metric: 'proxy CPU, µs a round trip', to: 'nginx', most: 0.5 },
   { metric: 'proxy CPU, µs a datagram', to: 'nginx', most: 0.5 },
 ];
+
+const NO_RATIO: readonly string[] = [OTHERS, OTHERS_WITH_LATENCY];
 
 /** What went wrong is shown only when something did, and as the sum of all rounds. */
 const TROUBLE = /failed|broken|unfinished|lost/;
@@ -78,7 +80,8 @@ export class Samples {
     const ratios = own
       .map((value, round) => value / (reference[round] ?? Number.NaN))
       .filter(Number.isFinite);
-    if (ratios.length === 0 || TROUBLE.test(metric) || metric === OTHERS) return ['', '', '', '', wanted, ''];
+    if (ratios.length === 0 || TROUBLE.test(metric) || NO_RATIO.includes(metric))
+      return ['', '', '', '', wanted, ''];
     const verdict = wanted === '' ? '' : met(median(ratios));
     return [median(ratios), Math.min(...ratios), Math.max(...ratios), to, wanted, verdict];
   }
