@@ -34,7 +34,7 @@ UdpListener::~UdpListener() {
 void UdpListener::OnEvents(uint32_t) {
   DatagramBatch& batch = DatagramBatch::OfThread();
   for (int round = 0; round < kBatches; round++) {
-    const int received = batch.Receive(socket_.fd);
+    const int received = batch.Receive(socket_.fd, DatagramBatch::kMost);
     if (received <= 0) return;
     const size_t count = static_cast<size_t>(received);
     // Datagrams of one client that follow each other are sent together.

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
-#include <utility>
 
 #include "connection.h"
 #include "probe.h"
@@ -105,7 +104,8 @@ void Worker::Run() {
       if (events[i].data.ptr == nullptr) RunTasks();
       else static_cast<Source*>(events[i].data.ptr)->OnEvents(events[i].events);
     }
-    for (Connection* connection : std::exchange(accepted_, {})) connection->Start();
+    for (Connection* connection : accepted_) connection->Start();
+    accepted_.clear();
     std::vector<Connection*> again;
     again.swap(again_);
     for (Connection* connection : again)

@@ -28,7 +28,7 @@ export async function openNftables(config: AgentConfig, host: ModeHost, log: Log
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
-  const dataplane = openTable(TABLE, config, host, {
+  const dataplane = openTable(TABLE, nftablesOptions(config), host, {
     localhostPorts: (family) => {
       const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
       return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
@@ -48,7 +48,7 @@ export function nftablesFamilies(): readonly IpFamily[] {
 /** Mode nftables in a table of the given name. */
 export function openTable(
   name: string,
-  config: AgentConfig,
+  options: NftablesOptions,
   host: ModeHost,
   { localhostPorts, close }: Pick<NftablesHost, 'localhostPorts' | 'close'>,
 ): NftablesDataplane {
@@ -59,7 +59,7 @@ export function openTable(
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
-  return new NftablesDataplane(nftablesOptions(config), {
+  return new NftablesDataplane(options, {
     tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
     addresses: host.addresses,
     watch: (handlers) => {

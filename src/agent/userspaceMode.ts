@@ -10,7 +10,7 @@ import { nativeAddon } from '../kernel/nativeAddon.js';
 import { familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { localhostFamilies } from './localhostNodePorts.js';
-import { nftablesFamilies, openTable } from './nftablesMode.js';
+import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
 import type { ModeHost } from './openDataplane.js';
 
 /** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
@@ -34,7 +34,8 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
     takeOverFrom: takeover ? TAKEOVER_NAME : '',
   });
   const onLoopback = localhostFamilies(config, families);
-  const capture = openTable(CAPTURE_TABLE, config, host, {
+  // The proxy is on this host: it sees clients as they are.
+  const capture = openTable(CAPTURE_TABLE, { ...nftablesOptions(config), masqueradeMark: 0 }, host, {
     localhostPorts: (family) => {
       if (!onLoopback.includes(family)) return {};
       const number = family === 'IPv4' ? 4 : 6;

@@ -5,7 +5,7 @@ import { type NodePortAddresses, selectNodePortAddresses } from '../../net/nodeP
 import type { RoutingView } from '../../routing/RoutingView.js';
 
 export interface NftablesOptions {
-  /** One bit of the packet mark. */
+  /** One bit of the packet mark; 0: nothing is masqueraded. */
   readonly masqueradeMark: number;
   readonly masqueradeAll: boolean;
   readonly nodePortAddresses: NodePortAddresses;

@@ -137,6 +137,7 @@ function localhostRules({ family, localhostPorts }: NftablesSettings): Rule[] {
 }
 
 function masqueradeRules({ family, masqueradeMark }: NftablesSettings): Rule[] {
+  if (masqueradeMark === 0) return [];
   const { sourceAddress, destinationAddress } = FIELDS[family];
   return [
     [isMarked(masqueradeMark), clearMark(masqueradeMark), MASQUERADE],
