@@ -3,8 +3,10 @@ import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { removeDivertRoutes } from './removeDivertRoutes.js';
 import { removeIptables } from './removeIptables.js';
 import { removeNftables } from './removeNftables.js';
+import { DIVERT } from './userspaceMode.js';
 
 const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
@@ -20,6 +22,10 @@ export async function removeOtherModes(
   try {
     for (const table of await removeNftables('remove', config.mode))
       log.info(`removed what another mode left: table ${table}`);
+    if (config.mode !== 'userspace') {
+      for (const family of await removeDivertRoutes())
+        log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
+    }
     if (config.mode !== 'iptables' && config.serviceProxyName === '') {
       for (const { subject, chains, error } of await removeIptables('remove')) {
         if (error !== undefined)

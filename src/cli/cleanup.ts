@@ -1,7 +1,9 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 import { parseArgs } from 'node:util';
+import { removeDivertRoutes } from '../agent/removeDivertRoutes.js';
 import { removeIptables } from '../agent/removeIptables.js';
 import { removeNftables } from '../agent/removeNftables.js';
+import { DIVERT } from '../agent/userspaceMode.js';
 import { messageOf } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 
@@ -24,8 +26,9 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const what = values['dry-run'] ? 'plan' : 'remove';
-  const failures = (await cleanNftables(what)) + (await cleanIptables(what));
+  let failures = (await cleanNftables(what)) + (await cleanIptables(what));
   if (what === 'remove') {
+    failures += await cleanRoutes();
     for (const name of new Sysctls().restore())
       process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
   }
@@ -42,6 +45,18 @@ async function cleanNftables(what: 'plan' | 'remove'): Promise<number> {
     return 0;
   } catch (error) {
     process.stderr.write(`penstock cleanup: nftables: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+/** Returns the number of failures. */
+async function cleanRoutes(): Promise<number> {
+  try {
+    for (const family of await removeDivertRoutes())
+      process.stdout.write(`${family}: removed the rule and route of table ${DIVERT.table}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`penstock cleanup: routes: ${messageOf(error)}\n`);
     return 1;
   }
 }
