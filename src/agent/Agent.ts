@@ -10,7 +10,7 @@ import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
-import { startMetricsServer } from '../observe/MetricsServer.js';
+import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -31,6 +31,8 @@ export interface AgentOptions {
   readonly dataplane: Dataplane;
   readonly connections: Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'>;
   readonly metrics: AgentMetrics;
+  /** Of the metrics port, besides /metrics. */
+  readonly pages: ReadonlyMap<string, Page>;
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
@@ -77,8 +79,9 @@ export class Agent {
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
-    this.#servers = this.#bindings();
+    this.#servers = this.#bindings(options.pages);
     dataplane.onForeignChange = (what) => this.#repair(what);
+    dataplane.onFamilyFailed = (family) => this.#metrics.syncFailed(family);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -128,6 +131,7 @@ export class Agent {
 
   #requestSync(): void {
     this.#pendingSince ??= Date.now();
+    this.#metrics.syncQueued();
     if (this.#incomplete.size === 0) this.#loop.request();
   }
 
@@ -212,19 +216,24 @@ export class Agent {
     };
   }
 
-  #bindings(): ServerBinding[] {
+  #bindings(pages: ReadonlyMap<string, Page>): ServerBinding[] {
     const { healthz, metrics, bindAddressHardFail, sync, serviceMetricsLimit } = this.#config;
     const onFailure = bindAddressHardFail ? 'fail' : 'try again';
     const rest = { onFailure, log: this.#log } as const;
-    const health = { timeoutMs: 2 * sync.period, state: () => this.#healthState() };
+    const health = {
+      timeoutMs: 2 * sync.period,
+      state: () => this.#healthState(),
+      onAnswer: (path: '/healthz' | '/livez', code: number) => this.#metrics.healthAnswered(path, code),
+    };
     const services = new ServiceMetrics({
       limit: serviceMetricsLimit,
       read: () => this.#connectionCounters(),
     });
-    const page = {
+    const metricsPage: Page = {
       contentType: this.#metrics.contentType,
-      text: async () => (await this.#metrics.text()) + (await services.text()),
+      body: async () => (await this.#metrics.text()) + (await services.text()),
     };
+    const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [
       ...(healthz
         ? [
@@ -237,7 +246,7 @@ export class Agent {
         : []),
       new ServerBinding({
         name: 'metrics server',
-        open: () => startMetricsServer({ ...metrics, ...page }),
+        open: () => startMetricsServer({ ...metrics, pages: allPages }),
         ...rest,
       }),
     ];

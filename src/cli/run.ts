@@ -11,6 +11,8 @@ import { removeOtherModes } from '../agent/removeOtherModes.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
+import { encodeConfiguration, type KubeProxyConfiguration } from '../config/KubeProxyConfiguration.js';
+import { parseFlags } from '../config/parseFlags.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
@@ -22,6 +24,9 @@ import { ManifestSource } from '../kubernetes/ManifestSource.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
+import type { Page } from '../observe/MetricsServer.js';
+import { profilePages } from '../observe/profilePages.js';
+import { statusPages } from '../observe/statusPages.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
 
@@ -44,14 +49,20 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { format, verbosity } = config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
   const withMode = (mode: AgentConfig['mode']) => toAgentConfig({ ...source, mode }, hostname());
-  await serve(config, withMode, options.initOnly, log);
+  await serve(config, { withMode, initOnly: options.initOnly, argv, source }, log);
   return 0;
+}
+
+interface ServeOptions {
+  readonly withMode: (mode: AgentConfig['mode']) => AgentConfig;
+  readonly initOnly: boolean;
+  readonly argv: readonly string[];
+  readonly source: KubeProxyConfiguration;
 }
 
 async function serve(
   given: AgentConfig,
-  withMode: (mode: AgentConfig['mode']) => AgentConfig,
-  initOnly: boolean,
+  { withMode, initOnly, argv, source }: ServeOptions,
   log: Logger,
 ): Promise<void> {
   // Everything that can be wrong with the call is found before anything on the host is touched.
@@ -85,6 +96,9 @@ async function serve(
   });
   const afterFirstSync = () => removeOtherModes(config, sysctls, log);
   const metrics = new AgentMetrics();
+  metrics.build(packageVersion());
+  metrics.features(config.featureGates);
+  metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());
   const connections = openConnectionCleaning(config, host.addresses, metrics, log);
   const agent = new Agent({
     config,
@@ -93,6 +107,7 @@ async function serve(
     dataplane,
     connections,
     metrics,
+    pages: metricsPages(config, { ...source, mode: config.mode }, argv),
     hostAddresses: host.addresses,
     afterFirstSync,
     log,
@@ -146,6 +161,23 @@ function warnAboutConfig(
   }
 }
 
+/** The pages of the metrics port, besides /metrics. */
+function metricsPages(
+  config: AgentConfig,
+  source: KubeProxyConfiguration,
+  argv: readonly string[],
+): ReadonlyMap<string, Page> {
+  const status = statusPages({
+    mode: config.mode,
+    version: packageVersion(),
+    startedAt: Date.now(),
+    now: Date.now,
+    configuration: encodeConfiguration(source),
+    flags: new Map(parseFlags(argv).given.map(({ flag, value }) => [flag.name, String(value)])),
+  });
+  return config.enableProfiling ? new Map([...status, ...profilePages()]) : status;
+}
+
 /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
 function openConnectionCleaning(
   config: AgentConfig,
@@ -158,7 +190,7 @@ function openConnectionCleaning(
     nodePortAddresses: config.nodePortAddresses,
     localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
     hostAddresses,
-    onDeleted: (entries) => metrics.connectionsDeleted(entries),
+    onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
     log,
   });
 }

@@ -68,6 +68,8 @@ export class IptablesDataplane implements Dataplane {
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
 
+  onFamilyFailed: ((family: IpFamily) => void) | undefined;
+
   get description(): string {
     return this.#host.tools.map((tool) => tool.description).join(', ');
   }
@@ -87,6 +89,7 @@ export class IptablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
+        this.onFamilyFailed?.(family);
       }
     }
     if (failures.length > 0) throw failures[0];

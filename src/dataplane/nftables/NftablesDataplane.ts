@@ -47,6 +47,7 @@ export class NftablesDataplane implements Dataplane {
   /** What the next verify() says. */
   #doubt: string | undefined;
   onForeignChange: ((what: string) => void) | undefined;
+  onFamilyFailed: ((family: IpFamily) => void) | undefined;
 
   constructor(options: NftablesOptions, host: NftablesHost) {
     this.#options = options;
@@ -92,6 +93,7 @@ export class NftablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
+        this.onFamilyFailed?.(family);
       }
     }
     // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
