@@ -2,10 +2,11 @@
   "targets": [
     {
       "target_name": "penstock",
-      "sources": ["<!@(printf '%s\\n' native/*.cc)"],
+      "sources": ["<!@(printf '%s\\n' native/*.cc native/engine/*.cc)"],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
-      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
-      "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
+      "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fexceptions"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],
+      "libraries": ["-lpthread"]
     }
   ]
 }

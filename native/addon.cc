@@ -2,9 +2,13 @@
 #include <node_api.h>
 
 #include "netlink_socket.h"
+#include "proxy_engine_class.h"
 #include "xtables_info.h"
 
 NAPI_MODULE_INIT() {
-  if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports)) return nullptr;
+  if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
+      !penstock::DefineProxyEngine(env, exports)) {
+    return nullptr;
+  }
   return exports;
 }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { NftablesDataplane, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
+import { NftablesDataplane, type NftablesHost, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import type { NftablesOptions } from '../dataplane/nftables/NftablesSettings.js';
 import { isNotOurs } from '../dataplane/nftables/sets.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
@@ -11,7 +11,7 @@ import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
-import { IP_FAMILIES } from '../net/ip.js';
+import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { localhostFamilies, openLocalhostProxy } from './localhostNodePorts.js';
 import type { ModeHost } from './openDataplane.js';
 
@@ -20,14 +20,7 @@ const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 export async function openNftables(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
-  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-    sendBufferBytes: SEND_BUFFER_BYTES,
-    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-  });
-  const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-  });
+  const families = nftablesFamilies();
   const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   const localhost = await openLocalhostProxy(
     localhostFamilies(config, families),
@@ -35,22 +28,50 @@ export async function openNftables(config: AgentConfig, host: ModeHost, log: Log
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
-  const dataplane = new NftablesDataplane(nftablesOptions(config), {
-    tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
-    addresses: host.addresses,
-    watch: (handlers) => {
-      new TableWatch(watching, { table: TABLE, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
-    },
+  const dataplane = openTable(TABLE, config, host, {
     localhostPorts: (family) => {
       const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
       return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
     },
     close: async () => {
       await localhost?.close();
-      for (const each of [asking, watching, channel]) each.close();
+      asking.close();
     },
   });
   return dataplane;
+}
+
+export function nftablesFamilies(): readonly IpFamily[] {
+  return IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
+}
+
+/** Mode nftables in a table of the given name. */
+export function openTable(
+  name: string,
+  config: AgentConfig,
+  host: ModeHost,
+  { localhostPorts, close }: Pick<NftablesHost, 'localhostPorts' | 'close'>,
+): NftablesDataplane {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+    sendBufferBytes: SEND_BUFFER_BYTES,
+    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+  });
+  const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+  });
+  return new NftablesDataplane(nftablesOptions(config), {
+    tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
+    addresses: host.addresses,
+    watch: (handlers) => {
+      new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
+    },
+    localhostPorts,
+    close: async () => {
+      await close();
+      watching.close();
+      channel.close();
+    },
+  });
 }
 
 export function nftablesOptions(config: AgentConfig): NftablesOptions {

@@ -7,9 +7,10 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
 import { openNftables } from './nftablesMode.js';
+import { openUserspace } from './userspaceMode.js';
 
 /** Modes that this version has. */
-const MODES = ['nftables', 'iptables'] as const;
+const MODES = ['nftables', 'iptables', 'userspace'] as const;
 
 /** Throws PENSTOCK_MODE_MISSING. */
 export function requireMode({ mode }: AgentConfig): void {
@@ -28,5 +29,12 @@ export interface ModeHost {
 
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES: settleMode() comes first. */
 export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
-  return config.mode === 'nftables' ? openNftables(config, host, log) : openIptables(config, host, log);
+  switch (config.mode) {
+    case 'nftables':
+      return openNftables(config, host, log);
+    case 'userspace':
+      return openUserspace(config, host, log);
+    default:
+      return openIptables(config, host, log);
+  }
 }

@@ -17,10 +17,9 @@ export async function removeOtherModes(
   log: Logger,
 ): Promise<void> {
   try {
-    if (config.mode !== 'nftables') {
-      for (const table of await removeNftables('remove'))
-        log.info(`removed what mode nftables left: table ${table}`);
-    } else if (config.serviceProxyName === '') {
+    for (const table of await removeNftables('remove', config.mode))
+      log.info(`removed what another mode left: table ${table}`);
+    if (config.mode !== 'iptables' && config.serviceProxyName === '') {
       for (const { subject, chains, error } of await removeIptables('remove')) {
         if (error !== undefined)
           log.warn(`${subject}: rules of mode iptables may be left: ${messageOf(error)}`);

@@ -5,9 +5,27 @@ import type { IpAddress } from '../net/ip.js';
  * `random`: each connection by lot. `round-robin`: one after the other. `source-hash`: by the client's address, modulo
  * the number of slots. `maglev`: by the client's address too, through a table that few changes of endpoints disturb.
  */
-export type Algorithm = 'random' | 'round-robin' | 'source-hash' | 'maglev';
+export type KernelAlgorithm = 'random' | 'round-robin' | 'source-hash' | 'maglev';
 
-export const ALGORITHMS: readonly Algorithm[] = ['random', 'round-robin', 'source-hash', 'maglev'];
+/**
+ * `least-connections`: the endpoint with the fewest for its weight. `power-of-two`: the better of two drawn by lot. They
+ * need to know how many connections each endpoint has now, which only mode userspace does.
+ */
+export type Algorithm = KernelAlgorithm | 'least-connections' | 'power-of-two';
+
+export const ALGORITHMS: readonly Algorithm[] = [
+  'random',
+  'round-robin',
+  'least-connections',
+  'power-of-two',
+  'source-hash',
+  'maglev',
+];
+
+/** What the kernel does in the place of an algorithm: a lot, where it would have to count connections. */
+export function kernelAlgorithm(algorithm: Algorithm): KernelAlgorithm {
+  return algorithm === 'least-connections' || algorithm === 'power-of-two' ? 'random' : algorithm;
+}
 
 /** Whole numbers 0..100 by endpoint address. Who is not named has weight 1. */
 export type Weights = ReadonlyMap<IpAddress, number>;
@@ -25,5 +43,7 @@ export const UNWEIGHTED: Readonly<Record<Algorithm, Balancing>> = {
   random: { algorithm: 'random', weights: NO_WEIGHTS },
   'round-robin': { algorithm: 'round-robin', weights: NO_WEIGHTS },
   'source-hash': { algorithm: 'source-hash', weights: NO_WEIGHTS },
+  'least-connections': { algorithm: 'least-connections', weights: NO_WEIGHTS },
+  'power-of-two': { algorithm: 'power-of-two', weights: NO_WEIGHTS },
   maglev: { algorithm: 'maglev', weights: NO_WEIGHTS },
 };

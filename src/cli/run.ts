@@ -13,6 +13,7 @@ import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
+import type { Dataplane } from '../dataplane/Dataplane.js';
 import { PenstockError } from '../errors.js';
 import { primaryAddress } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
@@ -84,13 +85,7 @@ async function serve(
   });
   const afterFirstSync = () => removeOtherModes(config, sysctls, log);
   const metrics = new AgentMetrics();
-  const connections = new ConnectionCleaning({
-    nodePortAddresses: config.nodePortAddresses,
-    localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
-    hostAddresses: host.addresses,
-    onDeleted: (entries) => metrics.connectionsDeleted(entries),
-    log,
-  });
+  const connections = openConnectionCleaning(config, host.addresses, metrics, log);
   const agent = new Agent({
     config,
     sources,
@@ -103,14 +98,14 @@ async function serve(
     log,
   });
   addressWatch.onChange = () => agent.hostChanged();
-  const signalled = waitForSignal();
+  const signalled = waitForEnd(dataplane);
   try {
     await agent.start();
   } catch (error) {
     await agent.stop();
     throw error;
   }
-  log.info(`${await signalled} received, stopping; the rules stay in place`);
+  log.info(`${await signalled}, stopping; the rules stay in place`);
   addressWatch.close();
   await agent.stop();
   log.info('stopped');
@@ -151,9 +146,29 @@ function warnAboutConfig(
   }
 }
 
-function waitForSignal(): Promise<NodeJS.Signals> {
+/** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
+function openConnectionCleaning(
+  config: AgentConfig,
+  hostAddresses: () => readonly IpAddress[],
+  metrics: AgentMetrics,
+  log: Logger,
+): Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'> {
+  if (config.mode === 'userspace') return { take: () => {}, clean: async () => {}, stop: async () => {} };
+  return new ConnectionCleaning({
+    nodePortAddresses: config.nodePortAddresses,
+    localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
+    hostAddresses,
+    onDeleted: (entries) => metrics.connectionsDeleted(entries),
+    log,
+  });
+}
+
+/** Resolves to why the agent must stop. */
+function waitForEnd(dataplane: Dataplane): Promise<string> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const)
+      process.once(signal, () => resolve(`${signal} received`));
+    dataplane.onSucceeded = () => resolve('another penstock has taken over');
   });
 }
 

@@ -2,9 +2,9 @@
  * The configuration as the rest of the program uses it: resolved for the mode, addresses canonical.
  */
 import { PenstockError } from '../errors.js';
+import type { Milliseconds } from '../net/duration.js';
 import { type Cidr, familyOf, type IpAddress, parseCidr, parseIp } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
-import type { Milliseconds } from './duration.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type HostPort, parseHostPort } from './hostPort.js';
 import type { IptablesBackend, KubeProxyConfiguration, ProxyMode } from './KubeProxyConfiguration.js';
@@ -49,7 +49,18 @@ export interface AgentConfig {
     readonly tcpFinTimeout: Milliseconds;
     readonly udpTimeout: Milliseconds;
   };
-  readonly userspace: { readonly portRange: PortRange; readonly udpIdleTimeout: Milliseconds };
+  readonly userspace: {
+    readonly portRange: PortRange;
+    readonly udpIdleTimeout: Milliseconds;
+    /** 0: one for each processor. */
+    readonly threads: number;
+    /** For connections to endpoints that no longer serve; 0: they go on as long as they like. */
+    readonly drainTimeout: Milliseconds;
+    /** For connections that are open when the agent stops. */
+    readonly shutdownTimeout: Milliseconds;
+    /** The listening sockets of a penstock that runs here already are inherited. */
+    readonly takeover: boolean;
+  };
   readonly clientConnection: KubeProxyConfiguration['clientConnection'];
   readonly configSyncPeriod: Milliseconds;
   readonly logging: Omit<KubeProxyConfiguration['logging'], 'options'>;
@@ -104,6 +115,10 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
     userspace: {
       portRange: parsePortRange(source.portRange) ?? ANY_PORT,
       udpIdleTimeout: source.udpIdleTimeout,
+      threads: penstock.proxyThreads,
+      drainTimeout: penstock.drainTimeout,
+      shutdownTimeout: penstock.shutdownTimeout,
+      takeover: penstock.takeover,
     },
     clientConnection: source.clientConnection,
     configSyncPeriod: source.configSyncPeriod,

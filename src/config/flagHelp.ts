@@ -1,6 +1,7 @@
 /** The text of `penstock run --help`, made from the table of flags. */
+
+import { formatDuration } from '../net/duration.js';
 import { pathOf, valueAt } from './ConfigFault.js';
-import { formatDuration } from './duration.js';
 import { FLAGS, type Flag, flagLabel } from './flags.js';
 import { FLAG_DEFAULTS } from './flagsToConfiguration.js';
 

@@ -3,8 +3,8 @@
  * `--switch=false`, `-v 4`, `-v4`. Lists, gates and vmodule add up when repeated; of other flags the last counts.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { parseDuration } from '../net/duration.js';
 import { quote } from './ConfigFault.js';
-import { parseDuration } from './duration.js';
 import { FLAGS, type Flag, type FlagType, flagLabel } from './flags.js';
 import { nearestName } from './nearestName.js';
 import { splitList } from './validateConfiguration.js';

@@ -5,7 +5,7 @@
  * `nonZero…`: where Kubernetes cannot tell zero from absent ('' or 0s), zero means the default, as in kube-proxy.
  */
 import * as z from 'zod/mini';
-import { formatDuration, type Milliseconds, parseDuration } from './duration.js';
+import { formatDuration, type Milliseconds, parseDuration } from '../net/duration.js';
 
 const NOT_TEXT = 'must be text';
 const NOT_A_BOOLEAN = 'must be true or false';

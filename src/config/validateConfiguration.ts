@@ -2,9 +2,10 @@
  * Which values of a decoded configuration make no sense. All faults are found, not only the first.
  * As in kube-proxy, the blocks of modes that are not in use are not checked; mode '' may become iptables or nftables.
  */
+
+import { formatDuration } from '../net/duration.js';
 import { familyOf, parseCidr, parseIp } from '../net/ip.js';
 import { type ConfigFault, type FieldPath, pathOf, pathsOverlap, quote, valueAt } from './ConfigFault.js';
-import { formatDuration } from './duration.js';
 import { featureGateFault, resolveFeatureGates } from './featureGates.js';
 import { parseHostPort } from './hostPort.js';
 import type { KubeProxyConfiguration } from './KubeProxyConfiguration.js';

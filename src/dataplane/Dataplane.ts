@@ -2,7 +2,7 @@
 import type { IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
-import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { RoutingView } from '../routing/RoutingView.js';
 import type { ServicePort } from '../routing/ServicePort.js';
 
 /** What one sync did in one IP family. */
@@ -35,11 +35,46 @@ export interface ServicePortCounters {
   readonly bytes: number;
 }
 
+/** Of a mode that carries the bytes itself. Counts grow until the service port or endpoint goes. */
+export interface ProxyReport {
+  /** TCP connections and UDP flows, now. */
+  readonly active: number;
+  /** Connections to destinations that no service port has. */
+  readonly unknown: number;
+  /** File descriptors in use by connections, now. */
+  readonly descriptors: number;
+  readonly servicePorts: readonly ProxiedServicePort[];
+}
+
+export interface ProxiedServicePort {
+  readonly servicePort: ServicePort;
+  readonly connections: number;
+  readonly active: number;
+  /** Attempts after the first. */
+  readonly retries: number;
+  /** Connections that no endpoint took in the end. */
+  readonly failed: number;
+  /** How many endpoints get no new connections now because they failed. */
+  readonly ejected: number;
+  readonly endpoints: readonly ProxiedEndpoint[];
+}
+
+export interface ProxiedEndpoint {
+  readonly target: string;
+  readonly connections: number;
+  readonly active: number;
+  readonly refused: number;
+  readonly timedOut: number;
+  readonly bytesTo: number;
+  readonly bytesFrom: number;
+  readonly isEjected: boolean;
+}
+
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
-  sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport>;
+  sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
   /**
@@ -48,7 +83,11 @@ export interface Dataplane {
    */
   onForeignChange?: ((what: string) => void) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
-  connectionCounters?: ((table: RoutingTable) => Promise<readonly ServicePortCounters[]>) | undefined;
+  connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
+  /** Absent where the kernel carries the bytes. */
+  proxyReport?: (() => ProxyReport) | undefined;
+  /** Hears that another process has taken over, and that this one should end. Set by whoever runs the agent. */
+  onSucceeded?: (() => void) | undefined;
   /** Ends background work; leaves the rules in place. */
   close(): Promise<void>;
 }

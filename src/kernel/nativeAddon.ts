@@ -3,10 +3,12 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { messageOf, PenstockError } from '../errors.js';
+import type { NativeEngine, NativeEngineOptions } from './engine/NativeEngine.js';
 import type { NativeSocket, NativeSocketOptions } from './netlink/NativeSocket.js';
 
 export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
+  readonly ProxyEngine: new (options: NativeEngineOptions) => NativeEngine;
   /** native/xtables_info.h. Throws as in Node: `code` ENOENT without such a table. */
   readonly xtablesInfo: (
     family: 4 | 6,

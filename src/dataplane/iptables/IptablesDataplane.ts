@@ -9,7 +9,7 @@ import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
 import { FamilySync } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
@@ -76,7 +76,7 @@ export class IptablesDataplane implements Dataplane {
     return this.#host.tools.map((tool) => tool.description).join(', ');
   }
 
-  async sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
+  async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     // First of all, so that no failure below can lose them.
     for (const [family, sync] of this.#families) sync.take(changes.families[family]);
     const accounting = await this.#createCounters();
@@ -143,7 +143,7 @@ export class IptablesDataplane implements Dataplane {
     if (after !== undefined && this.#host.watch.isOurs(before, after, transactions)) this.#seenState = after;
   }
 
-  #settingsFor(family: IpFamily, table: RoutingTable, accounting: boolean): RuleSettings {
+  #settingsFor(family: IpFamily, table: RoutingView, accounting: boolean): RuleSettings {
     const facts = {
       addresses: this.#host.addresses?.() ?? hostAddresses(),
       randomFully: this.#host.tools.every((tool) => tool.version.randomFully),

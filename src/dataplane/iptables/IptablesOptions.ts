@@ -6,7 +6,7 @@ import {
   type NodePortAddresses,
   selectNodePortAddresses,
 } from '../../net/nodePortAddresses.js';
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import type { LocalTrafficMatch, RuleSettings } from './RuleSettings.js';
 
 export interface IptablesOptions {
@@ -30,7 +30,7 @@ export interface HostFacts {
 export function ruleSettings(
   options: IptablesOptions,
   family: IpFamily,
-  table: Pick<RoutingTable, 'node' | 'nodeObject'>,
+  table: Pick<RoutingView, 'node' | 'nodeObject'>,
   { addresses, ...facts }: HostFacts,
 ): RuleSettings {
   const { masqueradeMark, masqueradeAll, nodePortAddresses } = options;

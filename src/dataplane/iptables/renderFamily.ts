@@ -1,7 +1,7 @@
 /** What a full sync of one family writes on a host without any rules, as text. */
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { IpFamily } from '../../net/ip.js';
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import { NO_RULES } from './ExistingRules.js';
 import { LARGE_CLUSTER_ENDPOINTS } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
@@ -9,7 +9,7 @@ import { planFull } from './planFull.js';
 import { RuleSet } from './RuleSet.js';
 import { renderServicePort } from './renderServicePort.js';
 
-export function renderFamily(family: IpFamily, table: RoutingTable, options: IptablesOptions): string {
+export function renderFamily(family: IpFamily, table: RoutingView, options: IptablesOptions): string {
   const settings = ruleSettings(options, family, table, {
     addresses: hostAddresses(),
     randomFully: true,

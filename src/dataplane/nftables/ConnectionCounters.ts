@@ -1,5 +1,5 @@
 /** Reads the counters of all families when asked, but not too often and not while a sync writes. */
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePortCounters } from '../Dataplane.js';
 import { type CountingTable, hasNoTable, readCounters } from './readCounters.js';
 
@@ -24,7 +24,7 @@ export class ConnectionCounters {
   }
 
   /** Those of at most a second ago. Rejects with NetlinkError; the next call then tries again. */
-  read(routing: RoutingTable): Counters {
+  read(routing: RoutingView): Counters {
     const now = this.#now();
     if (this.#last === undefined || now - this.#askedAt >= SHORTEST_INTERVAL_MS) {
       this.#askedAt = now;
@@ -37,7 +37,7 @@ export class ConnectionCounters {
     return this.#last;
   }
 
-  async #readAll(routing: RoutingTable): Counters {
+  async #readAll(routing: RoutingView): Counters {
     const found: ServicePortCounters[] = [];
     for (const table of this.#tables) {
       await this.#quiet();

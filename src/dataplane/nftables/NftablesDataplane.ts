@@ -8,7 +8,7 @@ import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/Tab
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
@@ -58,16 +58,16 @@ export class NftablesDataplane implements Dataplane {
   }
 
   get description(): string {
-    return `table ${TABLE}, over netlink, ${this.#families.map(({ family }) => family).join(' and ')}`;
+    return `table ${this.#host.tables[0]?.name ?? TABLE}, over netlink, ${this.#families.map(({ family }) => family).join(' and ')}`;
   }
 
-  async sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
+  async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     const syncing = this.#sync(table, changes);
     this.#syncing = syncing.catch(() => {});
     return syncing;
   }
 
-  async #sync(table: RoutingTable, changes: ChangeSet): Promise<SyncReport> {
+  async #sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     // First of all, so that no failure below can lose them.
     for (const sync of this.#families) {
       sync.take(changes.families[sync.family]);

@@ -2,7 +2,7 @@
 import { type Cidr, familyOf, type IpAddress, type IpFamily, isLoopback } from '../../net/ip.js';
 import type { LocalDetector } from '../../net/LocalDetector.js';
 import { type NodePortAddresses, selectNodePortAddresses } from '../../net/nodePortAddresses.js';
-import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 
 export interface NftablesOptions {
   /** One bit of the packet mark. */
@@ -48,7 +48,7 @@ export interface HostFacts {
 export function nftablesSettings(
   options: NftablesOptions,
   family: IpFamily,
-  table: Pick<RoutingTable, 'node' | 'nodeObject' | 'serviceCIDRs'>,
+  table: Pick<RoutingView, 'node' | 'nodeObject' | 'serviceCIDRs'>,
   { addresses, localhostPorts }: HostFacts,
 ): NftablesSettings {
   const { masqueradeMark, masqueradeAll, answerPing, counters, nodePortAddresses } = options;

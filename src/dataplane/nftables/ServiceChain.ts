@@ -2,7 +2,7 @@
  * The chains that connections to Services go through, by what distinguishes them. There is one for each combination
  * in use, not for each Service: kind, how an endpoint is picked, and how many indexes there are to pick from.
  */
-import type { Algorithm } from '../../balancing/Balancing.js';
+import type { KernelAlgorithm } from '../../balancing/Balancing.js';
 import {
   DESTINATION_PORT,
   FIELDS,
@@ -40,7 +40,7 @@ export type ChainKind = 'cluster' | 'external' | 'local' | 'short-circuit';
 export type Space = 'vip' | 'node-port';
 
 export interface Pick {
-  readonly algorithm: Algorithm;
+  readonly algorithm: KernelAlgorithm;
   /** How many indexes there are. */
   readonly size: number;
   /** For round robin, which counts for each service port: its name. */

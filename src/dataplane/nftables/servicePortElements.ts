@@ -1,5 +1,5 @@
 /** What one service port puts into the sets and maps of the table. Pure. */
-import type { Balancing } from '../../balancing/Balancing.js';
+import { type Balancing, kernelAlgorithm } from '../../balancing/Balancing.js';
 import { maglev } from '../../balancing/maglev.js';
 import { slots } from '../../balancing/slots.js';
 import { indexKey, ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
@@ -76,7 +76,8 @@ function slotsFor(
     };
   }
   const list = slots(endpoints, weights);
-  const size = algorithm === 'random' ? slotCount(previous, list.length) : Math.max(list.length, 1);
+  const size =
+    kernelAlgorithm(algorithm) === 'random' ? slotCount(previous, list.length) : Math.max(list.length, 1);
   return { list, size };
 }
 
@@ -186,7 +187,7 @@ class Emitter {
   ): void {
     const { balancing, affinitySeconds } = this.#port;
     const pick: Pick = {
-      algorithm: balancing.algorithm,
+      algorithm: kernelAlgorithm(balancing.algorithm),
       size,
       owner: balancing.algorithm === 'round-robin' ? ownerText(this.#port) : '',
     };

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { formatDuration, parseDuration } from '../../src/config/duration.js';
+import { formatDuration, parseDuration } from '../../src/net/duration.js';
 
 t.test('Go durations are read as milliseconds and written as Go writes them', (t) => {
   const cases: readonly (readonly [string, number, string])[] = [

@@ -1,0 +1,145 @@
+#include "bind_ports.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <random>
+#include <system_error>
+
+#include "sockets.h"
+
+namespace penstock::engine {
+
+namespace {
+
+constexpr int kBacklog = 4096;  // the kernel takes no more than net.core.somaxconn
+constexpr int kUdpBufferBytes = 8 << 20;
+// Accepted sockets inherit these: a client that has vanished is noticed after five minutes.
+constexpr int kKeepIdleSeconds = 120;
+constexpr int kKeepIntervalSeconds = 60;
+constexpr int kKeepProbes = 3;
+
+struct Kind {
+  uint8_t protocol;
+  uint8_t family;
+  Side side;
+};
+
+// -1 with errno.
+int Open(const Kind& kind, uint16_t port) {
+  const bool tcp = kind.protocol == IPPROTO_TCP;
+  const int fd = socket(kind.family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (kind.family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+  if (tcp) {
+    SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
+    SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
+    SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+  } else {
+    SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, kUdpBufferBytes);
+    SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, kUdpBufferBytes);
+    if (kind.family == AF_INET) SetOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    else SetOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  }
+  Address any;
+  any.family = kind.family;
+  any.port = port;
+  const SocketAddress address = ToSocketAddress(any);
+  if (bind(fd, &address.any, address.length) == 0 && (!tcp || listen(fd, kBacklog) == 0)) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+uint16_t PortOf(int fd) {
+  SocketAddress address;
+  address.length = sizeof address.v6;
+  getsockname(fd, &address.any, &address.length);
+  return ToAddress(&address.any).port;
+}
+
+class PortChoice {
+ public:
+  explicit PortChoice(const EngineOptions& options) : options_(options) {
+    if (options.first_port != 0) {
+      std::random_device random;
+      next_ = options.first_port + random() % Count();
+    }
+  }
+
+  // A socket on a port that nobody has, another process of ours included. Throws.
+  ListeningSocket Take(const Kind& kind) {
+    const size_t tries = options_.first_port == 0 ? 1 : Count();
+    for (size_t i = 0; i < tries; i++) {
+      const uint16_t port = options_.first_port == 0 ? 0 : Next();
+      if (port != 0 && !IsFree(kind, port)) continue;
+      const int fd = Open(kind, port);
+      if (fd >= 0) return {fd, kind.protocol, kind.family, kind.side, PortOf(fd)};
+      if (errno != EADDRINUSE) break;
+    }
+    throw std::system_error(errno, std::generic_category(), "listening for redirected connections");
+  }
+
+ private:
+  size_t Count() const { return size_t{1} + options_.last_port - options_.first_port; }
+  uint16_t Next() {
+    const uint16_t port = static_cast<uint16_t>(next_);
+    next_ = next_ == options_.last_port ? options_.first_port : next_ + 1;
+    return port;
+  }
+  // With SO_REUSEPORT another engine's port could be bound as well, and connections would go astray.
+  static bool IsFree(const Kind& kind, uint16_t port) {
+    const int type = kind.protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
+    const int fd = socket(kind.family, type | SOCK_CLOEXEC, 0);
+    Address any;
+    any.family = kind.family;
+    any.port = port;
+    const SocketAddress address = ToSocketAddress(any);
+    if (kind.family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    const bool free = bind(fd, &address.any, address.length) == 0;
+    const int error = errno;
+    close(fd);
+    errno = error;
+    return free;
+  }
+
+  const EngineOptions& options_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+std::vector<ListeningSocket> BindPorts(const EngineOptions& options) {
+  std::vector<ListeningSocket> sockets;
+  PortChoice choice(options);
+  try {
+    for (const uint8_t family : {AF_INET, AF_INET6}) {
+      if (family == AF_INET6 && !options.ipv6) continue;
+      for (const uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+        for (const Side side : {Side::kInside, Side::kOutside}) {
+          const Kind kind{protocol, family, side};
+          const ListeningSocket first = choice.Take(kind);
+          sockets.push_back(first);
+          for (size_t i = 1; i < options.threads; i++) {
+            const int fd = Open(kind, first.port);
+            if (fd < 0) throw std::system_error(errno, std::generic_category(), "listening with another thread");
+            sockets.push_back({fd, kind.protocol, kind.family, kind.side, first.port});
+          }
+        }
+      }
+    }
+  } catch (...) {
+    for (const ListeningSocket& socket : sockets) close(socket.fd);
+    throw;
+  }
+  return sockets;
+}
+
+}  // namespace penstock::engine

@@ -1,0 +1,16 @@
+#ifndef PENSTOCK_ENGINE_BIND_PORTS_H_
+#define PENSTOCK_ENGINE_BIND_PORTS_H_
+
+#include <vector>
+
+#include "engine.h"
+
+namespace penstock::engine {
+
+// For each thread, protocol, family and side a socket; those of all threads share a port. In the order in which threads
+// take them: one after the other for each kind. Throws std::system_error.
+std::vector<ListeningSocket> BindPorts(const EngineOptions& options);
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_BIND_PORTS_H_

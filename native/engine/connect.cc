@@ -1,0 +1,138 @@
+// How a connection finds its endpoint: attempts, one after the other, each to another one.
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "choose.h"
+#include "connection.h"
+#include "sockets.h"
+
+namespace penstock::engine {
+
+namespace {
+
+// Errors that say something of the endpoint, not of this host.
+bool IsEndpointsFault(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EPERM:  // a firewall
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void Connection::Start() {
+  ServiceCell& cell = worker_.shared().cells.service(service_->cell);
+  Add(cell.connections, 1);
+  Add(cell.active, 1);
+  worker_.shared().active.fetch_add(1, std::memory_order_relaxed);
+  worker_.shared().health.EarnRetry(*service_, worker_.now_ms());
+  Attempt();
+}
+
+// Goes on until an attempt is under way, or all have failed at once.
+void Connection::Attempt() {
+  for (;;) {
+    const uint32_t index = ChooseEndpoint(worker_, service_, list_, client_address_, tried_.get());
+    if (index == kNobody) return Reset();
+    const Endpoint& endpoint = list_.endpoints[index];
+    endpoint_index_ = index;
+    endpoint_cell_ = endpoint.cell;
+    Add(worker_.shared().cells.endpoint(endpoint.cell).active, 1);
+    attempts_++;
+    if (Dial(endpoint)) return;
+    AttemptFailed(errno);
+    if (!NextMayBeTried()) return Reset();
+  }
+}
+
+// False with errno when it failed at once.
+bool Connection::Dial(const Endpoint& endpoint) {
+  server_.fd = DialEndpoint(*service_, endpoint, client_address_);
+  if (server_.fd < 0) return false;
+  server_.tells_room = true;
+  if (!worker_.Watch(server_.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &server_)) return false;
+  const size_t last = service_->attempts_ms.size() - 1;
+  worker_.timers().Set(this, worker_.now_ms() + service_->attempts_ms[std::min<size_t>(attempts_ - 1u, last)]);
+  return true;
+}
+
+void Connection::LetGoOfEndpoint() {
+  if (endpoint_cell_ == kNobody) return;
+  Subtract(worker_.shared().cells.endpoint(endpoint_cell_).active, 1);
+  endpoint_cell_ = kNobody;
+}
+
+void Connection::AttemptFailed(int error) {
+  worker_.timers().Cancel(this);
+  if (server_.fd >= 0) {
+    CloseWithReset(server_.fd);
+    server_.fd = -1;
+  }
+  server_.tells_room = false;
+  if (!tried_) tried_ = std::make_unique<std::vector<uint32_t>>();
+  tried_->push_back(endpoint_index_);
+  if (IsEndpointsFault(error)) {
+    Shared& shared = worker_.shared();
+    const Failure why = error == ETIMEDOUT ? Failure::kTimedOut : Failure::kRefused;
+    if (shared.health.Failed(*service_, endpoint_cell_, why, worker_.now_ms(), worker_.random()))
+      shared.Report({Event::Kind::kEjected, service_->cell, endpoint_cell_, why});
+  }
+  LetGoOfEndpoint();
+}
+
+bool Connection::NextMayBeTried() {
+  Shared& shared = worker_.shared();
+  ServiceCell& cell = shared.cells.service(service_->cell);
+  if (attempts_ < service_->attempts_ms.size() && shared.health.SpendRetry(*service_)) {
+    Add(cell.retries, 1);
+    return true;
+  }
+  Add(cell.failed, 1);
+  return false;
+}
+
+void Connection::Connected() {
+  worker_.timers().Cancel(this);
+  state_ = State::kRelaying;
+  active_ms_ = worker_.now_ms();
+  Add(worker_.shared().cells.endpoint(endpoint_cell_).connections, 1);
+  if (service_->affinity_ms != 0)
+    worker_.shared().affinity.Remember(*service_, client_address_, list_.endpoints[endpoint_index_].address,
+                                       worker_.now_ms());
+  tried_.reset();
+  server_.writable = client_.writable = true;
+  // It may have sent while it waited.
+  client_.readable = true;
+  if (service_->proxy_protocol != ProxyProtocol::kNone) {
+    const auto header = ProxyHeader(service_->proxy_protocol, client_address_, destination_);
+    if (!Keep(up_, header.data(), header.size())) return Reset();
+  }
+  if (!worker_.Watch(client_.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, &client_)) return Reset();
+  ArmIdle();
+  Relay();
+}
+
+void Connection::OnTimer(uint64_t now_ms) {
+  if (state_ == State::kConnecting) {
+    AttemptFailed(ETIMEDOUT);
+    if (NextMayBeTried()) Attempt();
+    else Reset();
+    return;
+  }
+  const bool too_old = service_->lifetime_ms != 0 && now_ms - started_ms_ >= service_->lifetime_ms;
+  const bool idle = service_->idle_ms != 0 && now_ms - active_ms_ >= service_->idle_ms;
+  if (too_old || idle) Reset();
+  else ArmIdle();
+}
+
+}  // namespace penstock::engine

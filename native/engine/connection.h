@@ -1,0 +1,105 @@
+// A TCP connection of a client and the one to the endpoint that serves it.
+#ifndef PENSTOCK_ENGINE_CONNECTION_H_
+#define PENSTOCK_ENGINE_CONNECTION_H_
+
+#include <memory>
+#include <vector>
+
+#include "worker.h"
+
+namespace penstock::engine {
+
+class Connection final : public Timer {
+ public:
+  // Owns `client_fd`. `client` is who called.
+  Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd, const Address& client,
+             const Address& destination);
+  ~Connection() override;
+
+  // Begins with the first attempt. May end the connection at once.
+  void Start();
+  // Goes on with what was left because others had to have a turn.
+  void Continue();
+  void Reset();
+  bool Uses(uint32_t endpoint_cell) const { return endpoint_cell_ == endpoint_cell; }
+  void OnTimer(uint64_t now_ms) override;
+
+ private:
+  friend class Worker;
+
+  struct Peer final : Source {
+    explicit Peer(Connection* owner) : connection(owner) {}
+    void OnEvents(uint32_t events) override { connection->OnEvents(*this, events); }
+    Connection* connection;
+    int fd = -1;
+    bool readable = false;
+    bool writable = false;
+    bool ending = false;  // the peer has said that it ends; what it sent before may still be unread
+    bool ended = false;   // everything that it sent has been read
+    bool tells_room = false;  // epoll says when there is room to write again
+  };
+
+  // Bytes on their way from one to the other.
+  struct Direction {
+    Peer* from;
+    Peer* to;
+    std::unique_ptr<uint8_t[]> pending;  // what could not be written
+    uint32_t pending_at = 0;
+    uint32_t pending_end = 0;
+    Pipe pipe;
+    uint32_t in_pipe = 0;
+    bool bulk = false;      // large reads: spliced, not copied
+    bool finished = false;  // the end has been passed on
+    bool is_stuck() const { return pending_at < pending_end || in_pipe > 0; }
+  };
+
+  enum class State : uint8_t { kConnecting, kRelaying, kClosed };
+
+  void OnEvents(Peer& peer, uint32_t events);
+  // connect.cc
+  void Attempt();
+  bool Dial(const Endpoint& endpoint);
+  void AttemptFailed(int error);
+  void Connected();
+  void LetGoOfEndpoint();
+  bool NextMayBeTried();
+  // relay.cc
+  void Relay();
+  bool Pump(Direction& direction);
+  bool Flush(Direction& direction);
+  bool Copy(Direction& direction);
+  bool FillPipe(Direction& direction);
+  bool Keep(Direction& direction, const uint8_t* data, size_t length);
+  void NeedRoom(Peer& peer);
+  void Count(const Direction& direction, size_t bytes);
+  void ArmIdle();
+  void Close();
+
+  Worker& worker_;
+  ServicePointer service_;
+  const EndpointList& list_;
+  Address client_address_;
+  Address destination_;
+  Peer client_;
+  Peer server_;
+  Direction up_;
+  Direction down_;
+  std::unique_ptr<std::vector<uint32_t>> tried_;  // indexes into the list; only once an attempt failed
+  uint64_t started_ms_;
+  uint64_t active_ms_;
+  uint32_t endpoint_cell_ = kNobody;
+  uint32_t endpoint_index_ = kNobody;
+  uint8_t attempts_ = 0;
+  uint8_t turns_left_ = 0;
+  State state_ = State::kConnecting;
+  bool waits_again_ = false;
+  Connection* next_ = nullptr;
+  Connection* previous_ = nullptr;
+};
+
+// The PROXY protocol's header (haproxy's proxy-protocol.txt), version 1 or 2.
+std::vector<uint8_t> ProxyHeader(ProxyProtocol version, const Address& client, const Address& destination);
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_CONNECTION_H_

@@ -1,0 +1,50 @@
+// Buffers for many datagrams at once (recvmmsg, sendmmsg), 64 KiB each. One for each thread; what is not touched costs
+// no memory.
+#ifndef PENSTOCK_ENGINE_DATAGRAMS_H_
+#define PENSTOCK_ENGINE_DATAGRAMS_H_
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "address.h"
+
+namespace penstock::engine {
+
+class DatagramBatch {
+ public:
+  static constexpr size_t kMost = 64;
+  static constexpr size_t kBytes = 64 * 1024;
+
+  DatagramBatch();
+
+  // Of the thread that calls.
+  static DatagramBatch& OfThread();
+
+  // How many came; -1 with errno.
+  int Receive(int fd);
+  // Of `count` datagrams from `first` on, on a connected socket. Those that do not fit are lost, as datagrams are.
+  void Send(int fd, size_t first, size_t count);
+  // To one address, from our `local` address.
+  void SendTo(int fd, size_t count, const SocketAddress& to, const Address& local);
+
+  const SocketAddress& source(size_t i) const { return sources_[i]; }
+  size_t length(size_t i) const { return messages_[i].msg_len; }
+  // Which address of ours it came to; the port is not known here.
+  Address LocalAddress(size_t i) const;
+
+ private:
+  static constexpr size_t kControlBytes = 64;
+
+  std::unique_ptr<uint8_t[]> bytes_;
+  mmsghdr messages_[kMost];
+  iovec vectors_[kMost];
+  SocketAddress sources_[kMost];
+  alignas(8) uint8_t controls_[kMost][kControlBytes];
+};
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_DATAGRAMS_H_

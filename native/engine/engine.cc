@@ -1,0 +1,94 @@
+#include "engine.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <random>
+#include <system_error>
+
+#include "bind_ports.h"
+#include "prepare.h"
+
+namespace penstock::engine {
+
+Engine::Engine(const EngineOptions& options, std::vector<ListeningSocket> inherited)
+    : shared_(options.descriptor_limit), sockets_(std::move(inherited)) {
+  if (sockets_.empty()) sockets_ = BindPorts(options);
+  std::random_device seed;
+  for (size_t i = 0; i < options.threads; i++) {
+    workers_.push_back(std::make_unique<Worker>(shared_, seed()));
+    workers_.back()->Start();
+  }
+}
+
+Engine::~Engine() { Shutdown(); }
+
+void Engine::Shutdown() {
+  for (auto& worker : workers_) worker->Stop();
+  workers_.clear();
+  for (const ListeningSocket& socket : sockets_) close(socket.fd);
+  sockets_.clear();
+}
+
+uint16_t Engine::PortOf(uint8_t protocol, uint8_t family, Side side) const {
+  for (const ListeningSocket& socket : sockets_)
+    if (socket.protocol == protocol && socket.family == family && socket.side == side) return socket.port;
+  return 0;
+}
+
+bool Engine::Update(const uint8_t* data, size_t length, std::string* error) {
+  const std::lock_guard<std::mutex> lock(update_mutex_);
+  uint64_t generation;
+  auto next = Snapshot::Apply(*shared_.Current(&generation), data, length, error);
+  if (!next) return false;
+  shared_.Publish(std::move(next));
+  return true;
+}
+
+// The sockets are shared out among the threads: one of each kind for each, unless another number was inherited.
+void Engine::StartListening() {
+  if (listening_) return;
+  listening_ = true;
+  size_t next = 0;
+  for (const ListeningSocket& socket : sockets_) {
+    ListeningSocket own = socket;
+    // The threads close theirs; ours stay, to be handed over.
+    own.fd = fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
+    if (own.fd < 0) throw std::system_error(errno, std::generic_category(), "dup of a listening socket");
+    Worker& worker = *workers_[next++ % workers_.size()];
+    worker.Post([&worker, own] { worker.Listen(own); });
+  }
+}
+
+void Engine::StopListening() {
+  for (auto& worker : workers_) worker->Post([each = worker.get()] { each->StopListening(); });
+  for (const ListeningSocket& socket : sockets_) close(socket.fd);
+  sockets_.clear();
+  listening_ = false;
+}
+
+std::vector<uint32_t> Engine::Picks(uint32_t service_cell, size_t list, uint32_t seed,
+                                    const std::vector<uint8_t>& client, const Eligible& eligible, size_t count) {
+  uint64_t generation;
+  const auto snapshot = shared_.Current(&generation);
+  const ServicePointer* service = snapshot->ByCell(service_cell);
+  if (service == nullptr || list >= (*service)->lists.size()) return {};
+  const EndpointList& endpoints = (*service)->lists[list];
+  if (!eligible.empty() && eligible.size() != endpoints.endpoints.size()) return {};
+  Random random(seed);
+  std::atomic<uint64_t> cursor{0};
+  const uint32_t hash = Murmur3(client.data(), client.size(), 0);
+  std::vector<uint32_t> picked;
+  for (size_t i = 0; i < count; i++)
+    picked.push_back(
+        PickEndpoint((*service)->algorithm, endpoints, eligible, shared_.cells, cursor, hash, random));
+  return picked;
+}
+
+void Engine::ResetEndpoint(uint32_t endpoint_cell) {
+  for (auto& worker : workers_)
+    worker->Post([each = worker.get(), endpoint_cell] { each->ResetEndpoint(endpoint_cell); });
+}
+
+}  // namespace penstock::engine

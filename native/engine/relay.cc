@@ -1,0 +1,241 @@
+// What an established connection does: bytes from one side to the other, ends passed on, both ways.
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "connection.h"
+#include "sockets.h"
+
+namespace penstock::engine {
+
+namespace {
+
+// Rounds of a connection until others must have a turn: 16 pipes full are 4 MB.
+constexpr uint8_t kTurns = 16;
+constexpr ssize_t kSmall = 16 * 1024;
+constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
+
+Connection::Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd,
+                       const Address& client, const Address& destination)
+    : worker_(worker),
+      service_(std::move(service)),
+      list_(list),
+      client_address_(client),
+      destination_(destination),
+      client_(this),
+      server_(this),
+      started_ms_(worker.now_ms()),
+      active_ms_(started_ms_) {
+  client_.fd = client_fd;
+  up_.from = down_.to = &client_;
+  up_.to = down_.from = &server_;
+}
+
+Connection::~Connection() { worker_.timers().Cancel(this); }
+
+void Connection::OnEvents(Peer& peer, uint32_t events) {
+  if (state_ == State::kClosed || peer.fd < 0) return;
+  if (state_ == State::kConnecting) {
+    // Only the endpoint's descriptor is watched as yet.
+    const int error = (events & EPOLLERR) != 0 ? PendingError(peer.fd) : 0;
+    if (error == 0 && (events & EPOLLOUT) != 0) {
+      server_.readable = (events & (EPOLLIN | EPOLLRDHUP)) != 0;
+      server_.ending = (events & EPOLLRDHUP) != 0;
+      return Connected();
+    }
+    if (error == 0 && (events & EPOLLHUP) == 0) return;
+    AttemptFailed(error == 0 ? ECONNREFUSED : error);
+    if (NextMayBeTried()) return Attempt();
+    return Reset();
+  }
+  if ((events & EPOLLERR) != 0) return Reset();
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) peer.readable = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) peer.ending = true;
+  if ((events & EPOLLOUT) != 0) peer.writable = true;
+  Relay();
+}
+
+void Connection::Continue() {
+  waits_again_ = false;
+  if (state_ == State::kRelaying) Relay();
+}
+
+void Connection::Relay() {
+  turns_left_ = kTurns;
+  if (!Pump(up_) || !Pump(down_)) return Reset();
+  if (up_.finished && down_.finished) return Close();
+  if (turns_left_ == 0 && !waits_again_) {
+    waits_again_ = true;
+    worker_.Again(this);
+  }
+}
+
+// As far as it goes now. False when the connection is broken.
+bool Connection::Pump(Direction& direction) {
+  while (!direction.finished) {
+    if (direction.is_stuck() && !Flush(direction)) return false;
+    if (direction.is_stuck()) return true;
+    if (direction.from->ended) {
+      worker_.pipes().Return(&direction.pipe);
+      direction.finished = true;
+      // When both directions are over, close says it as well.
+      const Direction& other = &direction == &up_ ? down_ : up_;
+      if (!other.finished && shutdown(direction.to->fd, SHUT_WR) != 0 && errno != ENOTCONN) return false;
+      return true;
+    }
+    if (!direction.from->readable) break;
+    if (turns_left_ == 0) return true;
+    turns_left_--;
+    if (!(direction.bulk ? FillPipe(direction) : Copy(direction))) return false;
+  }
+  worker_.pipes().Return(&direction.pipe);
+  return true;
+}
+
+// Reads once and writes it at once.
+bool Connection::Copy(Direction& direction) {
+  Peer& from = *direction.from;
+  uint8_t* const buffer = worker_.buffer();
+  const ssize_t got = recv(from.fd, buffer, Worker::kBufferBytes, 0);
+  if (got < 0) {
+    from.readable = false;
+    return errno == EAGAIN || errno == EINTR;
+  }
+  if (got == 0) {
+    from.ended = true;
+    return true;
+  }
+  Count(direction, static_cast<size_t>(got));
+  // Less than there was room for: it is all, and epoll tells when more comes. An end that came before is not told again.
+  if (static_cast<size_t>(got) < Worker::kBufferBytes && !from.ending) from.readable = false;
+  direction.bulk = static_cast<size_t>(got) == Worker::kBufferBytes;
+  const ssize_t sent = send(direction.to->fd, buffer, static_cast<size_t>(got), MSG_NOSIGNAL);
+  if (sent == got) return true;
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
+  const size_t done = sent < 0 ? 0 : static_cast<size_t>(sent);
+  NeedRoom(*direction.to);
+  return Keep(direction, buffer + done, static_cast<size_t>(got) - done);
+}
+
+bool Connection::FillPipe(Direction& direction) {
+  if (!direction.pipe.is_open()) direction.pipe = worker_.pipes().Take();
+  if (!direction.pipe.is_open()) return Copy(direction);
+  Peer& from = *direction.from;
+  const ssize_t got = splice(from.fd, nullptr, direction.pipe.write, nullptr, PipePool::kBytes,
+                             SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (got < 0) {
+    // The pipe is empty here, so it is the socket that has nothing.
+    from.readable = false;
+    return errno == EAGAIN || errno == EINTR;
+  }
+  if (got == 0) {
+    from.ended = true;
+    return true;
+  }
+  // Small messages are cheaper to copy.
+  direction.bulk = got >= kSmall;
+  direction.in_pipe += static_cast<uint32_t>(got);
+  Count(direction, static_cast<size_t>(got));
+  return Flush(direction);
+}
+
+// Writes what waits. False when the connection is broken.
+bool Connection::Flush(Direction& direction) {
+  Peer& to = *direction.to;
+  if (!to.writable) return true;
+  while (direction.pending_at < direction.pending_end) {
+    const ssize_t sent = send(to.fd, direction.pending.get() + direction.pending_at,
+                              direction.pending_end - direction.pending_at, MSG_NOSIGNAL);
+    if (sent < 0) {
+      NeedRoom(to);
+      return errno == EAGAIN || errno == EINTR;
+    }
+    direction.pending_at += static_cast<uint32_t>(sent);
+  }
+  if (direction.pending_end > 0) {
+    direction.pending.reset();
+    direction.pending_at = direction.pending_end = 0;
+  }
+  while (direction.in_pipe > 0) {
+    const ssize_t sent = splice(direction.pipe.read, nullptr, to.fd, nullptr, direction.in_pipe,
+                                SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (sent < 0) {
+      NeedRoom(to);
+      return errno == EAGAIN || errno == EINTR;
+    }
+    if (sent == 0) return false;
+    direction.in_pipe -= static_cast<uint32_t>(sent);
+  }
+  return true;
+}
+
+bool Connection::Keep(Direction& direction, const uint8_t* data, size_t length) {
+  direction.pending.reset(new (std::nothrow) uint8_t[length]);
+  if (!direction.pending) return false;
+  memcpy(direction.pending.get(), data, length);
+  direction.pending_at = 0;
+  direction.pending_end = static_cast<uint32_t>(length);
+  return true;
+}
+
+void Connection::NeedRoom(Peer& peer) {
+  const int error = errno;
+  peer.writable = false;
+  if (!peer.tells_room) {
+    peer.tells_room = true;
+    // Edge triggered: if there is room again already, this tells it.
+    worker_.Rewatch(peer.fd, kWatched | EPOLLOUT, &peer);
+  }
+  errno = error;
+}
+
+void Connection::Count(const Direction& direction, size_t bytes) {
+  active_ms_ = worker_.now_ms();
+  EndpointCell& cell = worker_.shared().cells.endpoint(endpoint_cell_);
+  Add(&direction == &up_ ? cell.bytes_to : cell.bytes_from, bytes);
+}
+
+void Connection::ArmIdle() {
+  uint64_t due = UINT64_MAX;
+  if (service_->idle_ms != 0) due = active_ms_ + service_->idle_ms;
+  if (service_->lifetime_ms != 0) due = std::min(due, started_ms_ + service_->lifetime_ms);
+  if (due != UINT64_MAX) worker_.timers().Set(this, due);
+}
+
+// Both sides learn that something was wrong.
+void Connection::Reset() {
+  if (state_ == State::kClosed) return;
+  const linger now{1, 0};
+  setsockopt(client_.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  if (server_.fd >= 0) setsockopt(server_.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  Close();
+}
+
+void Connection::Close() {
+  state_ = State::kClosed;
+  worker_.timers().Cancel(this);
+  for (Direction* direction : {&up_, &down_}) {
+    // What is in a pipe cannot be given to the next.
+    if (direction->in_pipe > 0) worker_.pipes().Close(&direction->pipe);
+    else worker_.pipes().Return(&direction->pipe);
+    direction->pending.reset();
+  }
+  close(client_.fd);
+  client_.fd = -1;
+  if (server_.fd >= 0) close(server_.fd);
+  server_.fd = -1;
+  Shared& shared = worker_.shared();
+  shared.ReturnDescriptors(2);
+  LetGoOfEndpoint();
+  Subtract(shared.cells.service(service_->cell).active, 1);
+  shared.active.fetch_sub(1, std::memory_order_relaxed);
+  if (waits_again_) worker_.Forget(this);
+  worker_.Release(this);
+}
+
+}  // namespace penstock::engine

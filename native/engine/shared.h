@@ -1,0 +1,88 @@
+// What the threads of the engine share.
+#ifndef PENSTOCK_ENGINE_SHARED_H_
+#define PENSTOCK_ENGINE_SHARED_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "affinity.h"
+#include "cells.h"
+#include "health.h"
+#include "snapshot.h"
+
+namespace penstock::engine {
+
+// Something that the log should know of an endpoint.
+struct Event {
+  enum class Kind : uint8_t { kEjected = 0, kReturned = 1, kStillAway = 2, kOutOfDescriptors = 3 };
+  Kind kind;
+  uint32_t service_cell;
+  uint32_t endpoint_cell;
+  Failure why;
+};
+
+class Shared {
+ public:
+  explicit Shared(int descriptor_limit) : health(cells), descriptor_limit_(descriptor_limit) {
+    snapshot_ = std::make_shared<Snapshot>();
+  }
+
+  Cells cells;
+  Health health;
+  Affinity affinity;
+  // TCP connections and UDP flows, all threads.
+  std::atomic<int64_t> active{0};
+  std::atomic<uint64_t> unknown{0};  // connections to destinations that no service port has
+
+  void Publish(std::shared_ptr<const Snapshot> next) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    snapshot_ = std::move(next);
+    generation_.fetch_add(1, std::memory_order_release);
+  }
+  std::shared_ptr<const Snapshot> Current(uint64_t* generation) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    *generation = generation_.load(std::memory_order_relaxed);
+    return snapshot_;
+  }
+  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+
+  bool TakeDescriptors(int count) {
+    if (descriptors_.fetch_add(count, std::memory_order_relaxed) + count <= descriptor_limit_) return true;
+    descriptors_.fetch_sub(count, std::memory_order_relaxed);
+    return false;
+  }
+  void ReturnDescriptors(int count) { descriptors_.fetch_sub(count, std::memory_order_relaxed); }
+  bool DescriptorsAreScarce() const {
+    return descriptors_.load(std::memory_order_relaxed) > descriptor_limit_ - descriptor_limit_ / 8;
+  }
+  int descriptors() const { return descriptors_.load(std::memory_order_relaxed); }
+
+  void Report(const Event& event) {
+    const std::lock_guard<std::mutex> lock(events_mutex_);
+    if (events_.size() < kMostEvents) events_.push_back(event);
+  }
+  std::vector<Event> TakeEvents() {
+    const std::lock_guard<std::mutex> lock(events_mutex_);
+    std::vector<Event> taken(events_.begin(), events_.end());
+    events_.clear();
+    return taken;
+  }
+
+ private:
+  static constexpr size_t kMostEvents = 4096;
+  const int descriptor_limit_;
+  std::atomic<int> descriptors_{0};
+  std::mutex mutex_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  std::atomic<uint64_t> generation_{1};
+  std::mutex events_mutex_;
+  std::deque<Event> events_;
+};
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_SHARED_H_

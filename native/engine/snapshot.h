@@ -1,0 +1,50 @@
+// The routing table of the engine: which service port a destination belongs to. Immutable; an update makes a new one.
+#ifndef PENSTOCK_ENGINE_SNAPSHOT_H_
+#define PENSTOCK_ENGINE_SNAPSHOT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "service.h"
+
+namespace penstock::engine {
+
+class Snapshot {
+ public:
+  struct Found {
+    const ServicePointer* service = nullptr;  // lives as long as the snapshot
+    KeyKind kind = KeyKind::kInternal;
+  };
+
+  // Where a packet went before the kernel redirected it. A VIP comes before a node port.
+  Found Find(uint8_t protocol, const Address& destination) const;
+
+  const ServicePointer* ByCell(uint32_t cell) const;
+
+  // Reads an update (src/dataplane/userspace/encodeServices.ts) on top of `before`. nullptr with `error` set when the
+  // bytes are not one; `before` then stays in force.
+  static std::shared_ptr<const Snapshot> Apply(const Snapshot& before, const uint8_t* data, size_t length,
+                                               std::string* error);
+
+ private:
+  struct Entry {
+    Address address;
+    uint8_t protocol = 0;
+    KeyKind kind = KeyKind::kInternal;
+    uint32_t service = 0;  // index into services_ plus one; 0: free
+  };
+
+  const Entry* Lookup(uint8_t protocol, const Address& address, bool node_port) const;
+  void Insert(uint8_t protocol, const Key& key, uint32_t service);
+  void Rebuild();
+
+  std::vector<ServicePointer> services_;  // some are empty
+  std::vector<Entry> table_;              // open addressing, a power of two, at most half full
+};
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_SNAPSHOT_H_

@@ -1,0 +1,59 @@
+#include "sockets.h"
+
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace penstock::engine {
+
+namespace {
+
+// The port is one of our own choice: the client's may be in use to that endpoint already.
+void BindToClient(int fd, const Address& client) {
+  const bool v4 = client.family == AF_INET;
+  SetOption(fd, v4 ? int{SOL_IP} : int{SOL_IPV6}, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, 1);
+  SetOption(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  Address source = client;
+  source.port = 0;
+  const SocketAddress from = ToSocketAddress(source);
+  // Not possible without CAP_NET_ADMIN; the endpoint then sees the node.
+  [[maybe_unused]] const int bound = bind(fd, &from.any, from.length);
+}
+
+}  // namespace
+
+void CloseWithReset(int fd) {
+  const linger now{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  close(fd);
+}
+
+void SetOption(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
+
+int PendingError(int fd) {
+  int error = 0;
+  socklen_t length = sizeof error;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+  return error;
+}
+
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address& client) {
+  const bool tcp = service.protocol == IPPROTO_TCP;
+  const int fd = socket(service.family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (tcp) {
+    SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  }
+  if (service.transparent && endpoint.local) BindToClient(fd, client);
+  const SocketAddress to = ToSocketAddress(endpoint.address);
+  if (connect(fd, &to.any, to.length) == 0 || errno == EINPROGRESS) return fd;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+}  // namespace penstock::engine

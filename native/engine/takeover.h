@@ -1,0 +1,57 @@
+// How a new process inherits the listening sockets of the old, so that an upgrade loses no connection: over an abstract
+// Unix socket, which belongs to the network namespace as the ports do. The new one says when it listens; only then the
+// old one stops.
+#ifndef PENSTOCK_ENGINE_TAKEOVER_H_
+#define PENSTOCK_ENGINE_TAKEOVER_H_
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "worker.h"
+
+namespace penstock::engine {
+
+// The side of the old process.
+class TakeoverServer {
+ public:
+  // `taken` runs once, in another thread, when a new process listens. Throws std::system_error when the name is taken.
+  TakeoverServer(const std::string& name, std::vector<ListeningSocket> sockets, std::function<void()> taken);
+  ~TakeoverServer();
+  TakeoverServer(const TakeoverServer&) = delete;
+  TakeoverServer& operator=(const TakeoverServer&) = delete;
+
+ private:
+  void Run();
+  // True when the other has confirmed.
+  bool HandOver(int peer);
+
+  std::vector<ListeningSocket> sockets_;
+  std::function<void()> taken_;
+  int fd_;
+  int stop_;
+  std::thread thread_;
+};
+
+// The side of the new process.
+class Takeover {
+ public:
+  // Asks who has the name. Without anybody, or with somebody who does not answer as he should, there are no sockets.
+  explicit Takeover(const std::string& name);
+  ~Takeover();
+  Takeover(const Takeover&) = delete;
+  Takeover& operator=(const Takeover&) = delete;
+
+  std::vector<ListeningSocket> TakeSockets() { return std::move(sockets_); }
+  // The old process stops to accept.
+  void Confirm();
+
+ private:
+  int fd_ = -1;
+  std::vector<ListeningSocket> sockets_;
+};
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_TAKEOVER_H_

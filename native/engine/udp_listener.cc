@@ -1,0 +1,117 @@
+#include "udp_listener.h"
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "choose.h"
+#include "port_unreachable.h"
+#include "sockets.h"
+#include "udp_flow.h"
+
+namespace penstock::engine {
+
+namespace {
+
+// Batches until others must have a turn.
+constexpr int kBatches = 4;
+
+}  // namespace
+
+UdpListener::UdpListener(Worker& worker, const ListeningSocket& socket)
+    : worker_(worker), socket_(socket), icmp_(OpenIcmpSocket(socket.family)) {
+  worker_.Watch(socket_.fd, EPOLLIN, this);
+}
+
+UdpListener::~UdpListener() {
+  flows_.clear();
+  close(socket_.fd);
+  if (icmp_ >= 0) close(icmp_);
+}
+
+void UdpListener::OnEvents(uint32_t) {
+  DatagramBatch& batch = DatagramBatch::OfThread();
+  for (int round = 0; round < kBatches; round++) {
+    const int received = batch.Receive(socket_.fd);
+    if (received <= 0) return;
+    const size_t count = static_cast<size_t>(received);
+    // Datagrams of one client that follow each other are sent together.
+    for (size_t first = 0; first < count;) {
+      const Address client = ToAddress(&batch.source(first).any);
+      size_t end = first + 1;
+      while (end < count && ToAddress(&batch.source(end).any) == client) end++;
+      Address local = batch.LocalAddress(first);
+      local.port = socket_.port;
+      if (UdpFlow* flow = FlowOf(client, local)) flow->Take(batch, first, end - first);
+      first = end;
+    }
+    if (count < DatagramBatch::kMost) return;
+  }
+}
+
+UdpFlow* UdpListener::FlowOf(const Address& client, const Address& local) {
+  const auto found = flows_.find(client);
+  if (found != flows_.end()) {
+    UdpFlow* flow = found->second.get();
+    if (flow->local() == local && flow->StillHolds()) return flow;
+    Remove(flow);
+  }
+  return NewFlow(client, local);
+}
+
+UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
+  Shared& shared = worker_.shared();
+  Address destination;
+  Snapshot::Found found;
+  if (tracking_.Find(IPPROTO_UDP, client, local, &destination) && destination.port != socket_.port)
+    found = worker_.snapshot().Find(IPPROTO_UDP, destination);
+  if (found.service == nullptr) {
+    Add(shared.unknown, 1);
+    return nullptr;
+  }
+  const ServicePointer& service = *found.service;
+  const uint8_t index = found.kind == KeyKind::kInternal ? service->internal_list
+                        : socket_.side == Side::kInside  ? service->inside_list
+                                                         : service->outside_list;
+  const EndpointList& list = service->lists[index];
+  const uint32_t chosen = ChooseEndpoint(worker_, service, list, client, nullptr);
+  if (chosen == kNobody) {
+    Refuse(client, local);
+    return nullptr;
+  }
+  // Without a descriptor the datagram is lost; the client sends it again.
+  if (!shared.TakeDescriptors(1)) return nullptr;
+  const Endpoint& endpoint = list.endpoints[chosen];
+  const int fd = DialEndpoint(*service, endpoint, client);
+  if (fd < 0) {
+    shared.ReturnDescriptors(1);
+    return nullptr;
+  }
+  if (service->affinity_ms != 0) shared.affinity.Remember(*service, client, endpoint.address, worker_.now_ms());
+  auto flow = std::make_unique<UdpFlow>(*this, service, endpoint, fd, client, local, destination);
+  UdpFlow* raw = flow.get();
+  flows_.emplace(client, std::move(flow));
+  return raw;
+}
+
+void UdpListener::Answer(const SocketAddress& client, const Address& local, DatagramBatch& batch, size_t count) {
+  batch.SendTo(socket_.fd, count, client, local);
+}
+
+void UdpListener::Refuse(const Address& client, const Address& local) {
+  SendPortUnreachable(icmp_, client, local);
+}
+
+void UdpListener::Remove(UdpFlow* flow) {
+  const auto found = flows_.find(flow->client());
+  if (found == flows_.end() || found->second.get() != flow) return;
+  // Events of this round may still name it.
+  std::unique_ptr<Source> retired = std::move(found->second);
+  flows_.erase(found);
+  worker_.timers().Cancel(flow);
+  worker_.Retire(std::move(retired));
+}
+
+}  // namespace penstock::engine

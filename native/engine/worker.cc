@@ -1,0 +1,179 @@
+#include "worker.h"
+
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "connection.h"
+#include "probe.h"
+#include "tcp_listener.h"
+#include "udp_listener.h"
+
+namespace penstock::engine {
+
+uint64_t Worker::ReadClock() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+Worker::Worker(Shared& shared, uint32_t seed)
+    : shared_(shared),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      now_ms_(ReadClock()),
+      timers_(now_ms_),
+      pipes_(shared),
+      random_(seed),
+      buffer_(new uint8_t[kBufferBytes]) {
+  if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;
+  epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event);
+  snapshot_ = shared_.Current(&generation_);
+}
+
+Worker::~Worker() {
+  Stop();
+  close(epoll_);
+  close(wake_);
+}
+
+void Worker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Worker::Stop() {
+  if (!thread_.joinable()) return;
+  Post([this] { stopping_ = true; });
+  thread_.join();
+}
+
+void Worker::Post(std::function<void()> task) {
+  {
+    const std::lock_guard<std::mutex> lock(tasks_mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  const uint64_t one = 1;
+  // It fails only when it is signalled 2^64 times already.
+  [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
+}
+
+void Worker::RunTasks() {
+  uint64_t count;
+  [[maybe_unused]] const ssize_t got = read(wake_, &count, sizeof count);
+  std::vector<std::function<void()>> tasks;
+  {
+    const std::lock_guard<std::mutex> lock(tasks_mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const auto& task : tasks) task();
+}
+
+void Worker::Run() {
+  constexpr int kEvents = 256;
+  epoll_event events[kEvents];
+  while (!stopping_) {
+    const int sleep = again_.empty() ? timers_.SleepMs(now_ms_) : 0;
+    const int count = epoll_wait(epoll_, events, kEvents, sleep);
+    now_ms_ = ReadClock();
+    if (shared_.generation() != generation_) snapshot_ = shared_.Current(&generation_);
+    for (int i = 0; i < count; i++) {
+      if (events[i].data.ptr == nullptr) RunTasks();
+      else static_cast<Source*>(events[i].data.ptr)->OnEvents(events[i].events);
+    }
+    std::vector<Connection*> again;
+    again.swap(again_);
+    for (Connection* connection : again)
+      if (connection != nullptr) connection->Continue();
+    timers_.Turn(now_ms_);
+    retired_.clear();
+  }
+  while (first_ != nullptr) first_->Reset();
+  listeners_.clear();
+  again_.clear();
+  retired_.clear();
+}
+
+bool Worker::Watch(int fd, uint32_t events, Source* source) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = source;
+  return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void Worker::Rewatch(int fd, uint32_t events, Source* source) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = source;
+  epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+}
+
+void Worker::Retire(std::unique_ptr<Source> source) { retired_.push_back(std::move(source)); }
+
+void Worker::Forget(Connection* connection) {
+  std::replace(again_.begin(), again_.end(), connection, static_cast<Connection*>(nullptr));
+}
+
+namespace {
+
+// A connection as something that can be retired: events of this round may still name its peers.
+class RetiredConnection final : public Source {
+ public:
+  explicit RetiredConnection(Connection* connection) : connection_(connection) {}
+  void OnEvents(uint32_t) override {}
+
+ private:
+  std::unique_ptr<Connection> connection_;
+};
+
+}  // namespace
+
+void Worker::Accepted(std::unique_ptr<Connection> connection) {
+  Connection* raw = connection.release();
+  raw->next_ = first_;
+  if (first_ != nullptr) first_->previous_ = raw;
+  first_ = raw;
+  raw->Start();
+}
+
+void Worker::Release(Connection* connection) {
+  if (connection->previous_ != nullptr) connection->previous_->next_ = connection->next_;
+  else first_ = connection->next_;
+  if (connection->next_ != nullptr) connection->next_->previous_ = connection->previous_;
+  retired_.push_back(std::make_unique<RetiredConnection>(connection));
+}
+
+void Worker::Listen(const ListeningSocket& socket) {
+  if (socket.protocol == IPPROTO_TCP) listeners_.push_back(std::make_unique<TcpListener>(*this, socket));
+  else listeners_.push_back(std::make_unique<UdpListener>(*this, socket));
+}
+
+void Worker::StopListening() {
+  for (auto& listener : listeners_) Retire(std::move(listener));
+  listeners_.clear();
+}
+
+void Worker::ResetEndpoint(uint32_t endpoint_cell) {
+  for (Connection* connection = first_; connection != nullptr;) {
+    Connection* next = connection->next_;
+    if (connection->Uses(endpoint_cell)) connection->Reset();
+    connection = next;
+  }
+}
+
+void Worker::StartProbes(const ServicePointer& service, const EndpointList& list) {
+  for (const Endpoint& endpoint : list.endpoints) {
+    if (!shared_.health.TakeProbe(endpoint.cell, now_ms_)) continue;
+    Probe::Start(*this, service, endpoint);
+  }
+}
+
+}  // namespace penstock::engine

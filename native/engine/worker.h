@@ -1,0 +1,108 @@
+// One thread of the engine: its epoll loop, its listening sockets, its connections. A connection never leaves its thread.
+#ifndef PENSTOCK_ENGINE_WORKER_H_
+#define PENSTOCK_ENGINE_WORKER_H_
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "pick.h"
+#include "pipe_pool.h"
+#include "shared.h"
+#include "timer_wheel.h"
+
+namespace penstock::engine {
+
+// Where a connection was redirected to by the kernel says where it came from.
+enum class Side : uint8_t { kInside = 0, kOutside = 1 };
+
+struct ListeningSocket {
+  int fd;
+  uint8_t protocol;  // IPPROTO_TCP or IPPROTO_UDP
+  uint8_t family;
+  Side side;
+  uint16_t port;
+};
+
+// Something with a descriptor in the epoll set.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual void OnEvents(uint32_t events) = 0;
+};
+
+class Connection;
+
+class Worker {
+ public:
+  Worker(Shared& shared, uint32_t seed);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void Start();
+  // Joins the thread. What is still open is cut.
+  void Stop();
+  // Runs in the thread of the worker, soon.
+  void Post(std::function<void()> task);
+
+  // The rest is for the worker's own thread.
+  void Listen(const ListeningSocket& socket);
+  // Closes the listening sockets. UDP flows end.
+  void StopListening();
+  void ResetEndpoint(uint32_t endpoint_cell);
+
+  bool Watch(int fd, uint32_t events, Source* source);
+  void Rewatch(int fd, uint32_t events, Source* source);
+  // Frees it when no event of this round can name it any more.
+  void Retire(std::unique_ptr<Source> source);
+  // Continues it once this round is over: it has more to do but others must have a turn.
+  void Again(Connection* connection) { again_.push_back(connection); }
+  void Forget(Connection* connection);
+
+  void Accepted(std::unique_ptr<Connection> connection);
+  // Takes it from the list and frees it after this round.
+  void Release(Connection* connection);
+  void StartProbes(const ServicePointer& service, const EndpointList& list);
+
+  Shared& shared() { return shared_; }
+  const Snapshot& snapshot() const { return *snapshot_; }
+  uint64_t generation() const { return generation_; }
+  uint64_t now_ms() const { return now_ms_; }
+  TimerWheel& timers() { return timers_; }
+  PipePool& pipes() { return pipes_; }
+  Random& random() { return random_; }
+  uint8_t* buffer() { return buffer_.get(); }
+
+  static constexpr size_t kBufferBytes = 64 * 1024;
+  static uint64_t ReadClock();
+
+ private:
+  void Run();
+  void RunTasks();
+
+  Shared& shared_;
+  int epoll_;
+  int wake_;
+  uint64_t now_ms_;
+  TimerWheel timers_;
+  PipePool pipes_;
+  Random random_;
+  std::unique_ptr<uint8_t[]> buffer_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  uint64_t generation_ = 0;
+  std::vector<std::unique_ptr<Source>> listeners_;
+  Connection* first_ = nullptr;  // list of all
+  std::vector<std::unique_ptr<Source>> retired_;
+  std::vector<Connection*> again_;
+  std::mutex tasks_mutex_;
+  std::vector<std::function<void()>> tasks_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace penstock::engine
+
+#endif  // PENSTOCK_ENGINE_WORKER_H_

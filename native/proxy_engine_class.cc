@@ -1,0 +1,312 @@
+// What JavaScript sees of the proxy engine: unpacks and checks the arguments of each method.
+#include "proxy_engine_class.h"
+
+#include <netinet/in.h>
+#include <sys/resource.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/takeover.h"
+#include "napi_support.h"
+
+namespace penstock {
+
+namespace {
+
+using engine::Engine;
+using engine::EngineOptions;
+
+constexpr napi_type_tag kTypeTag = {0x2c9a1f0b6d5e4837, 0x94f7c3e1a86b0d52};
+constexpr size_t kMaxArguments = 6;
+constexpr int64_t kMaxThreads = 256;
+constexpr int64_t kMaxPort = 65535;
+constexpr int64_t kMaxSamples = 1 << 20;
+// Descriptors that the rest of the process needs.
+constexpr int64_t kReserved = 256;
+
+struct Proxy {
+  // Also held by the ArrayBuffer of the cells, which may live longer.
+  std::shared_ptr<Engine> engine;
+  std::unique_ptr<engine::Takeover> predecessor;
+  std::unique_ptr<engine::TakeoverServer> successor;
+  std::atomic<bool> succeeded{false};
+  bool inherited = false;
+};
+
+struct Call {
+  napi_env env;
+  napi_value self = nullptr;
+  napi_value arguments[kMaxArguments] = {};
+  Proxy* proxy = nullptr;
+
+  Call(napi_env environment, napi_callback_info info) : env(environment) {
+    size_t count = kMaxArguments;
+    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
+  }
+
+  // False with an exception pending when `this` is none of ours, or closed.
+  bool Find() {
+    bool ours = false;
+    void* data = nullptr;
+    if (napi_check_object_type_tag(env, self, &kTypeTag, &ours) != napi_ok || !ours ||
+        napi_unwrap(env, self, &data) != napi_ok) {
+      ThrowTypeError(env, "this must be a ProxyEngine");
+      return false;
+    }
+    proxy = static_cast<Proxy*>(data);
+    if (proxy->engine) return true;
+    ThrowSystemError(env, EBADF, "engine", "the proxy engine is closed");
+    return false;
+  }
+};
+
+bool GetOption(napi_env env, napi_value options, const char* name, int64_t max, int64_t* out) {
+  napi_value value;
+  return napi_get_named_property(env, options, name, &value) == napi_ok &&
+         GetInteger(env, value, name, 0, max, out);
+}
+
+int DescriptorLimit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  const int64_t soft = limit.rlim_cur > INT32_MAX ? INT32_MAX : static_cast<int64_t>(limit.rlim_cur);
+  return static_cast<int>(std::max<int64_t>(soft - kReserved, 16));
+}
+
+napi_value New(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int64_t threads, ipv6, first, last;
+  std::string takeover_from;
+  napi_value name;
+  if (!GetOption(env, call.arguments[0], "threads", kMaxThreads, &threads) ||
+      !GetOption(env, call.arguments[0], "ipv6", 1, &ipv6) ||
+      !GetOption(env, call.arguments[0], "firstPort", kMaxPort, &first) ||
+      !GetOption(env, call.arguments[0], "lastPort", kMaxPort, &last) ||
+      napi_get_named_property(env, call.arguments[0], "takeOverFrom", &name) != napi_ok ||
+      !GetString(env, name, "takeOverFrom", &takeover_from)) {
+    return nullptr;
+  }
+  if (threads == 0 || last < first) {
+    ThrowRangeError(env, "threads must be at least 1, and lastPort at least firstPort");
+    return nullptr;
+  }
+  auto proxy = std::make_unique<Proxy>();
+  try {
+    std::vector<engine::ListeningSocket> sockets;
+    if (!takeover_from.empty()) {
+      proxy->predecessor = std::make_unique<engine::Takeover>(takeover_from);
+      sockets = proxy->predecessor->TakeSockets();
+      proxy->inherited = !sockets.empty();
+    }
+    EngineOptions options;
+    options.threads = static_cast<size_t>(threads);
+    options.ipv6 = ipv6 != 0;
+    options.first_port = static_cast<uint16_t>(first);
+    options.last_port = static_cast<uint16_t>(last);
+    options.descriptor_limit = DescriptorLimit();
+    proxy->engine = std::make_shared<Engine>(options, std::move(sockets));
+  } catch (const std::system_error& error) {
+    ThrowSystemError(env, error.code().value(), "bind", error.what());
+    return nullptr;
+  }
+  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Proxy*>(data); };
+  if (napi_wrap(env, call.self, proxy.get(), finalize, nullptr, nullptr) != napi_ok) {
+    ThrowTypeError(env, "ProxyEngine must be called with new");
+    return nullptr;
+  }
+  napi_type_tag_object(env, call.self, &kTypeTag);
+  [[maybe_unused]] const Proxy* released = proxy.release();
+  return call.self;
+}
+
+napi_value CellMemory(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  auto* keeper = new std::shared_ptr<Engine>(call.proxy->engine);
+  const auto finalize = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Engine>*>(hint); };
+  napi_value buffer = nullptr;
+  if (napi_create_external_arraybuffer(env, call.proxy->engine->shared().cells.memory(), engine::Cells::kBytes,
+                                       finalize, keeper, &buffer) != napi_ok) {
+    delete keeper;
+    ThrowTypeError(env, "this Node.js takes no external memory");
+  }
+  return buffer;
+}
+
+// port(protocol, family, side): protocol 6 or 17, family 4 or 6, side 0 (inside) or 1 (outside).
+napi_value Port(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int64_t protocol, family, side;
+  napi_value result = nullptr;
+  if (call.Find() && GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) &&
+      GetInteger(env, call.arguments[1], "family", 4, 6, &family) &&
+      GetInteger(env, call.arguments[2], "side", 0, 1, &side)) {
+    const uint16_t port =
+        call.proxy->engine->PortOf(static_cast<uint8_t>(protocol), family == 4 ? AF_INET : AF_INET6,
+                                   side == 0 ? engine::Side::kInside : engine::Side::kOutside);
+    napi_create_uint32(env, port, &result);
+  }
+  return result;
+}
+
+napi_value Update(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  uint8_t* data;
+  size_t length;
+  std::string error;
+  if (call.Find() && GetBytes(env, call.arguments[0], "update", &data, &length) &&
+      !call.proxy->engine->Update(data, length, &error)) {
+    ThrowSystemError(env, EINVAL, "update", error);
+  }
+  return nullptr;
+}
+
+napi_value StartListening(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  try {
+    call.proxy->engine->StartListening();
+    if (call.proxy->predecessor) call.proxy->predecessor->Confirm();
+    call.proxy->predecessor.reset();
+  } catch (const std::system_error& error) {
+    ThrowSystemError(env, error.code().value(), "listen", error.what());
+  }
+  return nullptr;
+}
+
+napi_value StopListening(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  call.proxy->successor.reset();
+  call.proxy->engine->StopListening();
+  return nullptr;
+}
+
+napi_value OfferTakeover(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  std::string name;
+  if (!call.Find() || !GetString(env, call.arguments[0], "name", &name)) return nullptr;
+  try {
+    Proxy* proxy = call.proxy;
+    proxy->successor = std::make_unique<engine::TakeoverServer>(name, proxy->engine->sockets(),
+                                                                [proxy] { proxy->succeeded = true; });
+  } catch (const std::system_error& error) {
+    ThrowSystemError(env, error.code().value(), "bind", error.what());
+  }
+  return nullptr;
+}
+
+napi_value ResetEndpoint(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int64_t cell;
+  if (call.Find() && GetInteger(env, call.arguments[0], "cell", 0, engine::Cells::kCount - 1, &cell))
+    call.proxy->engine->ResetEndpoint(static_cast<uint32_t>(cell));
+  return nullptr;
+}
+
+bool SetNumber(napi_env env, napi_value object, const char* name, double number) {
+  napi_value value;
+  return napi_create_double(env, number, &value) == napi_ok &&
+         napi_set_named_property(env, object, name, value) == napi_ok;
+}
+
+napi_value Status(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  engine::Shared& shared = call.proxy->engine->shared();
+  napi_value result;
+  if (napi_create_object(env, &result) != napi_ok ||
+      !SetNumber(env, result, "active", static_cast<double>(shared.active.load())) ||
+      !SetNumber(env, result, "unknown", static_cast<double>(shared.unknown.load())) ||
+      !SetNumber(env, result, "descriptors", shared.descriptors()) ||
+      !SetNumber(env, result, "inherited", call.proxy->inherited ? 1 : 0) ||
+      !SetNumber(env, result, "succeeded", call.proxy->succeeded ? 1 : 0)) {
+    return nullptr;
+  }
+  return result;
+}
+
+napi_value Numbers(napi_env env, const std::vector<uint32_t>& numbers) {
+  void* data = nullptr;
+  napi_value buffer, array = nullptr;
+  if (napi_create_arraybuffer(env, numbers.size() * sizeof(uint32_t), &data, &buffer) != napi_ok) return nullptr;
+  std::copy(numbers.begin(), numbers.end(), static_cast<uint32_t*>(data));
+  napi_create_typedarray(env, napi_uint32_array, numbers.size(), buffer, 0, &array);
+  return array;
+}
+
+// Four numbers for each: kind, cell of the service port, cell of the endpoint, why.
+napi_value TakeEvents(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  std::vector<uint32_t> numbers;
+  for (const engine::Event& event : call.proxy->engine->shared().TakeEvents()) {
+    numbers.insert(numbers.end(), {static_cast<uint32_t>(event.kind), event.service_cell, event.endpoint_cell,
+                                   static_cast<uint32_t>(event.why)});
+  }
+  return Numbers(env, numbers);
+}
+
+// picks(serviceCell, list, seed, clientAddress, eligible, count): what the algorithm answers, for tests against the
+// reference. An empty `eligible`: all are.
+napi_value Picks(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int64_t cell, list, seed, count;
+  uint8_t *client, *may;
+  size_t client_length, may_length;
+  if (!call.Find() || !GetInteger(env, call.arguments[0], "serviceCell", 0, engine::Cells::kCount - 1, &cell) ||
+      !GetInteger(env, call.arguments[1], "list", 0, 255, &list) ||
+      !GetInteger(env, call.arguments[2], "seed", 0, UINT32_MAX, &seed) ||
+      !GetBytes(env, call.arguments[3], "clientAddress", &client, &client_length) ||
+      !GetBytes(env, call.arguments[4], "eligible", &may, &may_length) ||
+      !GetInteger(env, call.arguments[5], "count", 0, kMaxSamples, &count)) {
+    return nullptr;
+  }
+  const auto picked = call.proxy->engine->Picks(
+      static_cast<uint32_t>(cell), static_cast<size_t>(list), static_cast<uint32_t>(seed), {client, client + client_length},
+      {may, may + may_length}, static_cast<size_t>(count));
+  return Numbers(env, picked);
+}
+
+napi_value Close(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  if (!call.Find()) return nullptr;
+  call.proxy->successor.reset();
+  call.proxy->predecessor.reset();
+  call.proxy->engine->Shutdown();
+  call.proxy->engine.reset();
+  return nullptr;
+}
+
+napi_property_descriptor Method(const char* name, napi_callback method) {
+  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
+}
+
+}  // namespace
+
+bool DefineProxyEngine(napi_env env, napi_value exports) {
+  const napi_property_descriptor members[] = {
+      {"cells", nullptr, nullptr, CellMemory, nullptr, nullptr, napi_enumerable, nullptr},
+      {"status", nullptr, nullptr, Status, nullptr, nullptr, napi_enumerable, nullptr},
+      Method("port", Port),
+      Method("update", Update),
+      Method("startListening", StartListening),
+      Method("stopListening", StopListening),
+      Method("offerTakeover", OfferTakeover),
+      Method("resetEndpoint", ResetEndpoint),
+      Method("takeEvents", TakeEvents),
+      Method("picks", Picks),
+      Method("close", Close),
+  };
+  napi_value constructor;
+  return napi_define_class(env, "ProxyEngine", NAPI_AUTO_LENGTH, New, nullptr, sizeof members / sizeof members[0],
+                           members, &constructor) == napi_ok &&
+         napi_set_named_property(env, exports, "ProxyEngine", constructor) == napi_ok;
+}
+
+}  // namespace penstock

@@ -1,0 +1,158 @@
+/** Which cells the service ports and their endpoints have, and what the engine must be told of a change. */
+
+import { IP_FAMILIES } from '../../net/ip.js';
+import { objectName } from '../../objects/ApiObject.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
+import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
+import type { Cells } from './Cells.js';
+import { ServiceRecords } from './encodeServices.js';
+import { type ProxyDefaults, type ProxyOptions, readProxyOptions } from './proxyOptions.js';
+
+export interface EngineRow {
+  readonly port: ServicePort;
+  readonly options: ProxyOptions;
+  readonly cell: number;
+  /** By Endpoint.target: those that may get connections, and those that have done so before and still exist. */
+  readonly endpoints: ReadonlyMap<string, number>;
+}
+
+/** An endpoint that gets no new connections any more. */
+export interface LeavingEndpoint {
+  readonly row: EngineRow;
+  readonly target: string;
+  readonly cell: number;
+  readonly how: 'terminating' | 'removed';
+}
+
+export interface EngineChanges {
+  /** For NativeEngine.update. */
+  readonly records: Uint8Array;
+  readonly leaving: readonly LeavingEndpoint[];
+  /** Endpoints that may get connections again. */
+  readonly returned: readonly number[];
+}
+
+const SCTP = 'SCTP cannot be proxied: connections are refused in mode userspace; the other modes serve it';
+
+export class EngineTable {
+  readonly #cells: Cells;
+  readonly #defaults: ProxyDefaults;
+  readonly #rows = new Map<string, EngineRow>();
+  readonly #problems = new Map<string, Problem[]>();
+  /** Cell → what it stands for, for the log. */
+  readonly #names = new Map<number, string>();
+
+  constructor(cells: Cells, defaults: ProxyDefaults) {
+    this.#cells = cells;
+    this.#defaults = defaults;
+  }
+
+  get rows(): Iterable<EngineRow> {
+    return this.#rows.values();
+  }
+
+  get problems(): readonly Problem[] {
+    return [...this.#problems.values()].flat();
+  }
+
+  /** `shop/cart:http`, `10.0.0.7:8080`; the cell's number when it stands for nothing any more. */
+  nameOf(cell: number): string {
+    return this.#names.get(cell) ?? `cell ${cell}`;
+  }
+
+  apply(changes: ChangeSet['families']): EngineChanges {
+    this.#cells.reuse();
+    const records = new ServiceRecords();
+    const leaving: LeavingEndpoint[] = [];
+    const returned: number[] = [];
+    for (const family of IP_FAMILIES) {
+      for (const { key: name, after } of changes[family]) {
+        const key = `${family} ${name}`;
+        const before = this.#rows.get(key);
+        this.#problems.delete(key);
+        if (after && isProxied(after)) {
+          const row = this.#row(key, after, before, leaving, returned);
+          const cellOf = ({ target }: Endpoint) => row?.endpoints.get(target) as number;
+          if (row) records.set({ ...row, port: after, cellOf });
+        } else {
+          if (after) this.#report(key, after, [SCTP]);
+          if (before) this.#remove(key, before, records, leaving);
+        }
+      }
+    }
+    return { records: records.bytes, leaving, returned };
+  }
+
+  /** Undefined when there is no cell left for it; that is reported. */
+  #row(
+    key: string,
+    port: ServicePort,
+    before: EngineRow | undefined,
+    leaving: LeavingEndpoint[],
+    returned: number[],
+  ): EngineRow | undefined {
+    const { options, faults } = readProxyOptions(port, this.#defaults);
+    this.#report(key, port, faults);
+    const cell = before?.cell ?? this.#cells.takeService();
+    if (cell === undefined) return this.#full(key, port);
+    const endpoints = new Map<string, number>();
+    const row: EngineRow = { port, options, cell, endpoints };
+    const served = new Set(before?.port.endpoints.reachable.map(({ target }) => target));
+    for (const { target } of port.endpoints.reachable) {
+      const known = before?.endpoints.get(target);
+      const own = known ?? this.#cells.takeEndpoint();
+      if (own === undefined) return this.#full(key, port);
+      if (known !== undefined && !served.has(target)) returned.push(known);
+      endpoints.set(target, own);
+      this.#names.set(own, target);
+    }
+    const present = new Set(port.endpoints.all.map(({ target }: Endpoint) => target));
+    for (const [target, known] of before?.endpoints ?? []) {
+      if (endpoints.has(target)) continue;
+      if (present.has(target)) {
+        // It still exists, and may come back with the connections it has.
+        endpoints.set(target, known);
+        if (served.has(target)) leaving.push({ row, target, cell: known, how: 'terminating' });
+      } else {
+        leaving.push({ row, target, cell: known, how: 'removed' });
+        this.#cells.retireEndpoint(known, cell);
+      }
+    }
+    this.#rows.set(key, row);
+    this.#names.set(cell, `${port.name}/${port.protocol}`);
+    return row;
+  }
+
+  #remove(key: string, row: EngineRow, records: ServiceRecords, leaving: LeavingEndpoint[]): void {
+    records.remove(row.cell);
+    for (const [target, cell] of row.endpoints) {
+      leaving.push({ row, target, cell, how: 'removed' });
+      this.#cells.retireEndpoint(cell, row.cell);
+    }
+    this.#cells.retireService(row.cell);
+    this.#rows.delete(key);
+  }
+
+  #full(key: string, port: ServicePort): undefined {
+    this.#report(key, port, [
+      'there are more service ports or endpoints than mode userspace has room for; it is not served',
+    ]);
+    return undefined;
+  }
+
+  #report(key: string, port: ServicePort, faults: readonly string[]): void {
+    if (faults.length === 0) return;
+    const subject = objectName({ kind: 'Service', namespace: port.namespace, name: port.service });
+    this.#problems.set(
+      key,
+      faults.map((message) => ({ subject, message })),
+    );
+  }
+}
+
+type ProxiedPort = ServicePort & { readonly protocol: 'TCP' | 'UDP' };
+
+function isProxied(port: ServicePort): port is ProxiedPort {
+  return port.protocol !== 'SCTP';
+}

@@ -1,0 +1,187 @@
+/**
+ * Mode userspace: a proxy that tries the next endpoint when one fails. The engine (native/engine/) carries the bytes; the
+ * kernel's rules, those of mode nftables in a table of their own, send it every connection that may be served.
+ */
+import type { NativeEngine } from '../../kernel/engine/NativeEngine.js';
+import type { Milliseconds } from '../../net/duration.js';
+import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
+import type { Dataplane, ProxyReport, SyncReport } from '../Dataplane.js';
+import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
+import { Cells } from './Cells.js';
+import { DrainDeadlines } from './DrainDeadlines.js';
+import { EngineTable } from './EngineTable.js';
+import { describeEvents } from './engineEvents.js';
+import type { ProxyDefaults } from './proxyOptions.js';
+import { proxyReport } from './proxyReport.js';
+
+/** The table of our rules in each family. */
+export const CAPTURE_TABLE = 'penstock-userspace';
+
+export interface UserspaceOptions extends ProxyDefaults {
+  readonly families: readonly IpFamily[];
+  /** How long connections may go on when the agent stops. */
+  readonly shutdownTimeout: Milliseconds;
+  /** Abstract Unix socket where a successor may ask for the listening sockets. */
+  readonly takeoverName: string;
+}
+
+export interface UserspaceHost {
+  readonly engine: NativeEngine;
+  /** Mode nftables, in CAPTURE_TABLE. */
+  readonly capture: Dataplane;
+  /** An address of this host of the family that redirected connections are sent to. */
+  readonly address: (family: IpFamily, table: RoutingView) => IpAddress;
+  readonly say: (level: 'info' | 'warn', text: string) => void;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => Milliseconds;
+}
+
+/** How often the engine is asked for news. */
+const POLL_MS: Milliseconds = 100;
+
+export class UserspaceDataplane implements Dataplane {
+  readonly #options: UserspaceOptions;
+  readonly #host: UserspaceHost;
+  readonly #engine: NativeEngine;
+  readonly #cells: Cells;
+  readonly #table: EngineTable;
+  readonly #drains: DrainDeadlines;
+  readonly #views = new Map<IpFamily, CaptureView>();
+  readonly #poll: NodeJS.Timeout;
+  #listening = false;
+  /** Another process has our sockets: what the kernel holds is its business now. */
+  #succeeded = false;
+  onSucceeded: (() => void) | undefined;
+
+  constructor(options: UserspaceOptions, host: UserspaceHost) {
+    this.#options = options;
+    this.#host = host;
+    this.#engine = host.engine;
+    this.#cells = new Cells(host.engine.cells, host.now ?? (() => performance.now()));
+    this.#table = new EngineTable(this.#cells, options);
+    this.#drains = new DrainDeadlines((cell) => this.#engine.resetEndpoint(cell));
+    this.#poll = setInterval(() => this.#listenToEngine(), POLL_MS);
+    this.#poll.unref();
+  }
+
+  get description(): string {
+    const ports = this.#options.families.map((family) => this.#addressOf(family, '').TCP.inside).join(', ');
+    return `proxy on port ${ports}, captured by ${this.#host.capture.description}`;
+  }
+
+  set onForeignChange(heard: ((what: string) => void) | undefined) {
+    this.#host.capture.onForeignChange = heard && ((what) => this.#succeeded || heard(what));
+  }
+
+  get connectionCounters(): Dataplane['connectionCounters'] {
+    const { capture } = this.#host;
+    const read = capture.connectionCounters;
+    return read && ((table) => read.call(capture, throughViews(table, this.#views)));
+  }
+
+  async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
+    if (this.#succeeded) return { families: [], problems: [] };
+    // The engine first: whoever the rules send there must be known.
+    const { records, leaving, returned } = this.#table.apply(changes.families);
+    if (records.length > 0) this.#engine.update(records);
+    for (const cell of returned) this.#drains.returned(cell);
+    for (const endpoint of leaving) this.#drains.leaving(endpoint);
+    if (!this.#listening) this.#startListening();
+    const captured = this.#captured(table, changes);
+    const report = await this.#host.capture.sync(throughViews(table, this.#views), captured);
+    return { ...report, problems: [...report.problems, ...this.#table.problems] };
+  }
+
+  async verify(): Promise<string | undefined> {
+    return this.#succeeded ? undefined : this.#host.capture.verify();
+  }
+
+  proxyReport(): ProxyReport {
+    return proxyReport(this.#engine.status, this.#table.rows, this.#cells);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#poll);
+    this.#drains.close();
+    await this.#host.capture.close();
+    if (this.#listening) {
+      this.#engine.stopListening();
+      await this.#drain();
+    }
+    this.#engine.close();
+  }
+
+  async #drain(): Promise<void> {
+    const { shutdownTimeout } = this.#options;
+    const { active } = this.#engine.status;
+    if (active === 0) return;
+    this.#host.say('info', `waiting up to ${shutdownTimeout / 1000} s for ${active} connections to end`);
+    const deadline = performance.now() + shutdownTimeout;
+    while (this.#engine.status.active > 0 && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    const left = this.#engine.status.active;
+    if (left > 0) this.#host.say('warn', `${left} connections are cut: their time is over`);
+  }
+
+  #startListening(): void {
+    const inherited = this.#engine.status.inherited === 1;
+    this.#engine.startListening();
+    this.#listening = true;
+    if (inherited) this.#host.say('info', 'took over the listening sockets of the penstock that ran here');
+    this.#offer(20);
+  }
+
+  /** The name is free once the predecessor has let go of it. */
+  #offer(tries: number): void {
+    try {
+      this.#engine.offerTakeover(this.#options.takeoverName);
+    } catch (error) {
+      if (tries > 0) setTimeout(() => this.#offer(tries - 1), POLL_MS).unref();
+      else this.#host.say('warn', `an upgrade will not be able to take over without a gap: ${String(error)}`);
+    }
+  }
+
+  #addressOf(family: IpFamily, address: string): EngineAddress {
+    const number = family === 'IPv4' ? 4 : 6;
+    const ports = (protocol: number) => ({
+      inside: this.#engine.port(protocol, number, 0),
+      outside: this.#engine.port(protocol, number, 1),
+    });
+    return { address: address as IpAddress, TCP: ports(6), UDP: ports(17) };
+  }
+
+  /** Where an address of the host is another, every service port must be sent elsewhere. */
+  #captured(table: RoutingView, changes: ChangeSet): ChangeSet {
+    const captured = (family: IpFamily): readonly ServicePortChange[] => {
+      if (!this.#options.families.includes(family)) return [];
+      const address = this.#addressOf(family, this.#host.address(family, table));
+      const known = this.#views.get(family);
+      if (known?.isFor(address)) return known.apply(changes.families[family]);
+      const view = new CaptureView(address);
+      this.#views.set(family, view);
+      const ports = [...table.servicePorts(family).values()];
+      view.apply(ports.map((after) => ({ key: after.key, before: undefined, after })));
+      const present = view.servicePorts;
+      const keys = new Set([...(known?.servicePorts.keys() ?? []), ...present.keys()]);
+      return [...keys].map((key) => ({ key, before: known?.servicePorts.get(key), after: present.get(key) }));
+    };
+    return {
+      families: { IPv4: captured('IPv4'), IPv6: captured('IPv6') },
+      triggerTimes: changes.triggerTimes,
+    };
+  }
+
+  #listenToEngine(): void {
+    for (const { level, text } of describeEvents(this.#engine.takeEvents(), (cell) =>
+      this.#table.nameOf(cell),
+    )) {
+      this.#host.say(level, text);
+    }
+    if (this.#succeeded || this.#engine.status.succeeded === 0) return;
+    this.#succeeded = true;
+    this.onSucceeded?.();
+  }
+}

@@ -1,0 +1,128 @@
+/** Service ports in the form that the engine reads (native/engine/decode.cc): records, little endian, one after another. */
+import type { Algorithm, Weights } from '../../balancing/Balancing.js';
+import { type IpAddress, ipToBytes } from '../../net/ip.js';
+import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
+import type { ProxyOptions } from './proxyOptions.js';
+
+const SET = 1;
+const REMOVE = 2;
+const ALGORITHM: Readonly<Record<Algorithm, number>> = {
+  random: 0,
+  'round-robin': 1,
+  'least-connections': 2,
+  'power-of-two': 3,
+  'source-hash': 4,
+  maglev: 5,
+};
+const PROXY_PROTOCOL = { none: 0, v1: 1, v2: 2 } as const;
+const KEY = { internal: 0, external: 1, nodePort: 2 } as const;
+const PROTOCOL = { TCP: 6, UDP: 17 } as const;
+const ADDRESS_BYTES = 16;
+const NO_ADDRESS = new Uint8Array(ADDRESS_BYTES);
+
+export interface EncodedServicePort {
+  readonly port: ServicePort & { readonly protocol: 'TCP' | 'UDP' };
+  readonly options: ProxyOptions;
+  readonly cell: number;
+  readonly cellOf: (endpoint: Endpoint) => number;
+}
+
+export class ServiceRecords {
+  #buffer = Buffer.alloc(4096);
+  #length = 0;
+
+  get isEmpty(): boolean {
+    return this.#length === 0;
+  }
+
+  /** What was added so far; valid until more is. */
+  get bytes(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  remove(cell: number): void {
+    this.#u8(REMOVE);
+    this.#u32(cell);
+  }
+
+  set({ port, options, cell, cellOf }: EncodedServicePort): void {
+    this.#u8(SET);
+    this.#u32(cell);
+    this.#u8(PROTOCOL[port.protocol]);
+    this.#u8(port.family === 'IPv4' ? 4 : 6);
+    this.#u8(ALGORITHM[options.algorithm]);
+    this.#u8(PROXY_PROTOCOL[options.proxyProtocol]);
+    this.#u8(options.sourceAddress === 'transparent' ? 1 : 0);
+    this.#u32((port.affinitySeconds ?? 0) * 1000);
+    this.#u32(options.idleTimeout);
+    this.#u32(options.maxLifetime);
+    this.#u8(options.attempts.length);
+    for (const timeout of options.attempts) this.#u32(timeout);
+    this.#keys(port);
+    const { cluster, local } = port.endpoints;
+    const weights = port.balancing.weights;
+    this.#u8(2);
+    this.#list(cluster, weights, cellOf);
+    this.#list(local, weights, cellOf);
+    this.#u8(port.internalPolicy === 'Local' ? 1 : 0);
+    this.#u8(port.externalPolicy === 'Local' ? 1 : 0);
+    // From this node or its pods, external policy Local is short-circuited.
+    this.#u8(0);
+  }
+
+  #keys(port: ServicePort): void {
+    const external = new Set([...port.externalIPs, ...port.loadBalancerIPs]);
+    if (port.clusterIP !== undefined) external.delete(port.clusterIP);
+    const count = (port.clusterIP === undefined ? 0 : 1) + external.size + (port.nodePort === 0 ? 0 : 1);
+    this.#u16(count);
+    if (port.clusterIP !== undefined) this.#key(KEY.internal, ipToBytes(port.clusterIP), port.port);
+    for (const vip of external) this.#key(KEY.external, ipToBytes(vip as IpAddress), port.port);
+    if (port.nodePort !== 0) this.#key(KEY.nodePort, NO_ADDRESS, port.nodePort);
+  }
+
+  #key(kind: number, address: Uint8Array, port: number): void {
+    this.#u8(kind);
+    this.#address(address);
+    this.#u16(port);
+  }
+
+  #list(endpoints: readonly Endpoint[], weights: Weights, cellOf: (endpoint: Endpoint) => number): void {
+    this.#u32(endpoints.length);
+    for (const endpoint of endpoints) {
+      this.#address(ipToBytes(endpoint.address));
+      this.#u16(endpoint.port);
+      this.#u32(cellOf(endpoint));
+      this.#u16(weights.get(endpoint.address) ?? 1);
+      this.#u8(endpoint.local || endpoint.nodeUnknown ? 1 : 0);
+    }
+  }
+
+  #address(bytes: Uint8Array): void {
+    this.#room(ADDRESS_BYTES);
+    this.#buffer.fill(0, this.#length, this.#length + ADDRESS_BYTES);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += ADDRESS_BYTES;
+  }
+
+  #u8(value: number): void {
+    this.#room(1);
+    this.#length = this.#buffer.writeUInt8(value, this.#length);
+  }
+
+  #u16(value: number): void {
+    this.#room(2);
+    this.#length = this.#buffer.writeUInt16LE(value, this.#length);
+  }
+
+  #u32(value: number): void {
+    this.#room(4);
+    this.#length = this.#buffer.writeUInt32LE(value, this.#length);
+  }
+
+  #room(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    const larger = Buffer.alloc(this.#buffer.length * 2);
+    this.#buffer.copy(larger, 0, 0, this.#length);
+    this.#buffer = larger;
+  }
+}

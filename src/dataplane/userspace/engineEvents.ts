@@ -1,0 +1,42 @@
+/** What the engine has to tell, as lines of the log. */
+
+const WORDS_EACH = 4;
+/** native/engine/shared.h, Event::Kind. */
+const EJECTED = 0;
+const RETURNED = 1;
+const OUT_OF_DESCRIPTORS = 3;
+/** native/engine/health.h, Failure. */
+const TIMED_OUT = 1;
+
+export interface EventLine {
+  readonly level: 'info' | 'warn';
+  readonly text: string;
+}
+
+/** `events` as NativeEngine.takeEvents gives them. An endpoint that is still away was told of before. */
+export function describeEvents(events: Uint32Array, nameOf: (cell: number) => string): readonly EventLine[] {
+  const lines = new Map<string, EventLine>();
+  for (let at = 0; at < events.length; at += WORDS_EACH) {
+    const [kind, service = 0, endpoint = 0, why] = events.subarray(at, at + WORDS_EACH);
+    const line = describe(kind, `${nameOf(service)}: endpoint ${nameOf(endpoint)}`, why);
+    if (line) lines.set(line.text, line);
+  }
+  return [...lines.values()];
+}
+
+function describe(kind: number | undefined, subject: string, why: number | undefined): EventLine | undefined {
+  if (kind === EJECTED) {
+    const reason = why === TIMED_OUT ? 'does not answer' : 'refuses connections';
+    return { level: 'warn', text: `${subject} ${reason}; it gets no new ones for a while` };
+  }
+  if (kind === RETURNED) return { level: 'info', text: `${subject} answers again` };
+  if (kind === OUT_OF_DESCRIPTORS) {
+    return {
+      level: 'warn',
+      text:
+        'all file descriptors are in use: new connections wait until others end. Raise the limit ' +
+        '(LimitNOFILE in a unit, ulimit -n in a shell)',
+    };
+  }
+  return undefined;
+}
