@@ -16,7 +16,10 @@ const CONNTRACK_CAP = 1_048_576;
 export type WantedSysctl = readonly [name: string, value: string];
 
 /** What of the configuration becomes a kernel parameter when the agent starts. 0 leaves the kernel's value alone. */
-export function conntrackSysctls({ conntrack }: Pick<AgentConfig, 'conntrack'>, cpus: number): WantedSysctl[] {
+export function conntrackSysctls(
+  { conntrack }: Pick<AgentConfig, 'conntrack'>,
+  cpus: number,
+): WantedSysctl[] {
   const max = conntrackMax(conntrack, cpus);
   const seconds: readonly (readonly [name: string, milliseconds: number])[] = [
     ['nf_conntrack_tcp_timeout_established', conntrack.tcpEstablishedTimeout],

@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly writeConfigTo: string;
   readonly cleanup: boolean;
   readonly initOnly: boolean;
+  /** Print what would be done, and change nothing. */
+  readonly dryRun: boolean;
   /** URL of the API server, '' for the kubeconfig's. */
   readonly master: string;
 }
@@ -69,7 +71,7 @@ function configurationOfFile(
   const config = decoded && withFlags(decoded.config, winners);
   const broken = [...shapeFaults.map((fault) => fault.path), ...brokenFields(flags.faults)];
   const { ofFlags, ofFields } = attribute(config ? validateConfiguration(config, broken) : [], winners);
-  const lineOf = (fault: ConfigFault) => fault.line ?? document.lineOf(fault.path);
+  const lineOf = (fault: ConfigFault) => fault.line ?? document.lineOf(fault.path, ...(fault.because ?? []));
   const lines = [
     ...flags.faults.map((fault) => fault.message),
     ...flags.given
@@ -128,6 +130,7 @@ function optionsOf(given: readonly GivenFlag[]): RunOptions {
     writeConfigTo: String(optionOf(given, 'writeConfigTo') ?? ''),
     cleanup: optionOf(given, 'cleanup') === true,
     initOnly: optionOf(given, 'initOnly') === true,
+    dryRun: optionOf(given, 'dryRun') === true,
     master: String(optionOf(given, 'master') ?? ''),
   };
 }

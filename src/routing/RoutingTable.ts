@@ -26,6 +26,8 @@ export interface RoutingOptions {
   readonly fallbackAddresses: NodeFacts['addresses'];
   /** Addresses of this node that hold whatever the Node object says (bindAddress). */
   readonly fixedAddresses: NodeFacts['addresses'];
+  /** `ignored`: externalIPs of Services are not served (feature gate AllowServiceExternalIPs). Default `served`. */
+  readonly externalIPs?: 'served' | 'ignored';
 }
 
 const NO_RANGES: readonly Cidr[] = [];
@@ -150,7 +152,10 @@ export class RoutingTable {
 
   #setService(service: Service): void {
     const path = `${service.namespace}/${service.name}`;
-    this.#services.set(path, service);
+    this.#services.set(
+      path,
+      this.#options.externalIPs === 'ignored' ? { ...service, externalIPs: [] } : service,
+    );
     this.#markService(path);
   }
 

@@ -20,12 +20,17 @@ export class AgentProcess {
     this.configure(settings);
   }
 
-  /** Takes effect with the next start. */
+  /** A running agent takes it in. Parameters of connection tracking stay as they are. */
   configure(settings: string): void {
+    const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
+    this.configureWhole(`${quiet}${settings}`);
+  }
+
+  /** As configure(), with kube-proxy's defaults for connection tracking. */
+  configureWhole(settings: string): void {
     const head =
       'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: node1\n';
-    const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
-    writeFileSync(this.#config, `${head}healthzBindAddress: 127.0.0.1:10256\n${quiet}${settings}`);
+    writeFileSync(this.#config, `${head}healthzBindAddress: 127.0.0.1:10256\n${settings}`);
   }
 
   /** Replaces a manifest at once. */

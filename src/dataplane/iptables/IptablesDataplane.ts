@@ -96,7 +96,10 @@ export class IptablesDataplane implements Dataplane {
     if (failures.length > 0) throw failures[0];
     await this.#noteOwnChanges(before, reports);
     const problems = [...this.#families.values()].flatMap((sync) => sync.problems);
-    return { families: reports, problems: [...problems, ...(this.#localnetProblem ? [this.#localnetProblem] : [])] };
+    return {
+      families: reports,
+      problems: [...problems, ...(this.#localnetProblem ? [this.#localnetProblem] : [])],
+    };
   }
 
   async verify(): Promise<string | undefined> {
