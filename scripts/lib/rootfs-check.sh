@@ -1,7 +1,8 @@
-# Starts the agent in a root file system as a node would: the privileged part once with --init-only, then read-only, with
-# CAP_NET_ADMIN alone. To be run in namespaces of its own (scripts/rootfs check): ROOT MODE.
+# Starts the agent in a root file system as a node would: the privileged part once with --init-only, then read-only, with the
+# given capabilities alone. To be run in namespaces of its own (scripts/rootfs check): ROOT MODE CAPABILITIES [FIELDS], as in
+#   rootfs-check.sh /some/root iptables net_admin,net_raw 'penstock: {iptablesBackend: legacy}'
 set -euo pipefail
-root=$1 mode=$2
+root=$1 mode=$2 capabilities=$3 fields=${4:-}
 world=$root/mnt
 
 fail() {
@@ -36,6 +37,7 @@ mode: $mode
 hostnameOverride: node1
 clusterCIDR: 10.244.0.0/16
 conntrack: {maxPerCore: 0, tcpEstablishedTimeout: 1h}
+$fields
 YAML
 cp -r examples/manifests "$world/etc/manifests"
 ip link set lo up
@@ -46,7 +48,7 @@ chroot "$root" penstock run --config /mnt/etc/config.yaml --init-only >"$world/a
 # As a container has it, with the host's own view of the kernel's parameters out of reach.
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
-chroot "$root" setpriv --no-new-privs --bounding-set=-all,+net_admin --inh-caps=-all -- \
+chroot "$root" setpriv --no-new-privs --bounding-set=-all,+${capabilities//,/,+} --inh-caps=-all -- \
   penstock run --config /mnt/etc/config.yaml --manifests /mnt/etc/manifests >>"$world/agent.log" 2>&1 &
 agent=$!
 for _ in {1..100}; do
@@ -56,12 +58,18 @@ for _ in {1..100}; do
 done
 [ "$(status_of /readyz)" = 200 ] || fail "the agent did not get ready"
 
-[ "$(sed -n 's/^CapEff:\t0*//p' "$root/proc/$agent/status")" = 1000 ] || fail "the agent has other capabilities than CAP_NET_ADMIN"
+held=$(sed -n 's/^CapEff:\t//p' "$root/proc/$agent/status")
+[ "$(capsh --decode="$held")" = "0x$held=cap_${capabilities//,/,cap_}" ] || fail "the agent has other capabilities: $held"
 case $mode in
+  userspace) ;;
   nftables) [[ $(nft list table ip penstock) == *172.30.0.14* ]] || fail "no rules" ;;
-  iptables) [[ $(iptables-save -t nat) == *KUBE-SVC-* ]] || fail "no rules" ;;
+  iptables)
+    backend=nft
+    [[ $fields != *legacy* ]] || backend=legacy
+    [[ $(iptables-$backend-save -t nat) == *KUBE-SVC-* ]] || fail "no rules"
+    ;;
 esac
 
 kill -TERM $agent
 wait $agent || fail "the agent ended with $? after SIGTERM"
-echo "rootfs: mode $mode runs on a read-only root with CAP_NET_ADMIN alone ($(du -sxm --exclude=mnt "$root" 2>/dev/null | cut -f1) MB)"
+echo "rootfs: mode $mode runs on a read-only root with $capabilities alone ($(du -sxm --exclude=mnt "$root" 2>/dev/null | cut -f1) MB)"

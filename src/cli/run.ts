@@ -9,6 +9,7 @@ import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
 import { settleMode } from '../agent/chooseMode.js';
 import { modeSysctls, setOomScore, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
+import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { flagHelp } from '../config/flagHelp.js';
@@ -56,7 +57,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return changed;
   };
   check(command);
-  requireNetAdmin();
+  requireAll(missingPrivileges(command.config, thisProcess()));
   log.info(`penstock ${packageVersion()} on node ${command.config.nodeName}, Node.js ${process.version}`);
   await serveUntilEnd(command, parse, log);
   return 0;
@@ -170,21 +171,6 @@ function manifestSource(config: AgentConfig): ManifestSource {
   throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to take Services from', {
     remedy: 'Give a file or folder of manifests: penstock run --manifests PATH.',
   });
-}
-
-/** Of linux/capability.h: the bit without which the kernel takes no rule. */
-const CAP_NET_ADMIN = 12n;
-
-function requireNetAdmin(): void {
-  const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  if ((BigInt(`0x${effective}`) >> CAP_NET_ADMIN) & 1n) return;
-  throw new PenstockError(
-    'PENSTOCK_NOT_PRIVILEGED',
-    'writing rules needs root, or the capability CAP_NET_ADMIN',
-    {
-      remedy: 'Run it with sudo; `penstock render` shows the rules without it.',
-    },
-  );
 }
 
 /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
