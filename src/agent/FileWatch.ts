@@ -1,61 +1,40 @@
 /**
- * Tells when the text of a file is another. Sees editors that write and those that replace, and the exchanged folder behind
- * a ConfigMap's symbolic links.
+ * Tells when the text of a file is another. Looks every second: that sees editors that write and those that replace, the
+ * exchanged folder behind a ConfigMap's symbolic links, and file systems that send no notices.
  */
-import { type FSWatcher, readFileSync, realpathSync, watch } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 
-/** Notices come in swarms, and some editors leave a file empty for a moment. */
-const SETTLING_MS = 100;
-/** Notices are a hint: file systems of others have none, and the folder itself may be replaced. */
-const LOOK_ANYWAY_MS = 10_000;
+const LOOK_EVERY_MS = 1000;
 
 export class FileWatch {
   readonly #file: string;
   readonly #onChange: () => void;
-  readonly #watchers: FSWatcher[] = [];
-  readonly #poll: NodeJS.Timeout;
-  #settling: NodeJS.Timeout | undefined;
-  #text: string | undefined;
+  readonly #timer: NodeJS.Timeout;
+  /** What the last change led to, and what was seen last. */
+  #taken: string | undefined;
+  #seen: string | undefined;
 
   /** A file that cannot be read is waited for. */
-  constructor(file: string, onChange: () => void) {
+  constructor(file: string, onChange: () => void, lookEveryMs = LOOK_EVERY_MS) {
     this.#file = file;
     this.#onChange = onChange;
-    this.#text = this.#read();
-    this.#follow(dirname(file));
-    try {
-      this.#follow(dirname(realpathSync(file)));
-    } catch {
-      // It is not there at present; its folder tells when it is.
-    }
-    this.#poll = setInterval(() => this.#look(), LOOK_ANYWAY_MS);
-    this.#poll.unref();
+    this.#taken = this.#read();
+    this.#seen = this.#taken;
+    this.#timer = setInterval(() => this.#look(), lookEveryMs);
+    this.#timer.unref();
   }
 
   close(): void {
-    clearInterval(this.#poll);
-    clearTimeout(this.#settling);
-    for (const watcher of this.#watchers) watcher.close();
+    clearInterval(this.#timer);
   }
 
-  #follow(folder: string): void {
-    try {
-      const watcher = watch(folder, { persistent: false }, () => {
-        clearTimeout(this.#settling);
-        this.#settling = setTimeout(() => this.#look(), SETTLING_MS);
-      });
-      watcher.on('error', () => watcher.close());
-      this.#watchers.push(watcher);
-    } catch {
-      // No watch left (fs.inotify.max_user_watches): looking now and then suffices.
-    }
-  }
-
+  /** A text counts once it was seen twice: some editors write in pieces. */
   #look(): void {
     const text = this.#read();
-    if (text === undefined || text === this.#text) return;
-    this.#text = text;
+    const settled = text === this.#seen;
+    this.#seen = text;
+    if (!settled || text === undefined || text === this.#taken) return;
+    this.#taken = text;
     this.#onChange();
   }
 

@@ -94,14 +94,18 @@ t.test('a file is followed through the links of a ConfigMap', async (t) => {
   symlinkSync('../first', join(mount, '..data'));
   symlinkSync('..data/config.yaml', join(mount, 'config.yaml'));
   let changes = 0;
-  const watch = new FileWatch(join(mount, 'config.yaml'), () => {
-    changes++;
-  });
+  const watch = new FileWatch(
+    join(mount, 'config.yaml'),
+    () => {
+      changes++;
+    },
+    20,
+  );
   symlinkSync('../second', join(mount, '..data_tmp'));
   renameSync(join(mount, '..data_tmp'), join(mount, '..data'));
   t.ok(await eventually(() => changes === 1));
   writeFileSync(join(mount, 'other'), '');
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 100));
   t.equal(changes, 1, 'other files, and the same text, are no change');
   watch.close();
 });
