@@ -44,8 +44,9 @@ export class AgentProcess {
     rmSync(join(this.folder, name));
   }
 
-  start(): void {
-    const command = plain(PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
+  /** `under`: a command that runs the agent, and what comes before the agent's own words. */
+  start(under: readonly string[] = []): void {
+    const command = plain(...under, PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
     const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
