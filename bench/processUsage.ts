@@ -1,4 +1,4 @@
-/** What a process, its threads and its children have used, from /proc. */
+/** What a process, its threads and its children have used, and the whole machine, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
 
 const TICKS_PER_SECOND = 100;
@@ -19,12 +19,25 @@ export function usageOf(pid: number): Usage {
     systemTicks += Number(stat[12] ?? 0);
     residentKib += Number(/^VmRSS:\s+(\d+) kB$/m.exec(read(member, 'status'))?.[1] ?? 0);
   }
-  const microseconds = (ticks: number) => (ticks * 1e6) / TICKS_PER_SECOND;
   return {
     userMicroseconds: microseconds(userTicks),
     systemMicroseconds: microseconds(systemTicks),
     residentBytes: residentKib * 1024,
   };
+}
+
+/** Processor time of this process and of its children that have ended. */
+export function ownMicroseconds(): number {
+  const stat = read('self', 'stat').split(') ').at(-1)?.split(' ') ?? [];
+  return microseconds([11, 12, 13, 14].reduce((sum, field) => sum + Number(stat[field] ?? 0), 0));
+}
+
+/** Processor time of everything on the machine. */
+export function busyMicroseconds(): number {
+  // user nice system idle iowait irq softirq steal, proc(5); the last is what other machines took.
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] =
+    /^cpu +(.*)$/m.exec(readFileSync('/proc/stat', 'utf8'))?.[1]?.split(' ').map(Number) ?? [];
+  return microseconds(user + nice + system + irq + softirq + steal);
 }
 
 /** Ends a process that we started and what it started. */
@@ -49,7 +62,11 @@ function withChildren(pid: number): readonly number[] {
   return [pid, ...children.filter((text) => text !== '').flatMap((text) => withChildren(Number(text)))];
 }
 
-function read(pid: number, file: string): string {
+function microseconds(ticks: number): number {
+  return (ticks * 1e6) / TICKS_PER_SECOND;
+}
+
+function read(pid: number | 'self', file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'utf8');
   } catch {

@@ -88,7 +88,7 @@ export function prepare(proxy: Contender, folder: string, settings: ProxySetting
   }
 }
 
-/** As one would run it: spliced when it pays, health checks, no log of every connection. */
+/** As one would run it: a listener for each thread, spliced when it pays, health checks, no log of every connection. */
 function haproxyConfig({ threads, connections }: ProxySettings): string {
   const server = (ip: string, n: number) => `  server endpoint${n} ${ip}:${TCP.endpoint} check inter 2s`;
   return `global
@@ -102,7 +102,7 @@ defaults
   timeout server 1h
   maxconn ${connections}
 frontend service
-  bind ${VIP}:${TCP.service} backlog 16384
+  bind ${VIP}:${TCP.service} backlog 16384 shards by-thread
   default_backend endpoints
 backend endpoints
   balance roundrobin

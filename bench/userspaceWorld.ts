@@ -115,6 +115,12 @@ export class World {
     return this.#proxyProcess?.pid === undefined ? none : usageOf(this.#proxyProcess.pid);
   }
 
+  /** Microseconds of processor time of all that runs here but the client. */
+  totalMicroseconds(): number {
+    const used = this.#children.map(({ pid }) => (pid === undefined ? undefined : usageOf(pid)));
+    return used.reduce((sum, u) => sum + (u?.userMicroseconds ?? 0) + (u?.systemMicroseconds ?? 0), 0);
+  }
+
   end(): void {
     for (const { pid } of this.#children) if (pid !== undefined) killWithChildren(pid);
     for (const namespace of this.#namespaces) sh(`ip netns del ${namespace} 2>/dev/null || true`);

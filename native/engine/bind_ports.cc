@@ -1,7 +1,6 @@
 #include "bind_ports.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,11 +16,6 @@ namespace {
 
 constexpr int kBacklog = 4096;  // the kernel takes no more than net.core.somaxconn
 constexpr int kUdpBufferBytes = 8 << 20;
-// Accepted sockets inherit these: a client that has vanished is noticed after five minutes.
-constexpr int kKeepIdleSeconds = 120;
-constexpr int kKeepIntervalSeconds = 60;
-constexpr int kKeepProbes = 3;
-
 struct Kind {
   uint8_t protocol;
   uint8_t family;
@@ -36,11 +30,8 @@ int Open(const Kind& kind, uint16_t port) {
   SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (kind.family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (tcp) {
-    SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
-    SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
-    SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+    // Accepted sockets inherit it.
+    SetNoDelay(fd);
   } else {
     SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, kUdpBufferBytes);
     SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, kUdpBufferBytes);

@@ -6,6 +6,7 @@
 
 #include "choose.h"
 #include "connection.h"
+#include "keeps_source.h"
 #include "sockets.h"
 
 namespace penstock::engine {
@@ -36,7 +37,26 @@ void Connection::Start() {
   Add(cell.active, 1);
   worker_.shared().active.fetch_add(1, std::memory_order_relaxed);
   worker_.shared().health.EarnRetry(*service_, worker_.now_ms());
-  Attempt();
+  if (ReadFirst()) Attempt();
+  else Reset();
+}
+
+// What the client has said already. False when it is gone: nobody needs an endpoint.
+bool Connection::ReadFirst() {
+  uint8_t* const buffer = worker_.buffer();
+  size_t length = 0;
+  if (service_->proxy_protocol != ProxyProtocol::kNone) {
+    const auto header = ProxyHeader(service_->proxy_protocol, client_address_, destination_);
+    std::copy(header.begin(), header.end(), buffer);
+    length = header.size();
+  }
+  const size_t room = Worker::kBufferBytes - length;
+  const ssize_t got = recv(client_.fd, buffer + length, room, 0);
+  if (got < 0 && errno != EAGAIN && errno != EINTR) return false;
+  client_.ended = got == 0;
+  client_.readable = got == static_cast<ssize_t>(room);
+  if (got > 0) length += static_cast<size_t>(got);
+  return length == 0 || Keep(up_, buffer, length);
 }
 
 // Goes on until an attempt is under way, or all have failed at once.
@@ -57,10 +77,25 @@ void Connection::Attempt() {
 
 // False with errno when it failed at once.
 bool Connection::Dial(const Endpoint& endpoint) {
-  server_.fd = DialEndpoint(*service_, endpoint, client_address_);
+  const FirstData first = up_.is_stuck() ? FirstData::kWaiting : FirstData::kNone;
+  const Address* const source = SourceFor(keeps_source_, endpoint, client_address_);
+  server_.fd = DialEndpoint(*service_, endpoint, source, first);
   if (server_.fd < 0) return false;
+  // On this node the handshake is over before connect returns: what the client has said goes out at once.
+  if (first == FirstData::kWaiting && endpoint.local) {
+    const ssize_t sent = Write(server_, up_.pending.get(), up_.pending_end, 0);
+    if (sent < 0 && errno != EAGAIN) return false;
+    if (sent > 0) {
+      up_.pending_at = static_cast<uint32_t>(sent);
+      server_.tells_room = up_.is_stuck();
+      if (!up_.is_stuck()) up_.pending.reset();
+      if (!worker_.Watch(server_.fd, server_.tells_room ? kWatched | EPOLLOUT : kWatched, &server_)) return false;
+      Connected();
+      return true;
+    }
+  }
   server_.tells_room = true;
-  if (!worker_.Watch(server_.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, &server_)) return false;
+  if (!worker_.Watch(server_.fd, kWatched | EPOLLOUT, &server_)) return false;
   const size_t last = service_->attempts_ms.size() - 1;
   worker_.timers().Set(this, worker_.now_ms() + service_->attempts_ms[std::min<size_t>(attempts_ - 1u, last)]);
   return true;
@@ -111,13 +146,8 @@ void Connection::Connected() {
                                        worker_.now_ms());
   tried_.reset();
   server_.writable = client_.writable = true;
-  // It may have sent while it waited.
-  client_.readable = true;
-  if (service_->proxy_protocol != ProxyProtocol::kNone) {
-    const auto header = ProxyHeader(service_->proxy_protocol, client_address_, destination_);
-    if (!Keep(up_, header.data(), header.size())) return Reset();
-  }
-  if (!worker_.Watch(client_.fd, EPOLLIN | EPOLLRDHUP | EPOLLET, &client_)) return Reset();
+  // Tells at once what the client has sent since.
+  if (!worker_.Watch(client_.fd, kWatched, &client_)) return Reset();
   ArmIdle();
   Relay();
 }

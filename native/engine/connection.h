@@ -2,6 +2,8 @@
 #ifndef PENSTOCK_ENGINE_CONNECTION_H_
 #define PENSTOCK_ENGINE_CONNECTION_H_
 
+#include <sys/epoll.h>
+
 #include <memory>
 #include <vector>
 
@@ -9,11 +11,14 @@
 
 namespace penstock::engine {
 
+// What epoll tells of a descriptor of a connection, besides room to write.
+constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
 class Connection final : public Timer {
  public:
   // Owns `client_fd`. `client` is who called.
   Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd, const Address& client,
-             const Address& destination);
+             const Address& destination, bool keeps_source);
   ~Connection() override;
 
   // Begins with the first attempt. May end the connection at once.
@@ -21,6 +26,8 @@ class Connection final : public Timer {
   // Goes on with what was left because others had to have a turn.
   void Continue();
   void Reset();
+  // The connection is not a short one: its sockets get what short ones do not need.
+  void Settle();
   bool Uses(uint32_t endpoint_cell) const { return endpoint_cell_ == endpoint_cell; }
   void OnTimer(uint64_t now_ms) override;
 
@@ -37,6 +44,7 @@ class Connection final : public Timer {
     bool ending = false;  // the peer has said that it ends; what it sent before may still be unread
     bool ended = false;   // everything that it sent has been read
     bool tells_room = false;  // epoll says when there is room to write again
+    uint8_t writes = 0;       // stops at 2: the first write needs no TCP_NODELAY
   };
 
   // Bytes on their way from one to the other.
@@ -57,6 +65,7 @@ class Connection final : public Timer {
 
   void OnEvents(Peer& peer, uint32_t events);
   // connect.cc
+  bool ReadFirst();
   void Attempt();
   bool Dial(const Endpoint& endpoint);
   void AttemptFailed(int error);
@@ -70,6 +79,7 @@ class Connection final : public Timer {
   bool Copy(Direction& direction);
   bool FillPipe(Direction& direction);
   bool Keep(Direction& direction, const uint8_t* data, size_t length);
+  ssize_t Write(Peer& to, const uint8_t* data, size_t length, int flags);
   void NeedRoom(Peer& peer);
   void Count(const Direction& direction, size_t bytes);
   void ArmIdle();
@@ -93,6 +103,8 @@ class Connection final : public Timer {
   uint8_t turns_left_ = 0;
   State state_ = State::kConnecting;
   bool waits_again_ = false;
+  bool settled_ = false;
+  bool keeps_source_;
   Connection* next_ = nullptr;
   Connection* previous_ = nullptr;
 };

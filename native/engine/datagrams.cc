@@ -22,8 +22,8 @@ DatagramBatch& DatagramBatch::OfThread() {
   return batch;
 }
 
-int DatagramBatch::Receive(int fd) {
-  for (size_t i = 0; i < kMost; i++) {
+int DatagramBatch::Receive(int fd, size_t most) {
+  for (size_t i = 0; i < most; i++) {
     vectors_[i].iov_len = kBytes;
     msghdr& header = messages_[i].msg_hdr;
     header.msg_name = &sources_[i];
@@ -32,7 +32,7 @@ int DatagramBatch::Receive(int fd) {
     header.msg_controllen = kControlBytes;
     header.msg_flags = 0;
   }
-  return recvmmsg(fd, messages_, kMost, MSG_DONTWAIT, nullptr);
+  return recvmmsg(fd, messages_, static_cast<unsigned>(most), MSG_DONTWAIT, nullptr);
 }
 
 void DatagramBatch::Send(int fd, size_t first, size_t count) {

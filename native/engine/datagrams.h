@@ -23,8 +23,8 @@ class DatagramBatch {
   // Of the thread that calls.
   static DatagramBatch& OfThread();
 
-  // How many came; -1 with errno.
-  int Receive(int fd);
+  // How many came, `most` at most; -1 with errno. To ask for few is cheaper.
+  int Receive(int fd, size_t most);
   // Of `count` datagrams from `first` on, on a connected socket. Those that do not fit are lost, as datagrams are.
   void Send(int fd, size_t first, size_t count);
   // To one address, from our `local` address.

@@ -16,12 +16,11 @@ namespace {
 // Rounds of a connection until others must have a turn: 16 pipes full are 4 MB.
 constexpr uint8_t kTurns = 16;
 constexpr ssize_t kSmall = 16 * 1024;
-constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
 
 Connection::Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd,
-                       const Address& client, const Address& destination)
+                       const Address& client, const Address& destination, bool keeps_source)
     : worker_(worker),
       service_(std::move(service)),
       list_(list),
@@ -30,7 +29,8 @@ Connection::Connection(Worker& worker, ServicePointer service, const EndpointLis
       client_(this),
       server_(this),
       started_ms_(worker.now_ms()),
-      active_ms_(started_ms_) {
+      active_ms_(started_ms_),
+      keeps_source_(keeps_source) {
   client_.fd = client_fd;
   up_.from = down_.to = &client_;
   up_.to = down_.from = &server_;
@@ -114,7 +114,10 @@ bool Connection::Copy(Direction& direction) {
   // Less than there was room for: it is all, and epoll tells when more comes. An end that came before is not told again.
   if (static_cast<size_t>(got) < Worker::kBufferBytes && !from.ending) from.readable = false;
   direction.bulk = static_cast<size_t>(got) == Worker::kBufferBytes;
-  const ssize_t sent = send(direction.to->fd, buffer, static_cast<size_t>(got), MSG_NOSIGNAL);
+  // After an end there comes nothing but the end, which shares a packet with what was sent last.
+  const bool is_last = from.ending && static_cast<size_t>(got) < Worker::kBufferBytes;
+  const int flags = is_last ? MSG_MORE : 0;
+  const ssize_t sent = Write(*direction.to, buffer, static_cast<size_t>(got), flags);
   if (sent == got) return true;
   if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
   const size_t done = sent < 0 ? 0 : static_cast<size_t>(sent);
@@ -144,13 +147,27 @@ bool Connection::FillPipe(Direction& direction) {
   return Flush(direction);
 }
 
+// Nagle's algorithm holds back only what follows unacknowledged data, so the first write does not need the option.
+ssize_t Connection::Write(Peer& to, const uint8_t* data, size_t length, int flags) {
+  if (to.writes < 2 && ++to.writes == 2) Settle();
+  return send(to.fd, data, length, MSG_NOSIGNAL | flags);
+}
+
+void Connection::Settle() {
+  if (settled_ || server_.fd < 0) return;
+  settled_ = true;
+  SetNoDelay(server_.fd);
+  SetKeepAlive(server_.fd);
+  SetKeepAlive(client_.fd);
+}
+
 // Writes what waits. False when the connection is broken.
 bool Connection::Flush(Direction& direction) {
   Peer& to = *direction.to;
   if (!to.writable) return true;
   while (direction.pending_at < direction.pending_end) {
-    const ssize_t sent = send(to.fd, direction.pending.get() + direction.pending_at,
-                              direction.pending_end - direction.pending_at, MSG_NOSIGNAL);
+    const ssize_t sent =
+        Write(to, direction.pending.get() + direction.pending_at, direction.pending_end - direction.pending_at, 0);
     if (sent < 0) {
       NeedRoom(to);
       return errno == EAGAIN || errno == EINTR;

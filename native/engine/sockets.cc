@@ -39,15 +39,24 @@ int PendingError(int fd) {
   return error;
 }
 
-int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address& client) {
+void SetNoDelay(int fd) { SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); }
+
+void SetKeepAlive(int fd) {
+  constexpr int kIdleSeconds = 120;
+  constexpr int kIntervalSeconds = 60;
+  constexpr int kProbes = 3;
+  SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, kIdleSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, kIntervalSeconds);
+  SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+}
+
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first) {
   const bool tcp = service.protocol == IPPROTO_TCP;
   const int fd = socket(service.family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
-  if (tcp) {
-    SetOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    SetOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  }
-  if (service.transparent && endpoint.local) BindToClient(fd, client);
+  if (tcp && first == FirstData::kWaiting) SetOption(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
+  if (source != nullptr) BindToClient(fd, *source);
   const SocketAddress to = ToSocketAddress(endpoint.address);
   if (connect(fd, &to.any, to.length) == 0 || errno == EINPROGRESS) return fd;
   const int error = errno;

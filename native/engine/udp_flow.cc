@@ -17,6 +17,7 @@ namespace {
 constexpr uint64_t kDefaultIdleMs = 250;
 // Batches of answers until others must have a turn.
 constexpr int kBatches = 4;
+constexpr size_t kFew = 4;
 
 }  // namespace
 
@@ -80,8 +81,10 @@ void UdpFlow::Take(DatagramBatch& batch, size_t first, size_t count) {
 void UdpFlow::OnEvents(uint32_t events) {
   if ((events & EPOLLERR) != 0 && PendingError(fd_) == ECONNREFUSED) return EndpointRefused();
   DatagramBatch& batch = DatagramBatch::OfThread();
-  for (int i = 0; i < kBatches; i++) {
-    const int count = batch.Receive(fd_);
+  // Most answers are one datagram.
+  size_t most = kFew;
+  for (int i = 0; i < kBatches; i++, most = DatagramBatch::kMost) {
+    const int count = batch.Receive(fd_, most);
     if (count < 0 && errno == ECONNREFUSED) return EndpointRefused();
     if (count <= 0) return;
     active_ms_ = worker_.now_ms();
@@ -89,7 +92,7 @@ void UdpFlow::OnEvents(uint32_t events) {
     for (int at = 0; at < count; at++) bytes += batch.length(static_cast<size_t>(at));
     Add(worker_.shared().cells.endpoint(endpoint_cell_).bytes_from, bytes);
     listener_.Answer(client_socket_address_, local_, batch, static_cast<size_t>(count));
-    if (static_cast<size_t>(count) < DatagramBatch::kMost) return;
+    if (static_cast<size_t>(count) < most) return;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "choose.h"
+#include "keeps_source.h"
 #include "port_unreachable.h"
 #include "sockets.h"
 #include "udp_flow.h"
@@ -34,7 +35,7 @@ UdpListener::~UdpListener() {
 void UdpListener::OnEvents(uint32_t) {
   DatagramBatch& batch = DatagramBatch::OfThread();
   for (int round = 0; round < kBatches; round++) {
-    const int received = batch.Receive(socket_.fd);
+    const int received = batch.Receive(socket_.fd, DatagramBatch::kMost);
     if (received <= 0) return;
     const size_t count = static_cast<size_t>(received);
     // Datagrams of one client that follow each other are sent together.
@@ -84,7 +85,8 @@ UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
   // Without a descriptor the datagram is lost; the client sends it again.
   if (!shared.TakeDescriptors(1)) return nullptr;
   const Endpoint& endpoint = list.endpoints[chosen];
-  const int fd = DialEndpoint(*service, endpoint, client);
+  const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
+  const int fd = DialEndpoint(*service, endpoint, SourceFor(keeps_source, endpoint, client), FirstData::kNone);
   if (fd < 0) {
     shared.ReturnDescriptors(1);
     return nullptr;

@@ -17,6 +17,13 @@
 
 namespace penstock::engine {
 
+namespace {
+
+// How often connections are looked at that have not lived up to a second write yet.
+constexpr uint64_t kSettleMs = 60'000;
+
+}  // namespace
+
 uint64_t Worker::ReadClock() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -31,7 +38,8 @@ Worker::Worker(Shared& shared, uint32_t seed)
       timers_(now_ms_),
       pipes_(shared),
       random_(seed),
-      buffer_(new uint8_t[kBufferBytes]) {
+      buffer_(new uint8_t[kBufferBytes]),
+      settled_ms_(now_ms_) {
   if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
   epoll_event event{};
   event.events = EPOLLIN;
@@ -77,11 +85,18 @@ void Worker::RunTasks() {
   for (const auto& task : tasks) task();
 }
 
+int Worker::SleepMs() const {
+  const int sleep = timers_.SleepMs(now_ms_);
+  // An idle thread without connections has nothing to settle.
+  if (first_ == nullptr) return sleep;
+  return sleep < 0 ? static_cast<int>(kSettleMs) : sleep;
+}
+
 void Worker::Run() {
   constexpr int kEvents = 256;
   epoll_event events[kEvents];
   while (!stopping_) {
-    const int sleep = again_.empty() ? timers_.SleepMs(now_ms_) : 0;
+    const int sleep = again_.empty() ? SleepMs() : 0;
     const int count = epoll_wait(epoll_, events, kEvents, sleep);
     now_ms_ = ReadClock();
     if (shared_.generation() != generation_) snapshot_ = shared_.Current(&generation_);
@@ -89,17 +104,26 @@ void Worker::Run() {
       if (events[i].data.ptr == nullptr) RunTasks();
       else static_cast<Source*>(events[i].data.ptr)->OnEvents(events[i].events);
     }
+    for (Connection* connection : accepted_) connection->Start();
+    accepted_.clear();
     std::vector<Connection*> again;
     again.swap(again_);
     for (Connection* connection : again)
       if (connection != nullptr) connection->Continue();
     timers_.Turn(now_ms_);
+    if (now_ms_ - settled_ms_ > kSettleMs) SettleOld();
     retired_.clear();
   }
   while (first_ != nullptr) first_->Reset();
   listeners_.clear();
   again_.clear();
   retired_.clear();
+}
+
+// Connections that wait for their first answer must notice too when the endpoint vanishes.
+void Worker::SettleOld() {
+  settled_ms_ = now_ms_;
+  for (Connection* connection = first_; connection != nullptr; connection = connection->next_) connection->Settle();
 }
 
 bool Worker::Watch(int fd, uint32_t events, Source* source) {
@@ -141,7 +165,7 @@ void Worker::Accepted(std::unique_ptr<Connection> connection) {
   raw->next_ = first_;
   if (first_ != nullptr) first_->previous_ = raw;
   first_ = raw;
-  raw->Start();
+  accepted_.push_back(raw);
 }
 
 void Worker::Release(Connection* connection) {

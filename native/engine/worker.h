@@ -62,6 +62,7 @@ class Worker {
   void Again(Connection* connection) { again_.push_back(connection); }
   void Forget(Connection* connection);
 
+  // Starts it once all events of this round are handled: by then most clients have said what they want.
   void Accepted(std::unique_ptr<Connection> connection);
   // Takes it from the list and frees it after this round.
   void Release(Connection* connection);
@@ -82,6 +83,8 @@ class Worker {
  private:
   void Run();
   void RunTasks();
+  void SettleOld();
+  int SleepMs() const;
 
   Shared& shared_;
   int epoll_;
@@ -93,8 +96,10 @@ class Worker {
   std::unique_ptr<uint8_t[]> buffer_;
   std::shared_ptr<const Snapshot> snapshot_;
   uint64_t generation_ = 0;
+  uint64_t settled_ms_;
   std::vector<std::unique_ptr<Source>> listeners_;
   Connection* first_ = nullptr;  // list of all
+  std::vector<Connection*> accepted_;  // in this round
   std::vector<std::unique_ptr<Source>> retired_;
   std::vector<Connection*> again_;
   std::mutex tasks_mutex_;

@@ -28,7 +28,7 @@ export async function openNftables(config: AgentConfig, host: ModeHost, log: Log
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
-  const dataplane = openTable(TABLE, config, host, {
+  const dataplane = openTable(TABLE, nftablesOptions(config), host, {
     localhostPorts: (family) => {
       const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
       return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
@@ -48,9 +48,9 @@ export function nftablesFamilies(): readonly IpFamily[] {
 /** Mode nftables in a table of the given name. */
 export function openTable(
   name: string,
-  config: AgentConfig,
+  options: NftablesOptions,
   host: ModeHost,
-  { localhostPorts, close }: Pick<NftablesHost, 'localhostPorts' | 'close'>,
+  { close, ...own }: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'close'>,
 ): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
@@ -59,13 +59,13 @@ export function openTable(
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
-  return new NftablesDataplane(nftablesOptions(config), {
+  return new NftablesDataplane(options, {
     tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
     addresses: host.addresses,
     watch: (handlers) => {
       new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
     },
-    localhostPorts,
+    ...own,
     close: async () => {
       await close();
       watching.close();

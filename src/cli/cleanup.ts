@@ -1,7 +1,9 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 import { parseArgs } from 'node:util';
+import { removeDivertRoutes } from '../agent/removeDivertRoutes.js';
 import { removeIptables } from '../agent/removeIptables.js';
 import { removeNftables } from '../agent/removeNftables.js';
+import { DIVERT } from '../agent/userspaceMode.js';
 import { messageOf, PenstockError } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 
@@ -32,13 +34,14 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   const { mode } = values;
   if (mode !== undefined && mode !== 'nftables' && mode !== 'iptables') {
     throw new PenstockError('PENSTOCK_MODE_MISSING', `nothing is known of mode ${mode}`, {
-      remedy: 'Use --mode nftables, --mode iptables, or neither for both.',
+      remedy: 'Use --mode nftables, --mode iptables, or neither for everything.',
     });
   }
-  const failures =
+  let failures =
     (mode === 'iptables' ? 0 : await cleanNftables(what)) +
     (mode === 'nftables' ? 0 : await cleanIptables(what));
   if (what === 'remove' && mode === undefined) {
+    failures += await cleanRoutes();
     for (const name of new Sysctls().restore())
       process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
   }
@@ -55,6 +58,18 @@ async function cleanNftables(what: 'plan' | 'remove'): Promise<number> {
     return 0;
   } catch (error) {
     process.stderr.write(`penstock cleanup: nftables: ${messageOf(error)}\n`);
+    return 1;
+  }
+}
+
+/** Returns the number of failures. */
+async function cleanRoutes(): Promise<number> {
+  try {
+    for (const family of await removeDivertRoutes())
+      process.stdout.write(`${family}: removed the rule and route of table ${DIVERT.table}\n`);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`penstock cleanup: routes: ${messageOf(error)}\n`);
     return 1;
   }
 }

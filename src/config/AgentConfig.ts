@@ -63,6 +63,8 @@ export interface AgentConfig {
     readonly shutdownTimeout: Milliseconds;
     /** The listening sockets of a penstock that runs here already are inherited. */
     readonly takeover: boolean;
+    /** Whose address endpoints see, unless the Service says it. */
+    readonly sourceAddress: 'node' | 'transparent';
   };
   readonly clientConnection: KubeProxyConfiguration['clientConnection'];
   readonly configSyncPeriod: Milliseconds;
@@ -123,6 +125,7 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
       drainTimeout: penstock.drainTimeout,
       shutdownTimeout: penstock.shutdownTimeout,
       takeover: penstock.takeover,
+      sourceAddress: penstock.sourceAddress,
     },
     clientConnection: source.clientConnection,
     configSyncPeriod: source.configSyncPeriod,

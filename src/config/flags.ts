@@ -8,6 +8,7 @@ import {
   type KubeProxyConfiguration,
   LOG_FORMATS,
   PROXY_MODES,
+  SOURCE_ADDRESSES,
 } from './KubeProxyConfiguration.js';
 
 /** `address`, `name`: text where '' means unset. `gates`: `Name=true,…`. `vmodule`: `pattern=N,…`. A list: one of these words. */
@@ -123,6 +124,14 @@ export const FLAGS: readonly Flag[] = [
       IPTABLES_BACKENDS,
       'penstock.iptablesBackend',
       'Which iptables programs to use.',
+    ),
+  ),
+  winning(
+    field(
+      'source-address',
+      SOURCE_ADDRESSES,
+      'penstock.sourceAddress',
+      'Mode userspace: whose address endpoints see.',
     ),
   ),
 

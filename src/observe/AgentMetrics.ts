@@ -92,7 +92,8 @@ export class AgentMetrics {
   constructor(now: () => number = Date.now) {
     this.#now = now;
     this.#startedAt = now();
-    collectDefaultMetrics({ register: this.#registry });
+    // With its default, 10 ms, the loop would wake a hundred times a second to measure itself.
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 1000 });
   }
 
   get contentType(): string {

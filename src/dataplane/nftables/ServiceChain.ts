@@ -103,19 +103,21 @@ function entryRules(
   const rules: Rule[] = [];
   if (firewalled)
     rules.push([inSet([...keyFields(family, space), sourceAddress], 'is not', 'source-ranges'), DROP]);
-  const mark = setMark(masqueradeMark);
+  /** A rule that marks what matches for masquerade, where anything is masqueraded at all. */
+  const marking = (...match: Statement[]) =>
+    masqueradeMark === 0 ? [] : [[...match, setMark(masqueradeMark)]];
   switch (kind) {
     case 'cluster':
-      if (settings.masqueradeAll) rules.push([mark]);
-      else if (localTraffic) rules.push([fromPod(family, 'is not', localTraffic), mark]);
+      if (settings.masqueradeAll) rules.push(...marking());
+      else if (localTraffic) rules.push(...marking(fromPod(family, 'is not', localTraffic)));
       break;
     case 'external':
-      rules.push([mark]);
+      rules.push(...marking());
       break;
     case 'local': {
       const shortCircuit = verdictMap(keyFields(family, space), setOf(space, 'short-circuits'));
       if (localTraffic) rules.push([fromPod(family, 'is', localTraffic), shortCircuit]);
-      rules.push([isLocalAddress('saddr'), mark], [isLocalAddress('saddr'), shortCircuit]);
+      rules.push(...marking(isLocalAddress('saddr')), [isLocalAddress('saddr'), shortCircuit]);
       break;
     }
     case 'short-circuit':

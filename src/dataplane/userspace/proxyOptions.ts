@@ -8,7 +8,11 @@ export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;
   /** How long connections to an endpoint that no longer serves may go on; undefined: as long as they like. */
   readonly drainTimeout: Milliseconds | undefined;
+  readonly sourceAddress: SourceAddress;
 }
+
+/** Whose address endpoints see. */
+export type SourceAddress = 'node' | 'transparent';
 
 export interface ProxyOptions {
   readonly algorithm: Algorithm;
@@ -18,7 +22,7 @@ export interface ProxyOptions {
   readonly idleTimeout: Milliseconds;
   /** 0: for ever. */
   readonly maxLifetime: Milliseconds;
-  readonly sourceAddress: 'node' | 'transparent';
+  readonly sourceAddress: SourceAddress;
   readonly proxyProtocol: 'none' | 'v1' | 'v2';
   /** For endpoints that are terminating. Undefined: no deadline. */
   readonly drainTimeout: Milliseconds | undefined;
@@ -73,7 +77,7 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
         ? duration('udp-idle-timeout', defaults.udpIdleTimeout)
         : duration('idle-timeout', 0),
     maxLifetime: duration('max-lifetime', 0),
-    sourceAddress: choice('source-address', ['node', 'transparent'], 'node'),
+    sourceAddress: choice('source-address', ['node', 'transparent'], defaults.sourceAddress),
     proxyProtocol: port.protocol === 'UDP' ? 'none' : choice('proxy-protocol', ['none', 'v1', 'v2'], 'none'),
     drainTimeout: drain < 0 ? undefined : drain,
     removedEndpoints: choice('removed-endpoints', ['keep', 'reset'], 'keep'),
