@@ -57,6 +57,7 @@ export class Agent {
   readonly #updated = new Map<IpFamily, number>();
   #pendingSince: number | undefined;
   #synced = false;
+  #stopping = false;
   #verifyTimer: NodeJS.Timeout | undefined;
   readonly #pacer = new RepairPacer(performance.now());
   #postponedRepair: NodeJS.Timeout | undefined;
@@ -113,6 +114,7 @@ export class Agent {
 
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     clearTimeout(this.#verifyTimer);
     clearTimeout(this.#postponedRepair);
     for (const source of this.#sources) await source.stop();
@@ -166,6 +168,7 @@ export class Agent {
   }
 
   #scheduleVerify(): void {
+    if (this.#stopping) return;
     this.#verifyTimer = setTimeout(() => {
       this.#verifying = this.#verify().finally(() => {
         this.#verifying = undefined;

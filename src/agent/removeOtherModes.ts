@@ -1,14 +1,13 @@
 /** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
+import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { removeDivertRoutes } from './removeDivertRoutes.js';
 import { removeIptables } from './removeIptables.js';
 import { removeNftables } from './removeNftables.js';
 import { DIVERT } from './userspaceMode.js';
-
-const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
 /**
  * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy

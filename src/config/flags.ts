@@ -1,5 +1,5 @@
 /**
- * The flags of `penstock run`: kube-proxy's, under their names, and three of penstock's own.
+ * The flags of `penstock run`: kube-proxy's, under their names, and some of penstock's own.
  * This table is the only place that knows them; parsing and `--help` follow from it.
  */
 import {
@@ -40,6 +40,7 @@ export type OptionName =
   | 'writeConfigTo'
   | 'cleanup'
   | 'initOnly'
+  | 'dryRun'
   | 'master'
   | 'version'
   | 'help'
@@ -96,6 +97,7 @@ export const FLAGS: readonly Flag[] = [
   ),
   option('cleanup', 'boolean', 'cleanup', 'Remove everything a service proxy left in the kernel and exit.'),
   option('init-only', 'boolean', 'initOnly', 'Do what needs full root privileges and exit.'),
+  option('dry-run', 'boolean', 'dryRun', 'Print what would be set and written, change nothing and exit.'),
   option('master', 'text', 'master', 'URL of the API server; wins over the kubeconfig.'),
   option('version', 'boolean', 'version', 'Print the version and exit.'),
   { ...option('help', 'boolean', 'help', 'Print this text and exit.'), short: 'h' },

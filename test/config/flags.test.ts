@@ -232,6 +232,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     '--master=https://flag',
     '--cleanup',
     '--init-only',
+    '--dry-run',
     '--write-config-to=/out',
   ];
   const { config, options } = runFile(text, { flags });
@@ -253,6 +254,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     writeConfigTo: '/out',
     cleanup: true,
     initOnly: true,
+    dryRun: true,
     master: 'https://flag',
   });
   t.strictSame(
