@@ -1,5 +1,5 @@
 /**
- * The flags of `penstock run`: kube-proxy's, under their names, and three of penstock's own.
+ * The flags of `penstock run`: kube-proxy's, under their names, and four of penstock's own.
  * This table is the only place that knows them; parsing and `--help` follow from it.
  */
 import {
@@ -121,6 +121,14 @@ export const FLAGS: readonly Flag[] = [
       IPTABLES_BACKENDS,
       'penstock.iptablesBackend',
       'Which iptables programs to use.',
+    ),
+  ),
+  winning(
+    field(
+      'takeover',
+      'boolean',
+      'penstock.takeover',
+      'Inherit the listening sockets of the penstock that runs here (mode userspace).',
     ),
   ),
 

@@ -77,6 +77,10 @@ const DEFAULTS = {
     answerPing: true,
     serviceCounters: true,
     serviceMetricsLimit: 1000,
+    proxyThreads: 0,
+    drainTimeout: 0,
+    shutdownTimeout: 25_000,
+    takeover: false,
   },
 };
 
