@@ -11,6 +11,7 @@ import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { startMetricsServer } from '../observe/MetricsServer.js';
+import { ProxyMetrics } from '../observe/ProxyMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -221,9 +222,13 @@ export class Agent {
       limit: serviceMetricsLimit,
       read: () => this.#connectionCounters(),
     });
+    const proxy = new ProxyMetrics({
+      limit: serviceMetricsLimit,
+      read: () => this.#dataplane.proxyReport?.(),
+    });
     const page = {
       contentType: this.#metrics.contentType,
-      text: async () => (await this.#metrics.text()) + (await services.text()),
+      text: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
     };
     return [
       ...(healthz

@@ -1,5 +1,5 @@
 /**
- * The flags of `penstock run`: kube-proxy's, under their names, and four of penstock's own.
+ * The flags of `penstock run`: kube-proxy's, under their names, and some of penstock's own.
  * This table is the only place that knows them; parsing and `--help` follow from it.
  */
 import {
