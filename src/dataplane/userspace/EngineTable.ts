@@ -29,7 +29,7 @@ export interface EngineChanges {
   /** For NativeEngine.update. */
   readonly records: Uint8Array;
   readonly leaving: readonly LeavingEndpoint[];
-  /** Endpoints that may get connections again. */
+  /** Endpoints that may get connections and could not before: of a cell that had others before, nothing holds any more. */
   readonly returned: readonly number[];
 }
 
@@ -103,7 +103,7 @@ export class EngineTable {
       const known = before?.endpoints.get(target);
       const own = known ?? this.#cells.takeEndpoint();
       if (own === undefined) return this.#full(key, port);
-      if (known !== undefined && !served.has(target)) returned.push(known);
+      if (!served.has(target)) returned.push(own);
       endpoints.set(target, own);
       this.#names.set(own, target);
     }
