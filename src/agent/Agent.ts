@@ -11,6 +11,7 @@ import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
+import { ProxyMetrics } from '../observe/ProxyMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -232,9 +233,13 @@ export class Agent {
       limit: serviceMetricsLimit,
       read: () => this.#connectionCounters(),
     });
+    const proxy = new ProxyMetrics({
+      limit: serviceMetricsLimit,
+      read: () => this.#dataplane.proxyReport?.(),
+    });
     const metricsPage: Page = {
       contentType: this.#metrics.contentType,
-      body: async () => (await this.#metrics.text()) + (await services.text()),
+      body: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
     };
     const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [

@@ -134,6 +134,14 @@ export const FLAGS: readonly Flag[] = [
       'Mode userspace: whose address endpoints see.',
     ),
   ),
+  winning(
+    field(
+      'takeover',
+      'boolean',
+      'penstock.takeover',
+      'Inherit the listening sockets of the penstock that runs here (mode userspace).',
+    ),
+  ),
 
   field('proxy-mode', PROXY_MODES, 'mode', 'How services are proxied; empty: the agent chooses.'),
   winning(

@@ -21,7 +21,7 @@ const INTERFACE_PREFIX = /^[^\s/:"'\\]{1,14}$/;
 const BYTE_SIZE = /^\d+(\.\d+)?(k|[KMGTPE]i|[MGTPE])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/;
 const LONGEST_VERIFY_PERIOD = 2000;
-const MOST_THREADS = 1024;
+const MOST_PROXY_THREADS = 256;
 const INT32_MAX = 2 ** 31 - 1;
 
 const CIDR = 'must be an address range such as 10.0.0.0/8 or fd00::/64';
@@ -187,7 +187,7 @@ function* loggingFaults(config: KubeProxyConfiguration): Generator<ConfigFault> 
 
 function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault> {
   yield* within(config, 'penstock.serviceMetricsLimit', 0, INT32_MAX);
-  yield* within(config, 'penstock.proxyThreads', 0, MOST_THREADS);
+  yield* within(config, 'penstock.proxyThreads', 0, MOST_PROXY_THREADS);
   yield* notNegative(config, 'penstock.drainTimeout');
   yield* notNegative(config, 'penstock.shutdownTimeout');
   const { verifyPeriod, serviceProxyName } = config.penstock;

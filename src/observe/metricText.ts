@@ -19,7 +19,7 @@ export function metricText({ name, help, type }: Metric, series: Iterable<Series
   const lines = [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];
   for (const { labels, value } of series) {
     const words = Object.entries(labels).map(([label, text]) => `${label}="${escapeLabel(text)}"`);
-    lines.push(`${name}{${words.join(',')}} ${value}`);
+    lines.push(`${name}${words.length === 0 ? '' : `{${words.join(',')}}`} ${value}`);
   }
   return `${lines.join('\n')}\n`;
 }

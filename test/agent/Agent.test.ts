@@ -35,6 +35,7 @@ t.test('stopped while the rules are verified, it waits for that and verifies no 
     },
     connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
     metrics: new AgentMetrics(),
+    pages: new Map(),
     hostAddresses: () => [],
     afterFirstSync: async () => {},
     log: pino({ level: 'silent' }),

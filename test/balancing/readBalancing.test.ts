@@ -3,7 +3,8 @@ import t from 'tap';
 import { ALGORITHMS, UNWEIGHTED } from '../../src/balancing/Balancing.js';
 import { readBalancing } from '../../src/balancing/readBalancing.js';
 
-const ONE_OF = 'must be one of random, round-robin, source-hash, maglev; until then it is random';
+const ONE_OF =
+  'must be one of random, round-robin, least-connections, power-of-two, source-hash, maglev; until then it is random';
 const UNTIL = 'until then every endpoint has weight 1';
 
 t.test('without annotations, or with empty ones, it is the one default', async (t) => {
@@ -40,7 +41,7 @@ t.test('weights by canonical address', async (t) => {
 });
 
 t.test('a bad algorithm is random, and the weights hold', async (t) => {
-  for (const algorithm of ['magle', 'Maglev', ' random', '__proto__', 'least-connections']) {
+  for (const algorithm of ['magle', 'Maglev', ' random', '__proto__', 'least-conn']) {
     const { balancing, faults } = readBalancing({ algorithm, weights: '{"10.0.0.7": 3}' });
     t.strictSame(faults, [`metadata.annotations[penstock.io/algorithm] is "${algorithm}", ${ONE_OF}`]);
     t.strictSame([balancing.algorithm, balancing.weights.size], ['random', 1]);

@@ -11,6 +11,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--manifests=/m', { 'penstock.manifests': '/m' }],
   ['--service-proxy-name=p', { 'penstock.serviceProxyName': 'p' }],
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
+  ['--takeover', { 'penstock.takeover': true }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
   ['--kubeconfig=/k', { 'clientConnection.kubeconfig': '/k' }],
@@ -229,6 +230,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     '--manifests=/flag',
     '--service-proxy-name=flag',
     '--iptables-backend=nft',
+    '--takeover',
     '--master=https://flag',
     '--cleanup',
     '--init-only',
@@ -248,6 +250,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     manifests: '/flag',
     serviceProxyName: 'flag',
     iptablesBackend: 'nft',
+    userspace: { takeover: true },
   });
   t.strictSame(options, {
     configFile: 'proxy.yaml',

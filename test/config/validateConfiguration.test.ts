@@ -155,6 +155,11 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
     '3: penstock.iptablesBackend must be one of "auto", "nft", "legacy", not "ebtables"',
   ],
   ['penstock: {serviceMetricsLimit: 0}'],
+  ['penstock: {proxyThreads: 256, drainTimeout: 0s, shutdownTimeout: 0s}'],
+  ['penstock: {proxyThreads: -1}', '3: penstock.proxyThreads must be within 0..256, not -1'],
+  ['penstock: {proxyThreads: 257}', '3: penstock.proxyThreads must be within 0..256, not 257'],
+  ['penstock: {drainTimeout: -1s}', '3: penstock.drainTimeout must not be negative, not "-1s"'],
+  ['penstock: {shutdownTimeout: -1ms}', '3: penstock.shutdownTimeout must not be negative, not "-1ms"'],
   [
     'penstock: {serviceMetricsLimit: -1}',
     '3: penstock.serviceMetricsLimit must be within 0..2147483647, not -1',

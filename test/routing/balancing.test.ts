@@ -9,7 +9,7 @@ const BAD_ALGORITHM = {
   subject: 'Service shop/cart',
   message:
     'metadata.annotations[penstock.io/algorithm] is "fastest", must be one of random, round-robin, ' +
-    'source-hash, maglev; until then it is random',
+    'least-connections, power-of-two, source-hash, maglev; until then it is random',
 };
 
 function balancingOf(table: RoutingTable, key = 'shop/cart/TCP', family: 'IPv4' | 'IPv6' = 'IPv4') {

@@ -1,5 +1,9 @@
 /** Connections to endpoints that no longer serve live on; when their time is over, they are cut. */
+import type { Milliseconds } from '../../net/duration.js';
 import type { LeavingEndpoint } from './EngineTable.js';
+
+/** What setTimeout can wait for: with more it does not wait at all. */
+const LONGEST_TIMER: Milliseconds = 2 ** 31 - 1;
 
 export class DrainDeadlines {
   /** By cell. */
@@ -16,11 +20,7 @@ export class DrainDeadlines {
       this.returned(cell);
       this.#reset(cell);
     } else if (drainTimeout !== undefined && !this.#timers.has(cell)) {
-      const timer = setTimeout(() => {
-        this.#timers.delete(cell);
-        this.#reset(cell);
-      }, drainTimeout);
-      this.#timers.set(cell, timer);
+      this.#wait(cell, drainTimeout);
     }
   }
 
@@ -33,5 +33,15 @@ export class DrainDeadlines {
   close(): void {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+  }
+
+  #wait(cell: number, left: Milliseconds): void {
+    const now = Math.min(left, LONGEST_TIMER);
+    const timer = setTimeout(() => {
+      this.#timers.delete(cell);
+      if (left > now) this.#wait(cell, left - now);
+      else this.#reset(cell);
+    }, now);
+    this.#timers.set(cell, timer);
   }
 }

@@ -6,7 +6,7 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
 import type { Cells } from './Cells.js';
-import { type EncodingFacts, ServiceRecords } from './encodeServices.js';
+import { type EncodingFacts, NOTHING_KNOWN, ServiceRecords } from './encodeServices.js';
 import {
   type ProxyDefaults,
   type ProxyOptions,
@@ -34,13 +34,11 @@ export interface EngineChanges {
   /** For NativeEngine.update. */
   readonly records: Uint8Array;
   readonly leaving: readonly LeavingEndpoint[];
-  /** Endpoints that may get connections again. */
+  /** Endpoints that may get connections and could not before: of a cell that had others before, nothing holds any more. */
   readonly returned: readonly number[];
 }
 
 const SCTP = 'SCTP cannot be proxied: connections are refused in mode userspace; the other modes serve it';
-
-const NOTHING_KNOWN: EncodingFacts = { pods: undefined, masqueradeAll: false, isHostAddress: () => false };
 
 export class EngineTable {
   readonly #cells: Cells;

@@ -25,7 +25,7 @@ export interface EncodedServicePort {
   readonly options: ProxyOptions;
   readonly cell: number;
   readonly cellOf: (endpoint: Endpoint) => number;
-  readonly facts: EncodingFacts;
+  readonly facts?: EncodingFacts;
 }
 
 /** What source address transparent depends on of the node. */
@@ -35,6 +35,12 @@ export interface EncodingFacts {
   readonly masqueradeAll: boolean;
   readonly isHostAddress: (address: IpAddress) => boolean;
 }
+
+export const NOTHING_KNOWN: EncodingFacts = {
+  pods: undefined,
+  masqueradeAll: false,
+  isHostAddress: () => false,
+};
 
 /** For a range that is not known. */
 const NO_RANGE = 255;
@@ -59,7 +65,7 @@ export class ServiceRecords {
     this.#u32(cell);
   }
 
-  set({ port, options, cell, cellOf, facts }: EncodedServicePort): void {
+  set({ port, options, cell, cellOf, facts = NOTHING_KNOWN }: EncodedServicePort): void {
     this.#u8(SET);
     this.#u32(cell);
     this.#u8(PROTOCOL[port.protocol]);

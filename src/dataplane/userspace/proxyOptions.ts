@@ -8,7 +8,8 @@ export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;
   /** How long connections to an endpoint that no longer serves may go on; undefined: as long as they like. */
   readonly drainTimeout: Milliseconds | undefined;
-  readonly sourceAddress: SourceAddress;
+  /** `node` when absent. */
+  readonly sourceAddress?: SourceAddress;
 }
 
 /** Whose address endpoints see. */
@@ -46,13 +47,14 @@ const LONGEST: Milliseconds = 24 * 3_600_000 * 40;
 export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): ProxyOptionsReading {
   const faults = new FaultList();
   const { options } = port;
-  const duration = (name: string, fallback: Milliseconds): Milliseconds => {
+  const duration = <F extends Milliseconds | undefined>(name: string, fallback: F): Milliseconds | F => {
     const text = options[name];
     if (text === undefined || text === '') return fallback;
     const value = parseDuration(text);
     if (value !== undefined && value >= 0 && value <= LONGEST) return Math.round(value);
+    const meanwhile = fallback === undefined ? 'there is none' : `it is ${fallback} ms`;
     faults.add(
-      `${nameOf(name)} is ${quote(text)}, must be a duration such as 30s, at most 960h; until then it is ${fallback} ms`,
+      `${nameOf(name)} is ${quote(text)}, must be a duration such as 30s, at most 960h; until then ${meanwhile}`,
     );
     return fallback;
   };
@@ -67,19 +69,18 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
     }
     return value ?? fallback;
   };
-  const drain = duration('drain-timeout', defaults.drainTimeout ?? -1);
   const read: ProxyOptions = {
     // Without a word about it, connections are counted, which the kernel modes cannot.
     algorithm: options.algorithm ? port.balancing.algorithm : 'power-of-two',
     attempts: readAttempts(options.retries ?? '', faults),
     idleTimeout:
       port.protocol === 'UDP'
-        ? duration('udp-idle-timeout', defaults.udpIdleTimeout)
+        ? duration('udp-idle-timeout', Math.min(Math.ceil(defaults.udpIdleTimeout), LONGEST))
         : duration('idle-timeout', 0),
     maxLifetime: duration('max-lifetime', 0),
-    sourceAddress: choice('source-address', ['node', 'transparent'], defaults.sourceAddress),
+    sourceAddress: choice('source-address', ['node', 'transparent'], defaults.sourceAddress ?? 'node'),
     proxyProtocol: port.protocol === 'UDP' ? 'none' : choice('proxy-protocol', ['none', 'v1', 'v2'], 'none'),
-    drainTimeout: drain < 0 ? undefined : drain,
+    drainTimeout: duration('drain-timeout', defaults.drainTimeout),
     removedEndpoints: choice('removed-endpoints', ['keep', 'reset'], 'keep'),
   };
   return { options: read, faults: faults.sentences() };

@@ -1,0 +1,161 @@
+/**
+ * What a mode that carries the bytes itself has to tell of its connections, service ports and endpoints, as metrics.
+ * Values are looked up when somebody asks.
+ */
+import { LimitedSeries, labelsOf, type OfServicePort, OTHERS } from './LimitedSeries.js';
+import { type Metric, metricText, type Series } from './metricText.js';
+
+export interface ProxyFigures {
+  readonly active: number;
+  readonly unknown: number;
+  readonly descriptors: number;
+  /** In a lasting order. */
+  readonly servicePorts: readonly ProxiedServicePortFigures[];
+}
+
+interface ProxiedServicePortFigures extends OfServicePort {
+  readonly connections: number;
+  readonly active: number;
+  readonly retries: number;
+  readonly failed: number;
+  readonly ejected: number;
+  readonly endpoints: readonly ProxiedEndpointFigures[];
+}
+
+interface ProxiedEndpointFigures {
+  readonly target: string;
+  readonly connections: number;
+  readonly active: number;
+  readonly refused: number;
+  readonly timedOut: number;
+  readonly bytesTo: number;
+  readonly bytesFrom: number;
+  readonly isEjected: boolean;
+}
+
+export interface ProxyMetricsOptions {
+  /** How many service ports get series of their own, and of their endpoints. 0: there are no metrics of service ports. */
+  readonly limit: number;
+  /** Undefined when the mode has none. */
+  readonly read: () => ProxyFigures | undefined;
+}
+
+const COUNTS = ['connections', 'retries', 'failed'] as const;
+type ServicePortFigure = (typeof COUNTS)[number] | 'active' | 'ejected';
+
+const WHOLE: readonly [Metric, Exclude<keyof ProxyFigures, 'servicePorts'>][] = [
+  [gauge('connections_active', 'TCP connections and UDP flows that are open.'), 'active'],
+  [gauge('descriptors', 'File descriptors that connections hold.'), 'descriptors'],
+  [counter('unknown_connections_total', 'Connections to destinations that no service port has.'), 'unknown'],
+];
+
+const OF_SERVICE_PORT: readonly [Metric, ServicePortFigure][] = [
+  [
+    counter('service_port_connections_total', 'Connections, and UDP flows, that were accepted.'),
+    'connections',
+  ],
+  [gauge('service_port_connections_active', 'Those that are open.'), 'active'],
+  [counter('service_port_retries_total', 'Attempts to reach an endpoint after the first.'), 'retries'],
+  [counter('service_port_failed_total', 'Connections that no endpoint took in the end.'), 'failed'],
+  [
+    gauge('service_port_endpoints_ejected', 'Endpoints without new connections because they failed.'),
+    'ejected',
+  ],
+];
+
+interface EndpointValue {
+  readonly more?: Series['labels'];
+  readonly value: (figures: ProxiedEndpointFigures) => number;
+}
+
+const OF_ENDPOINT: readonly [Metric, readonly EndpointValue[]][] = [
+  [
+    counter(
+      'endpoint_connections_total',
+      'Connections, and UDP flows, to an endpoint that were established.',
+    ),
+    [{ value: ({ connections }) => connections }],
+  ],
+  [
+    gauge('endpoint_connections_active', 'Connections and attempts that are open.'),
+    [{ value: ({ active }) => active }],
+  ],
+  [
+    counter('endpoint_failures_total', 'Attempts that an endpoint refused, or did not answer in time.'),
+    [
+      { more: { reason: 'refused' }, value: ({ refused }) => refused },
+      { more: { reason: 'timeout' }, value: ({ timedOut }) => timedOut },
+    ],
+  ],
+  [
+    counter('endpoint_bytes_total', 'Bytes to and from an endpoint.'),
+    [
+      { more: { direction: 'to' }, value: ({ bytesTo }) => bytesTo },
+      { more: { direction: 'from' }, value: ({ bytesFrom }) => bytesFrom },
+    ],
+  ],
+  [
+    gauge('endpoint_ejected', '1 while an endpoint gets no new connections because it failed.'),
+    [{ value: ({ isEjected }) => (isEjected ? 1 : 0) }],
+  ],
+];
+
+export class ProxyMetrics {
+  readonly #options: ProxyMetricsOptions;
+  readonly #series: LimitedSeries<(typeof COUNTS)[number]>;
+
+  constructor(options: ProxyMetricsOptions) {
+    this.#options = options;
+    this.#series = new LimitedSeries(options.limit, COUNTS);
+  }
+
+  /** In Prometheus' text format; empty when there is nothing to tell. */
+  text(): string {
+    const figures = this.#options.read();
+    if (figures === undefined) return '';
+    const whole = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: figures[of] }]));
+    return whole.join('') + this.#servicePortsText(figures.servicePorts);
+  }
+
+  #servicePortsText(servicePorts: readonly ProxiedServicePortFigures[]): string {
+    if (this.#options.limit === 0) return '';
+    const { named, others } = this.#series.share(servicePorts);
+    const rows = named.map((each) => ({ ...each, labels: labelsOf(each) }));
+    const { sums } = this.#series;
+    const now = { active: sum(others, 'active'), ejected: sum(others, 'ejected') };
+    const rest = others.length > 0 || sums.connections > 0 ? [{ labels: OTHERS, ...sums, ...now }] : [];
+    const lines = OF_SERVICE_PORT.map(([metric, of]) =>
+      metricText(
+        metric,
+        [...rows, ...rest].map((row) => ({ labels: row.labels, value: row[of] })),
+      ),
+    );
+    for (const [metric, values] of OF_ENDPOINT) lines.push(metricText(metric, endpointSeries(rows, values)));
+    return lines.join('');
+  }
+}
+
+function* endpointSeries(
+  rows: readonly (Pick<ProxiedServicePortFigures, 'endpoints'> & Pick<Series, 'labels'>)[],
+  values: readonly EndpointValue[],
+): Generator<Series> {
+  for (const { labels, endpoints } of rows) {
+    for (const figures of endpoints) {
+      for (const { more, value } of values) {
+        yield { labels: { ...labels, endpoint: figures.target, ...more }, value: value(figures) };
+      }
+    }
+  }
+}
+
+function sum(servicePorts: readonly ProxiedServicePortFigures[], of: 'active' | 'ejected'): number {
+  return servicePorts.reduce((total, each) => total + each[of], 0);
+}
+
+function counter(name: string, help: string): Metric {
+  return { name: `penstock_proxy_${name}`, help, type: 'counter' };
+}
+
+function gauge(name: string, help: string): Metric {
+  return { name: `penstock_proxy_${name}`, help, type: 'gauge' };
+}
