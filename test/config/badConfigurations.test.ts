@@ -72,7 +72,7 @@ const FILES: readonly (readonly [text: string, field: string, value: string, all
   ['penstock: {verifyPeriod: 3s}', 'penstock.verifyPeriod', '"3s"', /above 0 and at most 2s/],
   ['penstock: {serviceProxyName: "a b"}', 'penstock.serviceProxyName', '"a b"', /a label value/],
   ['penstock: {iptablesBackend: old}', 'penstock.iptablesBackend', '"old"', /"auto", "nft", "legacy"/],
-  ['penstock: {proxyThreads: -1}', 'penstock.proxyThreads', '-1', /0\.\.1024/],
+  ['penstock: {proxyThreads: -1}', 'penstock.proxyThreads', '-1', /0\.\.256/],
   ['penstock: {drainTimeout: -1s}', 'penstock.drainTimeout', '"-1s"', /not be negative/],
   ['featureGates: {AllAlpha: 1}', 'featureGates.AllAlpha', '1', /true or false/],
 ];

@@ -12,6 +12,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--service-proxy-name=p', { 'penstock.serviceProxyName': 'p' }],
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
   ['--takeover', { 'penstock.takeover': true }],
+  ['--source-address=transparent', { 'penstock.sourceAddress': 'transparent' }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
   ['--kubeconfig=/k', { 'clientConnection.kubeconfig': '/k' }],

@@ -108,7 +108,10 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
   const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts.
   const documented = new Set(
-    [...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_)\w+)`/g)].map(([, name]) => name),
+    [
+      ...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_)\w+)`/g),
+      ...docs.matchAll(/`(kubeproxy_proxy_\w+)`/g),
+    ].map(([, name]) => name),
   );
   const present = [...page.matchAll(/^# TYPE ((?:kubeproxy|penstock)_\w+)/gm)].map(([, name]) => name);
   t.strictSame(
