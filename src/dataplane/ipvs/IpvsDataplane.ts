@@ -5,13 +5,13 @@
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
+import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
 import type { FamilyKernel } from './FamilyKernel.js';
 import { FamilySync } from './FamilySync.js';
 import { type HostFacts, type IpvsOptions, ipvsSettings } from './IpvsSettings.js';
-import { NodePortOwners } from './NodePortOwners.js';
 
 /** What of the host this mode needs, injected. */
 export interface IpvsHost {
@@ -40,7 +40,7 @@ export class IpvsDataplane implements Dataplane {
   readonly #host: IpvsHost;
   readonly #now: () => number;
   readonly #families: readonly FamilySync[];
-  readonly #nodePorts = new NodePortOwners();
+  readonly #nodePorts = new NodePortIndex();
   /** One thing at a time: a sync, a look at draining servers, a verification. Never rejects. */
   #busy: Promise<unknown> = Promise.resolve();
   #drainTimer: NodeJS.Timeout | undefined;
