@@ -4,6 +4,7 @@ import { virtualServerKey } from '../../kernel/ipvs/VirtualServer.js';
 import { joinHostPort } from '../../net/ip.js';
 import type { Drains } from './Drains.js';
 import type { FamilyKernel } from './FamilyKernel.js';
+import { endDrain } from './writePlan.js';
 
 /**
  * By the kernel's own counts: established connections, and those that it still remembers for the sake of late packets
@@ -18,12 +19,15 @@ export async function drainOnce(drains: Drains, kernel: FamilyKernel, now: numbe
     );
     for (const [target, { destination, deadline }] of [...waiting]) {
       const state = present.get(target);
-      if (state && now < deadline && state.activeConnections + state.inactiveConnections > 0) continue;
-      drains.remove(key, target);
       const { address, port } = destination;
-      if (state) ended.push({ action: 'delete destination', service, destination: { address, port } });
+      if (!state) drains.remove(key, target);
+      else if (now >= deadline || state.activeConnections + state.inactiveConnections === 0) {
+        ended.push({ action: 'delete destination', service, destination: { address, port } });
+      }
     }
   }
-  // Of no consequence when somebody else was quicker.
-  if (ended.length > 0) await kernel.changeServers(ended);
+  if (ended.length === 0) return;
+  // A refusal means that somebody else was quicker.
+  await kernel.changeServers(ended);
+  for (const change of ended) endDrain(change, drains);
 }

@@ -3,7 +3,7 @@ import { type VirtualServerId, virtualServerKey } from '../../kernel/ipvs/Virtua
 import type { IpvsOptions } from './IpvsSettings.js';
 import { isExcluded } from './IpvsSettings.js';
 import type { Present } from './Present.js';
-import { placeElement } from './SetEntry.js';
+import { recordElement } from './serverEntries.js';
 import { NODE_PORT_SETS, type SetName } from './sets.js';
 
 /** kube-proxy lists in these what it has virtual servers for. */
@@ -15,7 +15,7 @@ const STOCK_SETS: readonly SetName[] = [
 ];
 
 /**
- * Those in our record (PENSTOCK-SERVERS and the marks of PENSTOCK-CLUSTER-CLIENTS), and those that `knownOurs` remembers.
+ * Those in our record (PENSTOCK-SERVERS), and those that `knownOurs` remembers.
  * Where there is no record but sets of kube-proxy, this node had kube-proxy in mode ipvs: what its sets list is taken
  * over, except in excludeCIDRs.
  */
@@ -26,14 +26,12 @@ export function ownServers(
   knownOurs: (key: string) => boolean,
 ): Set<string> {
   const record = sets.get('PENSTOCK-SERVERS');
-  const marks = new Set(sets.get('PENSTOCK-CLUSTER-CLIENTS')?.values());
   const takeOver = (record?.size ?? 0) === 0 && (sets.get('KUBE-IPVS-IPS')?.size ?? 0) > 0;
   const isOurs = (id: VirtualServerId): boolean => {
-    if ('mark' in id) return marks.has(id.mark);
-    const { address, protocol, port } = id;
-    const element = placeElement(address, protocol, port);
+    const element = recordElement(id);
     if (record?.has(element)) return true;
-    if (!takeOver || isExcluded(address, options)) return false;
+    if (!takeOver || 'mark' in id || isExcluded(id.address, options)) return false;
+    const { protocol, port } = id;
     const nodePorts = protocol === 'SCTP' ? element : `${port}`;
     return (
       STOCK_SETS.some((set) => sets.get(set)?.has(element)) ||

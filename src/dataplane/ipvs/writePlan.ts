@@ -56,7 +56,7 @@ async function changeServers(
 }
 
 /** Whoever gets a weight, or is deleted, is drained no more. */
-function endDrain(change: IpvsChange, drains: Drains): void {
+export function endDrain(change: IpvsChange, drains: Drains): void {
   const key = virtualServerKey(change.service);
   if (change.action === 'delete service') drains.removeServer(key);
   else if ('destination' in change) {
