@@ -1,5 +1,5 @@
-# A machine of scripts/vm under user-mode Linux. To be sourced; needs $root, $job,
-# $memory and $timeout, sets $machine.
+# A machine of scripts/vm under user-mode Linux. To be sourced; needs $root, $job
+# and $memory, sets $machine.
 
 prepare_machine() {
   # shellcheck source=scripts/lib/packages.sh
@@ -9,7 +9,7 @@ prepare_machine() {
 
 # The command's output comes out of two serial lines, descriptors 3 and 4; the console has the kernel's words only.
 start_machine() {
-  setsid timeout --foreground --signal=KILL "$timeout" linux.uml rootfstype=hostfs rootflags=/ ro "mem=${memory}M" selinux=0 quiet \
+  setsid linux.uml rootfstype=hostfs rootflags=/ ro "mem=${memory}M" selinux=0 quiet \
     con=null con0=null,fd:1 ssl=null ssl0=null,fd:3 ssl1=null,fd:4 \
     "init=$root/scripts/lib/vm-uml-init" "PENSTOCK_VM_JOB=$job" </dev/null >"$job/console" 2>&1 &
   machine=$!
