@@ -54,3 +54,20 @@ export const JUMPS: readonly Jump[] = [
   jump('mangle', 'INPUT', 'penstock traffic policies', POLICY, NEW),
   jump('mangle', 'OUTPUT', 'penstock traffic policies', POLICY, NEW),
 ];
+
+/** Chains that mode iptables has too, by the same names. */
+export const SHARED: Readonly<Record<Table, readonly string[]>> = {
+  nat: [SERVICES, POSTROUTING, MARK_MASQ],
+  filter: [FORWARD, PROXY_FIREWALL],
+  mangle: [],
+};
+
+/** Jumps that mode iptables has too, word for word. */
+export const SHARED_JUMPS_TO: readonly string[] = [SERVICES, POSTROUTING, FORWARD];
+
+/** A chain that only mode iptables has. */
+export function isOfModeIptables(table: Table, chain: string): boolean {
+  return table === 'nat'
+    ? /^KUBE-(SVC|SVL|SEP|EXT|FW)-|^KUBE-NODEPORTS$/.test(chain)
+    : table === 'filter' && /^KUBE-(EXTERNAL-SERVICES|NODEPORTS)$/.test(chain);
+}

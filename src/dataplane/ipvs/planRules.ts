@@ -59,22 +59,27 @@ export function isOtherMode(present: SavedRules): boolean {
   return services.some((rule) => /-j KUBE-(SVC|SVL|EXT|FW|NODEPORTS)/.test(rule));
 }
 
-/** Removes jumps and chains, but those that `keep` names: another mode has them too. */
-export function planRemoval(
-  present: SavedRules,
-  keep: (table: chain.Table, chain: string) => boolean,
-): RestoreInput {
+/**
+ * Removes every rule and chain of mode ipvs, kube-proxy's too, and nothing else. What mode iptables has by the same names
+ * stays where that mode is, too.
+ */
+export function planRemoval(present: SavedRules): RestoreInput {
   const input = new RestoreInput();
   for (const table of chain.TABLES) {
     const there = present[table];
-    const jumps = chain.JUMPS.filter((jump) => jump.table === table && !keep(table, jump.to)).flatMap(
-      ({ from, rule }) => {
-        const copies = (there?.chains.get(from) ?? []).filter((found) => sameRule(found, rule));
-        return copies.map(() => `-D ${from} ${rule}\n`);
-      },
+    const chains = [...(there?.chains.keys() ?? [])];
+    const shared = chain.SHARED[table];
+    if (!chains.some((name) => chain.CHAINS[table].includes(name) && !shared.includes(name))) continue;
+    const besideIptables = chains.some((name) => chain.isOfModeIptables(table, name));
+    const jumps = chain.JUMPS.filter(
+      (jump) => jump.table === table && !(besideIptables && chain.SHARED_JUMPS_TO.includes(jump.to)),
+    ).flatMap(({ from, rule }) => {
+      const copies = (there?.chains.get(from) ?? []).filter((found) => sameRule(found, rule));
+      return copies.map(() => `-D ${from} ${rule}\n`);
+    });
+    const names = chain.CHAINS[table].filter(
+      (name) => chains.includes(name) && !(besideIptables && shared.includes(name)),
     );
-    const names = chain.CHAINS[table].filter((name) => there?.chains.has(name) && !keep(table, name));
-    if (jumps.length + names.length === 0) continue;
     input.add(`*${table}\n`);
     // A declaration empties the chain, so that none refers to another when they are removed.
     for (const name of names) input.add(`:${name} - [0:0]\n`);
