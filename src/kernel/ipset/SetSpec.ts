@@ -10,7 +10,8 @@ import type { IpFamily } from '../../net/ip.js';
  *     hash:ip,port,net   10.0.0.1,tcp:80,10.1.0.0/16     fd00::1,udp:53,fd01::/64
  *     bitmap:port        80
  *
- * Addresses are canonical, a net of one address is without its prefix length: equal elements are equal texts.
+ * Addresses and nets are canonical, and a net of one address is without its prefix length: equal elements are equal
+ * texts. The kernel takes no net of all addresses (/0); two halves (/1) are the same.
  */
 export type SetType = 'hash:ip' | 'hash:ip,port' | 'hash:ip,port,ip' | 'hash:ip,port,net' | 'bitmap:port';
 
