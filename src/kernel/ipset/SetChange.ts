@@ -2,9 +2,9 @@
 import type { SetSpec } from './SetSpec.js';
 
 export type SetChange =
-  /** Nothing happens when it is there already, just so; IPSET_ERR_EXIST when it is another. */
+  /** Nothing happens when it is there already, just so; EEXIST when it is another. */
   | { readonly action: 'create'; readonly set: SetSpec }
-  /** IPSET_ERR_BUSY while a rule refers to it; ENOENT when it is not there. */
+  /** IPSET_ERR_BUSY while a rule refers to it. When it is not there, ENOENT from older kernels. */
   | { readonly action: 'destroy'; readonly set: Pick<SetSpec, 'name'> }
   /** Removes all elements. ENOENT when there is no such set. */
   | { readonly action: 'flush'; readonly set: Pick<SetSpec, 'name'> }

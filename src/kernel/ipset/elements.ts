@@ -6,6 +6,8 @@ import { AddressAttribute, CommandAttribute, DataAttribute, NETWORK_ORDER, PROTO
 import type { SetType } from './SetSpec.js';
 
 const ADDRESS_BITS = { IPv4: 32, IPv6: 128 } as const;
+/** be32 mark, be32 mask, bytes. */
+const MARK_SIZE = 8;
 const WHOLE_MARK = 0xffff_ffff;
 
 /** Throws RangeError on a text that is no element of that type. */
@@ -57,9 +59,8 @@ function putNet(writer: MessageWriter, text: string, element: string): void {
   writer.u8(DataAttribute.SECOND_PREFIX_LENGTH, Number(text.slice(slash + 1)));
 }
 
-/** struct: be32 mark, be32 mask. */
 function putMark(writer: MessageWriter, mark: number): void {
-  const bytes = new Uint8Array(8);
+  const bytes = new Uint8Array(MARK_SIZE);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, mark);
   view.setUint32(4, WHOLE_MARK);
@@ -101,13 +102,18 @@ export function readElement(data: AttributeReader): ReadElement | undefined {
         protocol = data.u8();
         break;
       case DataAttribute.MARK:
-        mark = Math.floor(data.u64be() / 0x1_0000_0000);
+        mark = readMark(data.bytes());
     }
   }
   if (data.malformed) return undefined;
   const parts = [address, portText(protocol, port), second && netText(second as IpAddress, prefixLength)];
   const element = parts.filter((part) => part !== undefined).join(',');
   return element === '' ? undefined : { element, mark };
+}
+
+function readMark(bytes: Uint8Array): number | undefined {
+  if (bytes.length !== MARK_SIZE) return undefined;
+  return new DataView(bytes.buffer, bytes.byteOffset, MARK_SIZE).getUint32(0);
 }
 
 function readAddress(address: AttributeReader): IpAddress | undefined {
