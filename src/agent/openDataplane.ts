@@ -6,10 +6,11 @@ import { PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
+import { openIpvs } from './ipvsMode.js';
 import { openNftables } from './nftablesMode.js';
 
 /** Modes that this version has. */
-const MODES = ['nftables', 'iptables'] as const;
+const MODES = ['nftables', 'iptables', 'ipvs'] as const;
 
 /** Throws PENSTOCK_MODE_MISSING. */
 export function requireMode({ mode }: AgentConfig): void {
@@ -24,9 +25,12 @@ export interface ModeHost {
   readonly sysctls: Sysctls;
   /** The same array until they change. */
   readonly addresses: () => readonly IpAddress[];
+  /** The addresses of this link are those of Services, not the host's own. */
+  readonly ignoreLink: (index: number) => void;
 }
 
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES: settleMode() comes first. */
 export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+  if (config.mode === 'ipvs') return openIpvs(config, host, log);
   return config.mode === 'nftables' ? openNftables(config, host, log) : openIptables(config, host, log);
 }

@@ -1,14 +1,16 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 import { parseArgs } from 'node:util';
 import { removeIptables } from '../agent/removeIptables.js';
+import { removeIpvs } from '../agent/removeIpvs.js';
 import { removeNftables } from '../agent/removeNftables.js';
+import type { Removal } from '../agent/removeRules.js';
 import { messageOf } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 
 const HELP = `penstock cleanup [--dry-run]
 
-Removes the nftables tables of penstock, the iptables rules and chains of penstock (they are kube-proxy's too), and puts
-kernel parameters back to what they were. Nothing else is touched.
+Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
+and the sets are kube-proxy's too); and puts kernel parameters back to what they were. Nothing else is touched.
 
   --dry-run   print what would be done
 `;
@@ -24,7 +26,8 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const what = values['dry-run'] ? 'plan' : 'remove';
-  const failures = (await cleanNftables(what)) + (await cleanIptables(what));
+  // Chains that modes ipvs and iptables both have go with the last of them.
+  const failures = (await cleanNftables(what)) + (await cleanIpvs(what)) + (await cleanIptables(what));
   if (what === 'remove') {
     for (const name of new Sysctls().restore())
       process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
@@ -47,9 +50,28 @@ async function cleanNftables(what: 'plan' | 'remove'): Promise<number> {
 }
 
 /** Returns the number of failures. */
+async function cleanIpvs(what: 'plan' | 'remove'): Promise<number> {
+  const { rules, objects, error } = await removeIpvs(what);
+  const failures = reportRules(
+    rules.filter(({ input, error }) => input !== '' || error !== undefined),
+    what,
+  );
+  const done = what === 'plan' ? 'would be removed' : 'removed';
+  for (const object of objects) process.stdout.write(`ipvs: ${object} ${done}\n`);
+  if (objects.length === 0 && error === undefined) process.stdout.write('ipvs: nothing of ours\n');
+  if (error === undefined) return failures;
+  process.stderr.write(`penstock cleanup: ipvs: ${messageOf(error)}\n`);
+  return failures + 1;
+}
+
 async function cleanIptables(what: 'plan' | 'remove'): Promise<number> {
+  return reportRules(await removeIptables(what), what);
+}
+
+/** Returns the number of failures. */
+function reportRules(removals: readonly Removal[], what: 'plan' | 'remove'): number {
   let failures = 0;
-  for (const { subject, chains, input, error } of await removeIptables(what)) {
+  for (const { subject, chains, input, error } of removals) {
     if (error !== undefined) {
       failures++;
       process.stderr.write(`penstock cleanup: ${subject}: ${messageOf(error)}\n`);

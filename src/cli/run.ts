@@ -68,7 +68,11 @@ async function serve(
   warnAboutConfig(config, fallbackAddresses, log);
   tuneHost(config, sysctls, log);
   const addressWatch = await HostAddressWatch.open();
-  const host = { sysctls, addresses: () => addressWatch.addresses };
+  const host = {
+    sysctls,
+    addresses: () => addressWatch.addresses,
+    ignoreLink: (index: number) => addressWatch.ignoreLink(index),
+  };
   const dataplane = await openDataplane(config, host, log);
   log.info(`mode ${config.mode}: ${dataplane.description}`);
   if (initOnly) {
@@ -86,7 +90,7 @@ async function serve(
   const metrics = new AgentMetrics();
   const connections = new ConnectionCleaning({
     nodePortAddresses: config.nodePortAddresses,
-    localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
+    localhostNodePorts: config.mode === 'iptables' && config.localhostNodePorts,
     hostAddresses: host.addresses,
     onDeleted: (entries) => metrics.connectionsDeleted(entries),
     log,

@@ -1,7 +1,8 @@
 /** Elements of the sets: one text each, as ipset prints it. */
-import type { Cidr, IpAddress } from '../../net/ip.js';
+import type { SetChange } from '../../kernel/ipset/SetChange.js';
+import type { Cidr, IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
-import type { SetName } from './sets.js';
+import { type SetName, setSpec } from './sets.js';
 
 export interface SetEntry {
   readonly set: SetName;
@@ -24,4 +25,15 @@ export function placeElement(address: IpAddress, protocol: Protocol, port: numbe
 /** The source range as the last part of an element: of one address without its length. */
 export function rangeElement(range: Cidr): string {
   return range.replace(range.includes(':') ? /\/128$/ : /\/32$/, '');
+}
+
+/** The message that puts the element there, or takes it away. */
+export function entryChange(
+  action: 'add' | 'delete',
+  { set, element, mark }: SetEntry,
+  family: IpFamily,
+): SetChange {
+  const spec = setSpec(set, family);
+  if (action === 'delete') return { action, set: spec, element };
+  return mark === undefined ? { action, set: spec, element } : { action, set: spec, element, mark };
 }

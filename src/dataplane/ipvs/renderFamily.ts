@@ -1,5 +1,9 @@
 /** What a full sync of one family writes on a host without anything, as text that the tools take. */
+import { printChange as printSetChange } from '../../kernel/ipset/printChange.js';
+import type { SetChange } from '../../kernel/ipset/SetChange.js';
 import { printChange } from '../../kernel/ipvs/printChange.js';
+import type { Link } from '../../kernel/routes/Link.js';
+import { printAddressChange, printLinkChange } from '../../kernel/routes/printChange.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import { DesiredState, nothingTouched } from './DesiredState.js';
@@ -7,7 +11,9 @@ import { type IpvsOptions, ipvsSettings } from './IpvsSettings.js';
 import type { Plan } from './Plan.js';
 import { planFresh } from './planChanges.js';
 import { NO_SAVED_RULES, planRules } from './planRules.js';
-import { kernelName, SET_NAMES, setSpec } from './sets.js';
+import { SERVICE_LINK } from './ServiceLink.js';
+import { entryChange } from './SetEntry.js';
+import { SET_NAMES, setSpec } from './sets.js';
 
 export interface RenderedFamily {
   /** Input of `ipset restore`. */
@@ -19,6 +25,8 @@ export interface RenderedFamily {
   /** Input of `iptables-restore --noflush`. */
   readonly rules: string;
 }
+
+const NEW_LINK: Link = { name: SERVICE_LINK, index: 0, kind: 'dummy', isUp: false };
 
 /** `addresses`: those of the host, for node ports. */
 export function renderFamily(
@@ -35,23 +43,21 @@ export function renderFamily(
   return {
     sets: printSets(plan, family),
     servers: plan.additions.map(({ change }) => `${printChange(change)}\n`).join(''),
-    addresses: `link add kube-ipvs0 type dummy\n${plan.newAddresses
-      .map((ip) => `address add ${ip}/${family === 'IPv4' ? 32 : 128} dev kube-ipvs0\n`)
-      .join('')}`,
+    addresses: [
+      printLinkChange({ action: 'add dummy', name: SERVICE_LINK }),
+      ...plan.newAddresses.map((address) =>
+        printAddressChange({ action: 'add address', link: NEW_LINK, address }),
+      ),
+      '',
+    ].join('\n'),
     rules: planRules(settings, NO_SAVED_RULES).toString(),
   };
 }
 
 function printSets(plan: Plan, family: IpFamily): string {
-  const lines = SET_NAMES.map((name) => {
-    const { type, extension } = setSpec(name, family);
-    const inet = family === 'IPv4' ? 'inet' : 'inet6';
-    const options = type === 'bitmap:port' ? 'range 0-65535' : `family ${inet} hashsize 1024 maxelem 65536`;
-    return `create ${kernelName(name, family)} ${type} ${options}${extension ? ' skbinfo' : ''}\n`;
-  });
-  for (const { set, element, mark } of plan.newEntries) {
-    const text = mark === undefined ? '' : ` skbmark 0x${mark.toString(16)}`;
-    lines.push(`add ${kernelName(set, family)} ${element}${text}\n`);
-  }
-  return lines.join('');
+  const changes: readonly SetChange[] = [
+    ...SET_NAMES.map((name) => ({ action: 'create' as const, set: setSpec(name, family) })),
+    ...plan.newEntries.map((entry) => entryChange('add', entry, family)),
+  ];
+  return changes.map((change) => `${printSetChange(change)}\n`).join('');
 }

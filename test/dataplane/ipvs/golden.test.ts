@@ -30,9 +30,7 @@ t.test('for the recorded objects', needsShared, async (t) => {
 
   t.strictSame(withoutOwnLines(lines('servers')), stockServers());
   t.strictSame(withoutOwnLines(lines('sets')), stockSets());
-  const bound = lines('addresses').flatMap(
-    (line) => /^address add (\S+) dev kube-ipvs0$/.exec(line)?.[1] ?? [],
-  );
+  const bound = lines('addresses').flatMap((line) => /^addr add (\S+) dev kube-ipvs0$/.exec(line)?.[1] ?? []);
   t.strictSame(bound.sort(), stockAddresses());
 
   const full = new Set(lines('sets').flatMap((line) => /^add (\S+)/.exec(line)?.[1] ?? []));
