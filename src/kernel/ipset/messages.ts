@@ -62,6 +62,7 @@ function putSpec(writer: MessageWriter, set: SetSpec, revision: number): void {
   writer.u8(CommandAttribute.REVISION, revision);
   writer.u8(CommandAttribute.FAMILY, familyNumber(set));
   const nest = writer.openNest(CommandAttribute.DATA);
+  if (set.extension === 'mark') writer.u32be(DataAttribute.FLAGS | NETWORK_ORDER, WITH_MARKS);
   if (set.type === 'bitmap:port') {
     writer.u16be(DataAttribute.PORT | NETWORK_ORDER, FIRST_PORT);
     writer.u16be(DataAttribute.LAST_PORT | NETWORK_ORDER, LAST_PORT);
@@ -69,6 +70,5 @@ function putSpec(writer: MessageWriter, set: SetSpec, revision: number): void {
     writer.u32be(DataAttribute.HASH_SIZE | NETWORK_ORDER, HASH_SIZE);
     writer.u32be(DataAttribute.MOST_ELEMENTS | NETWORK_ORDER, MOST_ELEMENTS);
   }
-  if (set.extension === 'mark') writer.u32be(DataAttribute.FLAGS | NETWORK_ORDER, WITH_MARKS);
   writer.closeNest(nest);
 }

@@ -87,10 +87,10 @@ function putSettings(
 /** Without `settings`, only what tells it from others. */
 function putDestination(writer: MessageWriter, id: RealServerId, settings?: RealServer): void {
   const nest = writer.openNest(CommandAttribute.DESTINATION);
-  writer.raw(DestinationAttribute.ADDRESS, wideAddress(id.address));
-  writer.u16be(DestinationAttribute.PORT, id.port);
   // Since Linux 3.18; earlier ones ignore it. Needed only where the families differ.
   writer.u16(DestinationAttribute.FAMILY, FAMILY[familyOf(id.address)]);
+  writer.raw(DestinationAttribute.ADDRESS, wideAddress(id.address));
+  writer.u16be(DestinationAttribute.PORT, id.port);
   if (settings !== undefined) {
     writer.u32(DestinationAttribute.FORWARDING, FORWARDINGS.indexOf(settings.forwarding));
     writer.u32(DestinationAttribute.WEIGHT, settings.weight);
