@@ -12,6 +12,7 @@ mount -t tmpfs tmpfs /tmp
 chmod 1777 /tmp /dev/shm
 mkdir -p /run/netns
 ln -sfn /proc/self/fd /dev/fd
+export PENSTOCK_VM=1
 mount_shared "${PENSTOCK_VM_JOB%/*}"
 hostname vm
 ip link set lo up

@@ -6,7 +6,7 @@ const PRIVATE = 4096;
 /** From IPSET_ERR_PRIVATE on. */
 const COMMON: readonly (readonly [code: string, words: string])[] = [
   ['IPSET_ERR_PRIVATE', 'an error without a name'],
-  ['IPSET_ERR_PROTOCOL', 'the kernel speaks another version of the protocol'],
+  ['IPSET_ERR_PROTOCOL', 'the kernel makes no sense of it: often an address of the other IP family'],
   ['IPSET_ERR_FIND_TYPE', 'the kernel has no such type of set'],
   ['IPSET_ERR_MAX_SETS', 'the kernel holds as many sets as it can'],
   ['IPSET_ERR_BUSY', 'a rule or another set refers to it'],

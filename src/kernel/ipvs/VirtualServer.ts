@@ -49,7 +49,7 @@ export interface VirtualServerSettings {
 
 export type VirtualServer = VirtualServerId & VirtualServerSettings;
 
-/** What IPVS counted since the virtual or real server was made. Exact up to 2^53. */
+/** What IPVS counted since the virtual or real server was made, at most two seconds late. Exact up to 2^53. */
 export interface IpvsCounters {
   readonly connections: number;
   readonly packetsIn: number;
