@@ -20,11 +20,21 @@ ip link set lo up
 . "${BASH_SOURCE%/*}/ipvs-modules.sh"
 load_ipvs_modules
 
+# The command writes to pipes: to a terminal, many would write in colour.
+mkfifo /run/out /run/err
 for line in "$stdout" "$stderr"; do
-  stty -F "$line" raw -echo 2>/dev/null || true
+  if [ -t 0 ] <"$line"; then stty -F "$line" raw -echo; fi
 done
-bash "$PENSTOCK_VM_JOB/command" </dev/null >"$stdout" 2>"$stderr"
-echo $? >"$PENSTOCK_VM_JOB/code"
+cat </run/out >"$stdout" &
+cat </run/err >"$stderr" &
+bash "$PENSTOCK_VM_JOB/command" </dev/null >/run/out 2>/run/err
+code=$?
+# What the command left running may hold the pipes open.
+for ((i = 0; i < 20; i++)); do
+  [ -n "$(jobs -r)" ] || break
+  sleep 0.1
+done
+echo $code >"$PENSTOCK_VM_JOB/code"
 sync
 echo o >/proc/sysrq-trigger
 sleep 60
