@@ -35,7 +35,7 @@ export function iptablesOptions(config: AgentConfig): IptablesOptions {
 }
 
 /** One tool for each family of the host. Only the family of bindAddress must work. */
-async function openTools(config: AgentConfig, log: Logger): Promise<XtablesTool[]> {
+export async function openTools(config: AgentConfig, log: Logger): Promise<XtablesTool[]> {
   const primary: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
   const tools: XtablesTool[] = [];
   for (const family of IP_FAMILIES) {

@@ -6,11 +6,12 @@ import { PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
+import { openIpvs } from './ipvsMode.js';
 import { openNftables } from './nftablesMode.js';
 import { openUserspace } from './userspaceMode.js';
 
 /** Modes that this version has. */
-const MODES = ['nftables', 'iptables', 'userspace'] as const;
+const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
 /** Throws PENSTOCK_MODE_MISSING. */
 export function requireMode({ mode }: AgentConfig): void {
@@ -25,6 +26,8 @@ export interface ModeHost {
   readonly sysctls: Sysctls;
   /** The same array until they change. */
   readonly addresses: () => readonly IpAddress[];
+  /** The addresses of this link are those of Services, not the host's own. */
+  readonly ignoreLink: (index: number) => void;
 }
 
 /** Rejects with what the mode lacks on this host. The mode must be one of MODES: settleMode() comes first. */
@@ -32,6 +35,8 @@ export async function openDataplane(config: AgentConfig, host: ModeHost, log: Lo
   switch (config.mode) {
     case 'nftables':
       return openNftables(config, host, log);
+    case 'ipvs':
+      return openIpvs(config, host, log);
     case 'userspace':
       return openUserspace(config, host, log);
     default:

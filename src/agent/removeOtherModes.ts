@@ -6,7 +6,9 @@ import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { removeDivertRoutes } from './removeDivertRoutes.js';
 import { removeIptables } from './removeIptables.js';
+import { removeIpvs } from './removeIpvs.js';
 import { removeNftables } from './removeNftables.js';
+import type { Removal } from './removeRules.js';
 import { DIVERT } from './userspaceMode.js';
 
 /**
@@ -25,15 +27,27 @@ export async function removeOtherModes(
       for (const family of await removeDivertRoutes())
         log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
     }
-    if (config.mode !== 'iptables' && config.serviceProxyName === '') {
-      for (const { subject, chains, error } of await removeIptables('remove')) {
-        if (error !== undefined)
-          log.warn(`${subject}: rules of mode iptables may be left: ${messageOf(error)}`);
-        else if (chains > 0) log.info(`removed what mode iptables left: ${subject}, ${chains} chains`);
-      }
+    if (config.serviceProxyName !== '') return;
+    // First ipvs: what is left of chains that both have is then removed with mode iptables.
+    if (config.mode !== 'ipvs') {
+      const { rules, objects, error } = await removeIpvs('remove');
+      reportRules('ipvs', rules, log);
+      if (objects.length > 0)
+        log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);
+      if (error !== undefined) log.warn(`IPVS: what mode ipvs made may be left: ${messageOf(error)}`);
+    }
+    if (config.mode !== 'iptables') {
+      reportRules('iptables', await removeIptables('remove'), log);
       sysctls.restore([ROUTE_LOCALNET]);
     }
   } catch (error) {
     log.warn({ err: error }, `rules of another mode may be left: ${messageOf(error)}`);
+  }
+}
+
+function reportRules(mode: 'iptables' | 'ipvs', removals: readonly Removal[], log: Logger): void {
+  for (const { subject, chains, error } of removals) {
+    if (error !== undefined) log.warn(`${subject}: rules of mode ${mode} may be left: ${messageOf(error)}`);
+    else if (chains > 0) log.info(`removed what mode ${mode} left: ${subject}, ${chains} chains`);
   }
 }

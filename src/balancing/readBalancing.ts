@@ -4,6 +4,7 @@ import { parseObjectIp } from '../objects/addresses.js';
 import { FaultList, quote } from '../objects/FaultList.js';
 import { isRawObject } from '../objects/FieldReader.js';
 import { ALGORITHMS, type Algorithm, type Balancing, UNWEIGHTED, type Weights } from './Balancing.js';
+import { isIpvsScheduler, nearestAlgorithm } from './ipvsSchedulers.js';
 
 export interface BalancingReading {
   readonly balancing: Balancing;
@@ -38,6 +39,7 @@ export function readBalancing(options: Readonly<Record<string, string>>): Balanc
 function readAlgorithm(text: string, faults: FaultList): Algorithm {
   const algorithm = text === '' ? 'random' : ALGORITHMS.find((known) => known === text);
   if (algorithm !== undefined) return algorithm;
+  if (isIpvsScheduler(text)) return nearestAlgorithm(text);
   const allowed = ALGORITHMS.join(', ');
   faults.add(`${ALGORITHM} is ${quote(text)}, must be one of ${allowed}; until then it is random`);
   return 'random';

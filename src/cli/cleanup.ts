@@ -2,15 +2,19 @@
 import { parseArgs } from 'node:util';
 import { removeDivertRoutes } from '../agent/removeDivertRoutes.js';
 import { removeIptables } from '../agent/removeIptables.js';
+import { removeIpvs } from '../agent/removeIpvs.js';
 import { removeNftables } from '../agent/removeNftables.js';
+import type { Removal } from '../agent/removeRules.js';
 import { DIVERT } from '../agent/userspaceMode.js';
 import { messageOf, PenstockError } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 
-const HELP = `penstock cleanup [--mode nftables|iptables] [--dry-run]
+const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
-Removes the nftables tables of penstock, the iptables rules and chains of penstock (they are kube-proxy's too), and puts
-kernel parameters back to what they were. Nothing else is touched.
+const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--dry-run]
+
+Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
+and the sets are kube-proxy's too); and puts kernel parameters back to what they were. Nothing else is touched.
 
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --dry-run     print what would be done
@@ -32,16 +36,19 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   }
   const what = values['dry-run'] ? 'plan' : 'remove';
   const { mode } = values;
-  if (mode !== undefined && mode !== 'nftables' && mode !== 'iptables') {
+  if (mode !== undefined && !MODES.some((known) => known === mode)) {
     throw new PenstockError('PENSTOCK_MODE_MISSING', `nothing is known of mode ${mode}`, {
-      remedy: 'Use --mode nftables, --mode iptables, or neither for everything.',
+      remedy: `Use --mode with one of ${MODES.join(', ')}, or without for everything.`,
     });
   }
-  let failures =
-    (mode === 'iptables' ? 0 : await cleanNftables(what)) +
-    (mode === 'nftables' ? 0 : await cleanIptables(what));
+  const concerns = (...modes: readonly string[]) => mode === undefined || modes.includes(mode);
+  let failures = 0;
+  if (concerns('nftables', 'userspace')) failures += await cleanNftables(what, mode);
+  if (concerns('userspace') && what === 'remove') failures += await cleanRoutes();
+  // Chains that modes ipvs and iptables both have go with the last of them.
+  if (concerns('ipvs')) failures += await cleanIpvs(what);
+  if (concerns('iptables')) failures += await cleanIptables(what);
   if (what === 'remove' && mode === undefined) {
-    failures += await cleanRoutes();
     for (const name of new Sysctls().restore())
       process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
   }
@@ -49,9 +56,10 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
 }
 
 /** Returns the number of failures. */
-async function cleanNftables(what: 'plan' | 'remove'): Promise<number> {
+async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined): Promise<number> {
   try {
-    const tables = await removeNftables(what);
+    const kept = mode === undefined ? '' : mode === 'nftables' ? 'userspace' : 'nftables';
+    const tables = await removeNftables(what, kept);
     const done = what === 'plan' ? 'would be removed' : 'removed';
     for (const table of tables) process.stdout.write(`nftables: table ${table} ${done}\n`);
     if (tables.length === 0) process.stdout.write('nftables: nothing of ours\n');
@@ -75,9 +83,28 @@ async function cleanRoutes(): Promise<number> {
 }
 
 /** Returns the number of failures. */
+async function cleanIpvs(what: 'plan' | 'remove'): Promise<number> {
+  const { rules, objects, error } = await removeIpvs(what);
+  const failures = reportRules(
+    rules.filter(({ input, error }) => input !== '' || error !== undefined),
+    what,
+  );
+  const done = what === 'plan' ? 'would be removed' : 'removed';
+  for (const object of objects) process.stdout.write(`ipvs: ${object} ${done}\n`);
+  if (objects.length === 0 && error === undefined) process.stdout.write('ipvs: nothing of ours\n');
+  if (error === undefined) return failures;
+  process.stderr.write(`penstock cleanup: ipvs: ${messageOf(error)}\n`);
+  return failures + 1;
+}
+
 async function cleanIptables(what: 'plan' | 'remove'): Promise<number> {
+  return reportRules(await removeIptables(what), what);
+}
+
+/** Returns the number of failures. */
+function reportRules(removals: readonly Removal[], what: 'plan' | 'remove'): number {
   let failures = 0;
-  for (const { subject, chains, input, error } of await removeIptables(what)) {
+  for (const { subject, chains, input, error } of removals) {
     if (error !== undefined) {
       failures++;
       process.stderr.write(`penstock cleanup: ${subject}: ${messageOf(error)}\n`);

@@ -3,10 +3,12 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { iptablesOptions } from '../agent/iptablesMode.js';
+import { ipvsOptions } from '../agent/ipvsMode.js';
 import { nftablesOptions } from '../agent/nftablesMode.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
+import { renderFamily as renderIpvs } from '../dataplane/ipvs/renderFamily.js';
 import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
 import { PenstockError } from '../errors.js';
 import { hostAddresses, primaryAddresses } from '../kernel/host/hostAddresses.js';
@@ -16,9 +18,10 @@ import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 
-const HELP = `penstock render --manifests PATH [--mode nftables|iptables] [--family IPv4|IPv6] [flags of penstock run]
+const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs] [--family IPv4|IPv6] [flags of penstock run]
 
-Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush.
+Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush;
+in mode ipvs one part after the other for ipset restore, ipvsadm -R, ip -batch - and iptables-restore --noflush.
 Needs no root. Problems in the manifests go to standard error; the exit status is then 1.
 
   penstock render --manifests examples/manifests | nft --check -f -
@@ -31,6 +34,19 @@ export const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
   iptables: (family, table, config) => {
     const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
     return `# ${family}: ${program} --noflush\n${renderIptables(family, table, iptablesOptions(config))}`;
+  },
+  ipvs: (family, table, config) => {
+    const { sets, servers, addresses, rules } = renderIpvs(
+      family,
+      table,
+      ipvsOptions(config),
+      hostAddresses(),
+    );
+    const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
+    return (
+      `# ${family}: ipset restore\n${sets}# ${family}: ipvsadm -R\n${servers}` +
+      `# ${family}: ip -batch -\n${addresses}# ${family}: ${program} --noflush\n${rules}`
+    );
   },
   nftables: async (family, table, config) =>
     `# ${family}: nft -f -\n${await renderNftables(family, table, nftablesOptions(config), hostAddresses())}`,

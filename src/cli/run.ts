@@ -111,7 +111,11 @@ async function serve(
   if (options.initOnly) setSysctls(modeSysctls(config), sysctls, log);
   else setOomScore(config.oomScoreAdj, log);
   const addressWatch = await HostAddressWatch.open();
-  const host = { sysctls, addresses: () => addressWatch.addresses };
+  const host = {
+    sysctls,
+    addresses: () => addressWatch.addresses,
+    ignoreLink: (index: number) => addressWatch.ignoreLink(index),
+  };
   const dataplane = await openDataplane(config, host, log).catch((error: unknown) => {
     addressWatch.close();
     throw error;
@@ -204,7 +208,7 @@ function openConnectionCleaning(
   if (config.mode === 'userspace') return { take: () => {}, clean: async () => {}, stop: async () => {} };
   return new ConnectionCleaning({
     nodePortAddresses: config.nodePortAddresses,
-    localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
+    localhostNodePorts: config.mode === 'iptables' && config.localhostNodePorts,
     hostAddresses,
     onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
     log,

@@ -20,7 +20,17 @@ const BASE_CHAINS: Readonly<Record<string, readonly string[]>> = {
   nat: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
   mangle: ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'],
 };
-const TARGETS = new Set(['ACCEPT', 'DROP', 'RETURN', 'REJECT', 'MARK', 'MASQUERADE', 'DNAT']);
+const TARGETS = new Set([
+  'ACCEPT',
+  'DROP',
+  'RETURN',
+  'REJECT',
+  'MARK',
+  'MASQUERADE',
+  'DNAT',
+  'SET',
+  'REDIRECT',
+]);
 
 const OK: CommandResult = { status: 0, stdout: '', stderr: '' };
 const LOCKED =

@@ -8,13 +8,13 @@ import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/Tab
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
+import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
 import { FamilySync } from './FamilySync.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './NftablesSettings.js';
-import { NodePortIndex } from './NodePortIndex.js';
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';

@@ -85,6 +85,11 @@ export class AttributeReader {
     return this.#has(4) ? this.#view.getUint32(this.#start) : 0;
   }
 
+  /** Host byte order. Exact up to 2^53, rounded above. */
+  u64(): number {
+    return this.#has(8) ? Number(this.#view.getBigUint64(this.#start, HOST_IS_LITTLE_ENDIAN)) : 0;
+  }
+
   /** Exact up to 2^53, rounded above. */
   u64be(): number {
     if (!this.#has(8)) return 0;

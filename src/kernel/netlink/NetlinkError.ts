@@ -10,6 +10,8 @@ export interface NetlinkErrorDetails {
   readonly offset?: number | undefined;
   /** Which message of a batch, from 0; the messages that bracket a transaction count. */
   readonly index?: number | undefined;
+  /** The name, where the number has none of errno.h. */
+  readonly code?: string;
   /** What happened, where the name of the error number does not say it well. */
   readonly words?: string;
   readonly cause?: unknown;
@@ -25,7 +27,7 @@ export class NetlinkError extends Error {
 
   /** `what` was to be done, in words: 'create nfacct object ct_state_invalid'. */
   constructor(what: string, details: NetlinkErrorDetails) {
-    const code = errnoName(details.errno);
+    const code = details.code ?? errnoName(details.errno);
     const words = details.words ?? details.kernelText ?? errnoWords(details.errno);
     const which = details.index === undefined ? '' : `, message ${details.index}`;
     super(

@@ -24,6 +24,8 @@ export class HostAddressWatch implements MessageListener {
   /** `interface address`, as one address may be on two interfaces. */
   #entries = new Map<string, IpAddress>();
   #addresses: readonly IpAddress[] | undefined;
+  /** What keys of the link begin with that does not count. */
+  #ignored: string | undefined;
   /** Called after a change. */
   onChange: (() => void) | undefined;
 
@@ -48,6 +50,13 @@ export class HostAddressWatch implements MessageListener {
   get addresses(): readonly IpAddress[] {
     this.#addresses ??= [...new Set(this.#entries.values())];
     return this.#addresses;
+  }
+
+  /** From now on the addresses of the link with that index are not the host's own: kube-ipvs0 has those of Services. */
+  ignoreLink(index: number): void {
+    this.#ignored = `${linkKey(new Uint8Array(Uint32Array.of(index).buffer))} `;
+    for (const key of this.#entries.keys()) if (key.startsWith(this.#ignored)) this.#entries.delete(key);
+    this.#addresses = undefined;
   }
 
   close(): void {
@@ -95,9 +104,15 @@ export class HostAddressWatch implements MessageListener {
     }
     if (address?.length !== 4 && address?.length !== 16) return;
     const ip = bytesToIp(address);
-    const key = `${payload.subarray(4, HEADER).join('.')} ${ip}`;
+    const key = `${linkKey(payload.subarray(4, HEADER))} ${ip}`;
+    if (this.#ignored !== undefined && key.startsWith(this.#ignored)) return;
     if (message.type === DELETE_ADDRESS) this.#entries.delete(key);
     else this.#entries.set(key, ip);
     this.#addresses = undefined;
   }
+}
+
+/** From the four bytes of a link's index, in the order of the host. */
+function linkKey(index: Uint8Array): string {
+  return index.join('.');
 }

@@ -1,8 +1,8 @@
 /** Which service port a node port belongs to. */
-import type { IpFamily } from '../../net/ip.js';
-import type { Protocol } from '../../objects/Service.js';
-import type { ServicePortChange } from '../../routing/ChangeSet.js';
-import type { ServicePort } from '../../routing/ServicePort.js';
+import type { IpFamily } from '../net/ip.js';
+import type { Protocol } from '../objects/Service.js';
+import type { ServicePortChange } from './ChangeSet.js';
+import type { ServicePort } from './ServicePort.js';
 
 export class NodePortIndex {
   readonly #ports = new Map<string, ServicePort>();

@@ -1,0 +1,226 @@
+/** Keeps what the kernel holds for one IP family in agreement with the routing table. */
+import type { IpFamily } from '../../net/ip.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { ServicePortChange } from '../../routing/ChangeSet.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import type { FamilyReport } from '../Dataplane.js';
+import { adoptMarks } from './adoptMarks.js';
+import { DesiredState, nothingTouched } from './DesiredState.js';
+import { Drains } from './Drains.js';
+import { describeDifference } from './describeDifference.js';
+import { drainOnce } from './drainOnce.js';
+import type { FamilyKernel } from './FamilyKernel.js';
+import type { IpvsSettings } from './IpvsSettings.js';
+import { type Plan, splitPlan } from './Plan.js';
+import type { Present } from './Present.js';
+import { planChanges } from './planChanges.js';
+import { foreignServers, forgetDrains, planFull } from './planFull.js';
+import { Refusals } from './Refusals.js';
+import { RuleWriting } from './RuleWriting.js';
+import { SchedulingNotes } from './SchedulingNotes.js';
+import { urgentParts } from './urgentParts.js';
+import { writePlan } from './writePlan.js';
+
+/** How often everything is planned anew in one sync because something was refused and left out. */
+const ATTEMPTS = 8;
+
+export class FamilySync {
+  readonly #kernel: FamilyKernel;
+  readonly #now: () => number;
+  readonly #refusals: Refusals;
+  readonly #notes = new SchedulingNotes();
+  readonly #drains = new Drains();
+  readonly #rules: RuleWriting;
+  #pending: ServicePortChange[] = [];
+  /** Undefined: what is in the kernel must be read first. */
+  #desired: DesiredState | undefined;
+  /** Keys of virtual servers that we remember having made. */
+  #made = new Set<string>();
+  #messages = 0;
+  #kernelMs = 0;
+
+  constructor(kernel: FamilyKernel, now: () => number) {
+    this.#kernel = kernel;
+    this.#now = now;
+    this.#refusals = new Refusals(kernel.family);
+    this.#rules = new RuleWriting(kernel);
+  }
+
+  get family(): IpFamily {
+    return this.#kernel.family;
+  }
+
+  get problems(): readonly Problem[] {
+    return [...this.#refusals.problems(this.#desired), ...this.#notes.problems()];
+  }
+
+  /** Whether drain() has anything to do. */
+  get isDraining(): boolean {
+    return !this.#drains.isEmpty;
+  }
+
+  /** Notes what changed; the next sync writes it, whatever happens before. */
+  take(changes: readonly ServicePortChange[]): void {
+    this.#notes.take(changes);
+    const based = changes.map((change) =>
+      // Of one that was refused, nothing is in the kernel.
+      this.#refusals.forget(change.key) ? { ...change, before: undefined } : change,
+    );
+    if (this.#desired) this.#pending = merge(this.#pending, based);
+  }
+
+  /** The next sync reads what the kernel has, and repairs what differs. */
+  requireFull(): void {
+    this.#forget();
+    this.#rules.distrust();
+  }
+
+  /** Rejects when the kernel could not be brought to agree; nothing is lost, the next call tries everything. */
+  async sync(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings): Promise<FamilyReport> {
+    const started = this.#now();
+    this.#messages = 0;
+    this.#kernelMs = 0;
+    if (this.#refusals.expire(started) || !sameSettings(this.#desired?.settings, settings)) this.#forget();
+    let kind: FamilyReport['kind'] = 'none';
+    let written = 0;
+    if (this.#desired && this.#pending.length > 0) {
+      written = this.#pending.length;
+      await this.#syncChanges(this.#desired, ports);
+      if (this.#messages > 0) kind = 'partial';
+    }
+    if (!this.#desired) {
+      await this.#syncFull(ports, settings);
+      kind = this.#messages > 0 ? 'full' : 'none';
+      written = this.#messages > 0 ? ports.size : 0;
+    }
+    const transactions = this.#messages;
+    const totalMs = this.#now() - started;
+    return { family: this.family, kind, written, transactions, kernelMs: this.#kernelMs, totalMs };
+  }
+
+  /** Looks after real servers that wait for the end of their connections. */
+  async drain(): Promise<void> {
+    await drainOnce(this.#drains, this.#kernel, this.#now());
+  }
+
+  /** Everything of ours in the kernel against what we know. A sentence about the first difference. */
+  async verify(): Promise<string | undefined> {
+    const desired = this.#desired;
+    if (!desired) return undefined;
+    const present = await this.#kernel.read((key) => desired.server(key) !== undefined);
+    const plan = planFull(desired, present, this.#drains);
+    const wrong = describeDifference(plan, desired, present);
+    if (wrong !== undefined) this.#forget();
+    return wrong;
+  }
+
+  /** The same for the rules. */
+  async verifyRules(): Promise<string | undefined> {
+    const desired = this.#desired;
+    if (!desired) return undefined;
+    const wrong = await this.#rules.verify(desired.settings);
+    if (wrong !== undefined) this.#forget();
+    return wrong;
+  }
+
+  /** Leaves #desired undefined when something was refused: then everything must be looked at. */
+  async #syncChanges(desired: DesiredState, ports: ReadonlyMap<string, ServicePort>): Promise<void> {
+    const touched = nothingTouched();
+    for (const { before, after } of this.#pending) desired.replace(before, after, touched);
+    const plan = planChanges(desired, touched, this.#drains);
+    this.#forget();
+    if (await this.#write(plan, desired, ports)) this.#desired = desired;
+  }
+
+  async #syncFull(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings): Promise<void> {
+    await this.#kernel.prepare();
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const [present] = await Promise.all([
+        this.#kernel.read((key) => this.#made.has(key)),
+        this.#rules.read(),
+      ]);
+      forgetDrains(this.#drains, present);
+      const desired = this.#desire(ports, settings, present);
+      for (const { key } of desired.servers()) this.#made.add(key);
+      if (await this.#writeFull(desired, present, ports)) {
+        this.#desired = desired;
+        this.#made = new Set([...desired.servers()].map(({ key }) => key));
+        return;
+      }
+    }
+    throw this.#refusals.tooMany();
+  }
+
+  #desire(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings, present: Present): DesiredState {
+    const accepted = [...ports.values()].filter(({ key }) => !this.#refusals.has(key));
+    const limits = { missingSchedulers: this.#refusals.missingSchedulers, foreign: foreignServers(present) };
+    const desired = new DesiredState(settings, limits, adoptMarks(accepted, settings, present));
+    const touched = nothingTouched();
+    for (const port of accepted) desired.replace(undefined, port, touched);
+    return desired;
+  }
+
+  /**
+   * The API server's VIP first, as everything else on a fresh node waits for it. Rules early too, but for those of mode
+   * iptables: these serve until everything here is in place.
+   */
+  async #writeFull(
+    desired: DesiredState,
+    present: Present,
+    ports: ReadonlyMap<string, ServicePort>,
+  ): Promise<boolean> {
+    const plan = planFull(desired, present, this.#drains);
+    const [first, rest] = splitPlan(plan, urgentParts(ports, desired));
+    const late = this.#rules.othersAreInForce;
+    const ok = await this.#write(first, desired, ports);
+    if (late) return (await this.#write(rest, desired, ports)) && ok && this.#writeRules(desired.settings);
+    // Should the rules be refused, the rest is wanted all the same.
+    const rules = this.#writeRules(desired.settings);
+    const [restOk, rulesOk] = await Promise.all([
+      rules.catch(() => {}).then(() => this.#write(rest, desired, ports)),
+      rules,
+    ]);
+    return ok && restOk && rulesOk;
+  }
+
+  async #writeRules(settings: IpvsSettings): Promise<true> {
+    const started = this.#now();
+    this.#messages += await this.#rules.write(settings);
+    this.#kernelMs += this.#now() - started;
+    return true;
+  }
+
+  /** True when nothing was refused. */
+  async #write(plan: Plan, desired: DesiredState, ports: ReadonlyMap<string, ServicePort>): Promise<boolean> {
+    if (plan.isEmpty && plan.draining.length === 0) return true;
+    const started = this.#now();
+    this.#messages += plan.size;
+    const outcome = await writePlan(plan, this.#kernel, this.#drains, started);
+    this.#kernelMs += this.#now() - started;
+    return this.#refusals.take(outcome, ports, desired, this.#kernel, started, this.#made);
+  }
+
+  #forget(): void {
+    for (const { key } of this.#desired?.servers() ?? []) this.#made.add(key);
+    this.#desired = undefined;
+    this.#pending = [];
+  }
+}
+
+function sameSettings(a: IpvsSettings | undefined, b: IpvsSettings): boolean {
+  return a === undefined || a === b || JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The first `before` and the last `after` of each service port. */
+function merge(
+  older: readonly ServicePortChange[],
+  newer: readonly ServicePortChange[],
+): ServicePortChange[] {
+  if (older.length === 0) return [...newer];
+  const merged = new Map(older.map((change) => [change.key, change]));
+  for (const { key, before, after } of newer) {
+    const known = merged.get(key);
+    merged.set(key, { key, before: known ? known.before : before, after });
+  }
+  return [...merged.values()];
+}

@@ -1,0 +1,170 @@
+/**
+ * Mode ipvs: virtual and real servers of the kernel's IPVS, their VIPs on kube-ipvs0, sets, and a few constant rules.
+ * One FamilySync for each IP family of the host. docs/ipvs.md shows what is in the kernel, and why.
+ */
+import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { Protocol } from '../../objects/Service.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
+import { NodePortIndex } from '../../routing/NodePortIndex.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { FamilyKernel } from './FamilyKernel.js';
+import { FamilySync } from './FamilySync.js';
+import { type HostFacts, type IpvsOptions, ipvsSettings } from './IpvsSettings.js';
+
+/** What of the host this mode needs, injected. */
+export interface IpvsHost {
+  readonly description: string;
+  readonly kernels: readonly FamilyKernel[];
+  /** Addresses of all links but kube-ipvs0. */
+  readonly addresses: () => readonly IpAddress[];
+  readonly randomFully: boolean;
+  /** Ports of ours on loopback that pass on connections to node ports on loopback. */
+  readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
+  /** A text that is another after somebody changed iptables rules; undefined when it cannot be read. */
+  readonly rulesState: () => Promise<string | undefined>;
+  /** Releases what the above hold. */
+  readonly close: () => Promise<void>;
+  /** Milliseconds, monotonic. */
+  readonly now?: () => number;
+}
+
+/** Milliseconds between looks at real servers that wait for the end of their connections. */
+const DRAIN_PERIOD_MS = 1000;
+/** A verification is repeated after this many times what it took: it costs 1 % of a CPU at most. */
+const REST_FACTOR = 100;
+
+export class IpvsDataplane implements Dataplane {
+  readonly #options: IpvsOptions;
+  readonly #host: IpvsHost;
+  readonly #now: () => number;
+  readonly #families: readonly FamilySync[];
+  readonly #nodePorts = new NodePortIndex();
+  /** One thing at a time: a sync, a look at draining servers, a verification. Never rejects. */
+  #busy: Promise<unknown> = Promise.resolve();
+  #drainTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+  /** rulesState() when the rules were last seen in place. */
+  #seenRules: string | undefined;
+  /** Milliseconds on the clock: not before then is everything looked at again. */
+  #nextVerification = 0;
+
+  constructor(options: IpvsOptions, host: IpvsHost) {
+    this.#options = options;
+    this.#host = host;
+    this.#now = host.now ?? (() => performance.now());
+    this.#families = host.kernels.map((kernel) => new FamilySync(kernel, this.#now));
+  }
+
+  get description(): string {
+    return this.#host.description;
+  }
+
+  sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
+    // First of all, so that no failure below can lose them.
+    for (const sync of this.#families) {
+      sync.take(changes.families[sync.family]);
+      this.#nodePorts.apply(sync.family, changes.families[sync.family]);
+    }
+    return this.#alone(() => this.#sync(table));
+  }
+
+  async verify(): Promise<string | undefined> {
+    return this.#alone(async () => (await this.#verifyRules()) ?? (await this.#verifyServers()));
+  }
+
+  /** Who a node port belongs to, for those who pass on connections themselves. */
+  ownerOf(family: IpFamily, protocol: Protocol, nodePort: number): ServicePort | undefined {
+    return this.#nodePorts.get(family, protocol, nodePort);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#drainTimer);
+    await this.#busy;
+    await this.#host.close();
+  }
+
+  async #sync(table: RoutingView): Promise<SyncReport> {
+    const reports: FamilyReport[] = [];
+    const failures: unknown[] = [];
+    const { randomFully } = this.#host;
+    for (const sync of this.#families) {
+      const { family } = sync;
+      try {
+        const addresses = this.#host.addresses();
+        const facts = { addresses, randomFully, localhostPorts: this.#host.localhostPorts(family) };
+        const settings = ipvsSettings(this.#options, family, table, facts);
+        reports.push(await sync.sync(table.servicePorts(family), settings));
+      } catch (error) {
+        // Trouble with one family must not keep the other from working.
+        failures.push(error);
+      }
+    }
+    if (reports.some(({ kind }) => kind === 'full')) this.#seenRules = await this.#host.rulesState();
+    this.#scheduleDrain();
+    if (failures.length > 0) throw failures[0];
+    return { families: reports, problems: this.#problems() };
+  }
+
+  /** Both families say the same of a Service that has both. */
+  #problems(): SyncReport['problems'] {
+    const all = this.#families.flatMap((sync) => sync.problems);
+    return [...new Map(all.map((problem) => [`${problem.subject} ${problem.message}`, problem])).values()];
+  }
+
+  async #verifyRules(): Promise<string | undefined> {
+    const state = await this.#host.rulesState();
+    if (state !== undefined && state === this.#seenRules) return undefined;
+    for (const sync of this.#families) {
+      const wrong = await sync.verifyRules();
+      if (wrong !== undefined) return `${sync.family}: ${wrong}`;
+    }
+    this.#seenRules = state;
+    return undefined;
+  }
+
+  /** The kernel does not tell of changes to IPVS, so all of it is read now and then: the less there is the more often. */
+  async #verifyServers(): Promise<string | undefined> {
+    const started = this.#now();
+    if (started < this.#nextVerification) return undefined;
+    try {
+      for (const sync of this.#families) {
+        const wrong = await sync.verify();
+        if (wrong !== undefined) return `${sync.family}: ${wrong}`;
+      }
+      return undefined;
+    } finally {
+      const rest = Math.min((this.#now() - started) * REST_FACTOR, this.#options.syncPeriodMs);
+      this.#nextVerification = this.#now() + rest;
+    }
+  }
+
+  #scheduleDrain(): void {
+    if (this.#drainTimer !== undefined || this.#closed) return;
+    if (!this.#families.some((sync) => sync.isDraining)) return;
+    this.#drainTimer = setTimeout(() => {
+      this.#drainTimer = undefined;
+      void this.#alone(() => this.#drain());
+    }, DRAIN_PERIOD_MS);
+    this.#drainTimer.unref();
+  }
+
+  async #drain(): Promise<void> {
+    for (const sync of this.#families) {
+      try {
+        await sync.drain();
+      } catch {
+        // It is looked at again in a second; a kernel that does not answer makes syncs fail too, and those are told.
+      }
+    }
+    this.#scheduleDrain();
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#busy.then(work);
+    this.#busy = mine.catch(() => {});
+    return mine;
+  }
+}

@@ -1,0 +1,148 @@
+/** What the kernel refused: found, left out so that all else is served, reported, and tried again after a while. */
+import { messageOf, PenstockError } from '../../errors.js';
+import { virtualServerKey } from '../../kernel/ipvs/VirtualServer.js';
+import type { IpFamily } from '../../net/ip.js';
+import { objectName } from '../../objects/ApiObject.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import type { DesiredState } from './DesiredState.js';
+import type { FamilyKernel } from './FamilyKernel.js';
+import { serverEntries } from './serverEntries.js';
+import type { WriteOutcome } from './writePlan.js';
+
+/** Milliseconds until what was refused is tried again as it is. */
+const RETRY_MS = 600_000;
+
+/** The kernel is not as we remember it; a second look tells. */
+const SURPRISES: readonly string[] = ['EEXIST', 'ENOENT', 'ESRCH'];
+
+interface Refusal {
+  readonly problem: Problem;
+  readonly retryAt: number;
+}
+
+type RefusedServer = WriteOutcome['refused'][number];
+
+export class Refusals {
+  readonly #family: IpFamily;
+  /** By ServicePort.key, or by what it is otherwise. */
+  readonly #refusals = new Map<string, Refusal>();
+  readonly missingSchedulers = new Set<string>();
+  #last: Error | undefined;
+
+  constructor(family: IpFamily) {
+    this.#family = family;
+  }
+
+  has(servicePort: string): boolean {
+    return this.#refusals.has(servicePort);
+  }
+
+  /** True when it was refused: nothing of it is in the kernel. */
+  forget(servicePort: string): boolean {
+    return this.#refusals.delete(servicePort);
+  }
+
+  /** Whether the time of any has come; those are forgotten. */
+  expire(now: number): boolean {
+    let expired = false;
+    for (const [key, { retryAt }] of this.#refusals) {
+      if (retryAt > now) continue;
+      this.#refusals.delete(key);
+      if (key.startsWith(SCHEDULER)) this.missingSchedulers.delete(key.slice(SCHEDULER.length));
+      expired = true;
+    }
+    return expired;
+  }
+
+  /** True when nothing was refused that another attempt could help. Rejects when nobody in particular is at fault. */
+  async take(
+    { refused, errors }: WriteOutcome,
+    ports: ReadonlyMap<string, ServicePort>,
+    desired: DesiredState,
+    kernel: FamilyKernel,
+    now: number,
+    made: Set<string>,
+  ): Promise<boolean> {
+    for (const error of errors)
+      this.#add(`element ${error.message}`, `IPVS (${this.#family})`, error.message, now);
+    for (const each of refused) {
+      this.#last = each.error;
+      const { change, error } = each;
+      if (change.action === 'add service' && error.code === 'EEXIST') {
+        const key = virtualServerKey(change.service);
+        const server = desired.server(key);
+        // Somebody else made it since we looked. Our record must not say that it is ours.
+        made.delete(key);
+        if (server) await kernel.changeEntries('delete', serverEntries(server));
+      } else if (!this.#missesScheduler(each, desired, now) && !SURPRISES.includes(error.code)) {
+        this.#setAside(each, ports, now);
+      }
+    }
+    return refused.length === 0;
+  }
+
+  problems(desired: DesiredState | undefined): Problem[] {
+    const foreign = [...(desired?.blocked ?? [])].map(([key, port]) => foreignProblem(key, port));
+    return [...[...this.#refusals.values()].map(({ problem }) => problem), ...foreign];
+  }
+
+  /** What to say when the attempts do not end. */
+  tooMany(): Error {
+    const why = this.#last ? messageOf(this.#last) : 'it was never as expected';
+    return new PenstockError(
+      'PENSTOCK_IPVS_REFUSED',
+      `IPVS (${this.#family}) refuses what is written: ${why}`,
+      {
+        cause: this.#last,
+        remedy: 'See whether another program changes virtual servers on this node (ipvsadm -Ln).',
+      },
+    );
+  }
+
+  #missesScheduler({ change, error }: RefusedServer, desired: DesiredState, now: number): boolean {
+    if (change.action !== 'add service' && change.action !== 'set service') return false;
+    if (error.code !== 'ENOENT') return false;
+    const { scheduler } = change.service;
+    const { scheduler: usual } = desired.settings;
+    const remedy = `Load it on the host: modprobe ip_vs_${scheduler}`;
+    if (scheduler === usual) {
+      const message = `this kernel does not have the scheduler ${scheduler}`;
+      throw new PenstockError('PENSTOCK_IPVS_SCHEDULER', message, { cause: error, remedy });
+    }
+    this.missingSchedulers.add(scheduler);
+    const message = `this kernel does not have it; Services that ask for it get ${usual}. ${remedy}`;
+    this.#add(`${SCHEDULER}${scheduler}`, `scheduler ${scheduler}`, message, now);
+    return true;
+  }
+
+  #setAside({ owner, error }: RefusedServer, ports: ReadonlyMap<string, ServicePort>, now: number): void {
+    const port = owner === undefined ? undefined : ports.get(owner);
+    if (!port) throw error;
+    const what = `port ${port.portName || port.port}/${port.protocol} (${port.family})`;
+    const message =
+      `${what} is set aside, all others are programmed. The kernel refused it: ${error.message}. ` +
+      `Tried again in ${RETRY_MS / 60_000} min and whenever the Service or its endpoints change`;
+    this.#add(port.key, subjectOf(port), message, now);
+  }
+
+  #add(key: string, subject: string, message: string, now: number): void {
+    if (!this.#refusals.has(key)) {
+      this.#refusals.set(key, { problem: { subject, message }, retryAt: now + RETRY_MS });
+    }
+  }
+}
+
+/** What keys of schedulers begin with; no service port's does. */
+const SCHEDULER = 'scheduler ';
+
+function subjectOf({ namespace, service }: ServicePort): string {
+  return objectName({ kind: 'Service', namespace, name: service });
+}
+
+function foreignProblem(key: string, port: ServicePort): Problem {
+  const message =
+    `somebody else made virtual server ${key}, so it stays as it is and the Service is not served there. ` +
+    'If nobody needs it: ipvsadm -D';
+  return { subject: subjectOf(port), message };
+}

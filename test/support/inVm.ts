@@ -1,0 +1,27 @@
+/**
+ * Runs a test file in a virtual machine of its own, whose kernel has IPVS (scripts/vm):
+ *
+ *     if (await inVm(import.meta.url)) {
+ *       t.test('…', …);
+ *     }
+ *
+ * The file starts itself again there; the tests run in that child and are reported here as subtests. When it runs under
+ * scripts/vm already, that machine does.
+ */
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const SCRIPT = fileURLToPath(new URL('../../../scripts/vm', import.meta.url));
+
+/** True in the machine. Elsewhere false, once the child has ended. */
+export async function inVm(testFileUrl: string): Promise<boolean> {
+  if (process.env.PENSTOCK_VM === '1') return true;
+  await t.spawn(SCRIPT, [
+    '--timeout',
+    '170',
+    process.execPath,
+    ...process.execArgv,
+    fileURLToPath(testFileUrl),
+  ]);
+  return false;
+}
