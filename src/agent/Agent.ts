@@ -9,6 +9,8 @@ import { messageOf } from '../errors.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
+import type { EventRecorder } from '../observe/events/EventRecorder.js';
+import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
@@ -34,6 +36,7 @@ export interface AgentOptions {
   readonly metrics: AgentMetrics;
   /** Of the metrics port, besides /metrics. */
   readonly pages: ReadonlyMap<string, Page>;
+  readonly events: EventRecorder;
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
@@ -49,6 +52,7 @@ export class Agent {
   readonly #metrics: AgentMetrics;
   readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
+  readonly #events: EventRecorder;
   readonly #problems: ProblemLog;
   readonly #syncLog: SyncLog;
   readonly #loop: SyncLoop;
@@ -75,7 +79,11 @@ export class Agent {
     this.#metrics = metrics;
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
-    this.#problems = new ProblemLog(log);
+    this.#events = options.events;
+    this.#problems = new ProblemLog(log, (reporter, problem) => {
+      const occurrence = problemFound(reporter, problem, config.nodeName);
+      if (occurrence) this.#events.record(occurrence);
+    });
     this.#syncLog = new SyncLog(log, () => performance.now());
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
@@ -95,6 +103,7 @@ export class Agent {
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
     for (const server of this.#servers) await server.start();
+    this.#events.record(starting(this.#config.nodeName, this.#config.mode));
     for (const source of this.#sources) {
       await source.start({
         changes: (batch) => {
@@ -124,6 +133,7 @@ export class Agent {
     this.#healthChecking.close();
     for (const server of this.#servers) server.close();
     await this.#connections.stop();
+    await this.#events.flush();
     await this.#dataplane.close();
   }
 
@@ -193,6 +203,7 @@ export class Agent {
     // It is waited for already, and will take care of this too.
     if (this.#postponedRepair !== undefined) return;
     this.#metrics.repairing();
+    this.#events.record(repaired(this.#config.nodeName, wrong));
     const delay = this.#pacer.next(performance.now());
     if (delay === 0) {
       this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);

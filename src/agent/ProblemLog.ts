@@ -6,9 +6,12 @@ export class ProblemLog {
   readonly #log: Logger;
   /** By reporter, then by text. */
   readonly #known = new Map<string, Map<string, Problem>>();
+  readonly #onNew: (reporter: string, problem: Problem) => void;
 
-  constructor(log: Logger) {
+  /** `onNew` hears of each problem once, when it appears. */
+  constructor(log: Logger, onNew: (reporter: string, problem: Problem) => void = () => {}) {
     this.#log = log;
+    this.#onNew = onNew;
   }
 
   /** Every problem there is now. */
@@ -21,8 +24,11 @@ export class ProblemLog {
     const before = this.#known.get(reporter) ?? new Map<string, Problem>();
     const now = new Map(problems.map((problem) => [`${problem.subject}: ${problem.message}`, problem]));
     this.#known.set(reporter, now);
-    for (const [text, { where }] of now) {
-      if (!before.has(text)) this.#log.warn(where === undefined ? {} : { where }, text);
+    for (const [text, problem] of now) {
+      if (before.has(text)) continue;
+      const { where } = problem;
+      this.#log.warn(where === undefined ? {} : { where }, text);
+      this.#onNew(reporter, problem);
     }
     for (const [text] of before) if (!now.has(text)) this.#log.info(`solved: ${text}`);
   }

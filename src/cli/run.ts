@@ -26,6 +26,7 @@ import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
+import { EventRecorder } from '../observe/events/EventRecorder.js';
 import type { Page } from '../observe/MetricsServer.js';
 import { profilePages } from '../observe/profilePages.js';
 import { statusPages } from '../observe/statusPages.js';
@@ -151,6 +152,11 @@ async function serve(
     connections,
     metrics,
     pages: metricsPages(config, run),
+    events: new EventRecorder({
+      hostname: hostname(),
+      request: undefined,
+      onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
+    }),
     hostAddresses: host.addresses,
     afterFirstSync,
     log,

@@ -4,6 +4,7 @@ import pino from 'pino';
 import t from 'tap';
 import { Agent } from '../../src/agent/Agent.js';
 import { AgentMetrics } from '../../src/observe/AgentMetrics.js';
+import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { runFile } from '../config/runCommand.js';
 
@@ -36,6 +37,7 @@ t.test('stopped while the rules are verified, it waits for that and verifies no 
     connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
     metrics: new AgentMetrics(),
     pages: new Map(),
+    events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
     hostAddresses: () => [],
     afterFirstSync: async () => {},
     log: pino({ level: 'silent' }),

@@ -1,0 +1,61 @@
+/** What penstock tells as Events, in kube-proxy's words where it has them (pkg/proxy of Kubernetes 1.36). */
+import type { Problem } from '../../objects/Problem.js';
+import type { EventSubject, Occurrence } from './KubernetesEvent.js';
+
+/** The Node is named, as in kube-proxy, though the Event is in namespace default. */
+export function nodeSubject(name: string): EventSubject {
+  return { apiVersion: 'v1', kind: 'Node', namespace: '', name };
+}
+
+export function starting(node: string, mode: string): Occurrence {
+  return {
+    type: 'Normal',
+    reason: 'Starting',
+    action: 'StartKubeProxy',
+    note: `penstock serves Services in mode ${mode}`,
+    regarding: nodeSubject(node),
+  };
+}
+
+export function repaired(node: string, what: string): Occurrence {
+  return {
+    type: 'Warning',
+    reason: 'ForeignChange',
+    action: 'RepairRules',
+    note: `somebody changed the rules of penstock, they are repaired: ${what}`,
+    regarding: nodeSubject(node),
+  };
+}
+
+/** Source of the problem → reason and action. */
+const REASONS: Readonly<Record<string, readonly [reason: string, action: string]>> = {
+  'health-check ports': ['FailedToStartServiceHealthcheck', 'Listen'],
+  routing: ['ServiceConflict', 'RouteService'],
+  dataplane: ['ServiceSetAside', 'ProgramRules'],
+};
+const OBJECT_SET_ASIDE = ['ObjectSetAside', 'ReadObject'] as const;
+const API_VERSIONS: Readonly<Record<string, string>> = {
+  Service: 'v1',
+  Node: 'v1',
+  EndpointSlice: 'discovery.k8s.io/v1',
+  ServiceCIDR: 'networking.k8s.io/v1',
+};
+
+/** Undefined when the problem is of no object of the cluster: a file, say. */
+export function problemFound(
+  source: string,
+  { subject, message }: Problem,
+  node: string,
+): Occurrence | undefined {
+  const [, kind = '', namespace = '', name = ''] = /^(\w+) (?:([^/\s]+)\/)?([^/\s]+)$/.exec(subject) ?? [];
+  const apiVersion = API_VERSIONS[kind];
+  if (apiVersion === undefined) return undefined;
+  const [reason, action] = REASONS[source] ?? OBJECT_SET_ASIDE;
+  return {
+    type: 'Warning',
+    reason,
+    action,
+    note: `node ${node}: ${message}`,
+    regarding: { apiVersion, kind, namespace, name },
+  };
+}
