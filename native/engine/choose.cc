@@ -37,7 +37,9 @@ uint32_t ChooseEndpoint(Worker& worker, const ServicePointer& service, const End
     eligible = NotTried(list.endpoints.size(), tried);
     Eligible healthy = eligible;
     for (size_t i = 0; i < healthy.size(); i++)
-      if (shared.health.IsEjected(list.endpoints[i].cell)) healthy[i] = 0;
+      if (shared.health.IsEjected(list.endpoints[i].cell) ||
+          shared.health.IsSuspect(list.endpoints[i].cell, worker.now_ms()))
+        healthy[i] = 0;
     // Better one that was ejected than nobody.
     if (Any(healthy)) eligible = std::move(healthy);
   }

@@ -141,6 +141,7 @@ void Connection::Connected() {
   state_ = State::kRelaying;
   active_ms_ = worker_.now_ms();
   Add(worker_.shared().cells.endpoint(endpoint_cell_).connections, 1);
+  worker_.shared().health.Succeeded(endpoint_cell_);
   if (service_->affinity_ms != 0)
     worker_.shared().affinity.Remember(*service_, client_address_, list_.endpoints[endpoint_index_].address,
                                        worker_.now_ms());

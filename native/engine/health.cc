@@ -15,6 +15,9 @@ constexpr uint64_t kLevelMask = 0xff;
 constexpr uint64_t kProbing = 0x100;
 constexpr uint64_t kTimedOut = 0x200;
 constexpr int kReturnedShift = 16;
+// In service, but failed when it could not be ejected; the time is then that of the failure.
+constexpr uint64_t kSuspect = 0x400;
+constexpr uint64_t kSuspectMs = 1'000;
 
 uint64_t LengthOf(uint64_t level) { return std::min(kFirstEjectionMs << std::min<uint64_t>(level, 8), kLongestEjectionMs); }
 
@@ -36,8 +39,11 @@ bool Health::Failed(const Service& service, uint32_t endpoint_cell, Failure why,
   EndpointCell& cell = cells_.endpoint(endpoint_cell);
   Add(why == Failure::kRefused ? cell.refused : cell.timed_out, 1);
   if (cell.ejected_until.load(std::memory_order_relaxed) != 0) return false;
-  if (!TakeEjection(service, why)) return false;
   const uint64_t before = cell.ejection.load(std::memory_order_relaxed);
+  if (!TakeEjection(service, why)) {
+    cell.ejection.store((before & kLevelMask) | kSuspect | now_ms << kReturnedShift, std::memory_order_relaxed);
+    return false;
+  }
   const uint64_t returned = before >> kReturnedShift;
   // Who has been well for twice as long as he was away begins anew.
   const uint64_t forgiven_after = LengthOf(before & kLevelMask) * 2;
@@ -80,6 +86,17 @@ bool Health::Displace(const Service& service) const {
     }
   }
   return false;
+}
+
+bool Health::IsSuspect(uint32_t endpoint_cell, uint64_t now_ms) const {
+  const uint64_t ejection = cells_.endpoint(endpoint_cell).ejection.load(std::memory_order_relaxed);
+  return (ejection & kSuspect) != 0 && now_ms - (ejection >> kReturnedShift) < kSuspectMs;
+}
+
+void Health::Succeeded(uint32_t endpoint_cell) const {
+  std::atomic<uint64_t>& ejection = cells_.endpoint(endpoint_cell).ejection;
+  if ((ejection.load(std::memory_order_relaxed) & kSuspect) != 0)
+    ejection.fetch_and(~kSuspect, std::memory_order_relaxed);
 }
 
 bool Health::TakeProbe(uint32_t endpoint_cell, uint64_t now_ms) const {

@@ -25,6 +25,12 @@ class Health {
     return cells_.endpoint(endpoint_cell).ejected_until.load(std::memory_order_relaxed) != 0;
   }
 
+  // Whether it failed a moment ago and could not be ejected, because half of the endpoints are. With counts of connections
+  // it would look idle, and attract everybody.
+  bool IsSuspect(uint32_t endpoint_cell, uint64_t now_ms) const;
+  // A connection to it was established.
+  void Succeeded(uint32_t endpoint_cell) const;
+
   // True for one caller when the time of an ejected endpoint is over: he makes the probing connection, and tells how it
   // went with ProbeEnded.
   bool TakeProbe(uint32_t endpoint_cell, uint64_t now_ms) const;
