@@ -141,6 +141,28 @@ t.test('SCTP and bad annotations are told until they are gone; the rest is serve
   t.strictSame(table.problems, []);
 });
 
+t.test('more endpoints than there is room for: what was before stays, and nothing is lost', async (t) => {
+  const clock = { now: 0 };
+  const room = 3;
+  const cells = new Cells(new ArrayBuffer(((1 << 18) + room) * 64), () => clock.now);
+  const table = new EngineTable(cells, DEFAULTS);
+  const routing = tableOf([service(), slice([endpoint('10.1.0.1')])]);
+  const put = (...addresses: readonly string[]) => {
+    routing.apply([upsert(slice(addresses.map((address) => endpoint(address))))]);
+    return table.apply(routing.commit().families);
+  };
+  table.apply(routing.commit().families);
+  const { [ONE]: one } = cellsOf(table);
+  const { records, leaving, returned } = put('10.1.0.2', '10.1.0.3', '10.1.0.4', '10.1.0.5');
+  t.strictSame([records.length, leaving, returned], [0, [], []]);
+  t.strictSame(cellsOf(table), { [ONE]: one });
+  t.match(table.problems, [{ subject: 'Service shop/cart', message: /^there are more .* has room for/ }]);
+  clock.now += 2000;
+  t.equal(put('10.1.0.2', '10.1.0.3').leaving.length, 1);
+  t.strictSame(table.problems, []);
+  t.equal(new Set(Object.values(cellsOf(table))).size, 2);
+});
+
 const histories = fc.array(fc.record({ change: routingChanges, commit: fc.boolean() }), {
   minLength: 5,
   maxLength: 30,
