@@ -6,6 +6,7 @@
 
 #include "choose.h"
 #include "connection.h"
+#include "keeps_source.h"
 #include "sockets.h"
 
 namespace penstock::engine {
@@ -77,7 +78,8 @@ void Connection::Attempt() {
 // False with errno when it failed at once.
 bool Connection::Dial(const Endpoint& endpoint) {
   const FirstData first = up_.is_stuck() ? FirstData::kWaiting : FirstData::kNone;
-  server_.fd = DialEndpoint(*service_, endpoint, client_address_, first);
+  const Address* const source = SourceFor(keeps_source_, endpoint, client_address_);
+  server_.fd = DialEndpoint(*service_, endpoint, source, first);
   if (server_.fd < 0) return false;
   // On this node the handshake is over before connect returns: what the client has said goes out at once.
   if (first == FirstData::kWaiting && endpoint.local) {
@@ -138,7 +140,9 @@ void Connection::Connected() {
   worker_.timers().Cancel(this);
   state_ = State::kRelaying;
   active_ms_ = worker_.now_ms();
-  Add(worker_.shared().cells.endpoint(endpoint_cell_).connections, 1);
+  EndpointCell& cell = worker_.shared().cells.endpoint(endpoint_cell_);
+  Add(cell.connections, 1);
+  Add(cell.bytes_to, up_.pending_end);  // what was read before there was an endpoint
   if (service_->affinity_ms != 0)
     worker_.shared().affinity.Remember(*service_, client_address_, list_.endpoints[endpoint_index_].address,
                                        worker_.now_ms());

@@ -18,7 +18,7 @@ class Connection final : public Timer {
  public:
   // Owns `client_fd`. `client` is who called.
   Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd, const Address& client,
-             const Address& destination);
+             const Address& destination, bool keeps_source);
   ~Connection() override;
 
   // Begins with the first attempt. May end the connection at once.
@@ -104,6 +104,7 @@ class Connection final : public Timer {
   State state_ = State::kConnecting;
   bool waits_again_ = false;
   bool settled_ = false;
+  bool keeps_source_;
   Connection* next_ = nullptr;
   Connection* previous_ = nullptr;
 };

@@ -25,7 +25,9 @@ bool DecodeList(Reader& reader, uint8_t family, EndpointList* list) {
     DecodeAddress(reader, family, &endpoint.address);
     endpoint.cell = reader.U32();
     endpoint.weight = reader.U16();
-    endpoint.local = reader.U8() != 0;
+    const uint8_t flags = reader.U8();
+    endpoint.local = (flags & 1) != 0;
+    endpoint.on_host = (flags & 2) != 0;
     if (endpoint.cell >= Cells::kCount) return false;
     list->endpoints.push_back(endpoint);
   }
@@ -50,7 +52,13 @@ bool DecodeService(Reader& reader, Service* service) {
   if (algorithm > static_cast<uint8_t>(Algorithm::kMaglev) || proxy_protocol > 2) return false;
   service->algorithm = static_cast<Algorithm>(algorithm);
   service->proxy_protocol = static_cast<ProxyProtocol>(proxy_protocol);
-  service->transparent = reader.U8() != 0;
+  const uint8_t flags = reader.U8();
+  service->transparent = (flags & 1) != 0;
+  service->external_local = (flags & 2) != 0;
+  service->all_masqueraded = (flags & 4) != 0;
+  service->pods_bits = reader.U8();
+  service->pods.family = service->family;
+  reader.Bytes(service->pods.bytes, sizeof service->pods.bytes);
   service->affinity_ms = reader.U32();
   service->idle_ms = reader.U32();
   service->lifetime_ms = reader.U32();

@@ -20,7 +20,7 @@ constexpr ssize_t kSmall = 16 * 1024;
 }  // namespace
 
 Connection::Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd,
-                       const Address& client, const Address& destination)
+                       const Address& client, const Address& destination, bool keeps_source)
     : worker_(worker),
       service_(std::move(service)),
       list_(list),
@@ -29,7 +29,8 @@ Connection::Connection(Worker& worker, ServicePointer service, const EndpointLis
       client_(this),
       server_(this),
       started_ms_(worker.now_ms()),
-      active_ms_(started_ms_) {
+      active_ms_(started_ms_),
+      keeps_source_(keeps_source) {
   client_.fd = client_fd;
   up_.from = down_.to = &client_;
   up_.to = down_.from = &server_;

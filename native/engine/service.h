@@ -27,7 +27,8 @@ struct Endpoint {
   Address address;
   uint32_t cell;
   uint16_t weight;
-  bool local;  // runs on this node
+  bool local;    // runs on this node
+  bool on_host;  // has an address of the node itself
 };
 
 // The endpoints that may serve, and what the algorithm has computed from them in advance.
@@ -44,13 +45,19 @@ struct Key {
   Address address;  // all zero for a node port
 };
 
+constexpr uint8_t kNoRange = 255;
+
 struct Service {
   uint32_t cell;
   uint8_t protocol;  // IPPROTO_TCP or IPPROTO_UDP
   uint8_t family;
   Algorithm algorithm;
   ProxyProtocol proxy_protocol;
-  bool transparent;              // local endpoints see the client's address
+  bool transparent;              // endpoints see the client's address wherever kube-proxy would leave it
+  bool external_local;           // external traffic policy Local
+  bool all_masqueraded;          // none of the cluster IP's clients keeps its address
+  Address pods;                  // the pods' range: its first address
+  uint8_t pods_bits;             // its prefix length; kNoRange: pods cannot be told from others
   uint32_t affinity_ms;          // 0: none
   uint32_t idle_ms;              // 0: never
   uint32_t lifetime_ms;          // 0: for ever

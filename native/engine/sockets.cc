@@ -51,12 +51,12 @@ void SetKeepAlive(int fd) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
 }
 
-int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address& client, FirstData first) {
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first) {
   const bool tcp = service.protocol == IPPROTO_TCP;
   const int fd = socket(service.family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
   if (tcp && first == FirstData::kWaiting) SetOption(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
-  if (service.transparent && endpoint.local) BindToClient(fd, client);
+  if (source != nullptr) BindToClient(fd, *source);
   const SocketAddress to = ToSocketAddress(endpoint.address);
   if (connect(fd, &to.any, to.length) == 0 || errno == EINPROGRESS) return fd;
   const int error = errno;

@@ -16,10 +16,10 @@ int PendingError(int fd);
 
 enum class FirstData : uint8_t { kNone, kWaiting };
 
-// A non-blocking socket to the endpoint, on its way to be connected. -1 with errno. With source address transparent and
-// an endpoint on this node, the endpoint sees the client's address. With data waiting to be sent the handshake's last
+// A non-blocking socket to the endpoint, on its way to be connected. -1 with errno. `source`: the address that the
+// endpoint shall see, nullptr for the node's. With data waiting to be sent the handshake's last
 // packet waits for it: one packet less. A server that speaks first must not wait.
-int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address& client, FirstData first);
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first);
 
 // Small writes are sent at once.
 void SetNoDelay(int fd);

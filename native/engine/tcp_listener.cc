@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "connection.h"
+#include "keeps_source.h"
 #include "original_destination.h"
 #include "sockets.h"
 
@@ -67,8 +68,9 @@ void TcpListener::Take(int fd, const Address& client) {
   const uint8_t list = found.kind == KeyKind::kInternal ? service->internal_list
                        : socket_.side == Side::kInside  ? service->inside_list
                                                         : service->outside_list;
-  worker_.Accepted(
-      std::make_unique<Connection>(worker_, service, service->lists[list], fd, client, destination));
+  const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
+  worker_.Accepted(std::make_unique<Connection>(worker_, service, service->lists[list], fd, client, destination,
+                                                keeps_source));
 }
 
 void TcpListener::Pause() {

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "choose.h"
+#include "keeps_source.h"
 #include "port_unreachable.h"
 #include "sockets.h"
 #include "udp_flow.h"
@@ -84,7 +85,8 @@ UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
   // Without a descriptor the datagram is lost; the client sends it again.
   if (!shared.TakeDescriptors(1)) return nullptr;
   const Endpoint& endpoint = list.endpoints[chosen];
-  const int fd = DialEndpoint(*service, endpoint, client, FirstData::kNone);
+  const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
+  const int fd = DialEndpoint(*service, endpoint, SourceFor(keeps_source, endpoint, client), FirstData::kNone);
   if (fd < 0) {
     shared.ReturnDescriptors(1);
     return nullptr;

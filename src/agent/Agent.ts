@@ -10,7 +10,7 @@ import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
-import { startMetricsServer } from '../observe/MetricsServer.js';
+import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
@@ -32,6 +32,8 @@ export interface AgentOptions {
   readonly dataplane: Dataplane;
   readonly connections: Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'>;
   readonly metrics: AgentMetrics;
+  /** Of the metrics port, besides /metrics. */
+  readonly pages: ReadonlyMap<string, Page>;
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
@@ -56,6 +58,7 @@ export class Agent {
   readonly #updated = new Map<IpFamily, number>();
   #pendingSince: number | undefined;
   #synced = false;
+  #stopping = false;
   #verifyTimer: NodeJS.Timeout | undefined;
   readonly #pacer = new RepairPacer(performance.now());
   #postponedRepair: NodeJS.Timeout | undefined;
@@ -78,8 +81,9 @@ export class Agent {
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
-    this.#servers = this.#bindings();
+    this.#servers = this.#bindings(options.pages);
     dataplane.onForeignChange = (what) => this.#repair(what);
+    dataplane.onFamilyFailed = (family) => this.#metrics.syncFailed(family);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -111,6 +115,7 @@ export class Agent {
 
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     clearTimeout(this.#verifyTimer);
     clearTimeout(this.#postponedRepair);
     for (const source of this.#sources) await source.stop();
@@ -129,6 +134,7 @@ export class Agent {
 
   #requestSync(): void {
     this.#pendingSince ??= Date.now();
+    this.#metrics.syncQueued();
     if (this.#incomplete.size === 0) this.#loop.request();
   }
 
@@ -163,6 +169,7 @@ export class Agent {
   }
 
   #scheduleVerify(): void {
+    if (this.#stopping) return;
     this.#verifyTimer = setTimeout(() => {
       this.#verifying = this.#verify().finally(() => {
         this.#verifying = undefined;
@@ -213,11 +220,15 @@ export class Agent {
     };
   }
 
-  #bindings(): ServerBinding[] {
+  #bindings(pages: ReadonlyMap<string, Page>): ServerBinding[] {
     const { healthz, metrics, bindAddressHardFail, sync, serviceMetricsLimit } = this.#config;
     const onFailure = bindAddressHardFail ? 'fail' : 'try again';
     const rest = { onFailure, log: this.#log } as const;
-    const health = { timeoutMs: 2 * sync.period, state: () => this.#healthState() };
+    const health = {
+      timeoutMs: 2 * sync.period,
+      state: () => this.#healthState(),
+      onAnswer: (path: '/healthz' | '/livez', code: number) => this.#metrics.healthAnswered(path, code),
+    };
     const services = new ServiceMetrics({
       limit: serviceMetricsLimit,
       read: () => this.#connectionCounters(),
@@ -226,10 +237,11 @@ export class Agent {
       limit: serviceMetricsLimit,
       read: () => this.#dataplane.proxyReport?.(),
     });
-    const page = {
+    const metricsPage: Page = {
       contentType: this.#metrics.contentType,
-      text: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
+      body: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
     };
+    const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [
       ...(healthz
         ? [
@@ -242,7 +254,7 @@ export class Agent {
         : []),
       new ServerBinding({
         name: 'metrics server',
-        open: () => startMetricsServer({ ...metrics, ...page }),
+        open: () => startMetricsServer({ ...metrics, pages: allPages }),
         ...rest,
       }),
     ];

@@ -5,7 +5,7 @@ import { messageOf, PenstockError } from '../errors.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { familyOf, IP_FAMILIES, type IpAddress, isLoopback } from '../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import {
   includesIpv4Loopback,
   type NodePortAddresses,
@@ -22,8 +22,8 @@ export interface ConnectionCleaningOptions {
   /** Rules of the kernel serve node ports on 127.0.0.0/8. */
   readonly localhostNodePorts: boolean;
   readonly hostAddresses: () => readonly IpAddress[];
-  /** Hears how many entries were deleted each time. */
-  readonly onDeleted: (entries: number) => void;
+  /** Hears of every look at the connection table. */
+  readonly onLooked: (family: IpFamily, deleted: number, milliseconds: number) => void;
   readonly log: Logger;
 }
 
@@ -41,6 +41,7 @@ export class ConnectionCleaning {
     this.#cleaner = new ConntrackCleaner({
       conntrack: new Conntrack(this.#channel),
       onPostponed: (cleaning) => void this.#report(cleaning),
+      onLooked: options.onLooked,
     });
   }
 
@@ -74,10 +75,9 @@ export class ConnectionCleaning {
   }
 
   async #report(cleaning: Promise<{ readonly deleted: number }>): Promise<void> {
-    const { log, onDeleted } = this.#options;
+    const { log } = this.#options;
     try {
       const { deleted } = await cleaning;
-      onDeleted(deleted);
       if (deleted > 0) log.info(`deleted ${deleted} connections to endpoints that are no longer there`);
     } catch (error) {
       if (this.#stopped) return;

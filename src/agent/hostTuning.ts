@@ -1,46 +1,84 @@
-/** What penstock sets on the host once at start, as kube-proxy does: conntrack limits and its own place in an OOM kill. */
+/** What penstock sets on the host at start, as kube-proxy does: conntrack limits and its own place in an OOM kill. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
+import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
 
 const HASH_SIZE = '/sys/module/nf_conntrack/parameters/hashsize';
+const OOM_SCORE_ADJ = '/proc/self/oom_score_adj';
 /** More entries than this are never asked for on account of the number of CPUs. */
 const CONNTRACK_CAP = 1_048_576;
 
-/**
- * kube-proxy gives up when a conntrack parameter cannot be set. Here that is a warning: a node with the kernel's own limits
- * serves, one without a Service proxy does not.
- */
-export function tuneHost(config: AgentConfig, sysctls: Sysctls, log: Logger): void {
-  const { conntrack } = config;
-  const set = (name: string, value: string) => {
-    try {
-      sysctls.ensure(`net/netfilter/${name}`, value);
-    } catch (error) {
-      log.warn({ err: error }, messageOf(error));
-    }
-  };
-  const max = conntrackMax(conntrack, cpuCount());
-  if (max > 0) {
-    set('nf_conntrack_max', String(max));
-    growConntrackHash(max, log);
-  }
+/** A kernel parameter by its name with slashes, and what it should be. */
+export type WantedSysctl = readonly [name: string, value: string];
+
+/** What of the configuration becomes a kernel parameter when the agent starts. 0 leaves the kernel's value alone. */
+export function conntrackSysctls(
+  { conntrack }: Pick<AgentConfig, 'conntrack'>,
+  cpus: number,
+): WantedSysctl[] {
+  const max = conntrackMax(conntrack, cpus);
   const seconds: readonly (readonly [name: string, milliseconds: number])[] = [
     ['nf_conntrack_tcp_timeout_established', conntrack.tcpEstablishedTimeout],
     ['nf_conntrack_tcp_timeout_close_wait', conntrack.tcpCloseWaitTimeout],
     ['nf_conntrack_udp_timeout', conntrack.udpTimeout],
     ['nf_conntrack_udp_timeout_stream', conntrack.udpStreamTimeout],
   ];
-  for (const [name, milliseconds] of seconds) {
-    if (milliseconds > 0) set(name, String(Math.floor(milliseconds / 1000)));
+  const wanted: WantedSysctl[] = [
+    ...(max > 0 ? [['nf_conntrack_max', String(max)] as const] : []),
+    ...seconds
+      .filter(([, milliseconds]) => milliseconds > 0)
+      .map(([name, milliseconds]) => [name, String(Math.floor(milliseconds / 1000))] as const),
+    ...(conntrack.tcpBeLiberal ? [['nf_conntrack_tcp_be_liberal', '1'] as const] : []),
+  ];
+  return wanted.map(([name, value]) => [`net/netfilter/${name}`, value]);
+}
+
+/** What the mode sets later by itself, when it may; --init-only sets it for an agent that may not. */
+export function modeSysctls({
+  mode,
+  localhostNodePorts,
+  nodePortAddresses,
+}: Pick<AgentConfig, 'mode' | 'localhostNodePorts' | 'nodePortAddresses'>): WantedSysctl[] {
+  const wants =
+    mode === 'iptables' && localhostNodePorts && includesIpv4Loopback(nodePortAddresses, undefined);
+  return wants ? [[ROUTE_LOCALNET, '1']] : [];
+}
+
+/**
+ * kube-proxy gives up when a conntrack parameter cannot be set. Here that is a warning: a node with the kernel's own limits
+ * serves, one without a Service proxy does not.
+ */
+export function tuneConntrack(config: Pick<AgentConfig, 'conntrack'>, sysctls: Sysctls, log: Logger): void {
+  setSysctls(conntrackSysctls(config, cpuCount()), sysctls, log);
+  const max = conntrackMax(config.conntrack, cpuCount());
+  if (max > 0) growConntrackHash(max, log);
+}
+
+export function setSysctls(wanted: readonly WantedSysctl[], sysctls: Sysctls, log: Logger): void {
+  for (const [name, value] of wanted) {
+    try {
+      sysctls.ensure(name, value);
+    } catch (error) {
+      log.warn({ err: error }, messageOf(error));
+    }
   }
-  if (conntrack.tcpBeLiberal) set('nf_conntrack_tcp_be_liberal', '1');
+}
+
+/** Lowering it needs CAP_SYS_RESOURCE, which a pod need not have: kubelet sets it for system-node-critical (-997). */
+export function setOomScore(wanted: number, log: Logger, file = OOM_SCORE_ADJ): void {
+  const present = Number(readFileSync(file, 'utf8'));
+  if (present === wanted) return;
   try {
-    writeFileSync('/proc/self/oom_score_adj', String(config.oomScoreAdj));
+    writeFileSync(file, String(wanted));
   } catch (error) {
-    log.warn(`oom_score_adj cannot be set to ${config.oomScoreAdj}: ${messageOf(error)}`);
+    log.info(
+      `oom_score_adj stays ${present} and is not set to ${wanted}: ${messageOf(error)}. ` +
+        'Lowering it needs CAP_SYS_RESOURCE; in a pod, the priority class system-node-critical does it',
+    );
   }
 }
 
@@ -55,7 +93,7 @@ export function conntrackMax(
 }
 
 /** CPUs of the machine, not those that a cgroup grants us. */
-function cpuCount(): number {
+export function cpuCount(): number {
   try {
     return Math.max(1, readdirSync('/sys/devices/system/cpu').filter((name) => /^cpu\d+$/.test(name)).length);
   } catch {

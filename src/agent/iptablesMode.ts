@@ -11,6 +11,7 @@ import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import type { ModeHost } from './openDataplane.js';
+import { missingForLegacy, requireAll, thisProcess } from './privileges.js';
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIptables(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
@@ -41,6 +42,7 @@ async function openTools(config: AgentConfig, log: Logger): Promise<XtablesTool[
     try {
       if (family === 'IPv6' && !hostHasIpv6()) continue;
       const tool = await openXtables(family, config.iptablesBackend);
+      if (tool.version.backend === 'legacy') requireAll(missingForLegacy(thisProcess()));
       await tool.listChain('nat', 'POSTROUTING');
       tools.push(tool);
     } catch (error) {

@@ -50,7 +50,7 @@ export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  { localhostPorts, close }: Pick<NftablesHost, 'localhostPorts' | 'close'>,
+  { close, ...own }: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'close'>,
 ): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
@@ -65,7 +65,7 @@ export function openTable(
     watch: (handlers) => {
       new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
     },
-    localhostPorts,
+    ...own,
     close: async () => {
       await close();
       watching.close();

@@ -1,12 +1,13 @@
 /** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
+import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { removeDivertRoutes } from './removeDivertRoutes.js';
 import { removeIptables } from './removeIptables.js';
 import { removeNftables } from './removeNftables.js';
-
-const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
+import { DIVERT } from './userspaceMode.js';
 
 /**
  * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy
@@ -20,6 +21,10 @@ export async function removeOtherModes(
   try {
     for (const table of await removeNftables('remove', config.mode))
       log.info(`removed what another mode left: table ${table}`);
+    if (config.mode !== 'userspace') {
+      for (const family of await removeDivertRoutes())
+        log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
+    }
     if (config.mode !== 'iptables' && config.serviceProxyName === '') {
       for (const { subject, chains, error } of await removeIptables('remove')) {
         if (error !== undefined)

@@ -3,10 +3,13 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
+import { localTraffic } from '../dataplane/nftables/NftablesSettings.js';
+import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
 import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
 import type { NativeEngine, NativeEngineOptions } from '../kernel/engine/NativeEngine.js';
 import { nativeAddon } from '../kernel/nativeAddon.js';
+import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { localhostFamilies } from './localhostNodePorts.js';
@@ -15,6 +18,8 @@ import type { ModeHost } from './openDataplane.js';
 
 /** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
 const TAKEOVER_NAME = 'penstock-userspace';
+/** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
+export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
 const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
   IPv4: '127.0.0.1' as IpAddress,
   IPv6: '::1' as IpAddress,
@@ -24,7 +29,8 @@ const UDP = 17;
 const INSIDE = 0;
 
 export async function openUserspace(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
-  const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout } = config.userspace;
+  const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } =
+    config.userspace;
   const families = nftablesFamilies();
   const engine = openEngine({
     threads: threads || availableParallelism(),
@@ -41,13 +47,17 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
       const number = family === 'IPv4' ? 4 : 6;
       return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
     },
+    divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
     close: async () => {},
   });
-  return new UserspaceDataplane(
+  const routes = new DivertRoutes(DIVERT);
+  const facts = new NodeFactsCache(config, host);
+  const dataplane = new UserspaceDataplane(
     {
       families,
       udpIdleTimeout,
       drainTimeout: drainTimeout === 0 ? undefined : drainTimeout,
+      sourceAddress,
       shutdownTimeout,
       takeoverName: TAKEOVER_NAME,
     },
@@ -55,9 +65,41 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
       engine,
       capture,
       address: (family, table) => engineAddress(family, table, host.addresses()),
+      facts: (family, table) => facts.of(family, table),
+      divert: (family, what) => routes[what](family),
       say: (level, text) => log[level](text),
     },
   );
+  return dataplane;
+}
+
+/** What source address transparent depends on, as one object for as long as nothing differs. */
+class NodeFactsCache {
+  readonly #config: AgentConfig;
+  readonly #host: ModeHost;
+  readonly #known = new Map<IpFamily, { readonly key: readonly unknown[]; readonly facts: EncodingFacts }>();
+
+  constructor(config: AgentConfig, host: ModeHost) {
+    this.#config = config;
+    this.#host = host;
+  }
+
+  of(family: IpFamily, { nodeObject }: RoutingView): EncodingFacts {
+    const addresses = this.#host.addresses();
+    const local = localTraffic(this.#config.detectLocal, family, nodeObject?.podCIDRs ?? []);
+    const pods = local?.by === 'source' ? local.cidr : undefined;
+    const key = [addresses, pods];
+    const known = this.#known.get(family);
+    if (known?.key.every((part, i) => part === key[i])) return known.facts;
+    const own = new Set(addresses);
+    const facts: EncodingFacts = {
+      pods,
+      masqueradeAll: this.#config.masqueradeAll,
+      isHostAddress: (address) => own.has(address),
+    };
+    this.#known.set(family, { key, facts });
+    return facts;
+  }
 }
 
 function openEngine(options: NativeEngineOptions): NativeEngine {

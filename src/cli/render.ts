@@ -9,9 +9,10 @@ import { parseRunCommand } from '../config/parseRunCommand.js';
 import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
 import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
 import { PenstockError } from '../errors.js';
-import { hostAddresses, primaryAddress } from '../kernel/host/hostAddresses.js';
+import { hostAddresses, primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
-import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 
@@ -26,7 +27,7 @@ Needs no root. Problems in the manifests go to standard error; the exit status i
 
 type Renderer = (family: IpFamily, table: RoutingTable, config: AgentConfig) => string | Promise<string>;
 
-const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
+export const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
   iptables: (family, table, config) => {
     const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
     return `# ${family}: ${program} --noflush\n${renderIptables(family, table, iptablesOptions(config))}`;
@@ -60,10 +61,10 @@ export async function render(argv: readonly string[]): Promise<number> {
   const table = new RoutingTable({
     nodeName: config.nodeName,
     serviceProxyName: config.serviceProxyName,
-    fallbackAddresses: await nodeAddresses(),
+    fallbackAddresses: await primaryAddresses(),
     fixedAddresses: {},
   });
-  const problems = await readOnce(config.manifests, table);
+  const problems = await readOnce(new ManifestSource(config.manifests), table);
   table.commit();
   for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
     process.stdout.write(await renderer(family, table, config));
@@ -101,15 +102,8 @@ function splitArguments(argv: readonly string[]): {
   };
 }
 
-async function nodeAddresses(): Promise<Partial<Record<IpFamily, IpAddress>>> {
-  const found = await Promise.all(
-    IP_FAMILIES.map(async (family) => [family, await primaryAddress(family)] as const),
-  );
-  return Object.fromEntries(found.filter(([, address]) => address !== undefined));
-}
-
-async function readOnce(path: string, table: RoutingTable): Promise<readonly Problem[]> {
-  const source = new ManifestSource(path);
+/** Takes everything that a source has into the table. */
+export async function readOnce(source: ObjectSource, table: RoutingTable): Promise<readonly Problem[]> {
   let problems: readonly Problem[] = [];
   const complete = new Promise<void>((resolve, reject) => {
     source

@@ -3,25 +3,32 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { Agent } from '../agent/Agent.js';
+import { ConfigAdvice } from '../agent/ConfigAdvice.js';
+import { ConfigReload, type Run } from '../agent/ConfigReload.js';
 import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
 import { settleMode } from '../agent/chooseMode.js';
-import { tuneHost } from '../agent/hostTuning.js';
+import { modeSysctls, setOomScore, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
+import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
-import { configWarnings } from '../config/configWarnings.js';
 import { flagHelp } from '../config/flagHelp.js';
+import { encodeConfiguration } from '../config/KubeProxyConfiguration.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { PenstockError } from '../errors.js';
-import { primaryAddress } from '../kernel/host/hostAddresses.js';
+import { messageOf, PenstockError } from '../errors.js';
+import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
-import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
+import type { Page } from '../observe/MetricsServer.js';
+import { profilePages } from '../observe/profilePages.js';
+import { statusPages } from '../observe/statusPages.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
 
@@ -35,46 +42,85 @@ export async function run(argv: readonly string[]): Promise<number> {
     process.stdout.write(`penstock ${packageVersion()}\n`);
     return 0;
   }
-  const { config, source, options } = command;
+  const { source, options } = command;
   if (options.writeConfigTo !== '') {
     writeFileSync(options.writeConfigTo, await writeConfig(source));
     return 0;
   }
-  if (options.cleanup) return (await import('./cleanup.js')).cleanup([]);
-  const { format, verbosity } = config.logging;
+  if (options.cleanup) return (await import('./cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
+  if (options.dryRun) {
+    requireMode(command.config);
+    return (await import('./dryRun.js')).dryRun(command, sourcesOf(command));
+  }
+  const { format, verbosity } = command.config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
-  const withMode = (mode: AgentConfig['mode']) => toAgentConfig({ ...source, mode }, hostname());
-  await serve(config, withMode, options.initOnly, log);
+  const parse = () => {
+    const changed = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+    if (changed.type !== 'run') throw new TypeError('a command line that ran is one that runs');
+    check(changed);
+    return changed;
+  };
+  check(command);
+  requireAll(missingPrivileges(command.config, thisProcess()));
+  log.info(`penstock ${packageVersion()} on node ${command.config.nodeName}, Node.js ${process.version}`);
+  await serveUntilEnd(command, parse, log);
   return 0;
 }
 
-async function serve(
-  given: AgentConfig,
-  withMode: (mode: AgentConfig['mode']) => AgentConfig,
-  initOnly: boolean,
-  log: Logger,
-): Promise<void> {
-  // Everything that can be wrong with the call is found before anything on the host is touched.
-  requireMode(given);
-  const sources = initOnly ? [] : [manifestSource(given)];
-  requireNetAdmin();
-  log.info(`penstock ${packageVersion()} on node ${given.nodeName}, Node.js ${process.version}`);
-  const config = await settleMode(given, withMode, log);
-  const sysctls = new Sysctls();
-  const fallbackAddresses: Partial<Record<IpFamily, IpAddress>> = {};
-  for (const family of IP_FAMILIES) {
-    const address = await primaryAddress(family);
-    if (address !== undefined) fallbackAddresses[family] = address;
+/** Everything that can be wrong with the call is found before anything on the host is touched. */
+function check(run: Run): void {
+  requireMode(run.config);
+  if (!run.options.initOnly) sourcesOf(run);
+}
+
+/** Serves; and anew, with another configuration, whenever its file changes in a way that asks for it. */
+async function serveUntilEnd(first: Run, parse: () => Run, log: Logger): Promise<void> {
+  const signalled = waitForSignal();
+  let inForce: Run | undefined;
+  let next: Run | undefined = first;
+  while (next !== undefined) {
+    try {
+      const following: Run | undefined = await serve(next, parse, signalled, log);
+      inForce = next;
+      next = following;
+    } catch (error) {
+      if (inForce === undefined || next === inForce) throw error;
+      log.error(
+        { err: error },
+        `the new configuration cannot be served, back to the one before: ${messageOf(error)}`,
+      );
+      next = inForce;
+    }
   }
-  warnAboutConfig(config, fallbackAddresses, log);
-  tuneHost(config, sysctls, log);
+}
+
+/** Resolves to the configuration to go on with; undefined: that was all. Rejects when it cannot start. */
+async function serve(
+  run: Run,
+  parse: () => Run,
+  signalled: Promise<string>,
+  log: Logger,
+): Promise<Run | undefined> {
+  const { source, options } = run;
+  const config = await settleMode(run.config, (mode) => toAgentConfig({ ...source, mode }, hostname()), log);
+  const sysctls = new Sysctls();
+  const fallbackAddresses = await primaryAddresses();
+  const advice = new ConfigAdvice(config, log);
+  advice.atStart(fallbackAddresses);
+  tuneConntrack(config, sysctls, log);
+  if (options.initOnly) setSysctls(modeSysctls(config), sysctls, log);
+  else setOomScore(config.oomScoreAdj, log);
   const addressWatch = await HostAddressWatch.open();
   const host = { sysctls, addresses: () => addressWatch.addresses };
-  const dataplane = await openDataplane(config, host, log);
-  log.info(`mode ${config.mode}: ${dataplane.description}`);
-  if (initOnly) {
+  const dataplane = await openDataplane(config, host, log).catch((error: unknown) => {
     addressWatch.close();
-    return dataplane.close();
+    throw error;
+  });
+  log.info(`mode ${config.mode}: ${dataplane.description}`);
+  if (options.initOnly) {
+    addressWatch.close();
+    await dataplane.close();
+    return undefined;
   }
 
   const table = new RoutingTable({
@@ -82,33 +128,50 @@ async function serve(
     serviceProxyName: config.serviceProxyName,
     fallbackAddresses,
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
+    externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
   });
-  const afterFirstSync = () => removeOtherModes(config, sysctls, log);
+  const afterFirstSync = async () => {
+    advice.onNode(table);
+    await removeOtherModes(config, sysctls, log);
+  };
   const metrics = new AgentMetrics();
+  metrics.build(packageVersion());
+  metrics.features(config.featureGates);
+  metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());
   const connections = openConnectionCleaning(config, host.addresses, metrics, log);
   const agent = new Agent({
     config,
-    sources,
+    sources: sourcesOf(run),
     table,
     dataplane,
     connections,
     metrics,
+    pages: metricsPages(config, run),
     hostAddresses: host.addresses,
     afterFirstSync,
     log,
   });
-  addressWatch.onChange = () => agent.hostChanged();
-  const signalled = waitForEnd(dataplane);
+  addressWatch.onChange = async () => {
+    table.setFallbackAddresses(await primaryAddresses());
+    agent.hostChanged();
+  };
+  const reload = new ConfigReload({ run, parse, sysctls, log });
   try {
     await agent.start();
-  } catch (error) {
+    const end = await Promise.race([signalled, succession(dataplane), reload.next]);
+    if (typeof end !== 'string') return end;
+    log.info(`${end}, stopping; the rules stay in place`);
+    return undefined;
+  } finally {
+    reload.close();
+    addressWatch.close();
     await agent.stop();
-    throw error;
+    log.info('stopped');
   }
-  log.info(`${await signalled}, stopping; the rules stay in place`);
-  addressWatch.close();
-  await agent.stop();
-  log.info('stopped');
+}
+
+function sourcesOf({ config }: Run): readonly ObjectSource[] {
+  return [manifestSource(config)];
 }
 
 function manifestSource(config: AgentConfig): ManifestSource {
@@ -118,32 +181,17 @@ function manifestSource(config: AgentConfig): ManifestSource {
   });
 }
 
-/** Of linux/capability.h: the bit without which the kernel takes no rule. */
-const CAP_NET_ADMIN = 12n;
-
-function requireNetAdmin(): void {
-  const effective = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  if ((BigInt(`0x${effective}`) >> CAP_NET_ADMIN) & 1n) return;
-  throw new PenstockError(
-    'PENSTOCK_NOT_PRIVILEGED',
-    'writing rules needs root, or the capability CAP_NET_ADMIN',
-    {
-      remedy: 'Run it with sudo; `penstock render` shows the rules without it.',
-    },
-  );
-}
-
-function warnAboutConfig(
-  config: AgentConfig,
-  nodeIPs: Partial<Record<IpFamily, IpAddress>>,
-  log: Logger,
-): void {
-  const primaryFamily: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
-  const node = { primaryFamily, supportedFamilies: IP_FAMILIES, nodeIPs, podCIDRs: [] };
-  for (const { severity, message } of configWarnings(config, node)) {
-    if (severity === 'fatal') throw new PenstockError('PENSTOCK_CONFIG_UNUSABLE', message);
-    log.warn(message);
-  }
+/** The pages of the metrics port, besides /metrics. */
+function metricsPages(config: AgentConfig, { source, flags }: Run): ReadonlyMap<string, Page> {
+  const status = statusPages({
+    mode: config.mode,
+    version: packageVersion(),
+    startedAt: Date.now(),
+    now: Date.now,
+    configuration: encodeConfiguration({ ...source, mode: config.mode }),
+    flags,
+  });
+  return config.enableProfiling ? new Map([...status, ...profilePages()]) : status;
 }
 
 /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
@@ -158,16 +206,21 @@ function openConnectionCleaning(
     nodePortAddresses: config.nodePortAddresses,
     localhostNodePorts: config.mode !== 'nftables' && config.localhostNodePorts,
     hostAddresses,
-    onDeleted: (entries) => metrics.connectionsDeleted(entries),
+    onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
     log,
   });
 }
 
-/** Resolves to why the agent must stop. */
-function waitForEnd(dataplane: Dataplane): Promise<string> {
+function waitForSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => resolve(`${signal} received`));
+  });
+}
+
+/** Resolves when another penstock goes on with the work of this one. */
+function succession(dataplane: Dataplane): Promise<string> {
+  return new Promise((resolve) => {
     dataplane.onSucceeded = () => resolve('another penstock has taken over');
   });
 }

@@ -7,6 +7,7 @@ import { type Cidr, familyOf, type IpAddress, parseCidr, parseIp } from '../net/
 import type { LocalDetector } from '../net/LocalDetector.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type HostPort, parseHostPort } from './hostPort.js';
+import { type IgnoredField, ignoredFields } from './ignoredFields.js';
 import type { IptablesBackend, KubeProxyConfiguration, ProxyMode } from './KubeProxyConfiguration.js';
 import { ANY_PORT, type PortRange, parsePortRange } from './portRange.js';
 import { splitList } from './validateConfiguration.js';
@@ -40,6 +41,8 @@ export interface AgentConfig {
   readonly featureGates: Readonly<Record<FeatureGate, boolean>>;
   /** Gates that were set and have no meaning here. */
   readonly unknownFeatureGates: readonly string[];
+  /** Fields that were set and change nothing. */
+  readonly ignoredFields: readonly IgnoredField[];
   readonly ipvs: {
     readonly scheduler: string;
     readonly excludeCIDRs: readonly Cidr[];
@@ -60,6 +63,8 @@ export interface AgentConfig {
     readonly shutdownTimeout: Milliseconds;
     /** The listening sockets of a penstock that runs here already are inherited. */
     readonly takeover: boolean;
+    /** Whose address endpoints see, unless the Service says it. */
+    readonly sourceAddress: 'node' | 'transparent';
   };
   readonly clientConnection: KubeProxyConfiguration['clientConnection'];
   readonly configSyncPeriod: Milliseconds;
@@ -104,6 +109,7 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
     conntrack: source.conntrack,
     featureGates: resolveFeatureGates(source.featureGates),
     unknownFeatureGates: unknownFeatureGates(source.featureGates),
+    ignoredFields: ignoredFields(source),
     ipvs: {
       scheduler: ipvs.scheduler || 'rr',
       excludeCIDRs: cidrsOf(ipvs.excludeCIDRs),
@@ -119,6 +125,7 @@ export function toAgentConfig(source: KubeProxyConfiguration, hostname: string):
       drainTimeout: penstock.drainTimeout,
       shutdownTimeout: penstock.shutdownTimeout,
       takeover: penstock.takeover,
+      sourceAddress: penstock.sourceAddress,
     },
     clientConnection: source.clientConnection,
     configSyncPeriod: source.configSyncPeriod,

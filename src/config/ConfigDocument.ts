@@ -34,11 +34,13 @@ export class ConfigDocument {
     return this.#faults;
   }
 
-  /** The line of a field, or of the nearest block around it that the text has. */
-  lineOf(path: FieldPath): number {
-    for (let length = path.length; length > 0; length--) {
-      const line = this.#lines.get(keyOf(path.slice(0, length)));
-      if (line !== undefined) return line;
+  /** The line of the first of these fields that the text has, or a block around; 1 when it has none. */
+  lineOf(...paths: readonly FieldPath[]): number {
+    for (const path of paths) {
+      for (let length = path.length; length > 0; length--) {
+        const line = this.#lines.get(keyOf(path.slice(0, length)));
+        if (line !== undefined) return line;
+      }
     }
     return 1;
   }

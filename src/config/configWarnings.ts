@@ -11,8 +11,8 @@ export interface NodeNetwork {
   /** The families that the kernel of this host offers. */
   readonly supportedFamilies: readonly IpFamily[];
   readonly nodeIPs: Readonly<Partial<Record<IpFamily, IpAddress>>>;
-  /** Node.spec.podCIDRs */
-  readonly podCIDRs: readonly Cidr[];
+  /** Node.spec.podCIDRs; undefined while the Node object is not known. */
+  readonly podCIDRs: readonly Cidr[] | undefined;
 }
 
 export interface ConfigWarning {
@@ -22,21 +22,39 @@ export interface ConfigWarning {
 }
 
 export function configWarnings(config: AgentConfig, node: NodeNetwork): readonly ConfigWarning[] {
-  return [...gateWarnings(config), ...nodePortWarnings(config, node), ...familyWarnings(config, node)];
+  return [
+    ...ignoredWarnings(config),
+    ...nodePortWarnings(config, node),
+    ...podWarnings(config, node),
+    ...familyWarnings(config, node),
+  ];
 }
 
-function* gateWarnings(config: AgentConfig): Generator<ConfigWarning> {
+function* ignoredWarnings(config: AgentConfig): Generator<ConfigWarning> {
   const names = config.unknownFeatureGates;
-  if (names.length === 0) return;
-  yield warning(`featureGates ${names.join(', ')} mean nothing to penstock and are ignored`);
+  if (names.length > 0)
+    yield warning(`featureGates ${names.join(', ')} mean nothing to penstock and are ignored`);
+  for (const { field, why } of config.ignoredFields) yield warning(`${field} has no effect: ${why}`);
+}
+
+/** It comes into force when it arrives; until then every pod is treated as a stranger. */
+function* podWarnings({ detectLocal }: AgentConfig, { podCIDRs }: NodeNetwork): Generator<ConfigWarning> {
+  if (detectLocal.type !== 'NodeCIDR' || podCIDRs === undefined || podCIDRs.length > 0) return;
+  yield warning(
+    'detectLocalMode is NodeCIDR, but the Node object has no spec.podCIDRs yet: traffic of pods is not recognised until it has',
+  );
 }
 
 function* nodePortWarnings(config: AgentConfig, node: NodeNetwork): Generator<ConfigWarning> {
   const cidrs = resolveNodePortAddresses(config.nodePortAddresses, node.nodeIPs);
   const other = otherFamily(node.primaryFamily);
   const primaryCount = cidrs.filter((cidr) => familyOf(cidr) === node.primaryFamily).length;
-  const lists = [config.clusterCIDRs, cidrs, config.ipvs.excludeCIDRs, node.podCIDRs];
-  if (cidrs.length === 0) {
+  const lists = [config.clusterCIDRs, cidrs, config.ipvs.excludeCIDRs, node.podCIDRs ?? []];
+  if (cidrs.length === 0 && config.nodePortAddresses === 'primary') {
+    yield warning(
+      'nodePortAddresses is "primary", but no address of this node is known: node ports are open on every address until one is',
+    );
+  } else if (cidrs.length === 0) {
     yield warning(
       'nodePortAddresses is empty: node ports are open on every address of this node; ' +
         'set it to ["primary"] to open them on the node IPs only',
@@ -63,7 +81,7 @@ function* familyWarnings(config: AgentConfig, node: NodeNetwork): Generator<Conf
     const message = `clusterCIDR has only ${wrong} ranges, but ${cluster}`;
     yield isFatal ? { severity: 'fatal', message } : warning(message);
   }
-  if (areAll(node.podCIDRs, wrong)) {
+  if (areAll(node.podCIDRs ?? [], wrong)) {
     const isFatal = config.detectLocal.type === 'NodeCIDR';
     const message = `the node's spec.podCIDRs has only ${wrong} ranges, but ${cluster}`;
     yield isFatal ? { severity: 'fatal', message } : warning(message);

@@ -8,6 +8,7 @@ import {
   type KubeProxyConfiguration,
   LOG_FORMATS,
   PROXY_MODES,
+  SOURCE_ADDRESSES,
 } from './KubeProxyConfiguration.js';
 
 /** `address`, `name`: text where '' means unset. `gates`: `Name=true,…`. `vmodule`: `pattern=N,…`. A list: one of these words. */
@@ -39,6 +40,7 @@ export type OptionName =
   | 'writeConfigTo'
   | 'cleanup'
   | 'initOnly'
+  | 'dryRun'
   | 'master'
   | 'version'
   | 'help'
@@ -95,6 +97,7 @@ export const FLAGS: readonly Flag[] = [
   ),
   option('cleanup', 'boolean', 'cleanup', 'Remove everything a service proxy left in the kernel and exit.'),
   option('init-only', 'boolean', 'initOnly', 'Do what needs full root privileges and exit.'),
+  option('dry-run', 'boolean', 'dryRun', 'Print what would be set and written, change nothing and exit.'),
   option('master', 'text', 'master', 'URL of the API server; wins over the kubeconfig.'),
   option('version', 'boolean', 'version', 'Print the version and exit.'),
   { ...option('help', 'boolean', 'help', 'Print this text and exit.'), short: 'h' },
@@ -121,6 +124,14 @@ export const FLAGS: readonly Flag[] = [
       IPTABLES_BACKENDS,
       'penstock.iptablesBackend',
       'Which iptables programs to use.',
+    ),
+  ),
+  winning(
+    field(
+      'source-address',
+      SOURCE_ADDRESSES,
+      'penstock.sourceAddress',
+      'Mode userspace: whose address endpoints see.',
     ),
   ),
   winning(

@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly writeConfigTo: string;
   readonly cleanup: boolean;
   readonly initOnly: boolean;
+  /** Print what would be done, and change nothing. */
+  readonly dryRun: boolean;
   /** URL of the API server, '' for the kubeconfig's. */
   readonly master: string;
 }
@@ -40,6 +42,8 @@ export type RunCommand =
       /** The same configuration in the form of its file, for writeConfig, /configz and another mode. */
       readonly source: KubeProxyConfiguration;
       readonly options: RunOptions;
+      /** The flags that were given, by name. */
+      readonly flags: ReadonlyMap<string, string>;
     };
 
 /** Throws a PenstockError that lists every fault. */
@@ -51,7 +55,13 @@ export function parseRunCommand(argv: readonly string[], surroundings: ConfigSur
   const source = options.configFile
     ? configurationOfFile(options.configFile, surroundings.readFile, flags)
     : configurationOfFlags(flags);
-  return { type: 'run', config: toAgentConfig(source, surroundings.hostname()), source, options };
+  return {
+    type: 'run',
+    config: toAgentConfig(source, surroundings.hostname()),
+    source,
+    options,
+    flags: new Map(flags.given.map(({ flag, value }) => [flag.name, String(value)])),
+  };
 }
 
 function configurationOfFile(
@@ -69,7 +79,7 @@ function configurationOfFile(
   const config = decoded && withFlags(decoded.config, winners);
   const broken = [...shapeFaults.map((fault) => fault.path), ...brokenFields(flags.faults)];
   const { ofFlags, ofFields } = attribute(config ? validateConfiguration(config, broken) : [], winners);
-  const lineOf = (fault: ConfigFault) => fault.line ?? document.lineOf(fault.path);
+  const lineOf = (fault: ConfigFault) => fault.line ?? document.lineOf(fault.path, ...(fault.because ?? []));
   const lines = [
     ...flags.faults.map((fault) => fault.message),
     ...flags.given
@@ -128,6 +138,7 @@ function optionsOf(given: readonly GivenFlag[]): RunOptions {
     writeConfigTo: String(optionOf(given, 'writeConfigTo') ?? ''),
     cleanup: optionOf(given, 'cleanup') === true,
     initOnly: optionOf(given, 'initOnly') === true,
+    dryRun: optionOf(given, 'dryRun') === true,
     master: String(optionOf(given, 'master') ?? ''),
   };
 }

@@ -82,6 +82,8 @@ export interface Dataplane {
    * Set by the agent.
    */
   onForeignChange?: ((what: string) => void) | undefined;
+  /** Hears that a family could not be synced; the other may have been. Set by the agent. */
+  onFamilyFailed?: ((family: IpFamily) => void) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
   connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
   /** Absent where the kernel carries the bytes. */

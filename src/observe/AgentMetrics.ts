@@ -14,6 +14,8 @@ import {
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { ObjectChange } from '../objects/ApiObject.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
+import type { ServicePort } from '../routing/ServicePort.js';
+import { type FailingMode, SyncStateMetrics } from './SyncStateMetrics.js';
 
 /** What a sync did in one family. */
 export interface SyncedFamily {
@@ -34,6 +36,8 @@ const PROGRAMMING_BUCKETS = [
 ];
 
 type ByFamily = 'ip_family';
+
+const PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`;
 
 export class AgentMetrics {
   readonly #registry = new Registry();
@@ -81,10 +85,22 @@ export class AgentMetrics {
     'penstock_repairs_total',
     'How often somebody else had changed our kernel state and it was repaired.',
   );
-  readonly #deletedConnections = this.#counter(
-    'penstock_conntrack_deleted_total',
-    'Connections that were deleted from the connection table because their endpoint may not serve any more.',
+  readonly #cleaning = this.#histogram(
+    'kubeproxy_conntrack_reconciler_sync_duration_seconds',
+    'Time that it took to find and delete connections to endpoints that are no longer there.',
+    SYNC_BUCKETS,
   );
+  readonly #deletedConnections = new Counter({
+    name: 'kubeproxy_conntrack_reconciler_deleted_entries_total',
+    help: 'Connections that were deleted because their endpoint may not serve any more.',
+    labelNames: ['ip_family'],
+    registers: [this.#registry],
+  });
+  readonly #healthAnswers = {
+    '/healthz': this.#answers('kubeproxy_proxy_healthz_total', 'Answers of /healthz by status code.'),
+    '/livez': this.#answers('kubeproxy_proxy_livez_total', 'Answers of /livez by status code.'),
+  };
+  #state: SyncStateMetrics | undefined;
   /** Times of changes that are not in force yet; milliseconds since the epoch. */
   readonly #waiting: Record<IpFamily, number[]> = { IPv4: [], IPv6: [] };
 
@@ -94,6 +110,46 @@ export class AgentMetrics {
     this.#startedAt = now();
     // With its default, 10 ms, the loop would wake a hundred times a second to measure itself.
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 1000 });
+  }
+
+  /** Metrics that differ with the mode, and those that read the routing table. */
+  follow(mode: FailingMode, ports: (family: IpFamily) => Iterable<ServicePort>): void {
+    this.#state = new SyncStateMetrics(this.#registry, mode, ports);
+  }
+
+  /** A build of ours in the words of Kubernetes. */
+  build(version: string): void {
+    const [major = '', minor = ''] = version.split('.');
+    const labels = { git_version: `v${version}`, major, minor, compiler: 'node', platform: PLATFORM };
+    new Gauge({
+      name: 'kubernetes_build_info',
+      help: 'The version of penstock, always 1.',
+      labelNames: Object.keys(labels),
+      registers: [this.#registry],
+    }).set(labels, 1);
+  }
+
+  /** Feature gates that mean something here, 1 for those that are on. */
+  features(gates: Readonly<Record<string, boolean>>): void {
+    const gauge = new Gauge({
+      name: 'kubernetes_feature_enabled',
+      help: 'Feature gates that penstock knows; 1: on.',
+      labelNames: ['name', 'stage'],
+      registers: [this.#registry],
+    });
+    for (const [name, on] of Object.entries(gates)) gauge.set({ name, stage: '' }, on ? 1 : 0);
+  }
+
+  syncQueued(): void {
+    this.#state?.queued(this.#now());
+  }
+
+  syncFailed(family: IpFamily): void {
+    this.#state?.failed(family);
+  }
+
+  healthAnswered(path: '/healthz' | '/livez', code: number): void {
+    this.#healthAnswers[path].inc({ code });
   }
 
   get contentType(): string {
@@ -108,12 +164,15 @@ export class AgentMetrics {
   objectsChanged(batch: readonly ObjectChange[]): void {
     for (const change of batch) {
       const { kind } = change.type === 'upsert' ? change.object : change.ref;
-      if (kind === 'Service' || kind === 'EndpointSlice') this.#changed[kind].inc();
+      if (kind !== 'Service' && kind !== 'EndpointSlice') continue;
+      this.#changed[kind].inc();
+      this.#state?.arrived(kind);
     }
   }
 
   /** Before a sync, with everything that it is to write. Changes from before the start say nothing about us. */
   taken(changes: ChangeSet): void {
+    this.#state?.taken();
     const times = changes.triggerTimes.filter((time) => time > this.#startedAt);
     for (const family of IP_FAMILIES) {
       if (changes.families[family].length > 0) this.#waiting[family].push(...times);
@@ -139,8 +198,13 @@ export class AgentMetrics {
     this.#repairs.inc();
   }
 
-  connectionsDeleted(entries: number): void {
-    this.#deletedConnections.inc(entries);
+  connectionsCleaned(family: IpFamily, deleted: number, milliseconds: number): void {
+    this.#deletedConnections.inc({ ip_family: family }, deleted);
+    this.#cleaning.observe({ ip_family: family }, milliseconds / 1000);
+  }
+
+  #answers(name: string, help: string): Counter<'code'> {
+    return new Counter({ name, help, labelNames: ['code'], registers: [this.#registry] });
   }
 
   #histogram(name: string, help: string, buckets: number[]): Histogram<ByFamily> {

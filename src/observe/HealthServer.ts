@@ -25,6 +25,8 @@ export interface HealthServerOptions {
   /** Milliseconds that a change may wait. */
   readonly timeoutMs: number;
   readonly state: () => HealthState;
+  /** Hears what was answered to kube-proxy's own paths. */
+  readonly onAnswer?: (path: '/healthz' | '/livez', code: number) => void;
 }
 
 /** Rejects when the address cannot be bound. */
@@ -54,9 +56,11 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Hea
       break;
     case '/livez':
       send(response, healthy, body(state, healthy));
+      options.onAnswer?.('/livez', response.statusCode);
       break;
     case '/healthz':
       send(response, healthy && state.nodeEligible, body(state, healthy, state.nodeEligible));
+      options.onAnswer?.('/healthz', response.statusCode);
       break;
     default:
       response.writeHead(404, { 'Content-Type': 'text/plain; charset=utf-8' }).end('404 page not found\n');

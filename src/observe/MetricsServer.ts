@@ -1,6 +1,5 @@
 /**
- * GET /metrics in Prometheus' text format, and /healthz, which tells that the process answers. As kube-proxy's metrics
- * port: plain HTTP, without authentication, on loopback unless the configuration says otherwise.
+ * The pages of the metrics port, as kube-proxy's: plain HTTP, without authentication, on loopback unless the configuration says otherwise.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf } from '../errors.js';
@@ -8,9 +7,13 @@ import { messageOf } from '../errors.js';
 export interface MetricsServerOptions {
   readonly host: string;
   readonly port: number;
+  /** By path. */
+  readonly pages: ReadonlyMap<string, Page>;
+}
+
+export interface Page {
   readonly contentType: string;
-  /** The whole page. */
-  readonly text: () => Promise<string>;
+  readonly body: () => string | Promise<string>;
 }
 
 /** Rejects when the address cannot be bound. */
@@ -26,25 +29,19 @@ export async function startMetricsServer(options: MetricsServerOptions): Promise
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { contentType, text }: MetricsServerOptions,
+  { pages }: MetricsServerOptions,
 ): Promise<void> {
-  switch ((request.url ?? '').split('?')[0]) {
-    case '/metrics':
-      try {
-        send(response, 200, contentType, await text());
-      } catch (error) {
-        send(response, 500, PLAIN, `${messageOf(error)}\n`);
-      }
-      break;
-    case '/healthz':
-      send(response, 200, PLAIN, 'ok');
-      break;
-    default:
-      send(response, 404, PLAIN, '404 page not found\n');
+  const page = pages.get((request.url ?? '').split('?')[0] ?? '');
+  if (page === undefined) return send(response, 404, PLAIN, '404 page not found\n');
+  try {
+    send(response, 200, page.contentType, await page.body());
+  } catch (error) {
+    send(response, 500, PLAIN, `${messageOf(error)}\n`);
   }
 }
 
-const PLAIN = 'text/plain; charset=utf-8';
+/** Of pages that are no more than words. */
+export const PLAIN = 'text/plain; charset=utf-8';
 
 function send(response: ServerResponse, status: number, contentType: string, body: string): void {
   response.writeHead(status, { 'Content-Type': contentType, 'X-Content-Type-Options': 'nosniff' }).end(body);

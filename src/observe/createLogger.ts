@@ -10,10 +10,15 @@ export interface LogOptions {
 
 const DEBUG_VERBOSITY = 4;
 
+/** The name of the level for a verbosity. */
+export function logLevel(verbosity: number): 'debug' | 'info' {
+  return verbosity >= DEBUG_VERBOSITY ? 'debug' : 'info';
+}
+
 export function createLogger({ format, verbosity }: LogOptions, output: NodeJS.WritableStream): Logger {
   const options = {
     base: null,
-    level: verbosity >= DEBUG_VERBOSITY ? 'debug' : 'info',
+    level: logLevel(verbosity),
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (level: string) => ({ level }) },
   };

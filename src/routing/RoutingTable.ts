@@ -26,7 +26,11 @@ export interface RoutingOptions {
   readonly fallbackAddresses: NodeFacts['addresses'];
   /** Addresses of this node that hold whatever the Node object says (bindAddress). */
   readonly fixedAddresses: NodeFacts['addresses'];
+  /** `ignored`: externalIPs of Services are not served (feature gate AllowServiceExternalIPs). Default `served`. */
+  readonly externalIPs?: 'served' | 'ignored';
 }
+
+const NO_RANGES: readonly Cidr[] = [];
 
 export class RoutingTable {
   readonly #options: RoutingOptions;
@@ -40,12 +44,14 @@ export class RoutingTable {
   readonly #dirty = new Set<string>();
   readonly #respecified = new Set<string>();
   #triggerTimes: number[] = [];
+  #fallbackAddresses: NodeFacts['addresses'];
   #node: NodeFacts;
   #nodeObject: Node | undefined;
 
   constructor(options: RoutingOptions) {
     this.#options = options;
-    this.#node = nodeFacts(options, undefined);
+    this.#fallbackAddresses = options.fallbackAddresses;
+    this.#node = this.#nodeFacts();
     this.#tables = {
       IPv4: new FamilyTable('IPv4', options.serviceProxyName),
       IPv6: new FamilyTable('IPv6', options.serviceProxyName),
@@ -55,6 +61,12 @@ export class RoutingTable {
   /** This node, as routing sees it since the last apply(). */
   get node(): NodeFacts {
     return this.#node;
+  }
+
+  /** The host's own addresses are others. They take effect with commit(), unless the Node object names addresses. */
+  setFallbackAddresses(addresses: NodeFacts['addresses']): void {
+    this.#fallbackAddresses = addresses;
+    this.#updateNode();
   }
 
   /** The Node object of this node, once it was delivered. */
@@ -70,9 +82,10 @@ export class RoutingTable {
   /**
    * The committed ranges that cluster IPs of a family are taken from: sorted, each once; one may lie within another.
    * It is the same array until they change, so comparing it with `===` tells whether they did. No change set does.
+   * None with a serviceProxyName: what we do not serve there is another proxy's.
    */
   serviceCIDRs(family: IpFamily): readonly Cidr[] {
-    return this.#serviceCIDRs.of(family);
+    return this.#options.serviceProxyName === '' ? this.#serviceCIDRs.of(family) : NO_RANGES;
   }
 
   /** As of the last commit: Services that lost an address or port to an older one, and annotations that are wrong. */
@@ -139,7 +152,10 @@ export class RoutingTable {
 
   #setService(service: Service): void {
     const path = `${service.namespace}/${service.name}`;
-    this.#services.set(path, service);
+    this.#services.set(
+      path,
+      this.#options.externalIPs === 'ignored' ? { ...service, externalIPs: [] } : service,
+    );
     this.#markService(path);
   }
 
@@ -170,10 +186,14 @@ export class RoutingTable {
     this.#dirty.add(owner);
   }
 
-  /** A new zone or address can change every service port. */
   #setNode(node: Node): void {
     this.#nodeObject = node;
-    const facts = nodeFacts(this.#options, node);
+    this.#updateNode();
+  }
+
+  /** A new zone or address can change every service port. */
+  #updateNode(): void {
+    const facts = this.#nodeFacts();
     const same =
       facts.zone === this.#node.zone &&
       IP_FAMILIES.every((f) => facts.addresses[f] === this.#node.addresses[f]);
@@ -181,13 +201,15 @@ export class RoutingTable {
     this.#node = facts;
     for (const path of this.#services.keys()) this.#dirty.add(path);
   }
-}
 
-function nodeFacts(options: RoutingOptions, node: Node | undefined): NodeFacts {
-  const addresses: Partial<Record<IpFamily, IpAddress>> = { ...options.fallbackAddresses };
-  for (const family of IP_FAMILIES) {
-    const ip = options.fixedAddresses[family] ?? node?.addresses.find((a) => familyOf(a) === family);
-    if (ip !== undefined) addresses[family] = ip;
+  #nodeFacts(): NodeFacts {
+    const { nodeName, fixedAddresses } = this.#options;
+    const node = this.#nodeObject;
+    const addresses: Partial<Record<IpFamily, IpAddress>> = { ...this.#fallbackAddresses };
+    for (const family of IP_FAMILIES) {
+      const ip = fixedAddresses[family] ?? node?.addresses.find((a) => familyOf(a) === family);
+      if (ip !== undefined) addresses[family] = ip;
+    }
+    return { name: nodeName, zone: node?.zone ?? '', addresses };
   }
-  return { name: options.nodeName, zone: node?.zone ?? '', addresses };
 }

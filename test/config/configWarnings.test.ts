@@ -7,7 +7,7 @@ const NODE: NodeNetwork = {
   primaryFamily: 'IPv4',
   supportedFamilies: ['IPv4', 'IPv6'],
   nodeIPs: { IPv4: '192.0.2.1' as IpAddress, IPv6: '2001:db8::1' as IpAddress },
-  podCIDRs: [],
+  podCIDRs: undefined,
 };
 const SINGLE: NodeNetwork = { ...NODE, supportedFamilies: ['IPv4'] };
 const QUIET = 'nodePortAddresses: [10.0.0.0/8]\n';
@@ -22,7 +22,34 @@ const CASES: readonly (readonly [string, string, NodeNetwork, ...string[]])[] = 
     'primary without node IPs is none',
     'nodePortAddresses: [primary]',
     { ...NODE, nodeIPs: { IPv4: '127.0.0.1' as IpAddress } },
-    'nodePortAddresses is empty',
+    'nodePortAddresses is "primary", but no address of this node is known',
+  ],
+  [
+    'the Node has no range for its pods',
+    `${QUIET}detectLocalMode: NodeCIDR`,
+    { ...NODE, podCIDRs: [] },
+    'detectLocalMode is NodeCIDR, but the Node object has no spec.podCIDRs yet',
+  ],
+  ['the Node is not known', `${QUIET}detectLocalMode: NodeCIDR`, NODE],
+  [
+    'what changes nothing, and why',
+    `${QUIET}winkernel: {networkName: x}\nwindowsRunAsService: true\nportRange: 1-2\nudpIdleTimeout: 1s\n` +
+      'logging: {flushFrequency: 1s, vmodule: [{filePattern: x, verbosity: 1}]}\n' +
+      'clientConnection: {contentType: application/json, acceptContentTypes: application/json}',
+    NODE,
+    'winkernel has no effect: it is for Windows',
+    'windowsRunAsService has no effect: it is for Windows',
+    'portRange has no effect: it is for mode userspace',
+    'udpIdleTimeout has no effect: it is for mode userspace',
+    'clientConnection.contentType has no effect: the API server is asked for JSON',
+    'clientConnection.acceptContentTypes has no effect: ',
+    'logging.flushFrequency has no effect: every line is written at once',
+    'logging.vmodule has no effect: the log has one level for all files',
+  ],
+  [
+    'in mode userspace they mean something',
+    `${QUIET}mode: userspace\nportRange: 1-2\nudpIdleTimeout: 1s`,
+    NODE,
   ],
   [
     'dual-stack, limited in one family',

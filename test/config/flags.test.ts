@@ -12,6 +12,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--service-proxy-name=p', { 'penstock.serviceProxyName': 'p' }],
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
   ['--takeover', { 'penstock.takeover': true }],
+  ['--source-address=transparent', { 'penstock.sourceAddress': 'transparent' }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
   ['--kubeconfig=/k', { 'clientConnection.kubeconfig': '/k' }],
@@ -234,6 +235,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     '--master=https://flag',
     '--cleanup',
     '--init-only',
+    '--dry-run',
     '--write-config-to=/out',
   ];
   const { config, options } = runFile(text, { flags });
@@ -256,6 +258,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     writeConfigTo: '/out',
     cleanup: true,
     initOnly: true,
+    dryRun: true,
     master: 'https://flag',
   });
   t.strictSame(

@@ -87,7 +87,7 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['detectLocalMode: BridgeInterface\ndetectLocal: {bridgeInterface: cbr0}'],
   [
     'detectLocalMode: BridgeInterface',
-    '1: detectLocal.bridgeInterface must name the bridge (1..15 characters) for detectLocalMode BridgeInterface, not ""',
+    '3: detectLocal.bridgeInterface must name the bridge (1..15 characters) for detectLocalMode BridgeInterface, not ""',
   ],
   [
     'detectLocalMode: InterfaceNamePrefix\ndetectLocal: {interfaceNamePrefix: "a b"}',

@@ -90,24 +90,28 @@ t.test('plain counters', async (t) => {
   const metrics = fresh();
   metrics.objectsChanged([upsert(service()), upsert(slice([])), remove(slice([])), upsert(node())]);
   metrics.repairing();
-  metrics.connectionsDeleted(0);
-  metrics.connectionsDeleted(5);
+  metrics.connectionsCleaned('IPv4', 0, 1);
+  metrics.connectionsCleaned('IPv4', 5, 2);
   const page = await read(metrics);
   t.equal(seriesValue(page, 'kubeproxy_sync_proxy_rules_service_changes_total'), 1);
   t.equal(seriesValue(page, 'kubeproxy_sync_proxy_rules_endpoint_changes_total'), 2);
   t.equal(seriesValue(page, 'penstock_repairs_total'), 1);
-  t.equal(seriesValue(page, 'penstock_conntrack_deleted_total'), 5);
+  t.equal(seriesValue(page, 'kubeproxy_conntrack_reconciler_deleted_entries_total', IPV4), 5);
 });
 
 t.test('the page has the metrics of the process, and docs/metrics.md speaks of all of ours', async (t) => {
   const metrics = fresh();
+  metrics.follow('nftables', () => []);
   const page = await metrics.text();
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   t.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
   const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts.
   const documented = new Set(
-    [...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_)\w+)`/g)].map(([, name]) => name),
+    [
+      ...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_)\w+)`/g),
+      ...docs.matchAll(/`(kubeproxy_proxy_\w+)`/g),
+    ].map(([, name]) => name),
   );
   const present = [...page.matchAll(/^# TYPE ((?:kubeproxy|penstock)_\w+)/gm)].map(([, name]) => name);
   t.strictSame(
@@ -115,6 +119,8 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
       ...present,
       'penstock_service_port_connections_total',
       'penstock_service_port_first_packet_bytes_total',
+      // Of mode iptables alone.
+      'kubeproxy_sync_proxy_rules_iptables_restore_failures_total',
     ].sort(),
     [...documented].sort(),
   );

@@ -6,8 +6,10 @@ let page: () => Promise<string> = async () => 'up 1\n';
 const server = await startMetricsServer({
   host: '127.0.0.1',
   port: 0,
-  contentType: 'text/plain; version=0.0.4; charset=utf-8',
-  text: () => page(),
+  pages: new Map([
+    ['/metrics', { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: () => page() }],
+    ['/healthz', { contentType: 'text/plain; charset=utf-8', body: () => 'ok' }],
+  ]),
 });
 t.teardown(() => server.close());
 const { port } = server.address() as AddressInfo;
@@ -35,6 +37,6 @@ t.test('a page that fails is an error, and the next one is tried', async (t) => 
 });
 
 t.test('an address that is taken', async (t) => {
-  const again = startMetricsServer({ host: '127.0.0.1', port, contentType: '', text: page });
+  const again = startMetricsServer({ host: '127.0.0.1', port, pages: new Map() });
   await t.rejects(again, { code: 'EADDRINUSE' });
 });

@@ -188,6 +188,32 @@ t.test('the address of the node: fixed, else of the Node, else the fall-back', a
   }
 });
 
+t.test('the fall-back may change, and counts while the Node names no address', async (t) => {
+  const restricted = service({ type: 'LoadBalancer', loadBalancerSourceRanges: [cidr('192.168.0.0/24')] });
+  const table = tableOf([restricted, other], { fallbackAddresses: { IPv4: ip('172.16.0.2') } });
+  commit(table);
+  table.setFallbackAddresses({ IPv4: ip('192.168.0.2') });
+  t.same(commit(table), [`~ ${KEY}`]);
+  t.equal(table.node.addresses.IPv4, '192.168.0.2');
+  table.apply([upsert(node({ addresses: [ip('172.16.0.9')] }))]);
+  commit(table);
+  table.setFallbackAddresses({ IPv4: ip('192.168.0.3') });
+  t.notOk(table.hasPendingChanges);
+  t.equal(table.node.addresses.IPv4, '172.16.0.9');
+});
+
+t.test('without the feature gate AllowServiceExternalIPs there are no external IPs', async (t) => {
+  const external = service({ externalIPs: [ip('192.0.2.80')] });
+  for (const [externalIPs, expected] of [
+    ['served', ['192.0.2.80']],
+    ['ignored', []],
+  ] as const) {
+    const table = tableOf([external], { externalIPs });
+    commit(table);
+    t.same(table.servicePorts('IPv4').get(KEY)?.externalIPs, expected);
+  }
+});
+
 t.test('a new node address changes who may use a restricted load balancer', async (t) => {
   const restricted = service({ type: 'LoadBalancer', loadBalancerSourceRanges: [cidr('192.168.0.0/24')] });
   const table = tableOf([restricted, other, node({ addresses: [ip('172.16.0.2')] })]);

@@ -62,3 +62,9 @@ t.test('one that was never there can go', async (t) => {
   table.apply([remove(serviceCIDR('kubernetes', '10.96.0.0/16'))]);
   t.notOk(table.hasPendingChanges);
 });
+
+t.test('beside another proxy there are none: what we do not serve there is its own', async (t) => {
+  const table = tableOf([serviceCIDR('kubernetes', '10.96.0.0/16')], { serviceProxyName: 'edge' });
+  table.commit();
+  t.same(ranges(table), [[], []]);
+});

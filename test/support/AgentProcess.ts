@@ -20,12 +20,17 @@ export class AgentProcess {
     this.configure(settings);
   }
 
-  /** Takes effect with the next start. */
+  /** A running agent takes it in. Parameters of connection tracking stay as they are. */
   configure(settings: string): void {
+    const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
+    this.configureWhole(`${quiet}${settings}`);
+  }
+
+  /** As configure(), with kube-proxy's defaults for connection tracking. */
+  configureWhole(settings: string): void {
     const head =
       'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nhostnameOverride: node1\n';
-    const quiet = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
-    writeFileSync(this.#config, `${head}healthzBindAddress: 127.0.0.1:10256\n${quiet}${settings}`);
+    writeFileSync(this.#config, `${head}healthzBindAddress: 127.0.0.1:10256\n${settings}`);
   }
 
   /** Replaces a manifest at once. */
@@ -39,8 +44,9 @@ export class AgentProcess {
     rmSync(join(this.folder, name));
   }
 
-  start(): void {
-    const command = plain(PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
+  /** `under`: a command that runs the agent, and what comes before the agent's own words. */
+  start(under: readonly string[] = []): void {
+    const command = plain(...under, PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
     const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {

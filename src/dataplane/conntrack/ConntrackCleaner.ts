@@ -33,6 +33,8 @@ export interface CleanerOptions {
   readonly conntrack: ConntrackTable;
   /** Is given every clean that runs later than it was asked for. Must take care of its rejection. */
   readonly onPostponed: (cleaning: Promise<CleanReport>) => void;
+  /** Hears of every look at the table: entries that were deleted, and how long it took. Must not throw. */
+  readonly onLooked?: (family: IpFamily, deleted: number, milliseconds: number) => void;
   /** Milliseconds between two looks at one protocol of one family. Default 1000. */
   readonly intervalMs?: number;
   /** The same when a UDP endpoint was lost. Default 100. */
@@ -81,6 +83,7 @@ export class ConntrackCleaner {
 
   constructor(options: CleanerOptions) {
     this.#options = {
+      onLooked: () => {},
       intervalMs: 1000,
       urgentMs: 100,
       now: () => performance.now(),
@@ -188,7 +191,10 @@ export class ConntrackCleaner {
       const checks = task.owed;
       task.owed = new OwedChecks();
       try {
-        deleted += await this.#look(task, checks);
+        const started = this.#options.now();
+        const entries = await this.#look(task, checks);
+        deleted += entries;
+        this.#options.onLooked?.(task.family, entries, this.#options.now() - started);
         task.failures = 0;
       } catch (error) {
         task.owed.merge(checks);

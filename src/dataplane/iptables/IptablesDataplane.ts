@@ -2,10 +2,12 @@
  * Mode iptables: kube-proxy's chains and rules, written through iptables-restore. One FamilySync for each IP family
  * the host supports; this file prepares the host and watches for others who change our rules.
  */
+import { messageOf } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
@@ -37,7 +39,7 @@ export interface IptablesHost {
 }
 
 const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
-const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
+export const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
 export class IptablesDataplane implements Dataplane {
   readonly #options: IptablesOptions;
@@ -46,6 +48,8 @@ export class IptablesDataplane implements Dataplane {
   readonly #now: () => number;
   readonly #conntrackLiberal: boolean;
   readonly #settings = new Map<IpFamily, RuleSettings>();
+  /** Why node ports on 127.0.0.1 are left out. */
+  #localnetProblem: Problem | undefined;
   /** Undefined until the host was prepared. */
   #accounting: boolean | undefined;
   /** The state at which everything was seen in place. */
@@ -68,6 +72,8 @@ export class IptablesDataplane implements Dataplane {
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
 
+  onFamilyFailed: ((family: IpFamily) => void) | undefined;
+
   get description(): string {
     return this.#host.tools.map((tool) => tool.description).join(', ');
   }
@@ -87,11 +93,16 @@ export class IptablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
+        this.onFamilyFailed?.(family);
       }
     }
     if (failures.length > 0) throw failures[0];
     await this.#noteOwnChanges(before, reports);
-    return { families: reports, problems: [...this.#families.values()].flatMap((sync) => sync.problems) };
+    const problems = [...this.#families.values()].flatMap((sync) => sync.problems);
+    return {
+      families: reports,
+      problems: [...problems, ...(this.#localnetProblem ? [this.#localnetProblem] : [])],
+    };
   }
 
   async verify(): Promise<string | undefined> {
@@ -139,14 +150,28 @@ export class IptablesDataplane implements Dataplane {
   }
 
   #settingsFor(family: IpFamily, table: RoutingView, accounting: boolean): RuleSettings {
-    const settings = ruleSettings(this.#options, family, table, {
+    const facts = {
       addresses: this.#host.addresses?.() ?? hostAddresses(),
       randomFully: this.#host.tools.every((tool) => tool.version.randomFully),
       conntrackLiberal: this.#conntrackLiberal,
       accounting,
-    });
-    // Packets from 127.0.0.1 leave the host only with this; the guard rule in KUBE-FIREWALL keeps others out.
-    if (settings.localhostNodePorts) this.#host.sysctls.ensure(ROUTE_LOCALNET, '1');
-    return settings;
+    };
+    const settings = ruleSettings(this.#options, family, table, facts);
+    if (!settings.localhostNodePorts || this.#routesLocalnet()) return settings;
+    return ruleSettings({ ...this.#options, localhostNodePorts: false }, family, table, facts);
+  }
+
+  /** Packets from 127.0.0.1 leave the host only with this; the guard rule in KUBE-FIREWALL keeps others out. */
+  #routesLocalnet(): boolean {
+    try {
+      this.#host.sysctls.ensure(ROUTE_LOCALNET, '1');
+      this.#localnetProblem = undefined;
+    } catch (error) {
+      this.#localnetProblem = {
+        subject: 'node ports on 127.0.0.1',
+        message: `${messageOf(error)}; they are not served there. Run penstock once with --init-only as root, or set iptables.localhostNodePorts: false`,
+      };
+    }
+    return this.#localnetProblem === undefined;
   }
 }

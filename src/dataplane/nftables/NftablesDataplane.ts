@@ -26,6 +26,8 @@ export interface NftablesHost {
   readonly watch: (handlers: Pick<TableWatchOptions, 'changed' | 'lost'>) => void;
   /** Ports of ours on loopback that pass on connections to node ports on loopback. */
   readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
+  /** A mark for packets that are for sockets with addresses of clients; routes of ours bring them there. 0 for none. */
+  readonly divertMark?: (family: IpFamily) => number;
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -45,6 +47,7 @@ export class NftablesDataplane implements Dataplane {
   /** What the next verify() says. */
   #doubt: string | undefined;
   onForeignChange: ((what: string) => void) | undefined;
+  onFamilyFailed: ((family: IpFamily) => void) | undefined;
 
   constructor(options: NftablesOptions, host: NftablesHost) {
     this.#options = options;
@@ -78,7 +81,11 @@ export class NftablesDataplane implements Dataplane {
     const failures: unknown[] = [];
     for (const sync of this.#families) {
       const { family } = sync;
-      const facts = { addresses, localhostPorts: this.#host.localhostPorts(family) };
+      const facts = {
+        addresses,
+        localhostPorts: this.#host.localhostPorts(family),
+        divertMark: this.#host.divertMark?.(family) ?? 0,
+      };
       try {
         reports.push(
           await sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts)),
@@ -86,6 +93,7 @@ export class NftablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
+        this.onFamilyFailed?.(family);
       }
     }
     // Not before the first sync: the notices of a whole table would only fill the socket's buffer.

@@ -33,6 +33,8 @@ export interface NftablesSettings {
   readonly nodePortIPs: readonly IpAddress[];
   /** Ports of ours on loopback that connections to node ports on loopback are redirected to. */
   readonly localhostPorts: { readonly tcp?: number; readonly udp?: number };
+  /** What packets are marked with that are for sockets of ours with addresses of clients; 0: there are none. */
+  readonly divertMark: number;
   readonly answerPing: boolean;
   readonly counters: boolean;
   /** Cluster IPs that no Service has: packets to them are dropped. */
@@ -43,13 +45,15 @@ export interface NftablesSettings {
 export interface HostFacts {
   readonly addresses: readonly IpAddress[];
   readonly localhostPorts: NftablesSettings['localhostPorts'];
+  /** 0 when absent. */
+  readonly divertMark?: number;
 }
 
 export function nftablesSettings(
   options: NftablesOptions,
   family: IpFamily,
   table: Pick<RoutingView, 'node' | 'nodeObject' | 'serviceCIDRs'>,
-  { addresses, localhostPorts }: HostFacts,
+  { addresses, localhostPorts, divertMark = 0 }: HostFacts,
 ): NftablesSettings {
   const { masqueradeMark, masqueradeAll, answerPing, counters, nodePortAddresses } = options;
   const host = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
@@ -62,13 +66,15 @@ export function nftablesSettings(
     nodePortAddresses: selected === 'all' ? 'all' : 'listed',
     nodePortIPs: [...(selected === 'all' ? host : selected)].sort(),
     localhostPorts,
+    divertMark,
     answerPing,
     counters,
     serviceCIDRs: table.serviceCIDRs(family),
   };
 }
 
-function localTraffic(
+/** How pods are told from others in a family. */
+export function localTraffic(
   detector: LocalDetector,
   family: IpFamily,
   podCIDRs: readonly Cidr[],

@@ -8,6 +8,7 @@ import {
 import {
   clearMark,
   DROP,
+  FOR_TRANSPARENT_SOCKET,
   goTo,
   HAS_DESTINATION_NAT,
   inSet,
@@ -22,6 +23,7 @@ import {
   type Rule,
   redirect,
   reject,
+  setMark,
   updateMap,
   verdictMap,
 } from '../../kernel/nftables/statements.js';
@@ -34,6 +36,8 @@ import { affinitySet, type SetName } from './sets.js';
 /** NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC. */
 const DESTINATION_NAT = -100;
 const SOURCE_NAT = 100;
+/** NF_IP_PRI_MANGLE: before routing looks at the mark. */
+const MANGLE = -150;
 
 /** Session affinity of a time for a protocol: one rule each. */
 export interface AffinityTime {
@@ -71,6 +75,7 @@ export function fixedChains(
     refuse('refuse-node-port', 'node-port', 'drop-node-ports', settings),
     { name: 'services', rules: servicesRules(settings) },
     ...learning,
+    ...divertChain(settings),
     { name: 'nat-prerouting', hook: nat('prerouting'), rules: [[goTo('services')]] },
     { name: 'nat-output', hook: nat('output'), rules: [...localhostRules(settings), [goTo('services')]] },
     {
@@ -80,6 +85,18 @@ export function fixedChains(
         ...(learning.length === 0 ? [] : [[HAS_DESTINATION_NAT, jumpTo('learn-affinity')]]),
         ...masqueradeRules(settings),
       ],
+    },
+  ];
+}
+
+/** Answers to connections that bear a client's address must come to us, not to the client. */
+function divertChain({ divertMark }: NftablesSettings): readonly ChainSpec[] {
+  if (divertMark === 0) return [];
+  return [
+    {
+      name: 'divert',
+      hook: { type: 'filter', hook: 'prerouting', priority: MANGLE },
+      rules: [[FOR_TRANSPARENT_SOCKET, setMark(divertMark)]],
     },
   ];
 }

@@ -1,13 +1,18 @@
 /** Which cells the service ports and their endpoints have, and what the engine must be told of a change. */
 
-import { IP_FAMILIES } from '../../net/ip.js';
+import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
 import type { Cells } from './Cells.js';
-import { ServiceRecords } from './encodeServices.js';
-import { type ProxyDefaults, type ProxyOptions, readProxyOptions } from './proxyOptions.js';
+import { type EncodingFacts, NOTHING_KNOWN, ServiceRecords } from './encodeServices.js';
+import {
+  type ProxyDefaults,
+  type ProxyOptions,
+  readProxyOptions,
+  type SourceAddress,
+} from './proxyOptions.js';
 
 export interface EngineRow {
   readonly port: ServicePort;
@@ -42,10 +47,25 @@ export class EngineTable {
   readonly #problems = new Map<string, Problem[]>();
   /** Cell → what it stands for, for the log. */
   readonly #names = new Map<number, string>();
+  readonly #factsOf: (family: IpFamily) => EncodingFacts;
+  /** What the engine's records were written with. */
+  readonly #facts = new Map<IpFamily, EncodingFacts>();
+  readonly #transparent = new Map<IpFamily, Set<string>>();
 
-  constructor(cells: Cells, defaults: ProxyDefaults) {
+  /** `factsOf` must give the same object until something differs. */
+  constructor(
+    cells: Cells,
+    defaults: ProxyDefaults,
+    factsOf: (family: IpFamily) => EncodingFacts = () => NOTHING_KNOWN,
+  ) {
     this.#cells = cells;
     this.#defaults = defaults;
+    this.#factsOf = factsOf;
+  }
+
+  /** Whether connections of the family may bear addresses of clients. */
+  isTransparent(family: IpFamily): boolean {
+    return (this.#transparent.get(family)?.size ?? 0) > 0;
   }
 
   get rows(): Iterable<EngineRow> {
@@ -67,14 +87,15 @@ export class EngineTable {
     const leaving: LeavingEndpoint[] = [];
     const returned: number[] = [];
     for (const family of IP_FAMILIES) {
+      const facts = this.#factsOf(family);
+      if (this.#facts.get(family) !== facts) this.#rewrite(family, facts, records);
       for (const { key: name, after } of changes[family]) {
         const key = `${family} ${name}`;
         const before = this.#rows.get(key);
         this.#problems.delete(key);
         if (after && isProxied(after)) {
           const row = this.#row(key, after, before, leaving, returned);
-          const cellOf = ({ target }: Endpoint) => row?.endpoints.get(target) as number;
-          if (row) records.set({ ...row, port: after, cellOf });
+          if (row) this.#write(row, facts, records);
         } else {
           if (after) this.#report(key, after, [SCTP]);
           if (before) this.#remove(key, before, records, leaving);
@@ -82,6 +103,18 @@ export class EngineTable {
       }
     }
     return { records: records.bytes, leaving, returned };
+  }
+
+  #rewrite(family: IpFamily, facts: EncodingFacts, records: ServiceRecords): void {
+    this.#facts.set(family, facts);
+    for (const row of this.#rows.values()) if (row.port.family === family) this.#write(row, facts, records);
+  }
+
+  #write(row: EngineRow, facts: EncodingFacts, records: ServiceRecords): void {
+    const { port } = row;
+    if (!isProxied(port)) return;
+    const cellOf = ({ target }: Endpoint) => row.endpoints.get(target) as number;
+    records.set({ ...row, port, cellOf, facts });
   }
 
   /** Undefined when there are not enough cells left for it; that is reported, and what was before stays. */
@@ -128,6 +161,7 @@ export class EngineTable {
       }
     }
     this.#rows.set(key, row);
+    this.#noteTransparent(key, port.family, options.sourceAddress);
     this.#names.set(cell, `${port.name}/${port.protocol}`);
     return row;
   }
@@ -140,6 +174,14 @@ export class EngineTable {
     }
     this.#cells.retireService(row.cell);
     this.#rows.delete(key);
+    this.#noteTransparent(key, row.port.family, 'node');
+  }
+
+  #noteTransparent(key: string, family: IpFamily, source: SourceAddress): void {
+    const keys = this.#transparent.get(family) ?? new Set();
+    this.#transparent.set(family, keys);
+    if (source === 'transparent') keys.add(key);
+    else keys.delete(key);
   }
 
   #full(key: string, port: ServicePort): undefined {

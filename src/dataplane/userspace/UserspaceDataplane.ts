@@ -12,6 +12,7 @@ import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js'
 import { Cells } from './Cells.js';
 import { DrainDeadlines } from './DrainDeadlines.js';
 import { EngineTable } from './EngineTable.js';
+import type { EncodingFacts } from './encodeServices.js';
 import { describeEvents } from './engineEvents.js';
 import type { ProxyDefaults } from './proxyOptions.js';
 import { proxyReport } from './proxyReport.js';
@@ -33,6 +34,10 @@ export interface UserspaceHost {
   readonly capture: Dataplane;
   /** An address of this host of the family that redirected connections are sent to. */
   readonly address: (family: IpFamily, table: RoutingView) => IpAddress;
+  /** Of this node, as `table` has it; the same object until something differs. */
+  readonly facts: (family: IpFamily, table: RoutingView) => EncodingFacts;
+  /** Routes for connections that bear addresses of clients. */
+  readonly divert: (family: IpFamily, what: 'add' | 'remove') => Promise<unknown>;
   readonly say: (level: 'info' | 'warn', text: string) => void;
   /** Milliseconds, monotonic. */
   readonly now?: () => Milliseconds;
@@ -50,6 +55,9 @@ export class UserspaceDataplane implements Dataplane {
   readonly #drains: DrainDeadlines;
   readonly #views = new Map<IpFamily, CaptureView>();
   readonly #poll: NodeJS.Timeout;
+  /** Families with routes of ours; unknown at first. */
+  readonly #diverted = new Map<IpFamily, boolean>();
+  #routing: RoutingView | undefined;
   #listening = false;
   /** Another process has our sockets: what the kernel holds is its business now. */
   #succeeded = false;
@@ -60,7 +68,9 @@ export class UserspaceDataplane implements Dataplane {
     this.#host = host;
     this.#engine = host.engine;
     this.#cells = new Cells(host.engine.cells, host.now ?? (() => performance.now()));
-    this.#table = new EngineTable(this.#cells, options);
+    this.#table = new EngineTable(this.#cells, options, (family) =>
+      host.facts(family, this.#routing as RoutingView),
+    );
     this.#drains = new DrainDeadlines((cell) => this.#engine.resetEndpoint(cell));
     this.#poll = setInterval(() => this.#listenToEngine(), POLL_MS);
     this.#poll.unref();
@@ -83,15 +93,31 @@ export class UserspaceDataplane implements Dataplane {
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     if (this.#succeeded) return { families: [], problems: [] };
+    this.#routing = table;
     // The engine first: whoever the rules send there must be known.
     const { records, leaving, returned } = this.#table.apply(changes.families);
     if (records.length > 0) this.#engine.update(records);
     for (const cell of returned) this.#drains.returned(cell);
     for (const endpoint of leaving) this.#drains.leaving(endpoint);
     if (!this.#listening) this.#startListening();
+    await this.#divert();
     const captured = this.#captured(table, changes);
     const report = await this.#host.capture.sync(throughViews(table, this.#views), captured);
     return { ...report, problems: [...report.problems, ...this.#table.problems] };
+  }
+
+  /** Whether packets for connections with addresses of clients are to be marked. */
+  isTransparent(family: IpFamily): boolean {
+    return this.#table.isTransparent(family);
+  }
+
+  async #divert(): Promise<void> {
+    for (const family of this.#options.families) {
+      const wanted = this.#table.isTransparent(family);
+      if (this.#diverted.get(family) === wanted) continue;
+      await this.#host.divert(family, wanted ? 'add' : 'remove');
+      this.#diverted.set(family, wanted);
+    }
   }
 
   async verify(): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 /** Service ports in the form that the engine reads (native/engine/decode.cc): records, little endian, one after another. */
 import type { Algorithm, Weights } from '../../balancing/Balancing.js';
-import { type IpAddress, ipToBytes } from '../../net/ip.js';
+import { type Cidr, type IpAddress, ipToBytes, prefixLength } from '../../net/ip.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
 import type { ProxyOptions } from './proxyOptions.js';
 
@@ -25,7 +25,27 @@ export interface EncodedServicePort {
   readonly options: ProxyOptions;
   readonly cell: number;
   readonly cellOf: (endpoint: Endpoint) => number;
+  readonly facts?: EncodingFacts;
 }
+
+/** What source address transparent depends on of the node. */
+export interface EncodingFacts {
+  /** Where pods have their addresses; undefined: they cannot be told from others by that. */
+  readonly pods: Cidr | undefined;
+  readonly masqueradeAll: boolean;
+  readonly isHostAddress: (address: IpAddress) => boolean;
+}
+
+export const NOTHING_KNOWN: EncodingFacts = {
+  pods: undefined,
+  masqueradeAll: false,
+  isHostAddress: () => false,
+};
+
+/** For a range that is not known. */
+const NO_RANGE = 255;
+const FLAG = { transparent: 1, externalLocal: 2, masqueradeAll: 4 } as const;
+const ENDPOINT_FLAG = { local: 1, onHost: 2 } as const;
 
 export class ServiceRecords {
   #buffer = Buffer.alloc(4096);
@@ -45,14 +65,19 @@ export class ServiceRecords {
     this.#u32(cell);
   }
 
-  set({ port, options, cell, cellOf }: EncodedServicePort): void {
+  set({ port, options, cell, cellOf, facts = NOTHING_KNOWN }: EncodedServicePort): void {
     this.#u8(SET);
     this.#u32(cell);
     this.#u8(PROTOCOL[port.protocol]);
     this.#u8(port.family === 'IPv4' ? 4 : 6);
     this.#u8(ALGORITHM[options.algorithm]);
     this.#u8(PROXY_PROTOCOL[options.proxyProtocol]);
-    this.#u8(options.sourceAddress === 'transparent' ? 1 : 0);
+    this.#u8(
+      (options.sourceAddress === 'transparent' ? FLAG.transparent : 0) |
+        (port.externalPolicy === 'Local' ? FLAG.externalLocal : 0) |
+        (facts.masqueradeAll ? FLAG.masqueradeAll : 0),
+    );
+    this.#range(facts.pods);
     this.#u32((port.affinitySeconds ?? 0) * 1000);
     this.#u32(options.idleTimeout);
     this.#u32(options.maxLifetime);
@@ -62,8 +87,11 @@ export class ServiceRecords {
     const { cluster, local } = port.endpoints;
     const weights = port.balancing.weights;
     this.#u8(2);
-    this.#list(cluster, weights, cellOf);
-    this.#list(local, weights, cellOf);
+    const flags = ({ address, local, nodeUnknown }: Endpoint) =>
+      (local || nodeUnknown ? ENDPOINT_FLAG.local : 0) |
+      (facts.isHostAddress(address) ? ENDPOINT_FLAG.onHost : 0);
+    this.#list(cluster, weights, cellOf, flags);
+    this.#list(local, weights, cellOf, flags);
     this.#u8(port.internalPolicy === 'Local' ? 1 : 0);
     this.#u8(port.externalPolicy === 'Local' ? 1 : 0);
     // From this node or its pods, external policy Local is short-circuited.
@@ -86,15 +114,25 @@ export class ServiceRecords {
     this.#u16(port);
   }
 
-  #list(endpoints: readonly Endpoint[], weights: Weights, cellOf: (endpoint: Endpoint) => number): void {
+  #list(
+    endpoints: readonly Endpoint[],
+    weights: Weights,
+    cellOf: (endpoint: Endpoint) => number,
+    flags: (endpoint: Endpoint) => number,
+  ): void {
     this.#u32(endpoints.length);
     for (const endpoint of endpoints) {
       this.#address(ipToBytes(endpoint.address));
       this.#u16(endpoint.port);
       this.#u32(cellOf(endpoint));
       this.#u16(weights.get(endpoint.address) ?? 1);
-      this.#u8(endpoint.local || endpoint.nodeUnknown ? 1 : 0);
+      this.#u8(flags(endpoint));
     }
+  }
+
+  #range(cidr: Cidr | undefined): void {
+    this.#u8(cidr === undefined ? NO_RANGE : prefixLength(cidr));
+    this.#address(cidr === undefined ? NO_ADDRESS : ipToBytes(cidr.slice(0, cidr.indexOf('/')) as IpAddress));
   }
 
   #address(bytes: Uint8Array): void {

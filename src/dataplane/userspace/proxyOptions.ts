@@ -8,7 +8,12 @@ export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;
   /** How long connections to an endpoint that no longer serves may go on; undefined: as long as they like. */
   readonly drainTimeout: Milliseconds | undefined;
+  /** `node` when absent. */
+  readonly sourceAddress?: SourceAddress;
 }
+
+/** Whose address endpoints see. */
+export type SourceAddress = 'node' | 'transparent';
 
 export interface ProxyOptions {
   readonly algorithm: Algorithm;
@@ -18,7 +23,7 @@ export interface ProxyOptions {
   readonly idleTimeout: Milliseconds;
   /** 0: for ever. */
   readonly maxLifetime: Milliseconds;
-  readonly sourceAddress: 'node' | 'transparent';
+  readonly sourceAddress: SourceAddress;
   readonly proxyProtocol: 'none' | 'v1' | 'v2';
   /** For endpoints that are terminating. Undefined: no deadline. */
   readonly drainTimeout: Milliseconds | undefined;
@@ -73,7 +78,7 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
         ? duration('udp-idle-timeout', Math.min(Math.ceil(defaults.udpIdleTimeout), LONGEST))
         : duration('idle-timeout', 0),
     maxLifetime: duration('max-lifetime', 0),
-    sourceAddress: choice('source-address', ['node', 'transparent'], 'node'),
+    sourceAddress: choice('source-address', ['node', 'transparent'], defaults.sourceAddress ?? 'node'),
     proxyProtocol: port.protocol === 'UDP' ? 'none' : choice('proxy-protocol', ['none', 'v1', 'v2'], 'none'),
     drainTimeout: duration('drain-timeout', defaults.drainTimeout),
     removedEndpoints: choice('removed-endpoints', ['keep', 'reset'], 'keep'),

@@ -2,7 +2,14 @@
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { type IpAddress, type IpFamily, isLoopback, isUnspecified, parseIp } from '../../net/ip.js';
+import {
+  IP_FAMILIES,
+  type IpAddress,
+  type IpFamily,
+  isLoopback,
+  isUnspecified,
+  parseIp,
+} from '../../net/ip.js';
 
 /** Every address of every interface that is up, loopback included, link-local IPv6 left out. */
 export function hostAddresses(): IpAddress[] {
@@ -54,6 +61,16 @@ export async function primaryAddress(family: IpFamily): Promise<IpAddress | unde
   const routed = await sourceAddress(family, gateway ?? BEHIND_DEFAULT_ROUTE[family]);
   if (routed !== undefined && !isLoopback(routed)) return routed;
   return hostAddresses().find((ip) => ip.includes(':') === (family === 'IPv6') && !isLoopback(ip));
+}
+
+/** Of each family that this machine has addresses of. */
+export async function primaryAddresses(): Promise<Readonly<Partial<Record<IpFamily, IpAddress>>>> {
+  const found: Partial<Record<IpFamily, IpAddress>> = {};
+  for (const family of IP_FAMILIES) {
+    const address = await primaryAddress(family);
+    if (address !== undefined) found[family] = address;
+  }
+  return found;
 }
 
 function sourceAddress(family: IpFamily, destination: string): Promise<IpAddress | undefined> {

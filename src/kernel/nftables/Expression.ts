@@ -19,6 +19,8 @@ const EXPRESSIONS = {
   ct: { key: [2, 'u32'], dreg: [1, 'u32'], direction: [3, 'u8'] },
   // NFTA_FIB_*
   fib: { flags: [3, 'u32'], result: [2, 'u32'], dreg: [1, 'u32'] },
+  // NFTA_SOCKET_*
+  socket: { key: [1, 'u32'], dreg: [2, 'u32'] },
   // NFTA_CMP_*
   cmp: { sreg: [1, 'u32'], op: [2, 'u32'], data: [3, 'data'] },
   // NFTA_BITWISE_*

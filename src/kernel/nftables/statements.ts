@@ -188,6 +188,18 @@ function hostWord(value: number): string {
   return String.fromCharCode(...new Uint8Array(Uint32Array.of(value).buffer));
 }
 
+/** NFT_SOCKET_TRANSPARENT. */
+const TRANSPARENT = 0;
+
+/** The packet is for a socket of this host that is bound to an address of others (IP_TRANSPARENT). */
+export const FOR_TRANSPARENT_SOCKET: Statement = {
+  text: 'socket transparent 1',
+  expressions: [
+    expression('socket', { key: TRANSPARENT, dreg: FIRST }),
+    expression('cmp', { sreg: FIRST, op: 0, data: '\x01' }),
+  ],
+};
+
 const hex = (bits: number) => `0x${bits.toString(16)}`;
 const loadMark = expression('meta', { key: MetaKey.MARK, dreg: FIRST });
 const storeMark = expression('meta', { key: MetaKey.MARK, sreg: FIRST });

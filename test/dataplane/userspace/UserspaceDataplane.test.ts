@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { Dataplane, SyncReport } from '../../../src/dataplane/Dataplane.js';
+import { type EncodingFacts, NOTHING_KNOWN } from '../../../src/dataplane/userspace/encodeServices.js';
 import { UserspaceDataplane } from '../../../src/dataplane/userspace/UserspaceDataplane.js';
-import type { IpAddress } from '../../../src/net/ip.js';
 import type { ApiObject } from '../../../src/objects/ApiObject.js';
 import type { ChangeSet } from '../../../src/routing/ChangeSet.js';
 import type { RoutingView } from '../../../src/routing/RoutingView.js';
@@ -52,7 +52,7 @@ function world({ shutdownTimeout = 0 } = {}) {
   const said: string[] = [];
   const engine = new FakeEngine(calls);
   const capture = new FakeCapture(calls);
-  const host = { address: ip('192.168.0.2') as IpAddress };
+  const host = { address: ip('192.168.0.2'), facts: NOTHING_KNOWN };
   const dataplane = new UserspaceDataplane(
     {
       families: ['IPv4'],
@@ -65,6 +65,8 @@ function world({ shutdownTimeout = 0 } = {}) {
       engine,
       capture,
       address: () => host.address,
+      facts: () => host.facts,
+      divert: async (family, what) => calls.push(`divert ${family} ${what}`),
       say: (level, text) => said.push(`${level} ${text}`),
     },
   );
@@ -90,7 +92,13 @@ const CELLS_OF_ENDPOINTS = 1 << 18;
 t.test('the engine knows what the kernel will send it, and listens before', async (t) => {
   const { dataplane, sync, put, fresh, captured } = world();
   const report = await sync();
-  t.strictSame(fresh(), ['update with records', 'startListening', 'offerTakeover name', 'capture.sync']);
+  t.strictSame(fresh(), [
+    'update with records',
+    'startListening',
+    'offerTakeover name',
+    'divert IPv4 remove',
+    'capture.sync',
+  ]);
   t.strictSame(captured(), [`shop/cart/TCP 192.168.0.2:${ENGINE_PORT}`]);
   t.strictSame(report, SYNCED);
   await sync();
@@ -129,6 +137,37 @@ t.test('connections of endpoints that are gone are cut where the Service wants i
   fresh();
   await put(slice([endpoint('10.1.0.2')]));
   t.strictSame(fresh(), ['update with records', `resetEndpoint ${CELLS_OF_ENDPOINTS}`, 'capture.sync']);
+  await dataplane.close();
+});
+
+t.test(
+  'routes for addresses of clients are there before connections bear them, and only while some do',
+  async (t) => {
+    const { dataplane, put, sync, fresh } = world();
+    await sync();
+    fresh();
+    t.notOk(dataplane.isTransparent('IPv4'));
+    await put(service({ options: { 'source-address': 'transparent' } }));
+    t.ok(dataplane.isTransparent('IPv4'));
+    t.strictSame(fresh(), ['update with records', 'divert IPv4 add', 'capture.sync']);
+    await sync();
+    t.strictSame(fresh(), ['capture.sync']);
+    await put(service());
+    t.strictSame(fresh(), ['update with records', 'divert IPv4 remove', 'capture.sync']);
+    await dataplane.close();
+  },
+);
+
+t.test('other facts of the node: the engine is told everything again', async (t) => {
+  const { dataplane, host, sync, fresh } = world();
+  await sync();
+  fresh();
+  const facts: EncodingFacts = { ...NOTHING_KNOWN, masqueradeAll: true };
+  host.facts = facts;
+  await sync();
+  t.strictSame(fresh(), ['update with records', 'capture.sync']);
+  await sync();
+  t.strictSame(fresh(), ['capture.sync']);
   await dataplane.close();
 });
 
@@ -175,7 +214,7 @@ t.test('a predecessor: its sockets are taken, and its name as soon as it lets go
   engine.busyOffers = 2;
   await sync();
   t.strictSame(said, ['info took over the listening sockets of the penstock that ran here']);
-  t.strictSame(fresh(), ['update with records', 'startListening', 'capture.sync']);
+  t.strictSame(fresh(), ['update with records', 'startListening', 'divert IPv4 remove', 'capture.sync']);
   t.ok(await eventually(() => fresh().includes('offerTakeover name')));
   t.equal(said.length, 1);
   await dataplane.close();

@@ -1,0 +1,66 @@
+/** penstock run --dry-run: prints what a start would set and write on this host, and changes nothing. Needs no root. */
+import { hostname } from 'node:os';
+import type { Run } from '../agent/ConfigReload.js';
+import { chooseMode, probeKernel } from '../agent/chooseMode.js';
+import { conntrackSysctls, cpuCount, modeSysctls } from '../agent/hostTuning.js';
+import { toAgentConfig } from '../config/AgentConfig.js';
+import { configWarnings } from '../config/configWarnings.js';
+import { primaryAddresses } from '../kernel/host/hostAddresses.js';
+import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
+import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import { RoutingTable } from '../routing/RoutingTable.js';
+import { RENDERERS, readOnce } from './render.js';
+
+/** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
+export async function dryRun(
+  { source, config: given }: Run,
+  sources: readonly ObjectSource[],
+): Promise<number> {
+  const mode = given.mode === '' ? await likelyMode() : given.mode;
+  const config = toAgentConfig({ ...source, mode }, hostname());
+  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
+  const table = new RoutingTable({
+    nodeName: config.nodeName,
+    serviceProxyName: config.serviceProxyName,
+    fallbackAddresses: await primaryAddresses(),
+    fixedAddresses: {},
+    externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
+  });
+  const problems = [];
+  for (const each of sources) problems.push(...(await readOnce(each, table)));
+  table.commit();
+
+  process.stdout.write(`# mode ${mode}, node ${config.nodeName}; nothing is changed\n`);
+  for (const [name, value] of [...conntrackSysctls(config, cpuCount()), ...modeSysctls(config)]) {
+    const present = new Sysctls().read(name) ?? 'not there';
+    const dotted = name.replaceAll('/', '.');
+    if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
+  }
+  const renderer = RENDERERS[mode];
+  if (!renderer) process.stdout.write(`# the rules of mode ${mode} cannot be printed by this version\n`);
+  for (const family of families) {
+    if (renderer) process.stdout.write(await renderer(family, table, config));
+  }
+  const primaryFamily: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
+  const network = {
+    primaryFamily,
+    supportedFamilies: families,
+    nodeIPs: table.node.addresses,
+    podCIDRs: table.nodeObject?.podCIDRs ?? [],
+  };
+  const doubts = configWarnings(config, network).map(({ message }) => message);
+  const all = [...problems, ...table.problems()];
+  const setAside = all.map(
+    ({ subject, message, where }) => `${where ? `${where}: ` : ''}${subject}: ${message}`,
+  );
+  for (const line of [...doubts, ...setAside]) process.stderr.write(`penstock run --dry-run: ${line}\n`);
+  return all.length === 0 ? 0 : 1;
+}
+
+/** As penstock run would choose; what may not be asked is taken for a kernel of today. */
+async function likelyMode(): Promise<'nftables' | 'iptables'> {
+  const probed = await probeKernel();
+  return probed instanceof Error ? 'nftables' : chooseMode(probed).mode;
+}
