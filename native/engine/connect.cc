@@ -140,7 +140,9 @@ void Connection::Connected() {
   worker_.timers().Cancel(this);
   state_ = State::kRelaying;
   active_ms_ = worker_.now_ms();
-  Add(worker_.shared().cells.endpoint(endpoint_cell_).connections, 1);
+  EndpointCell& cell = worker_.shared().cells.endpoint(endpoint_cell_);
+  Add(cell.connections, 1);
+  Add(cell.bytes_to, up_.pending_end);  // what was read before there was an endpoint
   worker_.shared().health.Succeeded(endpoint_cell_);
   if (service_->affinity_ms != 0)
     worker_.shared().affinity.Remember(*service_, client_address_, list_.endpoints[endpoint_index_].address,

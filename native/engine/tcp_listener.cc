@@ -29,6 +29,7 @@ TcpListener::TcpListener(Worker& worker, const ListeningSocket& socket) : worker
 
 TcpListener::~TcpListener() {
   worker_.timers().Cancel(this);
+  worker_.Unwatch(socket_.fd);
   close(socket_.fd);
 }
 

@@ -6,7 +6,7 @@
 
 namespace penstock::engine {
 
-class TcpListener final : public Source, public Timer {
+class TcpListener final : public Listener, public Timer {
  public:
   // Owns socket.fd.
   TcpListener(Worker& worker, const ListeningSocket& socket);
@@ -14,6 +14,7 @@ class TcpListener final : public Source, public Timer {
 
   void OnEvents(uint32_t events) override;
   void OnTimer(uint64_t now_ms) override;
+  bool Stop() override { return true; }
 
  private:
   void Take(int fd, const Address& client);

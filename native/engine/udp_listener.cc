@@ -28,6 +28,7 @@ UdpListener::UdpListener(Worker& worker, const ListeningSocket& socket)
 
 UdpListener::~UdpListener() {
   flows_.clear();
+  worker_.Unwatch(socket_.fd);
   close(socket_.fd);
   if (icmp_ >= 0) close(icmp_);
 }

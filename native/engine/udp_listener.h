@@ -13,13 +13,18 @@ namespace penstock::engine {
 
 class UdpFlow;
 
-class UdpListener final : public Source {
+class UdpListener final : public Listener {
  public:
   // Owns socket.fd.
   UdpListener(Worker& worker, const ListeningSocket& socket);
   ~UdpListener() override;
 
   void OnEvents(uint32_t events) override;
+  // Answers still go out through the socket.
+  bool Stop() override {
+    worker_.Unwatch(socket_.fd);
+    return false;
+  }
 
   // For the flows.
   Worker& worker() { return worker_; }

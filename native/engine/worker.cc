@@ -133,6 +133,8 @@ bool Worker::Watch(int fd, uint32_t events, Source* source) {
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+void Worker::Unwatch(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
+
 void Worker::Rewatch(int fd, uint32_t events, Source* source) {
   epoll_event event{};
   event.events = events;
@@ -181,8 +183,12 @@ void Worker::Listen(const ListeningSocket& socket) {
 }
 
 void Worker::StopListening() {
-  for (auto& listener : listeners_) Retire(std::move(listener));
-  listeners_.clear();
+  std::vector<std::unique_ptr<Listener>> needed;
+  for (auto& listener : listeners_) {
+    if (listener->Stop()) Retire(std::move(listener));
+    else needed.push_back(std::move(listener));
+  }
+  listeners_ = std::move(needed);
 }
 
 void Worker::ResetEndpoint(uint32_t endpoint_cell) {

@@ -33,6 +33,12 @@ class Source {
   virtual void OnEvents(uint32_t events) = 0;
 };
 
+class Listener : public Source {
+ public:
+  // Takes nobody new. False while it is still needed for those it has.
+  virtual bool Stop() = 0;
+};
+
 class Connection;
 
 class Worker {
@@ -50,11 +56,14 @@ class Worker {
 
   // The rest is for the worker's own thread.
   void Listen(const ListeningSocket& socket);
-  // Closes the listening sockets. UDP flows end.
+  // Takes no new connections and flows; those that are there go on.
   void StopListening();
   void ResetEndpoint(uint32_t endpoint_cell);
 
   bool Watch(int fd, uint32_t events, Source* source);
+  // Before a descriptor is closed that another one, of another process maybe, is a duplicate of: epoll would go on to tell
+  // of it.
+  void Unwatch(int fd);
   void Rewatch(int fd, uint32_t events, Source* source);
   // Frees it when no event of this round can name it any more.
   void Retire(std::unique_ptr<Source> source);
@@ -97,7 +106,7 @@ class Worker {
   std::shared_ptr<const Snapshot> snapshot_;
   uint64_t generation_ = 0;
   uint64_t settled_ms_;
-  std::vector<std::unique_ptr<Source>> listeners_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
   Connection* first_ = nullptr;  // list of all
   std::vector<Connection*> accepted_;  // in this round
   std::vector<std::unique_ptr<Source>> retired_;

@@ -45,7 +45,10 @@ type ServicePortFigure = (typeof COUNTS)[number] | 'active' | 'ejected';
 
 const WHOLE: readonly [Metric, Exclude<keyof ProxyFigures, 'servicePorts'>][] = [
   [gauge('connections_active', 'TCP connections and UDP flows that are open.'), 'active'],
-  [gauge('descriptors', 'File descriptors that connections hold.'), 'descriptors'],
+  [
+    gauge('descriptors', 'File descriptors of connections, and of pipes that are kept for the next ones.'),
+    'descriptors',
+  ],
   [counter('unknown_connections_total', 'Connections to destinations that no service port has.'), 'unknown'],
 ];
 

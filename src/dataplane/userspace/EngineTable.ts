@@ -117,7 +117,7 @@ export class EngineTable {
     records.set({ ...row, port, cellOf, facts });
   }
 
-  /** Undefined when there is no cell left for it; that is reported. */
+  /** Undefined when there are not enough cells left for it; that is reported, and what was before stays. */
   #row(
     key: string,
     port: ServicePort,
@@ -129,16 +129,23 @@ export class EngineTable {
     this.#report(key, port, faults);
     const cell = before?.cell ?? this.#cells.takeService();
     if (cell === undefined) return this.#full(key, port);
+    const taken: number[] = [];
     const endpoints = new Map<string, number>();
     const row: EngineRow = { port, options, cell, endpoints };
     const served = new Set(before?.port.endpoints.reachable.map(({ target }) => target));
     for (const { target } of port.endpoints.reachable) {
       const known = before?.endpoints.get(target);
       const own = known ?? this.#cells.takeEndpoint();
-      if (own === undefined) return this.#full(key, port);
-      // A new one may have the cell of another that is forgotten.
-      if (!served.has(target)) returned.push(own);
+      if (own === undefined) {
+        for (const each of taken) this.#cells.retireEndpoint(each, cell);
+        if (!before) this.#cells.retireService(cell);
+        return this.#full(key, port);
+      }
+      if (known === undefined) taken.push(own);
       endpoints.set(target, own);
+    }
+    for (const [target, own] of endpoints) {
+      if (!served.has(target)) returned.push(own);
       this.#names.set(own, target);
     }
     const present = new Set(port.endpoints.all.map(({ target }: Endpoint) => target));
@@ -179,7 +186,7 @@ export class EngineTable {
 
   #full(key: string, port: ServicePort): undefined {
     this.#report(key, port, [
-      'there are more service ports or endpoints than mode userspace has room for; it is not served',
+      'there are more service ports or endpoints than mode userspace has room for: it is served as before, if it was',
     ]);
     return undefined;
   }

@@ -1,0 +1,58 @@
+/** The proxy engine as a list of calls; what it has to tell is set by the test. */
+import type { NativeEngine, NativeEngineStatus } from '../../src/kernel/engine/NativeEngine.js';
+
+/** Room for all service ports and 64 endpoints. */
+const CELL_BYTES = ((1 << 18) + 64) * 64;
+
+export class FakeEngine implements NativeEngine {
+  /** Also those of whoever shares it. */
+  readonly calls: string[];
+  readonly cells = new ArrayBuffer(CELL_BYTES);
+  status: NativeEngineStatus = { active: 0, unknown: 0, descriptors: 0, inherited: 0, succeeded: 0 };
+  events: readonly number[] = [];
+  /** How many times offerTakeover() fails. */
+  busyOffers = 0;
+
+  constructor(calls: string[] = []) {
+    this.calls = calls;
+  }
+
+  port(protocol: number, family: 4 | 6, side: 0 | 1): number {
+    return protocol * 100 + family * 10 + side;
+  }
+
+  update(records: Uint8Array): void {
+    this.calls.push(`update ${records.length > 0 ? 'with' : 'without'} records`);
+  }
+
+  startListening(): void {
+    this.calls.push('startListening');
+  }
+
+  stopListening(): void {
+    this.calls.push('stopListening');
+  }
+
+  offerTakeover(name: string): void {
+    if (this.busyOffers-- > 0) throw Object.assign(new Error('in use'), { code: 'EADDRINUSE' });
+    this.calls.push(`offerTakeover ${name}`);
+  }
+
+  resetEndpoint(cell: number): void {
+    this.calls.push(`resetEndpoint ${cell}`);
+  }
+
+  takeEvents(): Uint32Array {
+    const taken = Uint32Array.from(this.events);
+    this.events = [];
+    return taken;
+  }
+
+  picks(): Uint32Array {
+    return new Uint32Array();
+  }
+
+  close(): void {
+    this.calls.push('close');
+  }
+}
