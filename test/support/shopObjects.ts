@@ -5,15 +5,23 @@ export interface ShopService {
   readonly endpoints: readonly string[];
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: object;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** A Service on port 80 and its slice on port 8080. */
-export function shopObjects({ name, clusterIP, endpoints, spec = {}, status = {} }: ShopService): object[] {
+export function shopObjects({
+  name,
+  clusterIP,
+  endpoints,
+  spec = {},
+  status = {},
+  annotations,
+}: ShopService): object[] {
   return [
     {
       apiVersion: 'v1',
       kind: 'Service',
-      metadata: { name, namespace: 'shop' },
+      metadata: { name, namespace: 'shop', ...(annotations ? { annotations } : {}) },
       spec: {
         clusterIP,
         ports: [{ name: 'http', port: 80, protocol: 'TCP', ...(spec.port as object) }],
