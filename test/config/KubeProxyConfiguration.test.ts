@@ -81,6 +81,7 @@ const DEFAULTS = {
     drainTimeout: 0,
     shutdownTimeout: 25_000,
     takeover: false,
+    sourceAddress: 'node',
   },
 };
 

@@ -11,6 +11,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--manifests=/m', { 'penstock.manifests': '/m' }],
   ['--service-proxy-name=p', { 'penstock.serviceProxyName': 'p' }],
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
+  ['--source-address=transparent', { 'penstock.sourceAddress': 'transparent' }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
   ['--kubeconfig=/k', { 'clientConnection.kubeconfig': '/k' }],
