@@ -26,9 +26,11 @@ export function neededCapabilities(
   firstFreePort: number,
 ): bigint {
   const needed = [NET_ADMIN];
-  const mayBeLegacy = (config.mode === 'iptables' || config.mode === '') && config.iptablesBackend !== 'nft';
-  // iptables-legacy opens raw sockets, and loads its modules itself.
-  if (mayBeLegacy) needed.push(NET_RAW, SYS_MODULE);
+  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode.
+  if (config.iptablesBackend !== 'nft') needed.push(NET_RAW);
+  // And it loads its modules itself.
+  if ((config.mode === 'iptables' || config.mode === '') && config.iptablesBackend !== 'nft')
+    needed.push(SYS_MODULE);
   // Manifests lie where an administrator keeps them: in a home folder, for example.
   if (config.manifests !== '') needed.push(DAC_READ_SEARCH);
   const ports = [config.healthz?.port, config.metrics.port];

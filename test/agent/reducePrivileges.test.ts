@@ -10,13 +10,14 @@ import { shell } from '../support/iptables.js';
 const [DAC_READ_SEARCH, NET_BIND_SERVICE, NET_ADMIN, NET_RAW, SYS_MODULE] = [2, 10, 12, 13, 16] as const;
 
 const CASES: readonly (readonly [string, readonly number[]])[] = [
-  ['mode: nftables', [NET_ADMIN]],
-  ['mode: userspace', [NET_ADMIN]],
+  ['mode: nftables', [NET_ADMIN, NET_RAW]],
+  ['mode: nftables\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
+  ['mode: userspace', [NET_ADMIN, NET_RAW]],
   ['mode: iptables', [NET_ADMIN, NET_RAW, SYS_MODULE]],
   ['mode: ""', [NET_ADMIN, NET_RAW, SYS_MODULE]],
   ['mode: iptables\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
-  ['mode: nftables\nmetricsBindAddress: 0.0.0.0:443', [NET_ADMIN, NET_BIND_SERVICE]],
-  ['mode: nftables\npenstock: {manifests: /m}', [NET_ADMIN, DAC_READ_SEARCH]],
+  ['mode: nftables\nmetricsBindAddress: 0.0.0.0:443', [NET_ADMIN, NET_RAW, NET_BIND_SERVICE]],
+  ['mode: nftables\npenstock: {manifests: /m}', [NET_ADMIN, NET_RAW, DAC_READ_SEARCH]],
 ];
 
 t.test('what each mode keeps', (t) => {
@@ -43,7 +44,7 @@ if (await inNetns(import.meta.url)) {
     agent.start();
     t.ok(await agent.ready());
     const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
-    const kept = (1n << BigInt(NET_ADMIN)) | (1n << BigInt(DAC_READ_SEARCH));
+    const kept = (1n << BigInt(NET_ADMIN)) | (1n << BigInt(NET_RAW)) | (1n << BigInt(DAC_READ_SEARCH));
     for (const set of ['CapPrm', 'CapEff', 'CapBnd'])
       t.equal(BigInt(`0x${new RegExp(`${set}:\\s+(\\S+)`).exec(status)?.[1]}`), kept, set);
     t.match(status, /NoNewPrivs:\t1/);
