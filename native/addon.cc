@@ -3,11 +3,12 @@
 
 #include "netlink_socket.h"
 #include "proxy_engine_class.h"
+#include "restart_reduced.h"
 #include "xtables_info.h"
 
 NAPI_MODULE_INIT() {
   if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
-      !penstock::DefineProxyEngine(env, exports)) {
+      !penstock::DefineProxyEngine(env, exports) || !penstock::DefineRestartReduced(env, exports)) {
     return nullptr;
   }
   return exports;

@@ -10,7 +10,7 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   run: {
     summary: 'serve Services on this node',
-    load: async () => (await import('./cli/run.js')).run,
+    load: async () => (await import('./cli/runReduced.js')).runReduced,
   },
   render: {
     summary: 'print the rules that would be written; needs no root',

@@ -6,7 +6,8 @@ import { messageOf, PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { logLevel } from '../observe/createLogger.js';
 import { FileWatch } from './FileWatch.js';
-import { setOomScore, tuneConntrack } from './hostTuning.js';
+import { tuneConntrack } from './hostTuning.js';
+import { setOomScore } from './oomScore.js';
 
 export type Run = Extract<RunCommand, { type: 'run' }>;
 
@@ -71,6 +72,6 @@ export class ConfigReload {
     const { sysctls, log } = this.#options;
     log.level = logLevel(config.logging.verbosity);
     tuneConntrack(config, sysctls, log);
-    setOomScore(config.oomScoreAdj, log);
+    setOomScore(config.oomScoreAdj, (text) => log.info(text));
   }
 }

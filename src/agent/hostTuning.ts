@@ -1,4 +1,4 @@
-/** What penstock sets on the host at start, as kube-proxy does: conntrack limits and its own place in an OOM kill. */
+/** What penstock sets on the host at start, as kube-proxy does: kernel parameters. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
@@ -8,7 +8,6 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
 
 const HASH_SIZE = '/sys/module/nf_conntrack/parameters/hashsize';
-const OOM_SCORE_ADJ = '/proc/self/oom_score_adj';
 /** More entries than this are never asked for on account of the number of CPUs. */
 const CONNTRACK_CAP = 1_048_576;
 
@@ -65,20 +64,6 @@ export function setSysctls(wanted: readonly WantedSysctl[], sysctls: Sysctls, lo
     } catch (error) {
       log.warn({ err: error }, messageOf(error));
     }
-  }
-}
-
-/** Lowering it needs CAP_SYS_RESOURCE, which a pod need not have: kubelet sets it for system-node-critical (-997). */
-export function setOomScore(wanted: number, log: Logger, file = OOM_SCORE_ADJ): void {
-  const present = Number(readFileSync(file, 'utf8'));
-  if (present === wanted) return;
-  try {
-    writeFileSync(file, String(wanted));
-  } catch (error) {
-    log.info(
-      `oom_score_adj stays ${present} and is not set to ${wanted}: ${messageOf(error)}. ` +
-        'Lowering it needs CAP_SYS_RESOURCE; in a pod, the priority class system-node-critical does it',
-    );
   }
 }
 

@@ -11,14 +11,18 @@ export type Capability = keyof typeof CAPABILITIES;
 /** How the checks see the process. */
 export interface ProcessView {
   readonly capabilities: ReadonlySet<Capability>;
+  /** Bits of all capabilities in force. */
+  readonly mask: bigint;
   /** Below it a port needs NET_BIND_SERVICE. */
   readonly firstFreePort: number;
   readonly canWrite: (path: string) => boolean;
 }
 
 export function thisProcess(): ProcessView {
+  const status = readFileSync('/proc/self/status', 'utf8');
   return {
-    capabilities: heldCapabilities(readFileSync('/proc/self/status', 'utf8')),
+    capabilities: heldCapabilities(status),
+    mask: effectiveMask(status),
     firstFreePort: Number(readIfThere('/proc/sys/net/ipv4/ip_unprivileged_port_start') ?? 1024),
     canWrite,
   };
@@ -26,9 +30,13 @@ export function thisProcess(): ProcessView {
 
 /** Of the text of /proc/PID/status: those in force. */
 export function heldCapabilities(status: string): ReadonlySet<Capability> {
-  const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  const mask = effectiveMask(status);
   const names = Object.keys(CAPABILITIES) as Capability[];
   return new Set(names.filter((name) => (mask >> CAPABILITIES[name]) & 1n));
+}
+
+function effectiveMask(status: string): bigint {
+  return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
 }
 
 /** `iptables -w` takes it; iptables-nft does not need it. */

@@ -7,7 +7,8 @@ import { ConfigAdvice } from '../agent/ConfigAdvice.js';
 import { ConfigReload, type Run } from '../agent/ConfigReload.js';
 import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
 import { settleMode } from '../agent/chooseMode.js';
-import { modeSysctls, setOomScore, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
+import { modeSysctls, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
+import { setOomScore } from '../agent/oomScore.js';
 import { openDataplane, requireMode } from '../agent/openDataplane.js';
 import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
@@ -33,7 +34,8 @@ import { statusPages } from '../observe/statusPages.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
 
-export async function run(argv: readonly string[]): Promise<number> {
+/** `unreduced`: why this process has more capabilities than it needs, if it should not. */
+export async function run(argv: readonly string[], unreduced?: string): Promise<number> {
   const command = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   if (command.type === 'help') {
     process.stdout.write(flagHelp());
@@ -53,6 +55,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     requireMode(command.config);
     return (await import('./dryRun.js')).dryRun(command, sourcesOf(command));
   }
+  check(command);
+  requireAll(missingPrivileges(command.config, thisProcess()));
   const { format, verbosity } = command.config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
   const parse = () => {
@@ -61,9 +65,8 @@ export async function run(argv: readonly string[]): Promise<number> {
     check(changed);
     return changed;
   };
-  check(command);
-  requireAll(missingPrivileges(command.config, thisProcess()));
   log.info(`penstock ${packageVersion()} on node ${command.config.nodeName}, Node.js ${process.version}`);
+  if (unreduced !== undefined) log.info(`no capability is given up: ${unreduced}`);
   await serveUntilEnd(command, parse, log);
   return 0;
 }
@@ -110,7 +113,7 @@ async function serve(
   advice.atStart(fallbackAddresses);
   tuneConntrack(config, sysctls, log);
   if (options.initOnly) setSysctls(modeSysctls(config), sysctls, log);
-  else setOomScore(config.oomScoreAdj, log);
+  else setOomScore(config.oomScoreAdj, (text) => log.info(text));
   const addressWatch = await HostAddressWatch.open();
   const host = {
     sysctls,

@@ -14,6 +14,8 @@ export interface NativeAddon {
     family: 4 | 6,
     table: string,
   ) => { readonly entries: number; readonly bytes: number };
+  /** native/restart_reduced.h. Does not return; throws as in Node when it cannot. */
+  readonly restartReduced: (keep: number, argv: readonly string[]) => never;
 }
 
 /** Seen from dist/src/kernel. */

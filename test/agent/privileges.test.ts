@@ -15,6 +15,7 @@ import { plain } from '../support/iptables.js';
 
 const view = (capabilities: readonly Capability[], fields: Partial<ProcessView> = {}): ProcessView => ({
   capabilities: new Set(capabilities),
+  mask: 0n,
   firstFreePort: 1024,
   canWrite: () => true,
   ...fields,

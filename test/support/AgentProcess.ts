@@ -56,6 +56,10 @@ export class AgentProcess {
     this.#child = child;
   }
 
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   /** Throws with the agent's words when it does not get ready. */
   async ready(): Promise<true> {
     if (await eventually(async () => (await status('/readyz')) === 200)) return true;

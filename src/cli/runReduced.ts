@@ -1,0 +1,26 @@
+/** penstock run, with no more capabilities than it needs. Loads little: what follows may be the same program once more. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { thisProcess } from '../agent/privileges.js';
+import { isReduced, reducePrivileges } from '../agent/reducePrivileges.js';
+import { parseRunCommand, type RunCommand } from '../config/parseRunCommand.js';
+
+export async function runReduced(argv: readonly string[]): Promise<number> {
+  const command = isReduced() ? undefined : parsed(argv);
+  const unreduced =
+    command?.type === 'run' && serves(command) ? reducePrivileges(command.config, thisProcess()) : undefined;
+  return (await import('./run.js')).run(argv, unreduced);
+}
+
+/** Undefined when something is wrong with it, which run() then says. */
+function parsed(argv: readonly string[]): RunCommand | undefined {
+  try {
+    return parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  } catch {
+    return undefined;
+  }
+}
+
+function serves({ options }: Extract<RunCommand, { type: 'run' }>): boolean {
+  return !(options.initOnly || options.dryRun || options.cleanup || options.writeConfigTo !== '');
+}
