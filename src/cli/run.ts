@@ -17,7 +17,10 @@ import { PenstockError } from '../errors.js';
 import { primaryAddress } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { openApiServer } from '../kubernetes/openApiServer.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
@@ -43,19 +46,19 @@ export async function run(argv: readonly string[]): Promise<number> {
   const { format, verbosity } = config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
   const withMode = (mode: AgentConfig['mode']) => toAgentConfig({ ...source, mode }, hostname());
-  await serve(config, withMode, options.initOnly, log);
+  await serve(config, withMode, options, log);
   return 0;
 }
 
 async function serve(
   given: AgentConfig,
   withMode: (mode: AgentConfig['mode']) => AgentConfig,
-  initOnly: boolean,
+  { initOnly, master }: { readonly initOnly: boolean; readonly master: string },
   log: Logger,
 ): Promise<void> {
   // Everything that can be wrong with the call is found before anything on the host is touched.
   requireMode(given);
-  const sources = initOnly ? [] : [manifestSource(given)];
+  const sources = initOnly ? [] : [await chooseSource(given, master, log)];
   requireNetAdmin();
   log.info(`penstock ${packageVersion()} on node ${given.nodeName}, Node.js ${process.version}`);
   const config = await settleMode(given, withMode, log);
@@ -116,10 +119,16 @@ async function serve(
   log.info('stopped');
 }
 
-function manifestSource(config: AgentConfig): ManifestSource {
+async function chooseSource(config: AgentConfig, master: string, log: Logger): Promise<ObjectSource> {
   if (config.manifests !== '') return new ManifestSource(config.manifests);
+  const { nodeName, serviceProxyName, clientConnection } = config;
+  const { kubeconfig } = clientConnection;
+  const userAgent = `penstock/${packageVersion()}`;
+  const transport = await openApiServer({ kubeconfig, master, userAgent }, process.env);
+  if (transport) return new KubernetesSource({ transport, nodeName, serviceProxyName, log });
   throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to take Services from', {
-    remedy: 'Give a file or folder of manifests: penstock run --manifests PATH.',
+    remedy:
+      'Give --kubeconfig or --master, run it as a pod of the cluster, or give manifests: penstock run --manifests PATH.',
   });
 }
 
