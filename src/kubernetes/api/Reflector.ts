@@ -161,7 +161,7 @@ export class Reflector {
 
   /** Follows one watch to its end. */
   async #follow(version: string): Promise<number> {
-    const { clock, events } = this.#options;
+    const { clock } = this.#options;
     const started = clock.now();
     let heard = false;
     for await (const batch of this.#watch(version)) {
@@ -169,7 +169,6 @@ export class Reflector {
       this.#uselessWatches = 0;
       this.#backOff.reset();
       this.#apply(batch);
-      events.answered();
     }
     if (heard) return 0;
     if (++this.#uselessWatches >= USELESS_WATCHES) throw new LostTrack();
@@ -195,9 +194,10 @@ export class Reflector {
   }
 
   #watch(after: string | undefined, silence?: number): AsyncGenerator<readonly WatchEvent[]> {
-    const { resource, transport, clock, random } = this.#options;
+    const { resource, transport, clock, random, events } = this.#options;
     const { signal } = this.#stopping;
-    const rest = silence === undefined ? {} : { silence };
+    const onOpen = () => events.answered();
+    const rest = silence === undefined ? { onOpen } : { onOpen, silence };
     return watchStream({ resource, transport, clock, random, signal, after, ...rest });
   }
 

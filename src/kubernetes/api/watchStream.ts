@@ -27,6 +27,8 @@ export interface WatchOptions {
   readonly after: string | undefined;
   /** Milliseconds without a byte after which the watch counts as hung. */
   readonly silence?: number;
+  /** The server has begun to answer. */
+  readonly onOpen: () => void;
 }
 
 /**
@@ -58,7 +60,9 @@ export async function* watchStream(options: WatchOptions): AsyncGenerator<readon
   });
   try {
     const lines = new JsonLines();
-    for await (const chunk of await getBody(transport, path, request.signal)) {
+    const body = await getBody(transport, path, request.signal);
+    options.onOpen();
+    for await (const chunk of body) {
       watchdog.heard();
       const { events, fault } = decode(lines.push(chunk), resource);
       if (events.length > 0) yield events;
