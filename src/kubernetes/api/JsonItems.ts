@@ -36,8 +36,12 @@ export class JsonItems {
   push(chunk: Uint8Array): void {
     let start = 0;
     for (let i = 0; i < chunk.length; i++) {
-      const byte = chunk[i] as number;
+      let byte = chunk[i] as number;
       if (this.#inString) {
+        if (!this.#naming && !this.#escaped) {
+          // Most bytes are within strings: pass over them in a tight loop.
+          while (byte !== QUOTE && byte !== BACKSLASH && i + 1 < chunk.length) byte = chunk[++i] as number;
+        }
         if (this.#escaped) this.#escaped = false;
         else if (byte === BACKSLASH) this.#escaped = true;
         else if (byte === QUOTE) {
