@@ -18,12 +18,19 @@ import { encodeConfiguration } from '../config/KubeProxyConfiguration.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { messageOf, PenstockError } from '../errors.js';
+import { messageOf } from '../errors.js';
 import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import {
+  type ApiServer,
+  type ApiServerChoice,
+  openApiServer,
+  requireApiServer,
+} from '../kubernetes/openApiServer.js';
 import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import { AgentMetrics } from '../observe/AgentMetrics.js';
 import { createLogger } from '../observe/createLogger.js';
@@ -53,7 +60,9 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   if (options.cleanup) return (await import('./cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
   if (options.dryRun) {
     requireMode(command.config);
-    return (await import('./dryRun.js')).dryRun(command, sourcesOf(command));
+    requireSource(command);
+    const quiet = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+    return (await import('./dryRun.js')).dryRun(command, (await openSources(command, quiet)).sources);
   }
   check(command);
   requireAll(missingPrivileges(command.config, thisProcess()));
@@ -74,7 +83,7 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
 /** Everything that can be wrong with the call is found before anything on the host is touched. */
 function check(run: Run): void {
   requireMode(run.config);
-  if (!run.options.initOnly) sourcesOf(run);
+  if (!run.options.initOnly) requireSource(run);
 }
 
 /** Serves; and anew, with another configuration, whenever its file changes in a way that asks for it. */
@@ -142,6 +151,7 @@ async function serve(
     advice.onNode(table);
     await removeOtherModes(config, sysctls, log);
   };
+  const { sources, apiServer } = await openSources(run, log);
   const metrics = new AgentMetrics();
   metrics.build(packageVersion());
   metrics.features(config.featureGates);
@@ -149,7 +159,7 @@ async function serve(
   const connections = openConnectionCleaning(config, host.addresses, metrics, log);
   const agent = new Agent({
     config,
-    sources: sourcesOf(run),
+    sources,
     table,
     dataplane,
     connections,
@@ -157,7 +167,7 @@ async function serve(
     pages: metricsPages(config, run),
     events: new EventRecorder({
       hostname: hostname(),
-      request: undefined,
+      request: apiServer && ((method, path, body) => apiServer.send(method, path, body)),
       onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
     }),
     hostAddresses: host.addresses,
@@ -183,15 +193,28 @@ async function serve(
   }
 }
 
-function sourcesOf({ config }: Run): readonly ObjectSource[] {
-  return [manifestSource(config)];
+interface OpenedSources {
+  readonly sources: readonly ObjectSource[];
+  /** Undefined without an API server. */
+  readonly apiServer: ApiServer | undefined;
 }
 
-function manifestSource(config: AgentConfig): ManifestSource {
-  if (config.manifests !== '') return new ManifestSource(config.manifests);
-  throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to take Services from', {
-    remedy: 'Give a file or folder of manifests: penstock run --manifests PATH.',
-  });
+/** Where Services come from: a folder of manifests, or else the API server. */
+async function openSources({ config, options }: Run, log: Logger): Promise<OpenedSources> {
+  const { manifests, nodeName, serviceProxyName } = config;
+  if (manifests !== '') return { sources: [new ManifestSource(manifests)], apiServer: undefined };
+  const transport = await openApiServer(apiServerChoice(config, options.master), process.env);
+  const source = new KubernetesSource({ transport, nodeName, serviceProxyName, log });
+  return { sources: [source], apiServer: transport };
+}
+
+/** Throws PENSTOCK_NO_SOURCE. */
+function requireSource({ config, options }: Run): void {
+  if (config.manifests === '') requireApiServer(apiServerChoice(config, options.master), process.env);
+}
+
+function apiServerChoice({ clientConnection }: AgentConfig, master: string): ApiServerChoice {
+  return { kubeconfig: clientConnection.kubeconfig, master, userAgent: `penstock/${packageVersion()}` };
 }
 
 /** The pages of the metrics port, besides /metrics. */

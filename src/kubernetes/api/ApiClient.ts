@@ -1,0 +1,138 @@
+/** HTTP to an API server over undici, as whom the credentials say. */
+import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { messageOf, PenstockError } from '../../errors.js';
+import type { Connection } from '../kubeconfig/Connection.js';
+import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
+import type { ApiResponse, ApiTransport } from './ApiTransport.js';
+
+/** Milliseconds. */
+const CONNECT_TIMEOUT = 10_000;
+/** For an answer to what is sent. */
+const SEND_TIMEOUT = 10_000;
+const UNAUTHORIZED = 401;
+
+export class ApiClient implements ApiTransport {
+  readonly server: string;
+  readonly #connection: Connection;
+  readonly #credentials: Credentials;
+  readonly #userAgent: string;
+  #dispatcher: { readonly of: Identity; readonly dispatcher: Dispatcher } | undefined;
+
+  constructor(connection: Connection, credentials: Credentials, userAgent: string) {
+    this.server = connection.server;
+    this.#connection = connection;
+    this.#credentials = credentials;
+    this.#userAgent = userAgent;
+  }
+
+  async get(path: string, signal: AbortSignal): Promise<ApiResponse> {
+    const response = await this.#request(path, signal);
+    if (response.status !== UNAUTHORIZED) return response;
+    // The token may have been replaced a moment ago.
+    this.#credentials.refused();
+    for await (const _ of response.body) break;
+    return this.#request(path, signal);
+  }
+
+  /** Resolves to the status; what the server says beside is thrown away. Rejects as get(). */
+  async send(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number> {
+    const identity = await this.#credentials.identity();
+    const { origin, pathname, search } = new URL(this.server + path);
+    try {
+      const response = await this.#dispatcherFor(identity).request({
+        origin,
+        path: pathname + search,
+        method,
+        headers: {
+          ...this.#headers(identity),
+          'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+        },
+        body: JSON.stringify(body),
+        headersTimeout: SEND_TIMEOUT,
+        bodyTimeout: SEND_TIMEOUT,
+      });
+      await response.body.dump();
+      return response.statusCode;
+    } catch (error) {
+      throw unreachable(this.#connection, error);
+    }
+  }
+
+  #headers({ authorization }: Identity): Record<string, string> {
+    const headers = { accept: 'application/json', 'user-agent': this.#userAgent };
+    return authorization === undefined ? headers : { ...headers, authorization };
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher?.dispatcher.destroy();
+    this.#dispatcher = undefined;
+  }
+
+  async #request(path: string, signal: AbortSignal): Promise<ApiResponse> {
+    const identity = await this.#credentials.identity();
+    const url = new URL(this.server + path);
+    try {
+      const { statusCode, headers, body } = await this.#dispatcherFor(identity).request({
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method: 'GET',
+        headers: this.#headers(identity),
+        signal,
+      });
+      const retryAfter = headers['retry-after'];
+      return {
+        status: statusCode,
+        retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+        body,
+      };
+    } catch (error) {
+      throw unreachable(this.#connection, error);
+    }
+  }
+
+  /** Connections are kept until certificates change: those of a rotated identity end with their requests. */
+  #dispatcherFor(identity: Identity): Dispatcher {
+    const { of, dispatcher } = this.#dispatcher ?? {};
+    if (of && dispatcher && of.cert === identity.cert && of.key === identity.key && of.ca === identity.ca)
+      return dispatcher;
+    void dispatcher?.close();
+    const made = this.#makeDispatcher(identity);
+    this.#dispatcher = { of: identity, dispatcher: made };
+    return made;
+  }
+
+  #makeDispatcher({ ca, cert, key }: Identity): Dispatcher {
+    const { tlsServerName, verify, proxy } = this.#connection;
+    const tls = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+      ...(tlsServerName === undefined ? {} : { servername: tlsServerName }),
+      rejectUnauthorized: verify === 'certificate',
+    };
+    // A silent body is the business of list and watch, which know what to expect.
+    const timing = { headersTimeout: 0, bodyTimeout: 0 };
+    if (proxy !== undefined) return new ProxyAgent({ uri: proxy, requestTls: tls, ...timing });
+    return new Agent({ connect: { ...tls, timeout: CONNECT_TIMEOUT }, ...timing });
+  }
+}
+
+function unreachable(connection: Connection, error: unknown): PenstockError {
+  const via = connection.proxy === undefined ? '' : ` through the proxy ${new URL(connection.proxy).host}`;
+  const message = `no answer${via}: ${reasonOf(error)}`;
+  return new PenstockError('PENSTOCK_API_UNREACHABLE', message, { cause: error, remedy: remedyOf(error) });
+}
+
+/** Several addresses that were tried make an AggregateError without a message. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(messageOf).join(', ');
+  return messageOf(error);
+}
+
+function remedyOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code))
+    return 'Check the CA of the connection, and that the certificate is for this name (tls-server-name).';
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return 'Check the name of the server, and that this node can resolve it without cluster DNS.';
+  return 'Check that the API server runs and that this node reaches it; the address must not be a cluster IP, which this agent serves.';
+}

@@ -1,0 +1,292 @@
+/**
+ * A small API server: resource versions, pages with continue tokens, watches with bookmarks and initial events, label
+ * selectors, 410 for versions that were compacted. In memory; serveApi puts it on a socket.
+ */
+import type { ApiResponse, ApiTransport } from '../../src/kubernetes/api/ApiTransport.js';
+import type { Clock } from '../../src/kubernetes/api/Clock.js';
+
+export interface RawApiObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly resourceVersion?: string;
+  };
+}
+
+/** What happens to one answer. */
+export type Fault =
+  | { readonly type: 'refuse' }
+  | { readonly type: 'status'; readonly status: number; readonly retryAfter?: string }
+  /** Of a list or watch: so many bytes of what comes first, then the connection breaks. */
+  | { readonly type: 'cut'; readonly after: number }
+  /** Of a list or watch: so many bytes, then nothing any more. */
+  | { readonly type: 'stall'; readonly after: number }
+  | { readonly type: 'garbage' }
+  | { readonly type: 'old event' }
+  | { readonly type: 'swapped events' }
+  | { readonly type: 'gone event' };
+
+interface StoredEvent {
+  readonly path: string;
+  readonly version: number;
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  readonly object: RawApiObject;
+}
+
+export interface ApiRequest {
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+export class FakeApiServer implements ApiTransport {
+  readonly server = 'https://api.test:6443';
+  readonly requests: ApiRequest[] = [];
+  /** Whether it knows sendInitialEvents: answers 422 otherwise. */
+  initialEvents: 'known' | 'refused' | 'ignored' = 'known';
+  /** Faults of the next requests, in order; undefined lets one pass. */
+  faults: (Fault | undefined)[] = [];
+  #version = 1000;
+  #oldest = 0;
+  readonly #objects = new Map<string, Map<string, RawApiObject>>();
+  #history: StoredEvent[] = [];
+  #lists = new Map<string, { readonly version: number; readonly rest: readonly RawApiObject[] }>();
+  readonly #watches = new Set<Pipe>();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  objects(path: string): readonly RawApiObject[] {
+    return [...(this.#objects.get(path)?.values() ?? [])];
+  }
+
+  put(path: string, object: RawApiObject): void {
+    const key = keyOf(object);
+    const all = this.#objects.get(path) ?? new Map<string, RawApiObject>();
+    this.#objects.set(path, all);
+    const type = all.has(key) ? 'MODIFIED' : 'ADDED';
+    const version = ++this.#version;
+    const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
+    all.set(key, stored);
+    this.#record({ path, version, type, object: stored });
+  }
+
+  delete(path: string, object: RawApiObject): void {
+    const all = this.#objects.get(path);
+    const before = all?.get(keyOf(object));
+    if (!before) return;
+    all?.delete(keyOf(object));
+    const version = ++this.#version;
+    const last = { ...before, metadata: { ...before.metadata, resourceVersion: String(version) } };
+    this.#record({ path, version, type: 'DELETED', object: last });
+  }
+
+  /** Forgets history: older versions and continue tokens are answered with 410. */
+  compact(): void {
+    this.#oldest = this.#version;
+    this.#history = [];
+    this.#lists.clear();
+  }
+
+  /** As after a restore from a backup: what is stored stays, versions start over below those that clients know. */
+  goBack(): void {
+    this.#version = Math.max(100, this.#version - 500);
+    this.#oldest = this.#version;
+    this.#history = [];
+    this.#lists.clear();
+    this.breakConnections();
+    for (const all of this.#objects.values())
+      for (const [key, object] of all) {
+        const resourceVersion = String(++this.#version);
+        all.set(key, { ...object, metadata: { ...object.metadata, resourceVersion } });
+      }
+  }
+
+  breakConnections(): void {
+    for (const watch of this.#watches) watch.fail(new Error('socket hang up'));
+    this.#watches.clear();
+  }
+
+  bookmark(): void {
+    for (const watch of this.#watches) watch.write(line('BOOKMARK', bookmarkAt(this.#version)));
+  }
+
+  async get(path: string, signal: AbortSignal): Promise<ApiResponse> {
+    if (signal.aborted) throw new Error('aborted');
+    const url = new URL(path, this.server);
+    this.requests.push({ path: url.pathname, query: url.searchParams });
+    const fault = this.faults.shift();
+    if (fault?.type === 'refuse') throw new Error('connect ECONNREFUSED');
+    if (fault?.type === 'status') return status(fault.status, 'injected', fault.retryAfter);
+    const watch = url.searchParams.get('watch') === 'true';
+    return watch ? this.#watch(url, signal, fault) : this.#list(url, signal, fault);
+  }
+
+  async close(): Promise<void> {
+    this.breakConnections();
+  }
+
+  #list(url: URL, signal: AbortSignal, fault: Fault | undefined): ApiResponse {
+    const limit = Number(url.searchParams.get('limit') ?? '0');
+    const token = url.searchParams.get('continue');
+    const kept = token === null ? undefined : this.#lists.get(token);
+    if (token !== null && !kept) return status(410, 'The provided continue parameter is too old');
+    const version = kept?.version ?? this.#version;
+    const all = kept?.rest ?? this.objects(url.pathname).filter((object) => matches(object, url));
+    const items = limit > 0 ? all.slice(0, limit) : all;
+    const rest = all.slice(items.length);
+    const next = rest.length > 0 ? `token-${version}-${rest.length}-${url.pathname}` : '';
+    if (next !== '') this.#lists.set(next, { version, rest });
+    const metadata = { resourceVersion: String(version), ...(next === '' ? {} : { continue: next }) };
+    const pipe = new Pipe(signal, fault);
+    pipe.write(fault?.type === 'garbage' ? '<html>' : JSON.stringify({ kind: 'List', metadata, items }));
+    pipe.end();
+    return { status: 200, retryAfter: undefined, body: pipe.read() };
+  }
+
+  #watch(url: URL, signal: AbortSignal, fault: Fault | undefined): ApiResponse {
+    const initial = url.searchParams.get('sendInitialEvents') === 'true';
+    if (initial && this.initialEvents === 'refused')
+      return status(
+        422,
+        'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled',
+      );
+    const after = Number(url.searchParams.get('resourceVersion') ?? '0');
+    const pipe = new Pipe(signal, fault);
+    pipe.accepts = (event) => event.path === url.pathname && matches(event.object, url);
+    const body = { status: 200, retryAfter: undefined, body: pipe.read() };
+    if (initial) {
+      for (const object of this.objects(url.pathname))
+        if (matches(object, url)) pipe.write(line('ADDED', object));
+      if (this.initialEvents === 'known') {
+        const annotations = { 'k8s.io/initial-events-end': 'true' };
+        pipe.write(line('BOOKMARK', { metadata: { resourceVersion: String(this.#version), annotations } }));
+      }
+    } else if (after < this.#oldest) {
+      pipe.write(line('ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }));
+      pipe.end();
+      return body;
+    } else {
+      const missed = this.#history.filter((event) => event.version > after && pipe.accepts(event));
+      if (fault?.type === 'swapped events') missed.reverse();
+      if (fault?.type === 'old event') for (const event of missed.slice(0, 1)) missed.push(event);
+      for (const { type, object } of missed) pipe.write(line(type, object));
+    }
+    if (fault?.type === 'garbage') pipe.write('{"type":"ADDED","object":{"metadata"\n');
+    if (fault?.type === 'gone event')
+      pipe.write(line('ERROR', { kind: 'Status', code: 410, message: 'injected' }));
+    this.#watches.add(pipe);
+    const seconds = Number(url.searchParams.get('timeoutSeconds'));
+    pipe.whenOver(this.#clock.after(seconds * 1000, () => pipe.end()));
+    this.#bookmarkEachMinute(pipe);
+    return body;
+  }
+
+  #bookmarkEachMinute(pipe: Pipe): void {
+    pipe.whenOver(
+      this.#clock.after(MINUTE, () => {
+        pipe.write(line('BOOKMARK', bookmarkAt(this.#version)));
+        this.#bookmarkEachMinute(pipe);
+      }),
+    );
+  }
+
+  #record(event: StoredEvent): void {
+    this.#history.push(event);
+    for (const watch of this.#watches) if (watch.accepts(event)) watch.write(line(event.type, event.object));
+  }
+}
+
+/** Milliseconds. */
+const MINUTE = 60_000;
+
+/** A body that is written to while it is read. */
+class Pipe {
+  accepts: (event: StoredEvent) => boolean = () => false;
+  #chunks: Uint8Array[] = [];
+  #state: 'open' | 'ended' | Error = 'open';
+  #wake: () => void = () => undefined;
+  readonly #cancels: (() => void)[] = [];
+  readonly #fault: Fault | undefined;
+  #left: number;
+
+  constructor(signal: AbortSignal, fault: Fault | undefined) {
+    this.#fault = fault;
+    this.#left = fault?.type === 'cut' || fault?.type === 'stall' ? fault.after : Number.POSITIVE_INFINITY;
+    signal.addEventListener('abort', () => this.fail(new Error('aborted')));
+  }
+
+  whenOver(cancel: () => void): void {
+    if (this.#state === 'open') this.#cancels.push(cancel);
+    else cancel();
+  }
+
+  write(text: string): void {
+    if (this.#state !== 'open' || this.#left <= 0) return;
+    const bytes = Buffer.from(text);
+    this.#chunks.push(bytes.subarray(0, this.#left));
+    this.#left -= bytes.length;
+    if (this.#left <= 0 && this.#fault?.type === 'cut') this.#state = new Error('terminated');
+    this.#wake();
+  }
+
+  end(): void {
+    if (this.#left > 0 && this.#state === 'open') this.#state = 'ended';
+    this.#over();
+  }
+
+  fail(error: Error): void {
+    if (this.#state === 'open') this.#state = error;
+    this.#over();
+  }
+
+  #over(): void {
+    if (this.#state !== 'open') for (const cancel of this.#cancels) cancel();
+    this.#wake();
+  }
+
+  async *read(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const chunk = this.#chunks.shift();
+      if (chunk) yield chunk;
+      else if (this.#state === 'ended') return;
+      else if (this.#state !== 'open') throw this.#state;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+    }
+  }
+}
+
+function matches(object: RawApiObject, url: URL): boolean {
+  const labels = object.metadata.labels ?? {};
+  const label = url.searchParams.get('labelSelector') ?? '';
+  if (label.startsWith('!') && label.slice(1) in labels) return false;
+  const [name, value] = label.split('=');
+  if (!label.startsWith('!') && name && value !== undefined && labels[name] !== value) return false;
+  const [field, wanted] = (url.searchParams.get('fieldSelector') ?? '').split('=');
+  return field !== 'metadata.name' || object.metadata.name === wanted;
+}
+
+function status(code: number, message: string, retryAfter?: string): ApiResponse {
+  const text = JSON.stringify({ kind: 'Status', code, message });
+  const body = (async function* () {
+    yield Buffer.from(text);
+  })();
+  return { status: code, retryAfter, body };
+}
+
+function line(type: string, object: unknown): string {
+  return `${JSON.stringify({ type, object })}\n`;
+}
+
+function bookmarkAt(version: number): object {
+  return { metadata: { resourceVersion: String(version) } };
+}
+
+function keyOf({ metadata }: RawApiObject): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`;
+}
