@@ -40,6 +40,8 @@ export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger)
   setSysctls(host.sysctls, options, log);
   await setTimeouts(ipvs, options, log);
   const link = new ServiceLink(channels.route, host.ignoreLink);
+  // Before anybody asks for the addresses of the host.
+  await link.announce();
   const localhost = await openLocalhostProxy(
     localhostWanted(config) ? ['IPv4'] : [],
     new Conntrack(channels.netfilter),

@@ -5,7 +5,7 @@ import t from 'tap';
 import { AgentProcess } from '../support/AgentProcess.js';
 import { inVm } from '../support/inVm.js';
 import { eventually, shell } from '../support/iptables.js';
-import { CART, LIMIT_MS, servers, settings } from '../support/ipvsAgent.js';
+import { CART, LIMIT_MS, READY_MS, servers, settings } from '../support/ipvsAgent.js';
 import { ask, serveOnLoopback } from '../support/loopbackEndpoints.js';
 import { shopObjects } from '../support/shopObjects.js';
 
@@ -43,7 +43,7 @@ if (await inVm(import.meta.url)) {
     await using agent = new AgentProcess(settings('ipvs'));
     agent.write('cart.json', objects([LASTING]));
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     const socket = await open('172.30.0.1');
     t.equal(await echo(socket, 'one'), 'one');
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../support/AgentProcess.js';
 import { inVm } from '../support/inVm.js';
 import { eventually, shell } from '../support/iptables.js';
-import { CART, cleanUp, everything, LIMIT_MS, servers, settings } from '../support/ipvsAgent.js';
+import { CART, cleanUp, everything, LIMIT_MS, READY_MS, servers, settings } from '../support/ipvsAgent.js';
 import { ask, serveOnLoopback } from '../support/loopbackEndpoints.js';
 import { shopObjects } from '../support/shopObjects.js';
 
@@ -24,7 +24,7 @@ if (await inVm(import.meta.url)) {
     await using agent = new AgentProcess(settings('ipvs'));
     agent.write('cart.json', shopObjects(CART));
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     t.ok(CART.endpoints.includes(await ask('172.30.0.1')), 'it serves');
     t.match(servers(), /-A -t 172\.30\.0\.1:80 -s rr\n/);
     await agent.end('SIGTERM');
@@ -46,7 +46,7 @@ if (await inVm(import.meta.url)) {
       agent.write('cart.json', shopObjects(CART));
       agent.write('pay.json', shopObjects({ ...CART, name: 'pay', clusterIP: '172.30.0.2' }));
       agent.start();
-      await agent.ready();
+      await agent.ready(READY_MS);
       t.match(agent.output, /Service shop\/pay.*somebody else made virtual server 172\.30\.0\.2:80\/TCP/);
       const before = everything();
       t.match(before, /-a -t 172\.30\.0\.2:80 -r 10\.9\.9\.9:80 -m -w 1\n/);
@@ -54,7 +54,7 @@ if (await inVm(import.meta.url)) {
       await agent.end('SIGTERM');
       agent.output = '';
       agent.start();
-      await agent.ready();
+      await agent.ready(READY_MS);
       t.equal(everything(), before);
       t.notMatch(agent.output, /somebody changed our rules/);
 

@@ -3,7 +3,7 @@ import t from 'tap';
 import { AgentProcess } from '../support/AgentProcess.js';
 import { inVm } from '../support/inVm.js';
 import { eventually, shell } from '../support/iptables.js';
-import { CART, everything, LIMIT_MS, settings } from '../support/ipvsAgent.js';
+import { CART, everything, LIMIT_MS, READY_MS, settings } from '../support/ipvsAgent.js';
 import { serveOnLoopback } from '../support/loopbackEndpoints.js';
 import { shopObjects } from '../support/shopObjects.js';
 
@@ -33,7 +33,7 @@ if (await inVm(import.meta.url)) {
     await using agent = new AgentProcess(settings('ipvs'));
     agent.write('cart.json', shopObjects(CART));
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     const before = everything();
     for (const [what, command, said] of CHANGES) {
       agent.output = '';

@@ -9,6 +9,7 @@ import {
   cleanUp,
   LIMIT_MS,
   legacyRules,
+  READY_MS,
   servers,
   sets,
   settings,
@@ -27,13 +28,13 @@ if (await inVm(import.meta.url)) {
     await using agent = new AgentProcess(settings('ipvs'));
     agent.write('cart.json', shopObjects(CART));
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     const client = new PacedClient('172.30.0.1', CART.endpoints);
 
     agent.configure(settings('iptables'));
     await agent.end('SIGTERM');
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     const left = () => servers() + sets() + addresses();
     t.ok(await eventually(() => left() === ''), 'nothing is left of mode ipvs');
     t.notMatch(legacyRules(), /IPVS|PENSTOCK|KUBE-NODE-PORT|KUBE-LOAD-BALANCER/);
@@ -42,7 +43,7 @@ if (await inVm(import.meta.url)) {
     agent.configure(settings('ipvs'));
     await agent.end('SIGTERM');
     agent.start();
-    await agent.ready();
+    await agent.ready(READY_MS);
     const others = /KUBE-(SVC|SEP|NODEPORTS|EXTERNAL-SERVICES|PROXY-CANARY)/;
     t.ok(await eventually(() => !others.test(legacyRules())), 'nothing is left of mode iptables');
     t.match(servers(), /172\.30\.0\.1:80/);
