@@ -55,6 +55,7 @@ export class Agent {
   readonly #updated = new Map<IpFamily, number>();
   #pendingSince: number | undefined;
   #synced = false;
+  #stopped = false;
   #verifyTimer: NodeJS.Timeout | undefined;
   readonly #pacer = new RepairPacer(performance.now());
   #postponedRepair: NodeJS.Timeout | undefined;
@@ -110,6 +111,7 @@ export class Agent {
 
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearTimeout(this.#verifyTimer);
     clearTimeout(this.#postponedRepair);
     for (const source of this.#sources) await source.stop();
@@ -162,6 +164,8 @@ export class Agent {
   }
 
   #scheduleVerify(): void {
+    // A verification that was under way at stop() ends here, and must not be followed by another.
+    if (this.#stopped) return;
     this.#verifyTimer = setTimeout(() => {
       this.#verifying = this.#verify().finally(() => {
         this.#verifying = undefined;
