@@ -26,6 +26,8 @@ const OPTIONS: IpvsOptions = {
 };
 
 export async function measureIpvs(services: number, endpoints: number): Promise<IpvsResult> {
+  // In a namespace without any address the kernel takes no real server (EINVAL).
+  await runCommand('ip', ['link', 'set', 'lo', 'up']);
   let rulesMs = 0;
   const usual = await openXtables('IPv4', 'auto');
   const tool = new XtablesTool('IPv4', 'iptables-legacy', usual.version, async (...call) => {
