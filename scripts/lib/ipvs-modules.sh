@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # The kernel modules of mode ipvs and of its tests, for every kind of machine. To be sourced.
 
 # Most come by themselves when they are asked for; these are needed before, or have no alias to be found by.

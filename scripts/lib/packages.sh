@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages that scripts need. To be sourced in the project's root.
 
 # Debian's `su` and plain users have no sbin on the PATH.

@@ -1,5 +1,6 @@
+# shellcheck shell=bash disable=SC2154,SC2034
 # What the first process of every machine of scripts/vm does, once its root can be written. To be sourced; needs
-# $PENSTOCK_VM_JOB, mount_shared FOLDER, and the devices $stdout and $stderr.
+# $PENSTOCK_VM_JOB, mount_shared FOLDER, and find_lines, which sets $stdout and $stderr to where output goes.
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -21,6 +22,7 @@ ip link set lo up
 load_ipvs_modules
 
 # The command writes to pipes: to a terminal, many would write in colour.
+find_lines
 mkfifo /run/out /run/err
 for line in "$stdout" "$stderr"; do
   if [ -t 0 ] <"$line"; then stty -F "$line" raw -echo; fi

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154,SC2034
 # A machine of scripts/vm under user-mode Linux. To be sourced; needs $root, $job
 # and $memory, sets $machine.
 

@@ -3,6 +3,7 @@ import { release } from 'node:os';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
+import { TABLES } from '../dataplane/ipvs/chains.js';
 import { hostSysctls } from '../dataplane/ipvs/hostSysctls.js';
 import { IpvsDataplane } from '../dataplane/ipvs/IpvsDataplane.js';
 import type { IpvsOptions } from '../dataplane/ipvs/IpvsSettings.js';
@@ -14,9 +15,11 @@ import { Ipset } from '../kernel/ipset/Ipset.js';
 import { Ipvs } from '../kernel/ipvs/Ipvs.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { readGeneration } from '../kernel/nftables/readGeneration.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
+import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
-import { iptablesKernel } from './iptablesKernel.js';
 import { openTools } from './iptablesMode.js';
 import { openLocalhostProxy } from './localhostNodePorts.js';
 import type { ModeHost } from './openDataplane.js';
@@ -34,12 +37,13 @@ export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger)
     netfilter: open(NetlinkProtocol.NETFILTER),
     route: open(NetlinkProtocol.ROUTE),
   };
-  const rules = iptablesKernel(tools, log);
   const ipvs = await Ipvs.open(channels.generic);
   const ipset = await Ipset.open(channels.netfilter);
   setSysctls(host.sysctls, options, log);
   await setTimeouts(ipvs, options, log);
   const link = new ServiceLink(channels.route, host.ignoreLink);
+  // Before anybody asks for the addresses of the host.
+  await link.announce();
   const localhost = await openLocalhostProxy(
     localhostWanted(config) ? ['IPv4'] : [],
     new Conntrack(channels.netfilter),
@@ -58,14 +62,23 @@ export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger)
       const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
       return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
     },
-    rulesState: rules.watch.state,
+    rulesState: () => rulesState(tools, channels.netfilter),
     close: async () => {
       await localhost?.close();
-      await rules.close();
       for (const channel of Object.values(channels)) channel.close();
     },
   });
   return dataplane;
+}
+
+/** Every transaction of anybody changes it (nf_tables), or every rule that comes or goes (ip_tables). */
+async function rulesState(
+  tools: readonly XtablesTool[],
+  channel: NetlinkChannel,
+): Promise<string | undefined> {
+  const isLegacy = tools.some((tool) => tool.version.backend === 'legacy');
+  if (isLegacy) return tools.map((tool) => readLegacyState(tool.family, TABLES)).join(' ');
+  return (await readGeneration(channel))?.toString();
 }
 
 export function ipvsOptions(config: AgentConfig): IpvsOptions {

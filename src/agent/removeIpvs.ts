@@ -24,7 +24,9 @@ export interface IpvsRemoval {
 /** `plan` changes nothing. Never rejects: what failed is in the result, and the rest was done. */
 export async function removeIpvs(what: 'plan' | 'remove'): Promise<IpvsRemoval> {
   // Rules refer to sets, so they go first.
-  const rules = await removeRules(what, (saved) => planRemoval(readSavedRules(saved)));
+  const rules = await removeRules(what, (saved) =>
+    planRemoval(readSavedRules(Object.values(saved).join(''))),
+  );
   const objects: string[] = [];
   try {
     await removeObjects(what, objects);

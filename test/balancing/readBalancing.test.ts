@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ALGORITHMS, UNWEIGHTED } from '../../src/balancing/Balancing.js';
+import { IPVS_SCHEDULERS } from '../../src/balancing/ipvsSchedulers.js';
 import { readBalancing } from '../../src/balancing/readBalancing.js';
 
 const ONE_OF =
@@ -22,6 +23,25 @@ t.test('every algorithm by its name', async (t) => {
     t.equal(balancing.algorithm, algorithm);
     t.strictSame(faults, []);
   }
+});
+
+t.test('schedulers of IPVS are the algorithm that comes nearest', async (t) => {
+  const nearest = Object.fromEntries(
+    IPVS_SCHEDULERS.map((algorithm) => {
+      const { balancing, faults } = readBalancing({ algorithm });
+      t.strictSame(faults, []);
+      return [algorithm, balancing.algorithm];
+    }),
+  );
+  t.match(nearest, {
+    rr: 'round-robin',
+    wrr: 'round-robin',
+    sh: 'source-hash',
+    mh: 'maglev',
+    wlc: 'random',
+    twos: 'random',
+  });
+  t.equal(IPVS_SCHEDULERS.length, 12);
 });
 
 t.test('weights by canonical address', async (t) => {

@@ -61,8 +61,8 @@ export class AgentProcess {
   }
 
   /** Throws with the agent's words when it does not get ready. */
-  async ready(): Promise<true> {
-    if (await eventually(async () => (await status('/readyz')) === 200)) return true;
+  async ready(limitMs = 20_000): Promise<true> {
+    if (await eventually(async () => (await status('/readyz')) === 200, limitMs)) return true;
     throw new Error(`penstock did not become ready:\n${this.output}`);
   }
 

@@ -104,7 +104,10 @@ export class FakeXtables {
       this.inputs.push(text);
       return this.#restore(text);
     }
-    if (program.endsWith('-save')) return { ...OK, stdout: this.save(args[1] ?? '') };
+    if (program.endsWith('-save')) {
+      const wanted = args[1] === undefined ? [...this.#tables.keys()] : [args[1]];
+      return { ...OK, stdout: wanted.map((table) => this.save(table)).join('') };
+    }
     const [, , , table = '', , chain = ''] = args;
     const rules = this.#tables.get(table)?.get(chain);
     if (!rules) return { ...OK, status: 1, stderr: 'iptables: No chain/target/match by that name.\n' };

@@ -114,13 +114,7 @@ export class ModelIpvs implements FamilyKernel {
   }
 
   async readRules(): Promise<SavedRules> {
-    const tool = await this.#tool;
-    const saved = {
-      nat: await tool.save('nat'),
-      filter: await tool.save('filter'),
-      mangle: await tool.save('mangle'),
-    };
-    return readSavedRules(saved);
+    return readSavedRules(await (await this.#tool).saveAll());
   }
 
   async writeRules(input: RestoreInput): Promise<void> {

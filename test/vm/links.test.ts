@@ -1,4 +1,4 @@
-/** kube-ipvs0 on a real kernel: a link of kind dummy with thousands of addresses. */
+/** What kube-ipvs0 is on a real kernel: a link of kind dummy with thousands of addresses. */
 import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
@@ -11,7 +11,7 @@ import { printAddressChange } from '../../src/kernel/routes/printChange.js';
 import type { IpAddress } from '../../src/net/ip.js';
 import { inVm } from '../support/inVm.js';
 
-const NAME = 'kube-ipvs0';
+const NAME = 'penstock-test0';
 
 if (await inVm(import.meta.url)) {
   const channel = NetlinkChannel.open(NetlinkProtocol.ROUTE);

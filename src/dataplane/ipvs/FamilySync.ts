@@ -34,8 +34,10 @@ export class FamilySync {
   #pending: ServicePortChange[] = [];
   /** Undefined: what is in the kernel must be read first. */
   #desired: DesiredState | undefined;
-  /** Keys of virtual servers that we remember having made. */
-  #made = new Set<string>();
+  /** The last one, also when #desired is undefined: virtual servers in it are known to be ours. */
+  #remembered: DesiredState | undefined;
+  /** Keys of virtual servers in #remembered that turned out to be somebody else's. */
+  #notOurs = new Set<string>();
   #messages = 0;
   #kernelMs = 0;
 
@@ -136,15 +138,15 @@ export class FamilySync {
     await this.#kernel.prepare();
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const [present] = await Promise.all([
-        this.#kernel.read((key) => this.#made.has(key)),
+        this.#kernel.read((key) => this.#isKnownOurs(key)),
         this.#rules.read(),
       ]);
       forgetDrains(this.#drains, present);
       const desired = this.#desire(ports, settings, present);
-      for (const { key } of desired.servers()) this.#made.add(key);
+      this.#remembered = desired;
       if (await this.#writeFull(desired, present, ports)) {
         this.#desired = desired;
-        this.#made = new Set([...desired.servers()].map(({ key }) => key));
+        this.#notOurs.clear();
         return;
       }
     }
@@ -197,11 +199,14 @@ export class FamilySync {
     this.#messages += plan.size;
     const outcome = await writePlan(plan, this.#kernel, this.#drains, started);
     this.#kernelMs += this.#now() - started;
-    return this.#refusals.take(outcome, ports, desired, this.#kernel, started, this.#made);
+    return this.#refusals.take(outcome, ports, desired, this.#kernel, started, this.#notOurs);
+  }
+
+  #isKnownOurs(key: string): boolean {
+    return this.#remembered?.server(key) !== undefined && !this.#notOurs.has(key);
   }
 
   #forget(): void {
-    for (const { key } of this.#desired?.servers() ?? []) this.#made.add(key);
     this.#desired = undefined;
     this.#pending = [];
   }

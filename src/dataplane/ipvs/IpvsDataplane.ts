@@ -71,7 +71,7 @@ export class IpvsDataplane implements Dataplane {
   }
 
   async verify(): Promise<string | undefined> {
-    return this.#alone(async () => (await this.#verifyRules()) ?? (await this.#verifyServers()));
+    return this.#alone(() => this.#verify());
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */
@@ -114,31 +114,29 @@ export class IpvsDataplane implements Dataplane {
     return [...new Map(all.map((problem) => [`${problem.subject} ${problem.message}`, problem])).values()];
   }
 
-  async #verifyRules(): Promise<string | undefined> {
+  async #verify(): Promise<string | undefined> {
     const state = await this.#host.rulesState();
-    if (state !== undefined && state === this.#seenRules) return undefined;
-    for (const sync of this.#families) {
-      const wrong = await sync.verifyRules();
-      if (wrong !== undefined) return `${sync.family}: ${wrong}`;
+    const started = this.#now();
+    const isDue = started >= this.#nextVerification;
+    if (state === undefined ? isDue : state !== this.#seenRules) {
+      const wrong = await this.#firstWrong((sync) => sync.verifyRules());
+      if (wrong !== undefined) return wrong;
+      this.#seenRules = state;
     }
-    this.#seenRules = state;
-    return undefined;
+    if (!isDue) return undefined;
+    // The kernel does not tell of changes to IPVS, so all of it is read: the less there is the more often.
+    const wrong = await this.#firstWrong((sync) => sync.verify());
+    const rest = Math.min((this.#now() - started) * REST_FACTOR, this.#options.syncPeriodMs);
+    this.#nextVerification = this.#now() + rest;
+    return wrong;
   }
 
-  /** The kernel does not tell of changes to IPVS, so all of it is read now and then: the less there is the more often. */
-  async #verifyServers(): Promise<string | undefined> {
-    const started = this.#now();
-    if (started < this.#nextVerification) return undefined;
-    try {
-      for (const sync of this.#families) {
-        const wrong = await sync.verify();
-        if (wrong !== undefined) return `${sync.family}: ${wrong}`;
-      }
-      return undefined;
-    } finally {
-      const rest = Math.min((this.#now() - started) * REST_FACTOR, this.#options.syncPeriodMs);
-      this.#nextVerification = this.#now() + rest;
+  async #firstWrong(verify: (sync: FamilySync) => Promise<string | undefined>): Promise<string | undefined> {
+    for (const sync of this.#families) {
+      const wrong = await verify(sync);
+      if (wrong !== undefined) return `${sync.family}: ${wrong}`;
     }
+    return undefined;
   }
 
   #scheduleDrain(): void {

@@ -9,7 +9,6 @@ import { type VirtualServerId, virtualServerKey } from '../../kernel/ipvs/Virtua
 import type { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
 import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
 import { type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
-import { TABLES } from './chains.js';
 import type { Direction, FamilyKernel, Refusal } from './FamilyKernel.js';
 import type { IpvsOptions } from './IpvsSettings.js';
 import { ownServers } from './ownership.js';
@@ -113,13 +112,7 @@ export class KernelFamily implements FamilyKernel {
   }
 
   async readRules(): Promise<SavedRules> {
-    const present = await this.#tool.tables();
-    const saved = await Promise.all(
-      TABLES.map(
-        async (table) => [table, present.includes(table) ? await this.#tool.save(table) : ''] as const,
-      ),
-    );
-    return readSavedRules(Object.fromEntries(saved));
+    return readSavedRules(await this.#tool.saveAll());
   }
 
   async writeRules(input: RestoreInput): Promise<void> {

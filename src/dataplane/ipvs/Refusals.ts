@@ -62,7 +62,7 @@ export class Refusals {
     desired: DesiredState,
     kernel: FamilyKernel,
     now: number,
-    made: Set<string>,
+    notOurs: Set<string>,
   ): Promise<boolean> {
     for (const error of errors)
       this.#add(`element ${error.message}`, `IPVS (${this.#family})`, error.message, now);
@@ -73,7 +73,7 @@ export class Refusals {
         const key = virtualServerKey(change.service);
         const server = desired.server(key);
         // Somebody else made it since we looked. Our record must not say that it is ours.
-        made.delete(key);
+        notOurs.add(key);
         if (server) await kernel.changeEntries('delete', serverEntries(server));
       } else if (!this.#missesScheduler(each, desired, now) && !SURPRISES.includes(error.code)) {
         this.#setAside(each, ports, now);

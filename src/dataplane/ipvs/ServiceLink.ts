@@ -25,6 +25,11 @@ export class ServiceLink {
     this.#onIndex = onIndex;
   }
 
+  /** Says the link's index, if there is one from before. */
+  async announce(): Promise<void> {
+    this.#know(await this.#find());
+  }
+
   /** Makes it when it is missing; it stays down, as kube-proxy's. Rejects with PENSTOCK_LINK_FOREIGN. */
   async ensure(): Promise<void> {
     let link = await this.#find();
@@ -34,8 +39,7 @@ export class ServiceLink {
       if (refused && refused.error.code !== 'EEXIST') throw refused.error;
       link = await this.#find();
     }
-    if (link && link.index !== this.#link?.index) this.#onIndex(link.index);
-    this.#link = link;
+    this.#know(link);
   }
 
   /** None when there is no link. */
@@ -65,6 +69,11 @@ export class ServiceLink {
     const [refused] = await this.#links.commit([{ action: 'delete link', link }]);
     if (refused && refused.error.code !== 'ENODEV') throw refused.error;
     return true;
+  }
+
+  #know(link: Link | undefined): void {
+    if (link && link.index !== this.#link?.index) this.#onIndex(link.index);
+    this.#link = link;
   }
 
   async #find(): Promise<Link | undefined> {

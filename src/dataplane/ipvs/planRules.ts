@@ -10,12 +10,13 @@ export type SavedRules = Readonly<Partial<Record<chain.Table, SavedTable>>>;
 
 export const NO_SAVED_RULES: SavedRules = {};
 
-/** From the output of `iptables-save -t …` of each table. */
-export function readSavedRules(saved: Readonly<Partial<Record<chain.Table, string>>>): SavedRules {
+/** From the output of `iptables-save`. */
+export function readSavedRules(saved: string): SavedRules {
+  const parsed = parseSave(saved);
   const tables: Partial<Record<chain.Table, SavedTable>> = {};
-  for (const table of chain.TABLES) {
-    const parsed = parseSave(saved[table] ?? '').get(table);
-    if (parsed) tables[table] = parsed;
+  for (const name of chain.TABLES) {
+    const table = parsed.get(name);
+    if (table) tables[name] = table;
   }
   return tables;
 }

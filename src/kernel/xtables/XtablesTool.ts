@@ -86,6 +86,13 @@ export class XtablesTool {
     return result.stdout;
   }
 
+  /** The rules of all tables that exist, in one process. */
+  async saveAll(): Promise<string> {
+    const result = await this.#run(`${this.#program}-save`, []);
+    if (result.status !== 0) throw this.#failed(`${this.#program}-save`, result);
+    return result.stdout;
+  }
+
   /** Whether a listing of the chain's rules succeeds; false when the table or chain does not exist. */
   async listChain(table: string, chain: string): Promise<readonly string[] | undefined> {
     const result = await this.#run(this.#program, ['-w', LOCK_WAIT, '-t', table, '-S', chain]);

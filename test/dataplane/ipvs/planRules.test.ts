@@ -43,7 +43,7 @@ class Host {
   }
 
   async present() {
-    return readSavedRules(await this.saved());
+    return readSavedRules(await (await this.#tool).saveAll());
   }
 
   async write(settings = SETTINGS): Promise<void> {
