@@ -39,7 +39,7 @@ if (await inVm(import.meta.url)) {
     const started = performance.now();
     agent.start();
     const isInForce = () => /synced: .*/.test(agent.output);
-    t.ok(await eventually(isInForce, READY_MS), agent.output.match(/synced: .*? {2}/)?.[0]);
+    t.ok(await eventually(isInForce, READY_MS), 'everything is written');
     const ms = Math.round(performance.now() - started);
     t.comment(`in force ${ms} ms after the start; stock needed ${STOCK_MS} in such a machine`);
     t.ok(ms < STOCK_MS / 2);
