@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -93,6 +94,12 @@ int Worker::SleepMs() const {
 }
 
 void Worker::Run() {
+  // Unlike send, splice has no flag that spares the process a signal when the other side is gone. Node ignores it, but it is
+  // not for us to rely on that.
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
   constexpr int kEvents = 256;
   epoll_event events[kEvents];
   while (!stopping_) {

@@ -28,15 +28,40 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
-  const options = ipvsOptions(config);
   const tools = await openTools(config, log);
   const open = (protocol: number) =>
     NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const channels = {
+  const channels: Channels = {
     generic: open(NetlinkProtocol.GENERIC),
     netfilter: open(NetlinkProtocol.NETFILTER),
     route: open(NetlinkProtocol.ROUTE),
   };
+  try {
+    return await openWith(channels, tools, config, host, log);
+  } catch (error) {
+    closeAll(channels);
+    throw error;
+  }
+}
+
+interface Channels {
+  readonly generic: NetlinkChannel;
+  readonly netfilter: NetlinkChannel;
+  readonly route: NetlinkChannel;
+}
+
+function closeAll(channels: Channels): void {
+  for (const channel of Object.values(channels)) channel.close();
+}
+
+async function openWith(
+  channels: Channels,
+  tools: readonly XtablesTool[],
+  config: AgentConfig,
+  host: ModeHost,
+  log: Logger,
+): Promise<Dataplane> {
+  const options = ipvsOptions(config);
   const ipvs = await Ipvs.open(channels.generic);
   const ipset = await Ipset.open(channels.netfilter);
   setSysctls(host.sysctls, options, log);
@@ -50,9 +75,10 @@ export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger)
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
-  const { version, tableSize } = await ipvs.info();
+  const programs = tools.map((tool) => tool.description).join(', ');
+  const { version } = await ipvs.info();
   const dataplane: IpvsDataplane = new IpvsDataplane(options, {
-    description: `IPVS ${version}, ${tableSize} buckets for connections, scheduler ${options.scheduler}; ${tools.map((tool) => tool.description).join(', ')}`,
+    description: `IPVS ${version}, scheduler ${options.scheduler}; ${programs}`,
     kernels: tools.map(
       (tool) => new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs }),
     ),
@@ -65,7 +91,7 @@ export async function openIpvs(config: AgentConfig, host: ModeHost, log: Logger)
     rulesState: () => rulesState(tools, channels.netfilter),
     close: async () => {
       await localhost?.close();
-      for (const channel of Object.values(channels)) channel.close();
+      closeAll(channels);
     },
   });
   return dataplane;

@@ -16,6 +16,18 @@ function objects(endpoints: readonly string[]): object[] {
   return JSON.parse(JSON.stringify(shopObjects({ ...CART, endpoints })).replaceAll('8080', '9090'));
 }
 
+/** The same with LASTING shutting down, but still answering. */
+function terminating(list: object[]): object[] {
+  const conditions = { ready: false, serving: true, terminating: true };
+  return JSON.parse(JSON.stringify(list), (key, value) =>
+    key === 'endpoints'
+      ? value.map((each: { addresses: string[] }) =>
+          each.addresses[0] === LASTING ? { ...each, conditions } : each,
+        )
+      : value,
+  );
+}
+
 function open(host: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port: 80 }, () => resolve(socket));
@@ -65,6 +77,30 @@ if (await inVm(import.meta.url)) {
     t.ok(await eventually(() => !servers().includes(LASTING), 10_000), 'the real server is gone');
     const gone = performance.now() - forgotten;
     t.ok(gone < 2000, `${Math.round(gone)} ms after its last connection`);
+    await agent.end('SIGTERM');
+  });
+
+  t.test('a terminating endpoint keeps its transfer, new connections go to the other at once', async (t) => {
+    t.setTimeout(LIMIT_MS);
+    const [other = ''] = CART.endpoints;
+    const naming = createServer((socket) => socket.on('error', () => {}).end(other));
+    await new Promise<void>((resolve) => naming.listen(9090, other, resolve));
+    t.teardown(() => naming.close());
+    await using agent = new AgentProcess(settings('ipvs'));
+    agent.write('cart.json', objects([LASTING]));
+    agent.start();
+    await agent.ready(READY_MS);
+    const transfer = await open('172.30.0.1');
+    agent.write('cart.json', terminating(objects([LASTING, other])));
+    t.ok(await eventually(() => /10\.1\.0\.3:9090 -m -w 0/.test(servers())));
+    const answers = new Set<string>();
+    for (let i = 0; i < 10; i++) answers.add(await ask('172.30.0.1'));
+    t.strictSame([...answers], [other]);
+    for (let i = 0; i < 20; i++) {
+      t.equal(await echo(transfer, `part ${i}`), `part ${i}`);
+      await delay(100);
+    }
+    transfer.destroy();
     await agent.end('SIGTERM');
   });
 }

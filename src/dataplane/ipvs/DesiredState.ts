@@ -30,7 +30,7 @@ export interface KernelLimits {
   readonly foreign: ReadonlySet<string>;
 }
 
-export const NO_LIMITS: KernelLimits = { missingSchedulers: new Set(), foreign: new Set() };
+const NO_LIMITS: KernelLimits = { missingSchedulers: new Set(), foreign: new Set() };
 
 interface SharedEntry {
   readonly entry: SetEntry;

@@ -4,6 +4,7 @@ import type { RealServer, RealServerId } from '../../kernel/ipvs/RealServer.js';
 import { type VirtualServerId, virtualServerKey } from '../../kernel/ipvs/VirtualServer.js';
 import type { IpAddress } from '../../net/ip.js';
 import { entryKey, type SetEntry } from './SetEntry.js';
+import type { UrgentParts } from './urgentParts.js';
 
 /** A message to IPVS, and for whom: the key of a service port. Undefined: what nobody wants any more. */
 export interface OwnedChange {
@@ -56,14 +57,7 @@ export class Plan {
 }
 
 /** The part of a plan that must come first, and the rest. Only what is added can be urgent. */
-export function splitPlan(
-  plan: Plan,
-  urgent: {
-    readonly servers: ReadonlySet<string>;
-    readonly entries: ReadonlySet<string>;
-    readonly addresses: ReadonlySet<IpAddress>;
-  },
-): readonly [first: Plan, rest: Plan] {
+export function splitPlan(plan: Plan, urgent: UrgentParts): readonly [first: Plan, rest: Plan] {
   const first = new Plan();
   const rest = new Plan();
   for (const entry of plan.newEntries) {

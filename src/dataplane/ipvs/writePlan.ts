@@ -19,7 +19,7 @@ export interface WriteOutcome {
 }
 
 /** A real server with connections that do not end goes after this time, in milliseconds. */
-export const DRAIN_DEADLINE_MS = 900_000;
+const DRAIN_DEADLINE_MS = 900_000;
 
 export async function writePlan(
   plan: Plan,
