@@ -195,6 +195,8 @@ await first.says('succeeded');
 first.tell('stop');
 await loading;
 await first.says('done stop');
+second.tell('stop');
+await second.says('done stop');
 const codes = [await first.end(), await second.end()];
 server.close();
 echo.close();
