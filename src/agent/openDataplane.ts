@@ -2,24 +2,12 @@
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { PenstockError } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
 import { openIpvs } from './ipvsMode.js';
 import { openNftables } from './nftablesMode.js';
 import { openUserspace } from './userspaceMode.js';
-
-/** Modes that this version has. */
-const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
-
-/** Throws PENSTOCK_MODE_MISSING. */
-export function requireMode({ mode }: AgentConfig): void {
-  if (mode === '' || MODES.some((known) => known === mode)) return;
-  throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${mode} is not part of this version`, {
-    remedy: `Set mode to one of: ${MODES.join(', ')}.`,
-  });
-}
 
 /** What every mode uses of the host. */
 export interface ModeHost {
@@ -30,7 +18,7 @@ export interface ModeHost {
   readonly ignoreLink: (index: number) => void;
 }
 
-/** Rejects with what the mode lacks on this host. The mode must be one of MODES: settleMode() comes first. */
+/** Rejects with what the mode lacks on this host. settleMode() comes first. */
 export async function openDataplane(config: AgentConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
   switch (config.mode) {
     case 'nftables':

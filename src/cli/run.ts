@@ -9,7 +9,7 @@ import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
 import { settleMode } from '../agent/chooseMode.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
 import { setOomScore } from '../agent/oomScore.js';
-import { openDataplane, requireMode } from '../agent/openDataplane.js';
+import { openDataplane } from '../agent/openDataplane.js';
 import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
@@ -59,7 +59,6 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   }
   if (options.cleanup) return (await import('./cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
   if (options.dryRun) {
-    requireMode(command.config);
     requireSource(command);
     const quiet = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
     return (await import('./dryRun.js')).dryRun(command, (await openSources(command, quiet)).sources);
@@ -82,7 +81,6 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
 
 /** Everything that can be wrong with the call is found before anything on the host is touched. */
 function check(run: Run): void {
-  requireMode(run.config);
   if (!run.options.initOnly) requireSource(run);
 }
 

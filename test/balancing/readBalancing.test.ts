@@ -38,8 +38,9 @@ t.test('schedulers of IPVS are the algorithm that comes nearest', async (t) => {
     wrr: 'round-robin',
     sh: 'source-hash',
     mh: 'maglev',
-    wlc: 'random',
-    twos: 'random',
+    wlc: 'least-connections',
+    twos: 'power-of-two',
+    dh: 'random',
   });
   t.equal(IPVS_SCHEDULERS.length, 12);
 });

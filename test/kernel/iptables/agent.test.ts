@@ -74,7 +74,6 @@ if (await inNetns(import.meta.url)) {
     for (const [args, words] of [
       ['run --manifests /no/such/folder', /\/no\/such\/folder does not exist\n→ /],
       ['run', /there is nothing to take Services from\n→ /],
-      ['run --proxy-mode userspace --manifests /tmp', /mode userspace is not part of this version\n→ /],
       ['run --manifest /tmp', /--manifest.*--manifests/s],
       ['no-such-command', /there is no command no-such-command/],
     ] as const) {
