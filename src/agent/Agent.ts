@@ -62,6 +62,8 @@ export class Agent {
   readonly #updated = new Map<IpFamily, number>();
   #pendingSince: number | undefined;
   #synced = false;
+  /** On the clock of performance.now(). */
+  #syncStarted = 0;
   #stopping = false;
   #verifyTimer: NodeJS.Timeout | undefined;
   readonly #pacer = new RepairPacer(performance.now());
@@ -91,7 +93,8 @@ export class Agent {
     );
     this.#servers = this.#bindings(options.pages);
     dataplane.onForeignChange = (what) => this.#repair(what);
-    dataplane.onFamilyFailed = (family) => this.#metrics.syncFailed(family);
+    dataplane.onFamilyFailed = (family) =>
+      this.#metrics.syncFailed(family, performance.now() - this.#syncStarted);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -156,6 +159,7 @@ export class Agent {
     this.#connections.take(changes);
     this.#metrics.taken(changes);
     let report: SyncReport;
+    this.#syncStarted = performance.now();
     try {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
@@ -227,7 +231,8 @@ export class Agent {
       pendingSince: this.#pendingSince,
       ready: this.#synced,
       reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
-      nodeEligible: this.#table.nodeObject?.eligible ?? true,
+      // A folder of manifests need not have a Node; a cluster does.
+      nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
     };
   }
 

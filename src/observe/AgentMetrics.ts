@@ -45,7 +45,7 @@ export class AgentMetrics {
   readonly #startedAt: number;
   readonly #duration = this.#histogram(
     'kubeproxy_sync_proxy_rules_duration_seconds',
-    'Time that a sync took, if it succeeded.',
+    'Time that a sync took, also if it failed.',
     SYNC_BUCKETS,
   );
   readonly #durationOf: Readonly<Record<'full' | 'partial', Histogram<ByFamily>>> = {
@@ -144,7 +144,8 @@ export class AgentMetrics {
     this.#state?.queued(this.#now());
   }
 
-  syncFailed(family: IpFamily): void {
+  syncFailed(family: IpFamily, milliseconds: number): void {
+    this.#duration.observe({ ip_family: family }, milliseconds / 1000);
     this.#state?.failed(family);
   }
 

@@ -86,6 +86,17 @@ t.test('time until a change is in force', async (t) => {
   t.equal(await programming('sum', 'IPv6'), 1.5);
 });
 
+t.test('a sync that failed counts, with its time', async (t) => {
+  const metrics = fresh();
+  metrics.follow('nftables', () => []);
+  metrics.syncFailed('IPv6', 250);
+  const page = await read(metrics);
+  const labels = { ip_family: 'IPv6' };
+  t.equal(seriesValue(page, `${SYNC}_sum`, labels), 0.25);
+  t.equal(seriesValue(page, 'kubeproxy_sync_proxy_rules_nftables_sync_failures_total', labels), 1);
+  t.equal(seriesValue(page, `${FULL}_count`, labels), undefined);
+});
+
 t.test('plain counters', async (t) => {
   const metrics = fresh();
   metrics.objectsChanged([upsert(service()), upsert(slice([])), remove(slice([])), upsert(node())]);
