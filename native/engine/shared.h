@@ -61,6 +61,12 @@ class Shared {
   }
   int descriptors() const { return descriptors_.load(std::memory_order_relaxed); }
 
+  // True once a minute: all threads run out of descriptors at once, and each tries again and again.
+  bool MayComplain(uint64_t now_ms) {
+    uint64_t last = complained_ms_.load(std::memory_order_relaxed);
+    return (last == 0 || now_ms - last > 60'000) && complained_ms_.compare_exchange_strong(last, now_ms);
+  }
+
   void Report(const Event& event) {
     const std::lock_guard<std::mutex> lock(events_mutex_);
     if (events_.size() < kMostEvents) events_.push_back(event);
@@ -79,6 +85,7 @@ class Shared {
   std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_;
   std::atomic<uint64_t> generation_{1};
+  std::atomic<uint64_t> complained_ms_{0};
   std::mutex events_mutex_;
   std::deque<Event> events_;
 };

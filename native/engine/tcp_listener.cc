@@ -75,7 +75,8 @@ void TcpListener::Take(int fd, const Address& client) {
 }
 
 void TcpListener::Pause() {
-  worker_.shared().Report({Event::Kind::kOutOfDescriptors, 0, 0, Failure::kRefused});
+  if (worker_.shared().MayComplain(worker_.now_ms()))
+    worker_.shared().Report({Event::Kind::kOutOfDescriptors, 0, 0, Failure::kRefused});
   worker_.Rewatch(socket_.fd, 0, this);
   worker_.timers().Set(this, worker_.now_ms() + kPauseMs);
 }
