@@ -9,7 +9,8 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
+# A project below /tmp must stay visible; what the guest writes there goes to the overlay, and with it.
+case $PENSTOCK_VM_JOB in /tmp/*) ;; *) mount -t tmpfs tmpfs /tmp ;; esac
 chmod 1777 /tmp /dev/shm
 mkdir -p /run/netns
 ln -sfn /proc/self/fd /dev/fd
