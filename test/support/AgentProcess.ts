@@ -68,13 +68,22 @@ export class AgentProcess {
 
   /** Resolves with the exit status, or the signal's name. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | string> {
-    const child = this.#child;
-    if (!child || child.exitCode !== null) return child?.exitCode ?? -1;
-    const ended = new Promise<number | string>((resolve) => {
-      child.once('close', (code, name) => resolve(code ?? name ?? -1));
-    });
-    child.kill(signal);
+    const ended = this.ended();
+    this.#child?.kill(signal);
     return ended;
+  }
+
+  /** As end(), for one that ends by itself. */
+  async ended(): Promise<number | string> {
+    const child = this.#child;
+    if (!child) return -1;
+    return (
+      child.exitCode ??
+      child.signalCode ??
+      new Promise((resolve) => {
+        child.once('close', (code, name) => resolve(code ?? name ?? -1));
+      })
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
