@@ -14,6 +14,8 @@ const CASES: readonly (readonly [string, readonly number[]])[] = [
   ['mode: nftables\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
   ['mode: userspace', [NET_ADMIN, NET_RAW]],
   ['mode: iptables', [NET_ADMIN, NET_RAW, SYS_MODULE]],
+  ['mode: ipvs', [NET_ADMIN, NET_RAW, SYS_MODULE]],
+  ['mode: ipvs\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
   ['mode: ""', [NET_ADMIN, NET_RAW, SYS_MODULE]],
   ['mode: iptables\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
   ['mode: nftables\nmetricsBindAddress: 0.0.0.0:443', [NET_ADMIN, NET_RAW, NET_BIND_SERVICE]],
