@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const CHUNK = Buffer.alloc(64 << 10, 'rough ');
 /** More than all the buffers on the way hold. */
 const FLOOD_CHUNKS = 400;
+/** Longer than any idle timeout of the tests. */
+const PATIENCE_MS = 10_000;
 
 type Manners = (socket: Socket, patienceMs: number) => Promise<void> | void;
 
@@ -55,6 +57,9 @@ const CLIENT_MANNERS: readonly Manners[] = [
 export async function serveRoughly(address: string, port = 8080): Promise<Server> {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => {});
+    // Who does not read is not told of a reset, and would keep its socket for ever.
+    const tired = setTimeout(() => socket.destroy(), PATIENCE_MS);
+    socket.once('close', () => clearTimeout(tired));
     void oneOf(SERVER_MANNERS)(socket, Math.random() * 500);
   });
   await new Promise<void>((resolve) => server.listen(port, address, resolve));
