@@ -29,8 +29,9 @@ export function neededCapabilities(
   firstFreePort: number,
 ): bigint {
   const needed = [NET_ADMIN];
-  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode.
-  if (config.iptablesBackend !== 'nft') needed.push(NET_RAW);
+  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode; the proxy has one to
+  // tell clients of UDP services that nobody is there (ICMP).
+  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push(NET_RAW);
   // And it loads its modules itself.
   if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft') needed.push(SYS_MODULE);
   // Manifests lie where an administrator keeps them: in a home folder, for example.

@@ -13,6 +13,7 @@ const CASES: readonly (readonly [string, readonly number[]])[] = [
   ['mode: nftables', [NET_ADMIN, NET_RAW]],
   ['mode: nftables\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
   ['mode: userspace', [NET_ADMIN, NET_RAW]],
+  ['mode: userspace\npenstock: {iptablesBackend: nft}', [NET_ADMIN, NET_RAW]],
   ['mode: iptables', [NET_ADMIN, NET_RAW, SYS_MODULE]],
   ['mode: ipvs', [NET_ADMIN, NET_RAW, SYS_MODULE]],
   ['mode: ipvs\npenstock: {iptablesBackend: nft}', [NET_ADMIN]],
