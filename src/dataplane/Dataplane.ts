@@ -73,6 +73,8 @@ export interface ProxiedEndpoint {
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
+  /** The IP families that it serves on this host. */
+  readonly families: readonly IpFamily[];
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
   sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
@@ -84,6 +86,8 @@ export interface Dataplane {
   onForeignChange?: ((what: string) => void) | undefined;
   /** Hears that a family could not be synced; the other may have been. Set by the agent. */
   onFamilyFailed?: ((family: IpFamily) => void) | undefined;
+  /** Hears of a family that was synced although the other could not be, which makes sync() reject. Set by the agent. */
+  onFamilySynced?: ((report: FamilyReport) => void) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
   connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
   /** Absent where the kernel carries the bytes. */

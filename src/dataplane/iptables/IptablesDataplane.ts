@@ -72,7 +72,12 @@ export class IptablesDataplane implements Dataplane {
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
 
-  onFamilyFailed: ((family: IpFamily) => void) | undefined;
+  onFamilyFailed: Dataplane['onFamilyFailed'];
+  onFamilySynced: Dataplane['onFamilySynced'];
+
+  get families(): readonly IpFamily[] {
+    return [...this.#families.keys()];
+  }
 
   get description(): string {
     return this.#host.tools.map((tool) => tool.description).join(', ');
@@ -96,7 +101,10 @@ export class IptablesDataplane implements Dataplane {
         this.onFamilyFailed?.(family);
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures.length > 0) {
+      for (const report of reports) this.onFamilySynced?.(report);
+      throw failures[0];
+    }
     await this.#noteOwnChanges(before, reports);
     const problems = [...this.#families.values()].flatMap((sync) => sync.problems);
     return {
