@@ -15,6 +15,7 @@ import { type HealthState, isHealthy, startHealthServer } from '../observe/Healt
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
 import { preciseNow } from '../observe/preciseTime.js';
+import { rulePacketText } from '../observe/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -99,6 +100,7 @@ export class Agent {
     dataplane.onForeignChange = (what) => this.#repair(what);
     dataplane.onFamilyFailed = (family) =>
       this.#metrics.syncFailed(family, performance.now() - this.#syncStarted);
+    dataplane.onRestoreFailed = (family, kind) => this.#metrics.restoreFailed(family, kind);
     dataplane.onFamilySynced = (report) => {
       this.#noteSynced([report]);
       this.#syncedApart.push(report.family);
@@ -262,7 +264,10 @@ export class Agent {
     };
     const services = new ServiceMetrics({
       limit: serviceMetricsLimit,
-      read: () => this.#connectionCounters(),
+      read: () =>
+        this.#read<readonly CountedServicePort[]>('counters of service ports', () =>
+          this.#dataplane.connectionCounters?.(this.#table),
+        ),
     });
     const proxy = new ProxyMetrics({
       limit: serviceMetricsLimit,
@@ -270,7 +275,11 @@ export class Agent {
     });
     const metricsPage: Page = {
       contentType: this.#metrics.contentType,
-      body: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
+      body: async () =>
+        (await this.#metrics.text()) +
+        rulePacketText(await this.#read('packet counters of rules', () => this.#dataplane.rulePackets?.())) +
+        (await services.text()) +
+        proxy.text(),
     };
     const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [
@@ -292,11 +301,11 @@ export class Agent {
   }
 
   /** Undefined when the mode has none, or the kernel does not tell at present. */
-  async #connectionCounters(): Promise<readonly CountedServicePort[] | undefined> {
+  async #read<T>(what: string, read: () => Promise<T> | undefined): Promise<T | undefined> {
     try {
-      return await this.#dataplane.connectionCounters?.(this.#table);
+      return await read();
     } catch (error) {
-      this.#log.warn({ err: error }, `the counters of service ports could not be read: ${messageOf(error)}`);
+      this.#log.warn({ err: error }, `the ${what} could not be read: ${messageOf(error)}`);
       return undefined;
     }
   }
