@@ -275,6 +275,7 @@ export class Agent {
     });
     const metricsPage: Page = {
       contentType: this.#metrics.contentType,
+      headers: this.#metrics.headers,
       body: async () =>
         (await this.#metrics.text()) +
         rulePacketText(await this.#read('packet counters of rules', () => this.#dataplane.rulePackets?.())) +

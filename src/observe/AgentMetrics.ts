@@ -167,8 +167,14 @@ export class AgentMetrics {
     this.#healthAnswers[path].inc({ code });
   }
 
+  /** As kube-proxy says it: the names need no escaping. */
   get contentType(): string {
-    return this.#registry.contentType;
+    return `${this.#registry.contentType}; escaping=underscores`;
+  }
+
+  /** By which a scraper sees that counts began anew. */
+  get headers(): Readonly<Record<string, string>> {
+    return { 'Process-Start-Time-Unix': String(Math.floor(performance.timeOrigin / 1000)) };
   }
 
   /** In Prometheus' text format. */

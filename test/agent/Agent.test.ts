@@ -1,112 +1,20 @@
 /** The agent with a dataplane that only takes notes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import pino from 'pino';
-import t, { type Test } from 'tap';
-import { Agent, type AgentOptions } from '../../src/agent/Agent.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../../src/dataplane/Dataplane.js';
-import type { ObjectSource, SourceListener } from '../../src/kubernetes/ObjectSource.js';
-import type { IpFamily } from '../../src/net/ip.js';
-import { AgentMetrics } from '../../src/observe/AgentMetrics.js';
-import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
-import { RoutingTable } from '../../src/routing/RoutingTable.js';
-import { runFile } from '../config/runCommand.js';
+import t from 'tap';
 import { parseMetrics, seriesValue } from '../observe/parseMetrics.js';
-import { endpoint, ip, node, service, slice, upsert } from '../support/builders.js';
+import { agentWorld, NotingDataplane, runningAgent } from '../support/agentWorld.js';
+import { endpoint, node, service, slice, upsert } from '../support/builders.js';
 import { eventually } from '../support/iptables.js';
 import { ask } from '../support/recordedAnswer.js';
 
 const HEALTH = 'http://127.0.79.1:10256';
 const METRICS = 'http://127.0.79.1:10249/metrics';
 const HEALTH_CHECK = 'http://127.0.79.1:32123/';
-
-const report = (family: IpFamily): FamilyReport => ({
-  family,
-  kind: 'full',
-  written: 1,
-  transactions: 1,
-  kernelMs: 1,
-  totalMs: 2,
-});
-
-class NotingDataplane implements Dataplane {
-  readonly description = 'none';
-  readonly families: readonly IpFamily[] = ['IPv4', 'IPv6'];
-  onFamilyFailed: Dataplane['onFamilyFailed'];
-  onFamilySynced: Dataplane['onFamilySynced'];
-  /** Families that cannot be synced. */
-  broken: readonly IpFamily[] = [];
-  syncs = 0;
-
-  async sync(): Promise<SyncReport> {
-    this.syncs++;
-    for (const family of this.broken) this.onFamilyFailed?.(family);
-    const reports = this.families.filter((family) => !this.broken.includes(family)).map(report);
-    if (this.broken.length === 0) return { families: reports, problems: [] };
-    for (const each of reports) this.onFamilySynced?.(each);
-    throw new Error('the kernel says no');
-  }
-
-  async verify(): Promise<string | undefined> {
-    return undefined;
-  }
-
-  async close(): Promise<void> {}
-}
-
-function world(
-  options: Partial<AgentOptions> & { readonly text?: string; readonly broken?: IpFamily[] } = {},
-) {
-  const { config } = runFile(
-    options.text ??
-      'mode: nftables\nhealthzBindAddress: 127.0.79.1:10256\nmetricsBindAddress: 127.0.79.1:10249\n' +
-        'nodePortAddresses: [127.0.79.1/32]\nnftables: {syncPeriod: 1s}',
-  );
-  const dataplane = new NotingDataplane();
-  dataplane.broken = options.broken ?? [];
-  let listener: SourceListener | undefined;
-  const source: ObjectSource = {
-    name: 'the source',
-    start: async (given) => {
-      listener = given;
-    },
-    stop: async () => {},
-  };
-  const table = new RoutingTable({
-    nodeName: 'node1',
-    serviceProxyName: '',
-    fallbackAddresses: {},
-    fixedAddresses: {},
-  });
-  const agent = new Agent({
-    config,
-    sources: [source],
-    table,
-    dataplane,
-    connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
-    metrics: new AgentMetrics(),
-    pages: new Map(),
-    events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
-    hostAddresses: () => [ip('127.0.79.1')],
-    afterFirstSync: async () => {},
-    log: pino({ level: 'silent' }),
-    ...options,
-  });
-  const tell = (): SourceListener => {
-    if (listener === undefined) throw new Error('not started');
-    return listener;
-  };
-  return { agent, dataplane, tell };
-}
-
-async function running(
-  t: Test,
-  options: Parameters<typeof world>[0] = {},
-): Promise<ReturnType<typeof world>> {
-  const made = world(options);
-  await made.agent.start();
-  t.teardown(() => made.agent.stop());
-  return made;
-}
+const CONFIG =
+  'mode: nftables\nhealthzBindAddress: 127.0.79.1:10256\nmetricsBindAddress: 127.0.79.1:10249\n' +
+  'nodePortAddresses: [127.0.79.1/32]\n';
+/** Changes are late after two seconds. */
+const HASTY = `${CONFIG}nftables: {syncPeriod: 1s}`;
 
 /** Whether each family is healthy. */
 function familiesOf(body: string): Record<string, boolean> {
@@ -136,8 +44,8 @@ const SERVED = [
 t.test('stopped while the rules are verified, it waits for that and verifies no more', async (t) => {
   let verifications = 0;
   let closed = false;
-  const { agent } = world({
-    text: 'mode: nftables\npenstock: {verifyPeriod: 10ms}\nhealthzBindAddress: 127.0.79.1:10256\nmetricsBindAddress: 127.0.79.1:10249',
+  const { agent } = agentWorld({
+    text: `${CONFIG}penstock: {verifyPeriod: 10ms}`,
     sources: [],
     dataplane: {
       description: 'none',
@@ -166,7 +74,8 @@ t.test('stopped while the rules are verified, it waits for that and verifies no 
 t.test(
   'before the first sync: alive in every family, not ready, however long the sources take',
   async (t) => {
-    const { tell, dataplane } = await running(t);
+    const dataplane = new NotingDataplane();
+    const { tell } = await runningAgent(t, { text: HASTY, dataplane });
     tell().changes(SERVED);
     // Twice the sync period, and what it was late.
     await sleep(2200);
@@ -179,7 +88,9 @@ t.test(
 );
 
 t.test('a family that cannot be synced is told from the other, which works on', async (t) => {
-  const { tell } = await running(t, { broken: ['IPv6'] });
+  const dataplane = new NotingDataplane();
+  dataplane.broken = ['IPv6'];
+  const { tell } = await runningAgent(t, { text: HASTY, dataplane });
   tell().changes(SERVED);
   tell().complete();
   t.ok(await eventually(async () => (await statusOf(HEALTH_CHECK)) === 200), 'its health-check port is open');
@@ -194,7 +105,9 @@ t.test('a family that cannot be synced is told from the other, which works on', 
 });
 
 t.test('a sync that fails once loses no health-check node port', async (t) => {
-  const { tell, dataplane } = await running(t, { broken: ['IPv4', 'IPv6'] });
+  const dataplane = new NotingDataplane();
+  dataplane.broken = ['IPv4', 'IPv6'];
+  const { tell } = await runningAgent(t, { text: HASTY, dataplane });
   tell().changes(SERVED);
   tell().complete();
   while (dataplane.syncs === 0) await sleep(5);
