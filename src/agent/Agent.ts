@@ -6,9 +6,10 @@ import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
-import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
+import { contactMetrics } from '../observe/contactMetrics.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
@@ -233,7 +234,12 @@ export class Agent {
       reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
       // A folder of manifests need not have a Node; a cluster does.
       nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
+      contacts: this.#contacts(),
     };
+  }
+
+  #contacts(): readonly SourceContact[] {
+    return this.#sources.flatMap((source) => source.contacts?.() ?? []);
   }
 
   #bindings(pages: ReadonlyMap<string, Page>): ServerBinding[] {
@@ -255,7 +261,11 @@ export class Agent {
     });
     const metricsPage: Page = {
       contentType: this.#metrics.contentType,
-      body: async () => (await this.#metrics.text()) + (await services.text()) + proxy.text(),
+      body: async () =>
+        (await this.#metrics.text()) +
+        (await services.text()) +
+        proxy.text() +
+        contactMetrics(this.#contacts()),
     };
     const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [

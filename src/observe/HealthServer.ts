@@ -1,12 +1,13 @@
 /**
  * GET /readyz, /healthz and /livez of the agent, with kube-proxy's bodies (its proxy health server).
  *
- *   /readyz   200 once the first sync has put the whole table in place
+ *   /readyz   200 once the first sync has put the whole table in place, and from then on: without the API server the rules stay
  *   /livez    503 when a change has been waiting longer than the timeout
  *   /healthz  as /livez, and 503 while the node is about to go: load balancers take it out
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { IpFamily } from '../net/ip.js';
+import type { ResourceContact } from './contactMetrics.js';
 
 export interface HealthState {
   /** Milliseconds since the epoch of the last successful sync of each family. */
@@ -17,6 +18,8 @@ export interface HealthState {
   /** Why not, when not ready. */
   readonly reason: string;
   readonly nodeEligible: boolean;
+  /** Empty without an API server. */
+  readonly contacts: readonly ResourceContact[];
 }
 
 export interface HealthServerOptions {
@@ -52,6 +55,7 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Hea
       send(response, state.ready, {
         ready: state.ready,
         ...(state.ready ? {} : { reason: state.reason }),
+        ...apiServer(state.contacts),
       });
       break;
     case '/livez':
@@ -79,6 +83,24 @@ function body(state: HealthState, healthy: boolean, nodeEligible?: boolean): obj
     healthy,
     ...(status.length > 0 ? { status: Object.fromEntries(status) } : {}),
   };
+}
+
+/** Whether it answers, for each resource, and since when that is so. */
+function apiServer(contacts: readonly ResourceContact[]): object {
+  if (contacts.length === 0) return {};
+  const now = Date.now();
+  const resources = contacts.map(({ resource, complete, connected, forMs, silentForMs, reason }) => [
+    resource,
+    {
+      complete,
+      connected,
+      since: time(now - forMs),
+      ...(silentForMs === undefined ? {} : { lastContact: time(now - silentForMs) }),
+      ...(reason === undefined ? {} : { reason }),
+    },
+  ]);
+  const connected = contacts.every((contact) => contact.connected);
+  return { apiServer: { connected, resources: Object.fromEntries(resources) } };
 }
 
 /** RFC 3339 */

@@ -117,10 +117,10 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   t.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
   const docs = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
-  // Those of the proxy: ProxyMetrics.test.ts.
+  // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts.
   const documented = new Set(
     [
-      ...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_)\w+)`/g),
+      ...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_|api_)\w+)`/g),
       ...docs.matchAll(/`(kubeproxy_proxy_\w+)`/g),
     ].map(([, name]) => name),
   );

@@ -14,6 +14,7 @@ const FINE: HealthState = {
   ready: true,
   reason: '',
   nodeEligible: true,
+  contacts: [],
 };
 
 let state = FINE;
@@ -63,4 +64,37 @@ t.test('bodies are those of kube-proxy', async (t) => {
   t.notOk('nodeEligible' in (await ask('/livez')).body);
   t.same((await ask('/readyz')).body, { ready: false, reason: 'waiting for manifests x' });
   t.equal((await ask('/nothing')).status, 404);
+});
+
+t.test('/readyz says how it stands with the API server, and stays as it is', async (t) => {
+  const fine = {
+    resource: 'services',
+    complete: true,
+    connected: true,
+    forMs: 60_000,
+    silentForMs: 1000,
+    reason: undefined,
+    relists: 0,
+    watchesEnded: 0,
+    watchesFailed: 0,
+  };
+  const away = { ...fine, resource: 'nodes', connected: false, forMs: 3_600_000, reason: 'no answer' };
+  state = { ...FINE, contacts: [fine, away, { ...fine, resource: 'servicecidrs', silentForMs: undefined }] };
+  const { status, body } = await ask('/readyz');
+  t.equal(status, 200);
+  const { connected, resources } = body.apiServer as {
+    connected: boolean;
+    resources: Record<string, { since: string; lastContact?: string }>;
+  };
+  t.equal(connected, false, 'one of them is away');
+  t.match(resources.nodes, { complete: true, connected: false, reason: 'no answer' });
+  const age = Date.now() - Date.parse(resources.nodes?.since ?? '');
+  t.ok(Math.abs(age - 3_600_000) < 5000, 'for an hour');
+  t.same(Object.keys(resources.services ?? {}), ['complete', 'connected', 'since', 'lastContact']);
+  t.notOk('lastContact' in (resources.servicecidrs ?? {}));
+  for (const path of ['/healthz', '/livez']) {
+    const answer = await ask(path);
+    t.equal(answer.status, 200);
+    t.notOk('apiServer' in answer.body, `${path} is as kube-proxy's`);
+  }
 });

@@ -20,6 +20,8 @@ export interface ListOptions {
   /** `pages`, or `whole` for when the pages expire faster than they can be read. */
   readonly cut: 'pages' | 'whole';
   readonly onItem: (raw: unknown) => void;
+  /** A part of the answer has come. */
+  readonly onHeard: () => void;
 }
 
 /**
@@ -38,7 +40,7 @@ export async function listPages(options: ListOptions): Promise<string> {
 }
 
 async function readPage(options: ListOptions, continuation: string): Promise<unknown> {
-  const { resource, transport, clock, signal, cut, onItem } = options;
+  const { resource, transport, clock, signal, cut, onItem, onHeard } = options;
   const request = new AbortController();
   const abort = () => request.abort();
   signal.addEventListener('abort', abort);
@@ -56,6 +58,7 @@ async function readPage(options: ListOptions, continuation: string): Promise<unk
     const items = new JsonItems(onItem);
     for await (const chunk of await getBody(transport, path, request.signal)) {
       watchdog.heard();
+      onHeard();
       items.push(chunk);
     }
     return items.end();

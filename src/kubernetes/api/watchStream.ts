@@ -29,6 +29,8 @@ export interface WatchOptions {
   readonly silence?: number;
   /** The server has begun to answer. */
   readonly onOpen: () => void;
+  /** A part of the answer has come. */
+  readonly onHeard: () => void;
 }
 
 /**
@@ -64,6 +66,7 @@ export async function* watchStream(options: WatchOptions): AsyncGenerator<readon
     options.onOpen();
     for await (const chunk of body) {
       watchdog.heard();
+      options.onHeard();
       const { events, fault } = decode(lines.push(chunk), resource);
       if (events.length > 0) yield events;
       if (fault) throw fault;
