@@ -219,10 +219,10 @@ t.test('a server that does not know initial events and always has something to s
 });
 
 t.test('a server that ends each watch at once is not asked in a circle', async (t) => {
-  const { world, fake } = await open(t, (fake) => fake.put(SERVICES, service(1)));
+  const { world, fake } = await open(t, (fake) => fake.put(SERVICES, service(1)), 10);
   t.ok(await world.agrees());
   const before = fake.requests.length;
-  const end = performance.now() + 1000;
+  const end = performance.now() + 1500;
   while (performance.now() < end) {
     fake.bookmark();
     fake.endWatches();
@@ -233,7 +233,7 @@ t.test('a server that ends each watch at once is not asked in a circle', async (
     .filter(({ path }) => path === SERVICES)
     .map(({ at }) => at);
   const pauses = times.slice(1).map((at, i) => at - (times[i] ?? 0));
-  t.ok(pauses.length > 10, `${pauses.length} watches`);
+  t.ok(pauses.length > 4, `${pauses.length} watches`);
   t.ok(Math.min(...pauses) > 300, `at least ${Math.min(...pauses)} ms from one to the next`);
   fake.put(SERVICES, service(1, 81));
   t.ok(await world.agrees());
