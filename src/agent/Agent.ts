@@ -131,13 +131,14 @@ export class Agent {
     this.#stopping = true;
     clearTimeout(this.#verifyTimer);
     clearTimeout(this.#postponedRepair);
+    // Before the sources: with theirs goes the connection that Events are sent over.
+    await this.#events.stop();
     for (const source of this.#sources) await source.stop();
     await this.#verifying;
     await this.#loop.stop();
     this.#healthChecking.close();
     for (const server of this.#servers) server.close();
     await this.#connections.stop();
-    await this.#events.flush();
     await this.#dataplane.close();
   }
 

@@ -131,3 +131,27 @@ t.test('notes are cut at what the API takes', async (t) => {
   await recorder.flush();
   t.equal((calls[0] as Call & { readonly body: KubernetesEvent }).body.note.length, 1024);
 });
+
+t.test('an API server that does not answer does not hold up the end', async (t) => {
+  const calls: string[] = [];
+  const failures: string[] = [];
+  const recorder = new EventRecorder({
+    hostname: 'host1',
+    request: (method) => {
+      calls.push(method);
+      return new Promise(() => {});
+    },
+    onFailure: (why) => failures.push(why),
+  });
+  for (let i = 0; i < 5; i++) recorder.record(repaired('node1', `change ${i}`));
+  const started = performance.now();
+  await recorder.stop();
+  t.ok(performance.now() - started < 6000);
+  recorder.record(starting('node1', 'nftables'));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame([calls, failures], [['POST'], []], 'nothing more is begun');
+  const { recorder: working, calls: sent } = world();
+  working.record(starting('node1', 'nftables'));
+  await working.stop();
+  t.equal(sent.length, 1, 'what can be sent is sent');
+});

@@ -44,6 +44,7 @@ export class SourceWorld {
       tlsServerName: undefined,
       verify: 'certificate',
       proxy: undefined,
+      compression: 'gzip',
       user: NOBODY,
       ...options.connection?.(api.url),
     };

@@ -1,7 +1,7 @@
 /** One consistent list of a resource, page by page, each item decoded as it arrives. */
 import { PenstockError } from '../../errors.js';
 import { isRawObject } from '../../objects/FieldReader.js';
-import { type ApiTransport, getBody } from './ApiTransport.js';
+import { type ApiTransport, broken, getBody } from './ApiTransport.js';
 import { type Clock, Watchdog } from './Clock.js';
 import { JsonItems } from './JsonItems.js';
 import { pathOf, type Resource } from './resources.js';
@@ -64,7 +64,10 @@ async function readPage(options: ListOptions, continuation: string): Promise<unk
     return items.end();
   } catch (error) {
     if (hung) throw silent(resource);
-    throw error instanceof SyntaxError ? noList(resource, `no valid JSON (${error.message})`) : error;
+    if (error instanceof SyntaxError) throw noList(resource, `no valid JSON (${error.message})`);
+    throw error instanceof PenstockError || signal.aborted
+      ? error
+      : broken(`the list of ${resource.title}`, error);
   } finally {
     watchdog.stop();
     signal.removeEventListener('abort', abort);
