@@ -22,7 +22,8 @@ export function repaired(node: string, what: string): Occurrence {
     type: 'Warning',
     reason: 'ForeignChange',
     action: 'RepairRules',
-    note: `somebody changed the rules of penstock, they are repaired: ${what}`,
+    // Without the number of the process: the same program again is the same Event again.
+    note: `somebody changed the rules of penstock, they are repaired: ${what.replaceAll(/ \(pid \d+\)/g, '')}`,
     regarding: nodeSubject(node),
   };
 }
