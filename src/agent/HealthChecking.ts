@@ -15,6 +15,8 @@ export class HealthChecking {
   readonly #hostAddresses: () => readonly IpAddress[];
   /** What hostAddresses() said last: the same array means the same addresses. */
   #seenAddresses: readonly IpAddress[] = [];
+  /** The node's own addresses that the ports of a family were last opened for: `primary` means them. */
+  readonly #nodeAddresses = new Map<IpFamily, IpAddress | undefined>();
   readonly #ports: Readonly<Record<IpFamily, HealthCheckPorts>>;
   readonly #problems = new Map<IpFamily, Problem[]>();
 
@@ -28,16 +30,20 @@ export class HealthChecking {
     this.#ports = { IPv4: new HealthCheckPorts(proxyHealthy), IPv6: new HealthCheckPorts(proxyHealthy) };
   }
 
-  /** Looks only at families where something relevant changed, or a port could not be opened before, or the host's addresses are others. */
+  /** Looks only at families where something relevant changed, or a port could not be opened before, or the host's or the node's addresses are others. */
   async update(table: RoutingTable, changes: ChangeSet, families: readonly IpFamily[]): Promise<Problem[]> {
     const host = this.#hostAddresses();
     const moved = host !== this.#seenAddresses;
     this.#seenAddresses = host;
     for (const family of families) {
-      const concerned =
-        moved || changes.families[family].some(concernsHealthChecks) || this.#problems.get(family)?.length;
-      if (!concerned) continue;
       const address = table.node.addresses[family];
+      const concerned =
+        moved ||
+        address !== this.#nodeAddresses.get(family) ||
+        changes.families[family].some(concernsHealthChecks) ||
+        this.#problems.get(family)?.length;
+      if (!concerned) continue;
+      this.#nodeAddresses.set(family, address);
       const selected = selectNodePortAddresses(this.#nodePortAddresses, family, host, address);
       const checks = healthChecks(table.servicePorts(family).values());
       const listenOn = selected === 'all' ? [ANY[family]] : selected;
