@@ -11,7 +11,7 @@ import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
 import { contactMetrics } from '../observe/contactMetrics.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
-import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
+import { problemFound, repaired, serverFailed, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
@@ -106,7 +106,12 @@ export class Agent {
 
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
-    for (const server of this.#servers) await server.start();
+    for (const server of this.#servers) {
+      await server.start().catch((error: unknown) => {
+        this.#events.record(serverFailed(this.#config.nodeName, server.name, messageOf(error)));
+        throw error;
+      });
+    }
     this.#events.record(starting(this.#config.nodeName, this.#config.mode));
     for (const source of this.#sources) {
       await source.start({

@@ -15,7 +15,7 @@ import { RENDERERS, readOnce } from './render.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
 export async function dryRun(
-  { source, config: given }: Run,
+  { source, config: given, options }: Run,
   sources: readonly ObjectSource[],
 ): Promise<number> {
   const mode = given.mode === '' ? await likelyMode() : given.mode;
@@ -38,6 +38,7 @@ export async function dryRun(
     const dotted = name.replaceAll('/', '.');
     if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
   }
+  if (options.initOnly) return 0;
   const renderer = RENDERERS[mode];
   if (!renderer) process.stdout.write(`# the rules of mode ${mode} cannot be printed by this version\n`);
   for (const family of families) {

@@ -137,6 +137,29 @@ if (await inNetns(import.meta.url)) {
       t.same([...asked].sort(), granted());
     });
   });
+
+  t.test('an agent that must have its ports, and has not', async (t) => {
+    const api = await serveApi(new FakeApiServer(systemClock));
+    t.teardown(() => api.close());
+    const other = createServer().listen(10_249, '127.0.0.1');
+    t.teardown(() => other.close());
+    await using agent = new ClusterAgent(api.url, 'bindAddressHardFail: true\n');
+    t.ok(
+      await eventually(() =>
+        /penstock run: metrics server: listen EADDRINUSE.*\n→ See who listens/.test(agent.output),
+      ),
+      agent.output,
+    );
+    t.notMatch(agent.output, /^ +at /m, 'no stack');
+    t.match(sent(api, 'FailedToStartMetricServer')[0], {
+      body: {
+        type: 'Warning',
+        action: 'StartKubeProxy',
+        note: /^metrics server: .*EADDRINUSE/,
+        regarding: { kind: 'Node' },
+      },
+    });
+  });
 }
 
 /** `list services`, `create events.events.k8s.io` */
