@@ -6,6 +6,7 @@ import { messageOf, PenstockError } from '../../errors.js';
 import type { Connection } from '../kubeconfig/Connection.js';
 import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
 import type { ApiResponse, ApiTransport } from './ApiTransport.js';
+import { Connecting } from './Connecting.js';
 
 /** Milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -18,6 +19,7 @@ export class ApiClient implements ApiTransport {
   readonly #connection: Connection;
   readonly #credentials: Credentials;
   readonly #userAgent: string;
+  readonly #connecting = new Connecting();
   #dispatcher: { readonly of: Identity; readonly dispatcher: Dispatcher } | undefined;
 
   constructor(connection: Connection, credentials: Credentials, userAgent: string) {
@@ -71,8 +73,11 @@ export class ApiClient implements ApiTransport {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher?.dispatcher.destroy();
+    const { dispatcher } = this.#dispatcher ?? {};
     this.#dispatcher = undefined;
+    const destroyed = dispatcher?.destroy();
+    this.#connecting.callOff();
+    await destroyed;
   }
 
   async #request(path: string, identity: Identity, signal: AbortSignal): Promise<ApiResponse> {
@@ -121,12 +126,15 @@ export class ApiClient implements ApiTransport {
     // A silent body is the business of list and watch, which know what to expect.
     const timing = { headersTimeout: 0, bodyTimeout: 0 };
     if (proxy !== undefined) {
+      const connect = this.#connecting.connector({ timeout: CONNECT_TIMEOUT });
       // A proxy that takes connections and answers nothing would hold up all that come after.
-      const clientFactory = (origin: URL, options: object) =>
-        new Pool(origin, { ...options, headersTimeout: CONNECT_TIMEOUT });
+      const clientFactory = (origin: URL) => new Pool(origin, { connect, headersTimeout: CONNECT_TIMEOUT });
       return new ProxyAgent({ uri: proxy, requestTls: tls, clientFactory, ...timing });
     }
-    return new Agent({ connect: { ...tls, timeout: CONNECT_TIMEOUT }, ...timing });
+    return new Agent({
+      connect: this.#connecting.connector({ ...tls, timeout: CONNECT_TIMEOUT }),
+      ...timing,
+    });
   }
 }
 

@@ -160,6 +160,16 @@ if (await inNetns(import.meta.url)) {
       },
     });
   });
+
+  t.test('an API server that swallows everything does not hold up the end', async (t) => {
+    // A neighbour that is known and not there.
+    shell('ip neigh add 192.168.77.9 lladdr 02:00:00:00:00:09 dev out');
+    await using agent = new ClusterAgent('http://192.168.77.9:6443');
+    t.ok(await eventually(async () => (await status('/livez')) === 200), agent.output);
+    const milliseconds = await agent.end();
+    t.ok(milliseconds < 6000, `it took ${milliseconds.toFixed(0)} ms, 3 s of them for its Events`);
+    t.match(agent.output, /stopped/);
+  });
 }
 
 /** `list services`, `create events.events.k8s.io` */
