@@ -15,7 +15,7 @@ import { readOnce, rendererOf } from './render.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
 export async function dryRun(
-  { source, config: given }: Run,
+  { source, config: given, options }: Run,
   sources: readonly ObjectSource[],
 ): Promise<number> {
   const mode = given.mode === '' ? await likelyMode() : given.mode;
@@ -38,6 +38,7 @@ export async function dryRun(
     const dotted = name.replaceAll('/', '.');
     if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
   }
+  if (options.initOnly) return 0;
   const renderer = rendererOf(mode);
   for (const family of families) {
     if (renderer) process.stdout.write(await renderer(family, table, config));
