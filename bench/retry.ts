@@ -49,6 +49,7 @@ const world = new World('penstock', folder, {
   cores: {},
   threads: availableParallelism(),
   connections: 1000,
+  haproxy: 'listens',
   descriptors: 10_000,
   backendThreads: 1,
 });

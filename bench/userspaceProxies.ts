@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const VIP = '10.96.0.10';
+/** Where HAProxy listens when connections to the cluster IP are redirected to it. */
+export const REDIRECTED = { address: '10.201.0.1', port: 8000 };
 export const VIP_RANGE = '10.96.0.0/12';
 export const ENDPOINTS = ['10.200.0.2', '10.200.0.3', '10.200.0.4', '10.200.0.5'];
 export const TCP = { service: 80, endpoint: 8080 };
@@ -19,6 +21,8 @@ export interface ProxySettings {
   /** Connections that the limit of open files allows. */
   readonly connections: number;
   readonly mode: string;
+  /** `redirected`: by the kernel's NAT, as connections are to penstock. */
+  readonly haproxy: 'listens' | 'redirected';
 }
 
 const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
@@ -89,7 +93,9 @@ export function prepare(proxy: Contender, folder: string, settings: ProxySetting
 }
 
 /** As one would run it: a listener for each thread, spliced when it pays, health checks, no log of every connection. */
-function haproxyConfig({ threads, connections }: ProxySettings): string {
+function haproxyConfig({ threads, connections, haproxy }: ProxySettings): string {
+  const listens =
+    haproxy === 'listens' ? `${VIP}:${TCP.service}` : `${REDIRECTED.address}:${REDIRECTED.port}`;
   const server = (ip: string, n: number) => `  server endpoint${n} ${ip}:${TCP.endpoint} check inter 2s`;
   return `global
   nbthread ${threads}
@@ -102,7 +108,7 @@ defaults
   timeout server 1h
   maxconn ${connections}
 frontend service
-  bind ${VIP}:${TCP.service} backlog 16384 shards by-thread
+  bind ${listens} backlog 16384 shards by-thread
   default_backend endpoints
 backend endpoints
   balance roundrobin

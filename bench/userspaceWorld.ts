@@ -12,6 +12,7 @@ import {
   ENDPOINTS,
   type ProxySettings,
   prepare,
+  REDIRECTED,
   TCP,
   UDP,
   VIP,
@@ -74,7 +75,8 @@ export class World {
           ip netns exec ${namespace} sysctl -qw net.ipv4.ip_local_port_range='10240 65000' net.ipv4.tcp_tw_reuse=1`);
     }
     sh(this.#settings.topology === 'one' ? this.#oneNamespace() : this.#threeNamespaces());
-    if (this.proxy === 'haproxy' || this.proxy === 'nginx')
+    if (this.proxy === 'haproxy' && this.#settings.haproxy === 'redirected') this.#redirect();
+    else if (this.proxy === 'haproxy' || this.proxy === 'nginx')
       sh(`ip -n ${this.#node} addr add ${VIP}/32 dev lo`);
     if (this.proxy !== 'penstock' && this.#settings.conntrack === 'on') this.#track();
 
@@ -156,6 +158,18 @@ export class World {
       ip -n ${c} route add default via ${CLIENT_RANGE}.1; ip -n ${p} route add default via 10.200.0.1
       ip netns exec ${n} sysctl -qw net.ipv4.ip_forward=1
     `;
+  }
+
+  #redirect(): void {
+    const { address, port } = REDIRECTED;
+    const rules = [
+      ['prerouting', 'dstnat'],
+      ['output', '-100'],
+    ].map(
+      ([hook, priority]) =>
+        `add chain ip capture ${hook} { type nat hook ${hook} priority ${priority}; }; add rule ip capture ${hook} ip daddr ${VIP} tcp dport ${TCP.service} dnat to ${address}:${port}`,
+    );
+    sh(`ip netns exec ${this.#node} nft 'add table ip capture; ${rules.join('; ')}'`);
   }
 
   #track(): void {
