@@ -86,7 +86,9 @@ t.test('failures are told once in a while, and disturb nobody', async (t) => {
   const { recorder, failures, clock } = world(() => 403);
   for (let i = 0; i < 5; i++) recorder.record(repaired('node1', `change ${i}`));
   await recorder.flush();
-  t.strictSame(failures, ['the API server answered 403']);
+  t.strictSame(failures, [
+    'the API server answered 403; give the account create and patch on events of events.k8s.io',
+  ]);
   clock.now += 11 * MINUTE;
   recorder.record(repaired('node1', 'again'));
   await recorder.flush();
