@@ -11,7 +11,7 @@ import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
-import { RENDERERS, readOnce } from './render.js';
+import { readOnce, rendererOf } from './render.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
 export async function dryRun(
@@ -39,8 +39,7 @@ export async function dryRun(
     if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
   }
   if (options.initOnly) return 0;
-  const renderer = RENDERERS[mode];
-  if (!renderer) process.stdout.write(`# the rules of mode ${mode} cannot be printed by this version\n`);
+  const renderer = rendererOf(mode);
   for (const family of families) {
     if (renderer) process.stdout.write(await renderer(family, table, config));
   }

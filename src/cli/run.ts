@@ -189,19 +189,38 @@ async function serve(
     agent.hostChanged();
   };
   const reload = new ConfigReload({ run, parse, sysctls, log });
+  let end: string | Run | undefined;
   try {
     await agent.start();
-    const end = await Promise.race([signalled, succession(dataplane), reload.next]);
+    end = await Promise.race([signalled, succession(dataplane), reload.next]);
     if (typeof end !== 'string') return end;
     log.info(`${end}, stopping; the rules stay in place`);
-    return undefined;
   } finally {
     reload.close();
     addressWatch.close();
     await agent.stop();
     log.info('stopped');
   }
+  if (end === SUCCEEDED && isInPod()) {
+    log.info('waiting for SIGTERM: the kubelet would start an ended container again');
+    await stayFor(signalled);
+  }
+  return undefined;
 }
+
+/** Waiting for a signal alone does not keep a process of Node.js alive. */
+async function stayFor(event: Promise<unknown>): Promise<void> {
+  const staying = setInterval(() => {}, 60_000);
+  await event;
+  clearInterval(staying);
+}
+
+/** Started again it would take the work back from its successor, and be deleted with it. */
+function isInPod(): boolean {
+  return process.env.KUBERNETES_SERVICE_HOST !== undefined;
+}
+
+const SUCCEEDED = 'another penstock has taken over';
 
 interface OpenedSources {
   readonly sources: readonly ObjectSource[];
@@ -267,7 +286,7 @@ function waitForSignal(): Promise<string> {
 /** Resolves when another penstock goes on with the work of this one. */
 function succession(dataplane: Dataplane): Promise<string> {
   return new Promise((resolve) => {
-    dataplane.onSucceeded = () => resolve('another penstock has taken over');
+    dataplane.onSucceeded = () => resolve(SUCCEEDED);
   });
 }
 
