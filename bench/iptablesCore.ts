@@ -25,6 +25,7 @@ export async function measureCore(services: number, endpoints: number): Promise<
     tools: [tool],
     sysctls: new Sysctls(mkdtempSync(join(tmpdir(), 'penstock-bench-'))),
     createCounters: async () => false,
+    readCounters: async () => new Map(),
     watch: { state: async () => undefined, isOurs: () => false },
     close: async () => {},
   });

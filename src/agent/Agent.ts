@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
-import type { Dataplane, SyncReport } from '../dataplane/Dataplane.js';
+import type { Dataplane, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
@@ -15,6 +15,8 @@ import { problemFound, repaired, serverFailed, starting } from '../observe/event
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
+import { preciseNow } from '../observe/preciseTime.js';
+import { rulePacketText } from '../observe/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -24,6 +26,7 @@ import { RepairPacer } from './RepairPacer.js';
 import { ServerBinding } from './ServerBinding.js';
 import { SyncLog } from './SyncLog.js';
 import { SyncLoop } from './SyncLoop.js';
+import { SyncProgress } from './SyncProgress.js';
 
 /** Everything is looked at again after this time, in milliseconds. */
 const FULL_SYNC_PERIOD_MS = 3_600_000;
@@ -60,8 +63,9 @@ export class Agent {
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
   readonly #servers: readonly ServerBinding[];
-  readonly #updated = new Map<IpFamily, number>();
-  #pendingSince: number | undefined;
+  readonly #progress: SyncProgress;
+  /** Those that were synced while another failed. */
+  #syncedApart: IpFamily[] = [];
   #synced = false;
   /** On the clock of performance.now(). */
   #syncStarted = 0;
@@ -92,10 +96,16 @@ export class Agent {
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
     );
+    this.#progress = new SyncProgress(dataplane.families, preciseNow);
     this.#servers = this.#bindings(options.pages);
     dataplane.onForeignChange = (what) => this.#repair(what);
     dataplane.onFamilyFailed = (family) =>
       this.#metrics.syncFailed(family, performance.now() - this.#syncStarted);
+    dataplane.onRestoreFailed = (family, kind) => this.#metrics.restoreFailed(family, kind);
+    dataplane.onFamilySynced = (report) => {
+      this.#noteSynced([report]);
+      this.#syncedApart.push(report.family);
+    };
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -153,40 +163,48 @@ export class Agent {
   }
 
   #requestSync(): void {
-    this.#pendingSince ??= Date.now();
+    // Changes that arrive before everything is there are not late yet.
+    if (this.#incomplete.size > 0) return;
+    this.#progress.requested();
     this.#metrics.syncQueued();
-    if (this.#incomplete.size === 0) this.#loop.request();
+    this.#loop.request();
   }
 
   async #sync(): Promise<void> {
     await this.#verifying;
-    const takenUpTo = this.#pendingSince;
-    this.#pendingSince = undefined;
+    this.#progress.taken();
     const changes = this.#table.commit();
+    this.#healthChecking.take(changes);
     this.#connections.take(changes);
     this.#metrics.taken(changes);
     let report: SyncReport;
+    this.#syncedApart = [];
     this.#syncStarted = performance.now();
     try {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
-      this.#pendingSince = takenUpTo ?? Date.now();
       this.#log.error({ err: error }, `sync failed, it is tried again: ${messageOf(error)}`);
+      await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
-    for (const { family } of report.families) this.#updated.set(family, Date.now());
-    this.#metrics.synced(report.families);
+    this.#noteSynced(report.families);
     void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
-    const families = report.families.map((f) => f.family);
-    this.#problems.set(
-      'health-check ports',
-      await this.#healthChecking.update(this.#table, changes, families),
-    );
+    await this.#updateHealthChecks(report.families.map(({ family }) => family));
     this.#syncLog.add(this.#table, changes, report);
     if (!this.#synced) await this.#afterFirstSync();
     this.#synced = true;
+  }
+
+  async #updateHealthChecks(families: readonly IpFamily[]): Promise<void> {
+    const problems = await this.#healthChecking.update(this.#table, families);
+    this.#problems.set('health-check ports', problems);
+  }
+
+  #noteSynced(families: readonly FamilyReport[]): void {
+    for (const { family } of families) this.#progress.synced(family);
+    this.#metrics.synced(families);
   }
 
   #scheduleVerify(): void {
@@ -234,8 +252,7 @@ export class Agent {
   #healthState(): HealthState {
     const waiting = [...this.#incomplete].map((source) => source.name).join(', ');
     return {
-      updated: this.#updated,
-      pendingSince: this.#pendingSince,
+      families: this.#progress.health,
       ready: this.#synced,
       reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
       // A folder of manifests need not have a Node; a cluster does.
@@ -259,7 +276,10 @@ export class Agent {
     };
     const services = new ServiceMetrics({
       limit: serviceMetricsLimit,
-      read: () => this.#connectionCounters(),
+      read: () =>
+        this.#read<readonly CountedServicePort[]>('counters of service ports', () =>
+          this.#dataplane.connectionCounters?.(this.#table),
+        ),
     });
     const proxy = new ProxyMetrics({
       limit: serviceMetricsLimit,
@@ -267,8 +287,10 @@ export class Agent {
     });
     const metricsPage: Page = {
       contentType: this.#metrics.contentType,
+      headers: this.#metrics.headers,
       body: async () =>
         (await this.#metrics.text()) +
+        rulePacketText(await this.#read('packet counters of rules', () => this.#dataplane.rulePackets?.())) +
         (await services.text()) +
         proxy.text() +
         contactMetrics(this.#contacts()),
@@ -293,11 +315,11 @@ export class Agent {
   }
 
   /** Undefined when the mode has none, or the kernel does not tell at present. */
-  async #connectionCounters(): Promise<readonly CountedServicePort[] | undefined> {
+  async #read<T>(what: string, read: () => Promise<T> | undefined): Promise<T | undefined> {
     try {
-      return await this.#dataplane.connectionCounters?.(this.#table);
+      return await read();
     } catch (error) {
-      this.#log.warn({ err: error }, `the counters of service ports could not be read: ${messageOf(error)}`);
+      this.#log.warn({ err: error }, `the ${what} could not be read: ${messageOf(error)}`);
       return undefined;
     }
   }

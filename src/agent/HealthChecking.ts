@@ -1,6 +1,6 @@
 /** Keeps the health-check node ports of both families in agreement with the routing table. */
 
-import type { IpAddress, IpFamily } from '../net/ip.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { Problem } from '../objects/Problem.js';
 import { HealthCheckPorts } from '../observe/HealthCheckPorts.js';
@@ -19,6 +19,8 @@ export class HealthChecking {
   readonly #nodeAddresses = new Map<IpFamily, IpAddress | undefined>();
   readonly #ports: Readonly<Record<IpFamily, HealthCheckPorts>>;
   readonly #problems = new Map<IpFamily, Problem[]>();
+  /** Families whose ports may have to change. */
+  readonly #concerned = new Set<IpFamily>();
 
   constructor(
     nodePortAddresses: NodePortAddresses,
@@ -30,19 +32,25 @@ export class HealthChecking {
     this.#ports = { IPv4: new HealthCheckPorts(proxyHealthy), IPv6: new HealthCheckPorts(proxyHealthy) };
   }
 
-  /** Looks only at families where something relevant changed, or a port could not be opened before, or the host's or the node's addresses are others. */
-  async update(table: RoutingTable, changes: ChangeSet, families: readonly IpFamily[]): Promise<Problem[]> {
+  /** Before a sync, with everything that it is to write. It is remembered, should the sync fail. */
+  take(changes: ChangeSet): void {
+    for (const family of IP_FAMILIES) {
+      if (changes.families[family].some(concernsHealthChecks)) this.#concerned.add(family);
+    }
+  }
+
+  /**
+   * For families that are in force. Looks only at those where something relevant changed, or a port could not be opened
+   * before, or the host's or the node's addresses are others.
+   */
+  async update(table: RoutingTable, families: readonly IpFamily[]): Promise<Problem[]> {
     const host = this.#hostAddresses();
-    const moved = host !== this.#seenAddresses;
+    if (host !== this.#seenAddresses) for (const family of IP_FAMILIES) this.#concerned.add(family);
     this.#seenAddresses = host;
     for (const family of families) {
       const address = table.node.addresses[family];
-      const concerned =
-        moved ||
-        address !== this.#nodeAddresses.get(family) ||
-        changes.families[family].some(concernsHealthChecks) ||
-        this.#problems.get(family)?.length;
-      if (!concerned) continue;
+      if (address !== this.#nodeAddresses.get(family)) this.#concerned.add(family);
+      if (!this.#concerned.delete(family) && !this.#problems.get(family)?.length) continue;
       this.#nodeAddresses.set(family, address);
       const selected = selectNodePortAddresses(this.#nodePortAddresses, family, host, address);
       const checks = healthChecks(table.servicePorts(family).values());

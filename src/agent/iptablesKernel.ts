@@ -9,7 +9,7 @@ import { readGeneration } from '../kernel/nftables/readGeneration.js';
 import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 
-export type IptablesKernel = Pick<IptablesHost, 'createCounters' | 'watch' | 'close'>;
+export type IptablesKernel = Pick<IptablesHost, 'createCounters' | 'readCounters' | 'watch' | 'close'>;
 
 /** Throws PENSTOCK_NATIVE_MISSING when the addon was not built. */
 export function iptablesKernel(tools: readonly XtablesTool[], log: Logger): IptablesKernel {
@@ -24,6 +24,10 @@ export function iptablesKernel(tools: readonly XtablesTool[], log: Logger): Ipta
         log.info(`packet counters of rules are left out: ${messageOf(error)}`);
         return false;
       }
+    },
+    readCounters: async () => {
+      const counters = await nfacct.list();
+      return new Map([...counters].map(([name, { packets }]) => [name, packets]));
     },
     watch: tools[0]?.version.backend === 'legacy' ? watchLegacy(tools) : watchNft(channel),
     close: async () => channel.close(),

@@ -163,6 +163,7 @@ async function serve(
   };
   const { sources, apiServer } = await openSources(run, log);
   const metrics = new AgentMetrics();
+  if (apiServer) apiServer.observer = metrics.requests;
   metrics.build(packageVersion());
   metrics.features(config.featureGates);
   metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());

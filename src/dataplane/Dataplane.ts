@@ -18,6 +18,24 @@ export interface FamilyReport {
   readonly kernelMs: number;
   /** Milliseconds of the whole sync of this family. */
   readonly totalMs: number;
+  /** Of a mode that writes all its rules through iptables-restore. */
+  readonly rules?: readonly TableRules[];
+}
+
+/** Rules in our chains of one iptables table. */
+export interface TableRules {
+  readonly table: 'filter' | 'nat';
+  readonly total: number;
+  /** By this sync. */
+  readonly written: number;
+}
+
+/** Packets that rules for all Services counted since the counters were made. Undefined where no rule counts. */
+export interface RulePackets {
+  /** Dropped for not belonging to any connection that is known. */
+  readonly invalidDropped: number | undefined;
+  /** The first of connections to node ports on loopback. */
+  readonly localhostNodePortsAccepted: number | undefined;
 }
 
 export interface SyncReport {
@@ -73,6 +91,8 @@ export interface ProxiedEndpoint {
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
+  /** The IP families that it serves on this host. */
+  readonly families: readonly IpFamily[];
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
   sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
@@ -84,8 +104,14 @@ export interface Dataplane {
   onForeignChange?: ((what: string) => void) | undefined;
   /** Hears that a family could not be synced; the other may have been. Set by the agent. */
   onFamilyFailed?: ((family: IpFamily) => void) | undefined;
+  /** Hears each time that iptables-restore did not take what a sync wrote, also if the sync succeeds in the end. Set by the agent. */
+  onRestoreFailed?: ((family: IpFamily, kind: 'full' | 'partial') => void) | undefined;
+  /** Hears of a family that was synced although the other could not be, which makes sync() reject. Set by the agent. */
+  onFamilySynced?: ((report: FamilyReport) => void) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
   connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
+  /** Absent in modes without such rules. Rejects when the kernel does not tell. */
+  rulePackets?: (() => Promise<RulePackets>) | undefined;
   /** Absent where the kernel carries the bytes. */
   proxyReport?: (() => ProxyReport) | undefined;
   /** Hears that another process has taken over, and that this one should end. Set by whoever runs the agent. */

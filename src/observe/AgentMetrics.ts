@@ -15,6 +15,9 @@ import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { ObjectChange } from '../objects/ApiObject.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { ServicePort } from '../routing/ServicePort.js';
+import { IptablesMetrics, type TableRules } from './IptablesMetrics.js';
+import { registerProcessMetrics } from './processMetrics.js';
+import { RestClientMetrics } from './RestClientMetrics.js';
 import { type FailingMode, SyncStateMetrics } from './SyncStateMetrics.js';
 
 /** What a sync did in one family. */
@@ -23,6 +26,7 @@ export interface SyncedFamily {
   readonly kind: 'full' | 'partial' | 'none';
   /** Milliseconds. */
   readonly totalMs: number;
+  readonly rules?: readonly TableRules[];
 }
 
 /** Seconds. */
@@ -43,6 +47,8 @@ export class AgentMetrics {
   readonly #registry = new Registry();
   readonly #now: () => number;
   readonly #startedAt: number;
+  /** To the API server. */
+  readonly requests: RestClientMetrics;
   readonly #duration = this.#histogram(
     'kubeproxy_sync_proxy_rules_duration_seconds',
     'Time that a sync took, also if it failed.',
@@ -101,6 +107,7 @@ export class AgentMetrics {
     '/livez': this.#answers('kubeproxy_proxy_livez_total', 'Answers of /livez by status code.'),
   };
   #state: SyncStateMetrics | undefined;
+  #iptables: IptablesMetrics | undefined;
   /** Times of changes that are not in force yet; milliseconds since the epoch. */
   readonly #waiting: Record<IpFamily, number[]> = { IPv4: [], IPv6: [] };
 
@@ -110,11 +117,14 @@ export class AgentMetrics {
     this.#startedAt = now();
     // With its default, 10 ms, the loop would wake a hundred times a second to measure itself.
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 1000 });
+    registerProcessMetrics(this.#registry);
+    this.requests = new RestClientMetrics(this.#registry);
   }
 
   /** Metrics that differ with the mode, and those that read the routing table. */
   follow(mode: FailingMode, ports: (family: IpFamily) => Iterable<ServicePort>): void {
     this.#state = new SyncStateMetrics(this.#registry, mode, ports);
+    if (mode === 'iptables') this.#iptables = new IptablesMetrics(this.#registry);
   }
 
   /** A build of ours in the words of Kubernetes. */
@@ -149,12 +159,22 @@ export class AgentMetrics {
     this.#state?.failed(family);
   }
 
+  restoreFailed(family: IpFamily, kind: 'full' | 'partial'): void {
+    this.#iptables?.restoreFailed(family, kind);
+  }
+
   healthAnswered(path: '/healthz' | '/livez', code: number): void {
     this.#healthAnswers[path].inc({ code });
   }
 
+  /** As kube-proxy says it: the names need no escaping. */
   get contentType(): string {
-    return this.#registry.contentType;
+    return `${this.#registry.contentType}; escaping=underscores`;
+  }
+
+  /** By which a scraper sees that counts began anew. */
+  get headers(): Readonly<Record<string, string>> {
+    return { 'Process-Start-Time-Unix': String(Math.floor(performance.timeOrigin / 1000)) };
   }
 
   /** In Prometheus' text format. */
@@ -183,11 +203,12 @@ export class AgentMetrics {
   /** After a sync that succeeded. */
   synced(families: readonly SyncedFamily[]): void {
     const now = this.#now();
-    for (const { family, kind, totalMs } of families) {
+    for (const { family, kind, totalMs, rules } of families) {
       const labels = { ip_family: family };
       this.#duration.observe(labels, totalMs / 1000);
       if (kind !== 'none') this.#durationOf[kind].observe(labels, totalMs / 1000);
       this.#lastSync.set(labels, now / 1000);
+      this.#iptables?.synced(family, rules ?? []);
       for (const time of this.#waiting[family]) {
         this.#programming.observe(labels, Math.max(0, now - time) / 1000);
       }

@@ -2,11 +2,12 @@
  * The health-check node ports of Services with externalTrafficPolicy Local: external load balancers ask them whether
  * this node has endpoints. One HTTP server for each Service and address.
  */
-import { createServer, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { messageOf } from '../errors.js';
-import { type IpAddress, joinHostPort } from '../net/ip.js';
+import type { IpAddress } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { HealthCheck } from '../routing/HealthChecks.js';
+import { openHttpServer } from './openHttpServer.js';
 
 interface Listener {
   readonly port: number;
@@ -18,6 +19,9 @@ export class HealthCheckPorts {
   readonly #proxyHealthy: () => boolean;
   readonly #listeners = new Map<string, Listener>();
   #checks: ReadonlyMap<string, HealthCheck> = new Map();
+  /** One after the other: a port that one update opens may be what the next one closes. Never rejects. */
+  #updating: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor(proxyHealthy: () => boolean) {
     this.#proxyHealthy = proxyHealthy;
@@ -27,7 +31,18 @@ export class HealthCheckPorts {
    * Opens and closes ports to match. `addresses` to listen on; 0.0.0.0 or :: for all of one family.
    * The problems are those of ports that could not be opened; call again to retry.
    */
-  async update(
+  update(checks: ReadonlyMap<string, HealthCheck>, addresses: readonly IpAddress[]): Promise<Problem[]> {
+    const updated = this.#updating.then(() => this.#update(checks, addresses));
+    this.#updating = updated;
+    return updated;
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const [service, listener] of this.#listeners) this.#close(service, listener);
+  }
+
+  async #update(
     checks: ReadonlyMap<string, HealthCheck>,
     addresses: readonly IpAddress[],
   ): Promise<Problem[]> {
@@ -39,6 +54,7 @@ export class HealthCheckPorts {
     }
     const problems: Problem[] = [];
     for (const [service, { port }] of checks) {
+      if (this.#closed) return [];
       if (this.#listeners.has(service)) continue;
       const opened = await this.#open(service, port, addresses);
       if (opened) problems.push(opened);
@@ -46,18 +62,17 @@ export class HealthCheckPorts {
     return problems;
   }
 
-  close(): void {
-    for (const [service, listener] of this.#listeners) this.#close(service, listener);
-  }
-
   async #open(service: string, port: number, addresses: readonly IpAddress[]): Promise<Problem | undefined> {
     const servers: Server[] = [];
     try {
-      for (const address of addresses) servers.push(await this.#listen(service, address, port));
-      this.#listeners.set(service, { port, addresses, servers });
+      for (const host of addresses) {
+        servers.push(await openHttpServer({ host, port, unspecified: 'family' }, this.#answer(service)));
+      }
+      if (this.#closed) closeAll(servers);
+      else this.#listeners.set(service, { port, addresses, servers });
       return undefined;
     } catch (error) {
-      for (const server of servers) server.close();
+      closeAll(servers);
       const message = `health-check node port ${port} cannot be opened: ${messageOf(error)}; tried again at the next sync`;
       return { subject: `Service ${service}`, message };
     }
@@ -65,33 +80,31 @@ export class HealthCheckPorts {
 
   #close(service: string, listener: Listener): void {
     this.#listeners.delete(service);
-    for (const server of listener.servers) {
-      server.close();
-      server.closeAllConnections();
-    }
+    closeAll(listener.servers);
   }
 
-  async #listen(service: string, address: IpAddress, port: number): Promise<Server> {
-    const server = createServer((_request, response) => {
-      const check = this.#checks.get(service);
-      const count = check?.localEndpoints ?? 0;
+  #answer(service: string): RequestListener {
+    return (_request, response) => {
+      const count = this.#checks.get(service)?.localEndpoints ?? 0;
       const healthy = this.#proxyHealthy();
       const [namespace, name] = service.split('/');
       const content = { service: { namespace, name }, localEndpoints: count, serviceProxyHealthy: healthy };
+      const body = JSON.stringify(content, undefined, '\t');
       response
         .writeHead(count > 0 && healthy ? 200 : 503, {
           'Content-Type': 'application/json',
           'X-Content-Type-Options': 'nosniff',
           'X-Load-Balancing-Endpoint-Weight': String(count),
+          'Content-Length': Buffer.byteLength(body),
         })
-        .end(JSON.stringify(content, undefined, '\t'));
-    });
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) =>
-        reject(new Error(`${joinHostPort(address, port)}: ${messageOf(error)}`)),
-      );
-      server.listen({ host: address, port, ipv6Only: address.includes(':') }, resolve);
-    });
-    return server;
+        .end(body);
+    };
+  }
+}
+
+function closeAll(servers: readonly Server[]): void {
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections();
   }
 }

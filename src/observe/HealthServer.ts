@@ -2,18 +2,25 @@
  * GET /readyz, /healthz and /livez of the agent, with kube-proxy's bodies (its proxy health server).
  *
  *   /readyz   200 once the first sync has put the whole table in place, and from then on: without the API server the rules stay
- *   /livez    503 when a change has been waiting longer than the timeout
+ *   /livez    503 when a change has been waiting longer than the timeout, in any family
  *   /healthz  as /livez, and 503 while the node is about to go: load balancers take it out
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { IpFamily } from '../net/ip.js';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { ResourceContact } from './contactMetrics.js';
+import { openHttpServer } from './openHttpServer.js';
+import { preciseNow, rfc3339 } from './preciseTime.js';
+
+export interface FamilyHealth {
+  /** Milliseconds since the epoch of the last successful sync, or of the start before the first. */
+  readonly updated: number;
+  /** Milliseconds since the epoch of the oldest change that is not in force yet. */
+  readonly pendingSince: number | undefined;
+}
 
 export interface HealthState {
-  /** Milliseconds since the epoch of the last successful sync of each family. */
-  readonly updated: ReadonlyMap<IpFamily, number>;
-  /** Milliseconds since the epoch of the oldest change that no sync has taken yet. */
-  readonly pendingSince: number | undefined;
+  /** Of each family that is served. */
+  readonly families: ReadonlyMap<IpFamily, FamilyHealth>;
   readonly ready: boolean;
   /** Why not, when not ready. */
   readonly reason: string;
@@ -23,7 +30,8 @@ export interface HealthState {
 }
 
 export interface HealthServerOptions {
-  readonly host: string;
+  /** 0.0.0.0 and :: mean all addresses of both families. */
+  readonly host: IpAddress;
   readonly port: number;
   /** Milliseconds that a change may wait. */
   readonly timeoutMs: number;
@@ -33,23 +41,27 @@ export interface HealthServerOptions {
 }
 
 /** Rejects when the address cannot be bound. */
-export async function startHealthServer(options: HealthServerOptions): Promise<Server> {
-  const server = createServer((request, response) => answer(request, response, options));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(options.port, options.host, resolve);
-  });
-  return server;
+export function startHealthServer(options: HealthServerOptions): Promise<Server> {
+  const { host, port } = options;
+  return openHttpServer({ host, port, unspecified: 'both' }, (request, response) =>
+    answer(request, response, options),
+  );
 }
 
-/** Whether the agent keeps up. */
-export function isHealthy(state: HealthState, timeoutMs: number, now = Date.now()): boolean {
-  return state.pendingSince === undefined || now - state.pendingSince < timeoutMs;
+/** Whether the agent keeps up, in every family. */
+export function isHealthy(state: HealthState, timeoutMs: number, now = preciseNow()): boolean {
+  return [...state.families.values()].every((family) => keepsUp(family, timeoutMs, now));
+}
+
+function keepsUp({ pendingSince }: FamilyHealth, timeoutMs: number, now: number): boolean {
+  return pendingSince === undefined || now - pendingSince < timeoutMs;
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, options: HealthServerOptions): void {
   const state = options.state();
-  const healthy = isHealthy(state, options.timeoutMs);
+  const { timeoutMs } = options;
+  const now = preciseNow();
+  const healthy = isHealthy(state, timeoutMs, now);
   switch ((request.url ?? '').split('?')[0]) {
     case '/readyz':
       send(response, state.ready, {
@@ -59,28 +71,36 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Hea
       });
       break;
     case '/livez':
-      send(response, healthy, body(state, healthy));
+      send(response, healthy, body(state, { healthy }, healthy, timeoutMs, now));
       options.onAnswer?.('/livez', response.statusCode);
       break;
-    case '/healthz':
-      send(response, healthy && state.nodeEligible, body(state, healthy, state.nodeEligible));
+    case '/healthz': {
+      const { nodeEligible } = state;
+      const ok = healthy && nodeEligible;
+      send(response, ok, body(state, { nodeEligible, healthy }, ok, timeoutMs, now));
       options.onAnswer?.('/healthz', response.statusCode);
       break;
+    }
     default:
-      response.writeHead(404, { 'Content-Type': 'text/plain; charset=utf-8' }).end('404 page not found\n');
+      write(response, 404, 'text/plain; charset=utf-8', '404 page not found\n');
   }
 }
 
-function body(state: HealthState, healthy: boolean, nodeEligible?: boolean): object {
-  const now = Date.now();
-  const families = [...state.updated].sort(([a], [b]) => (a < b ? -1 : 1));
-  const newest = Math.max(0, ...families.map(([, updated]) => updated));
-  const status = families.map(([family, updated]) => [family, { lastUpdated: time(updated), healthy }]);
+/** Names and their order are kube-proxy's. Where all is well it says that things were right until now. */
+function body(state: HealthState, facts: object, ok: boolean, timeoutMs: number, now: number): object {
+  const families = IP_FAMILIES.flatMap((family) => {
+    const health = state.families.get(family);
+    return health === undefined ? [] : [[family, health] as const];
+  });
+  const newest = Math.max(0, ...families.map(([, { updated }]) => updated));
+  const status = families.map(([family, health]) => [
+    family,
+    { lastUpdated: rfc3339(health.updated), healthy: keepsUp(health, timeoutMs, now) },
+  ]);
   return {
-    lastUpdated: time(healthy ? now : newest),
-    currentTime: time(now),
-    ...(nodeEligible === undefined ? {} : { nodeEligible }),
-    healthy,
+    lastUpdated: rfc3339(ok ? now : newest),
+    currentTime: rfc3339(now),
+    ...facts,
     ...(status.length > 0 ? { status: Object.fromEntries(status) } : {}),
   };
 }
@@ -94,8 +114,8 @@ function apiServer(contacts: readonly ResourceContact[]): object {
     {
       complete,
       connected,
-      since: time(now - forMs),
-      ...(silentForMs === undefined ? {} : { lastContact: time(now - silentForMs) }),
+      since: rfc3339(now - forMs),
+      ...(silentForMs === undefined ? {} : { lastContact: rfc3339(now - silentForMs) }),
       ...(reason === undefined ? {} : { reason }),
     },
   ]);
@@ -103,12 +123,15 @@ function apiServer(contacts: readonly ResourceContact[]): object {
   return { apiServer: { connected, resources: Object.fromEntries(resources) } };
 }
 
-/** RFC 3339 */
-function time(ms: number): string {
-  return new Date(ms).toISOString();
+function send(response: ServerResponse, ok: boolean, content: object): void {
+  write(response, ok ? 200 : 503, 'application/json', JSON.stringify(content));
 }
 
-function send(response: ServerResponse, ok: boolean, content: object): void {
-  const headers = { 'Content-Type': 'application/json', 'X-Content-Type-Options': 'nosniff' };
-  response.writeHead(ok ? 200 : 503, headers).end(JSON.stringify(content));
+function write(response: ServerResponse, status: number, contentType: string, text: string): void {
+  const headers = {
+    'Content-Type': contentType,
+    'X-Content-Type-Options': 'nosniff',
+    'Content-Length': Buffer.byteLength(text),
+  };
+  response.writeHead(status, headers).end(text);
 }

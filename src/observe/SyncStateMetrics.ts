@@ -2,6 +2,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { ServicePort } from '../routing/ServicePort.js';
+import { RESTORE_FAILURES } from './IptablesMetrics.js';
 
 export type FailingMode = 'iptables' | 'ipvs' | 'nftables' | 'userspace';
 
@@ -46,6 +47,7 @@ export class SyncStateMetrics {
     const failures = FAILURES[mode];
     this.#failures = failures && new Counter({ ...failures, labelNames: ['ip_family'], registers });
     for (const family of failures ? IP_FAMILIES : []) this.#failures?.inc({ ip_family: family }, 0);
+    if (mode === 'nftables') registerCleanupFailures(registry);
   }
 
   arrived(kind: 'Service' | 'EndpointSlice'): void {
@@ -67,19 +69,24 @@ export class SyncStateMetrics {
   }
 }
 
-const RESTORE_FAILURES = {
-  name: 'kubeproxy_sync_proxy_rules_iptables_restore_failures_total',
-  help: 'Syncs that iptables-restore refused.',
-};
-
 const FAILURES: Readonly<Partial<Record<FailingMode, { readonly name: string; readonly help: string }>>> = {
-  iptables: RESTORE_FAILURES,
   ipvs: RESTORE_FAILURES,
   nftables: {
     name: 'kubeproxy_sync_proxy_rules_nftables_sync_failures_total',
     help: 'Transactions that the kernel refused.',
   },
 };
+
+/** What is stale goes in the transaction that brings what is new: it cannot fail by itself, as kube-proxy's can. */
+function registerCleanupFailures(registry: Registry): void {
+  const counter = new Counter({
+    name: 'kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total',
+    help: 'Stale rules that could not be removed. Always 0: they go in the same transaction.',
+    labelNames: ['ip_family'],
+    registers: [registry],
+  });
+  for (const family of IP_FAMILIES) counter.inc({ ip_family: family }, 0);
+}
 
 /** As kube-proxy counts: only where somebody could serve elsewhere. */
 function countWithoutLocal(ports: Iterable<ServicePort>): {

@@ -1,10 +1,11 @@
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { startMetricsServer } from '../../src/observe/MetricsServer.js';
+import { ip } from '../support/builders.js';
 
 let page: () => Promise<string> = async () => 'up 1\n';
 const server = await startMetricsServer({
-  host: '127.0.0.1',
+  host: ip('127.0.0.1'),
   port: 0,
   pages: new Map([
     ['/metrics', { contentType: 'text/plain; version=0.0.4; charset=utf-8', body: () => page() }],
@@ -37,6 +38,6 @@ t.test('a page that fails is an error, and the next one is tried', async (t) => 
 });
 
 t.test('an address that is taken', async (t) => {
-  const again = startMetricsServer({ host: '127.0.0.1', port, pages: new Map() });
+  const again = startMetricsServer({ host: ip('127.0.0.1'), port, pages: new Map() });
   await t.rejects(again, { code: 'EADDRINUSE' });
 });

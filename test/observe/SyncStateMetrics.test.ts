@@ -51,7 +51,7 @@ t.test('service ports without endpoints here', async (t) => {
 t.test('failures have the name of the mode', async (t) => {
   for (const [mode, name] of [
     ['nftables', 'kubeproxy_sync_proxy_rules_nftables_sync_failures_total'],
-    ['iptables', 'kubeproxy_sync_proxy_rules_iptables_restore_failures_total'],
+    ['ipvs', 'kubeproxy_sync_proxy_rules_iptables_restore_failures_total'],
   ] as const) {
     const { metrics, read } = fresh(mode);
     metrics.failed('IPv6');

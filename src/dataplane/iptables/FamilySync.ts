@@ -13,6 +13,7 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
+import { countAll, countWritten, NO_RULE_COUNTS } from './countRules.js';
 import { type ExistingRules, readExistingRules } from './ExistingRules.js';
 import { findRefused } from './findRefused.js';
 import { planCanaries, planFull } from './planFull.js';
@@ -33,12 +34,15 @@ export interface FamilySyncOptions {
   /** Milliseconds, monotonic. */
   readonly now?: () => number;
   readonly render?: typeof renderServicePort;
+  /** Hears each time that the tool did not take what a sync wrote. */
+  readonly onRestoreFailed?: (kind: 'full' | 'partial') => void;
 }
 
 export class FamilySync {
   readonly #tool: XtablesTool;
   readonly #now: () => number;
   readonly #render: typeof renderServicePort;
+  readonly #onRestoreFailed: (kind: 'full' | 'partial') => void;
   #inForce = new RuleSet();
   readonly #dirty = new Set<string>();
   readonly #refused: RefusedServicePorts;
@@ -51,11 +55,14 @@ export class FamilySync {
   #endpoints = 0;
   #kernelMs = 0;
   #transactions = 0;
+  /** By the sync in progress. */
+  #rulesWritten = NO_RULE_COUNTS;
 
   constructor(options: FamilySyncOptions) {
     this.#tool = options.tool;
     this.#now = options.now ?? (() => performance.now());
     this.#render = options.render ?? renderServicePort;
+    this.#onRestoreFailed = options.onRestoreFailed ?? (() => {});
     this.#refused = new RefusedServicePorts(options.retryMs);
   }
 
@@ -86,6 +93,7 @@ export class FamilySync {
     const start = this.#now();
     this.#kernelMs = 0;
     this.#transactions = 0;
+    this.#rulesWritten = NO_RULE_COUNTS;
     for (const key of this.#refused.due(start)) this.#dirty.add(key);
     this.#useSettings(settings);
 
@@ -99,6 +107,9 @@ export class FamilySync {
       kind = 'full';
       written = await this.#full(table, settings);
     }
+    const total = countAll(this.#inForce, settings);
+    // A full sync writes all of them.
+    const last = kind === 'full' ? total : this.#rulesWritten;
     return {
       family: settings.family,
       kind,
@@ -106,6 +117,11 @@ export class FamilySync {
       transactions: this.#transactions,
       kernelMs: this.#kernelMs,
       totalMs: this.#now() - start,
+      rules: (['filter', 'nat'] as const).map((table) => ({
+        table,
+        total: total[table],
+        written: last[table],
+      })),
     };
   }
 
@@ -129,9 +145,11 @@ export class FamilySync {
       if (!input.isEmpty) await this.#restore(input);
     } catch (error) {
       this.#needsFull = true;
+      if (error instanceof RestoreError) this.#onRestoreFailed('partial');
       if (!(error instanceof RestoreError) || error.transient) throw error;
       return 0;
     }
+    this.#rulesWritten = countWritten(input);
     this.#inForce.apply(deltas);
     this.#dirty.clear();
     this.#refused.confirm();
@@ -159,6 +177,7 @@ export class FamilySync {
         this.#refused.confirm();
         return wanted.size;
       } catch (error) {
+        if (error instanceof RestoreError) this.#onRestoreFailed('full');
         if (!(error instanceof RestoreError) || error.transient) throw error;
         await this.#setAside(error, wanted, table);
       }

@@ -10,7 +10,7 @@ import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
 import { FamilySync } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
 import { NFACCT_INVALID_DROPPED, NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
@@ -30,6 +30,8 @@ export interface IptablesHost {
   readonly sysctls: Sysctls;
   /** Makes the named packet counters (nfacct); false where the kernel has none. */
   readonly createCounters: (names: readonly string[]) => Promise<boolean>;
+  /** The packets of every such counter, by name. Rejects when the kernel does not tell. */
+  readonly readCounters: () => Promise<ReadonlyMap<string, number>>;
   readonly watch: RulesetWatch;
   /** Releases what the functions above hold. */
   readonly close: () => Promise<void>;
@@ -65,14 +67,25 @@ export class IptablesDataplane implements Dataplane {
     this.#families = new Map(
       host.tools.map((tool) => [
         tool.family,
-        new FamilySync({ tool, retryMs: options.syncPeriodMs, now: this.#now }),
+        new FamilySync({
+          tool,
+          retryMs: options.syncPeriodMs,
+          now: this.#now,
+          onRestoreFailed: (kind) => this.onRestoreFailed?.(tool.family, kind),
+        }),
       ]),
     );
     this.#countedAt = this.#now();
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
 
-  onFamilyFailed: ((family: IpFamily) => void) | undefined;
+  onFamilyFailed: Dataplane['onFamilyFailed'];
+  onRestoreFailed: Dataplane['onRestoreFailed'];
+  onFamilySynced: Dataplane['onFamilySynced'];
+
+  get families(): readonly IpFamily[] {
+    return [...this.#families.keys()];
+  }
 
   get description(): string {
     return this.#host.tools.map((tool) => tool.description).join(', ');
@@ -96,7 +109,10 @@ export class IptablesDataplane implements Dataplane {
         this.onFamilyFailed?.(family);
       }
     }
-    if (failures.length > 0) throw failures[0];
+    if (failures.length > 0) {
+      for (const report of reports) this.onFamilySynced?.(report);
+      throw failures[0];
+    }
     await this.#noteOwnChanges(before, reports);
     const problems = [...this.#families.values()].flatMap((sync) => sync.problems);
     return {
@@ -127,6 +143,14 @@ export class IptablesDataplane implements Dataplane {
       this.#countedAt = this.#now();
     }
     return undefined;
+  }
+
+  async rulePackets(): Promise<RulePackets> {
+    const packets = this.#accounting ? await this.#host.readCounters() : undefined;
+    return {
+      invalidDropped: packets?.get(NFACCT_INVALID_DROPPED),
+      localhostNodePortsAccepted: packets?.get(NFACCT_LOCALHOST_NODE_PORTS),
+    };
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,5 @@
 /** The rules of all service ports of one family that are in force: what we wrote, so that nobody has to ask the kernel. */
+import type { RuleCounts } from './countRules.js';
 import type { RenderedServicePort, SharedChain } from './renderServicePort.js';
 import { SharedRules } from './SharedRules.js';
 
@@ -30,6 +31,11 @@ export class RuleSet {
     'nat KUBE-NODEPORTS': new SharedRules(),
   };
 
+  /** Rules per table that were counted. */
+  readonly #counted = { filter: 0, nat: 0 };
+  /** What came and went since. Counting makes the text of chains, which must not hold up a sync. */
+  #uncounted: { readonly rendered: RenderedServicePort; readonly sign: 1 | -1 }[] = [];
+
   get size(): number {
     return this.#ports.size;
   }
@@ -46,9 +52,21 @@ export class RuleSet {
     return this.#shared[chain];
   }
 
+  /** How many rules the service ports have in each table. */
+  get counts(): RuleCounts {
+    for (const { rendered, sign } of this.#uncounted) {
+      this.#counted.nat += sign * rendered.ownRules;
+      for (const { chain } of rendered.shared) this.#counted[splitShared(chain)[0]] += sign;
+    }
+    this.#uncounted = [];
+    return { ...this.#counted };
+  }
+
   /** Records what has been written. */
   apply(deltas: Iterable<RuleDelta>): void {
     for (const { key, before, after } of deltas) {
+      if (before) this.#uncounted.push({ rendered: before, sign: -1 });
+      if (after) this.#uncounted.push({ rendered: after, sign: 1 });
       if (after) this.#ports.set(key, after);
       else this.#ports.delete(key);
       for (const { chain } of before?.shared ?? []) this.#shared[chain].set(key, sharedRulesOf(after, chain));

@@ -13,6 +13,7 @@ import {
   type Verdict,
 } from '../../routing/ServicePort.js';
 import * as chain from './chains.js';
+import { lines } from './countRules.js';
 import { NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
 
 /** A chain that holds the rules of many service ports: `table chain`. */
@@ -46,6 +47,8 @@ export interface RenderedServicePort {
   readonly own: readonly OwnChain[];
   /** The number of own chains, known without making them. */
   readonly ownCount: number;
+  /** The number of rules in own chains. Makes them, if nobody has read them yet. */
+  readonly ownRules: number;
 }
 
 /** How much the rules explain themselves. Above 1,000 endpoints kube-proxy leaves out what costs the most. */
@@ -66,6 +69,7 @@ class LazyRendering implements RenderedServicePort {
   readonly #settings: RuleSettings;
   readonly #comments: CommentStyle;
   #own: OwnChain[] | undefined;
+  #ownRules: number | undefined;
   /** `-m tcp -p tcp` */
   readonly #protocol: string;
   /** What the names of all its chains are made of. */
@@ -101,6 +105,11 @@ class LazyRendering implements RenderedServicePort {
   get own(): readonly OwnChain[] {
     this.#own ??= this.#ownChains();
     return this.#own;
+  }
+
+  get ownRules(): number {
+    this.#ownRules ??= this.own.reduce((sum, { text }) => sum + lines(text), 0);
+    return this.#ownRules;
   }
 
   #ownChains(): OwnChain[] {

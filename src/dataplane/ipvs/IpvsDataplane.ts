@@ -49,12 +49,18 @@ export class IpvsDataplane implements Dataplane {
   #seenRules: string | undefined;
   /** Milliseconds on the clock: not before then is everything looked at again. */
   #nextVerification = 0;
+  onFamilyFailed: Dataplane['onFamilyFailed'];
+  onFamilySynced: Dataplane['onFamilySynced'];
 
   constructor(options: IpvsOptions, host: IpvsHost) {
     this.#options = options;
     this.#host = host;
     this.#now = host.now ?? (() => performance.now());
     this.#families = host.kernels.map((kernel) => new FamilySync(kernel, this.#now));
+  }
+
+  get families(): readonly IpFamily[] {
+    return this.#families.map(({ family }) => family);
   }
 
   get description(): string {
@@ -100,11 +106,15 @@ export class IpvsDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
+        this.onFamilyFailed?.(family);
       }
     }
     if (reports.some(({ kind }) => kind === 'full')) this.#seenRules = await this.#host.rulesState();
     this.#scheduleDrain();
-    if (failures.length > 0) throw failures[0];
+    if (failures.length > 0) {
+      for (const report of reports) this.onFamilySynced?.(report);
+      throw failures[0];
+    }
     return { families: reports, problems: this.#problems() };
   }
 

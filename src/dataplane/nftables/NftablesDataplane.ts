@@ -47,7 +47,8 @@ export class NftablesDataplane implements Dataplane {
   /** What the next verify() says. */
   #doubt: string | undefined;
   onForeignChange: ((what: string) => void) | undefined;
-  onFamilyFailed: ((family: IpFamily) => void) | undefined;
+  onFamilyFailed: Dataplane['onFamilyFailed'];
+  onFamilySynced: Dataplane['onFamilySynced'];
 
   constructor(options: NftablesOptions, host: NftablesHost) {
     this.#options = options;
@@ -60,8 +61,12 @@ export class NftablesDataplane implements Dataplane {
     this.connectionCounters = options.counters ? (table) => counters.read(table) : undefined;
   }
 
+  get families(): readonly IpFamily[] {
+    return this.#families.map(({ family }) => family);
+  }
+
   get description(): string {
-    return `table ${this.#host.tables[0]?.name ?? TABLE}, over netlink, ${this.#families.map(({ family }) => family).join(' and ')}`;
+    return `table ${this.#host.tables[0]?.name ?? TABLE}, over netlink, ${this.families.join(' and ')}`;
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
@@ -98,7 +103,10 @@ export class NftablesDataplane implements Dataplane {
     }
     // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
     if (!this.#watching) this.#watch();
-    if (failures.length > 0) throw failures[0];
+    if (failures.length > 0) {
+      for (const report of reports) this.onFamilySynced?.(report);
+      throw failures[0];
+    }
     return { families: reports, problems: this.#families.flatMap((sync) => sync.problems) };
   }
 

@@ -81,6 +81,18 @@ export class UserspaceDataplane implements Dataplane {
     return `proxy on port ${ports}, captured by ${this.#host.capture.description}`;
   }
 
+  get families(): readonly IpFamily[] {
+    return this.#host.capture.families;
+  }
+
+  set onFamilyFailed(heard: Dataplane['onFamilyFailed']) {
+    this.#host.capture.onFamilyFailed = heard;
+  }
+
+  set onFamilySynced(heard: Dataplane['onFamilySynced']) {
+    this.#host.capture.onFamilySynced = heard;
+  }
+
   set onForeignChange(heard: ((what: string) => void) | undefined) {
     this.#host.capture.onForeignChange = heard && ((what) => this.#succeeded || heard(what));
   }

@@ -5,6 +5,7 @@ import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { messageOf, PenstockError } from '../../errors.js';
 import type { Connection } from '../kubeconfig/Connection.js';
 import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
+import type { ApiObserver } from './ApiObserver.js';
 import type { ApiResponse, ApiTransport } from './ApiTransport.js';
 import { Connecting } from './Connecting.js';
 
@@ -14,6 +15,15 @@ const CONNECT_TIMEOUT = 10_000;
 const SEND_TIMEOUT = 10_000;
 const UNAUTHORIZED = 401;
 
+interface Request {
+  readonly method: 'GET' | 'POST' | 'PATCH';
+  readonly url: URL;
+  /** Of the body. */
+  readonly sentBytes: number;
+  /** On the clock of performance.now(). */
+  readonly started: number;
+}
+
 export class ApiClient implements ApiTransport {
   readonly server: string;
   readonly #connection: Connection;
@@ -21,6 +31,7 @@ export class ApiClient implements ApiTransport {
   readonly #userAgent: string;
   readonly #connecting = new Connecting();
   #dispatcher: { readonly of: Identity; readonly dispatcher: Dispatcher } | undefined;
+  observer: ApiObserver | undefined;
 
   constructor(connection: Connection, credentials: Credentials, userAgent: string) {
     this.server = connection.server;
@@ -53,25 +64,23 @@ export class ApiClient implements ApiTransport {
   }
 
   async #send(method: 'POST' | 'PATCH', path: string, body: unknown, identity: Identity): Promise<number> {
-    const { origin, pathname, search } = new URL(this.server + path);
+    const content = JSON.stringify(body);
+    const request = this.#begin(method, path, Buffer.byteLength(content));
+    const response = await this.#answer(request, identity, {
+      headers: {
+        ...this.#headers(identity),
+        'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
+      },
+      body: content,
+      headersTimeout: SEND_TIMEOUT,
+      bodyTimeout: SEND_TIMEOUT,
+    });
     try {
-      const response = await this.#dispatcherFor(identity).request({
-        origin,
-        path: pathname + search,
-        method,
-        headers: {
-          ...this.#headers(identity),
-          'content-type': method === 'PATCH' ? 'application/merge-patch+json' : 'application/json',
-        },
-        body: JSON.stringify(body),
-        headersTimeout: SEND_TIMEOUT,
-        bodyTimeout: SEND_TIMEOUT,
-      });
-      await response.body.dump();
-      return response.statusCode;
+      for await (const _ of this.#observed(request, response.body));
     } catch (error) {
       throw unreachable(this.#connection, error);
     }
+    return response.statusCode;
   }
 
   #headers({ authorization }: Identity): Record<string, string> {
@@ -88,26 +97,62 @@ export class ApiClient implements ApiTransport {
   }
 
   async #request(path: string, identity: Identity, signal: AbortSignal): Promise<ApiResponse> {
-    const url = new URL(this.server + path);
+    const request = this.#begin('GET', path, 0);
+    const { statusCode, headers, body } = await this.#answer(request, identity, {
+      headers: {
+        ...this.#headers(identity),
+        ...(this.#connection.compression === 'gzip' ? { 'accept-encoding': 'gzip' } : {}),
+      },
+      signal,
+    });
+    const retryAfter = headers['retry-after'];
+    const plain = headers['content-encoding'] === 'gzip' ? unzipped(body) : body;
+    return {
+      status: statusCode,
+      retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
+      // A watch has no end of its own that would say anything.
+      body: request.url.searchParams.has('watch') ? plain : this.#observed(request, plain),
+    };
+  }
+
+  #begin(method: Request['method'], path: string, sentBytes: number): Request {
+    return { method, url: new URL(this.server + path), sentBytes, started: performance.now() };
+  }
+
+  async #answer(
+    { method, url }: Request,
+    identity: Identity,
+    rest: Omit<Dispatcher.RequestOptions, 'method' | 'path' | 'origin'>,
+  ): Promise<Dispatcher.ResponseData> {
     try {
-      const { statusCode, headers, body } = await this.#dispatcherFor(identity).request({
+      const path = url.pathname + url.search;
+      const response = await this.#dispatcherFor(identity).request({
+        ...rest,
         origin: url.origin,
-        path: url.pathname + url.search,
-        method: 'GET',
-        headers: {
-          ...this.#headers(identity),
-          ...(this.#connection.compression === 'gzip' ? { 'accept-encoding': 'gzip' } : {}),
-        },
-        signal,
+        path,
+        method,
       });
-      const retryAfter = headers['retry-after'];
-      return {
-        status: statusCode,
-        retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
-        body: headers['content-encoding'] === 'gzip' ? unzipped(body) : body,
-      };
+      this.observer?.answered(method, url.host, response.statusCode);
+      return response;
     } catch (error) {
+      this.observer?.answered(method, url.host, undefined);
       throw unreachable(this.#connection, error);
+    }
+  }
+
+  async *#observed(
+    { method, url, sentBytes, started }: Request,
+    body: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    let receivedBytes = 0;
+    try {
+      for await (const chunk of body) {
+        receivedBytes += chunk.length;
+        yield chunk;
+      }
+    } finally {
+      const milliseconds = performance.now() - started;
+      this.observer?.completed({ method, host: url.host, milliseconds, sentBytes, receivedBytes });
     }
   }
 

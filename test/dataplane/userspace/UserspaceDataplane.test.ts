@@ -17,6 +17,7 @@ const SYNCED: SyncReport = {
 /** Keeps what it was told. */
 class FakeCapture implements Dataplane {
   readonly description = 'nftables';
+  readonly families = ['IPv4'] as const;
   readonly calls: string[];
   onForeignChange: ((what: string) => void) | undefined;
   table: RoutingView | undefined;

@@ -1,0 +1,109 @@
+/** The agent with a dataplane and a source that do as they are told, on addresses of its own on loopback. */
+import pino from 'pino';
+import type { Test } from 'tap';
+import { Agent, type AgentOptions } from '../../src/agent/Agent.js';
+import type { Dataplane, FamilyReport, SyncReport } from '../../src/dataplane/Dataplane.js';
+import type { ObjectSource, SourceListener } from '../../src/kubernetes/ObjectSource.js';
+import type { IpFamily } from '../../src/net/ip.js';
+import { AgentMetrics } from '../../src/observe/AgentMetrics.js';
+import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
+import { RoutingTable } from '../../src/routing/RoutingTable.js';
+import { runFile } from '../config/runCommand.js';
+import { ip } from './builders.js';
+
+const report = (family: IpFamily, kind: FamilyReport['kind']): FamilyReport => ({
+  family,
+  kind,
+  written: 1,
+  transactions: 1,
+  kernelMs: 1,
+  totalMs: 2,
+});
+
+export class NotingDataplane implements Dataplane {
+  readonly description = 'none';
+  readonly families: readonly IpFamily[] = ['IPv4', 'IPv6'];
+  onFamilyFailed: Dataplane['onFamilyFailed'];
+  onFamilySynced: Dataplane['onFamilySynced'];
+  /** Families that cannot be synced. */
+  broken: readonly IpFamily[] = [];
+  syncs = 0;
+
+  async sync(): Promise<SyncReport> {
+    const kind = this.syncs++ === 0 ? 'full' : 'partial';
+    for (const family of this.broken) this.onFamilyFailed?.(family);
+    const reports = this.families
+      .filter((family) => !this.broken.includes(family))
+      .map((family) => report(family, kind));
+    if (this.broken.length === 0) return { families: reports, problems: [] };
+    for (const each of reports) this.onFamilySynced?.(each);
+    throw new Error('the kernel says no');
+  }
+
+  async verify(): Promise<string | undefined> {
+    return undefined;
+  }
+
+  async close(): Promise<void> {}
+}
+
+export interface AgentWorld {
+  readonly agent: Agent;
+  readonly metrics: AgentMetrics;
+  readonly table: RoutingTable;
+  /** What the source may say. Throws before the agent was started. */
+  readonly tell: () => SourceListener;
+}
+
+export interface AgentWorldOptions extends Partial<AgentOptions> {
+  /** The configuration file. */
+  readonly text: string;
+}
+
+/** Not started yet. */
+export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld {
+  const { config } = runFile(text);
+  let listener: SourceListener | undefined;
+  const source: ObjectSource = {
+    name: 'the source',
+    start: async (given) => {
+      listener = given;
+    },
+    stop: async () => {},
+  };
+  const table = new RoutingTable({
+    nodeName: 'node1',
+    serviceProxyName: '',
+    fallbackAddresses: {},
+    fixedAddresses: {},
+  });
+  const metrics = new AgentMetrics();
+  metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());
+  const agent = new Agent({
+    config,
+    sources: [source],
+    table,
+    dataplane: new NotingDataplane(),
+    connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
+    metrics,
+    pages: new Map(),
+    events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
+    hostAddresses: () => [ip('127.0.79.1')],
+    afterFirstSync: async () => {},
+    log: pino({ level: 'silent' }),
+    ...options,
+  });
+  const tell = (): SourceListener => {
+    if (listener === undefined) throw new Error('not started');
+    return listener;
+  };
+  return { agent, metrics, table, tell };
+}
+
+/** Stopped when the test ends. */
+export async function runningAgent(t: Test, options: AgentWorldOptions): Promise<AgentWorld> {
+  const world = agentWorld(options);
+  await world.agent.start();
+  t.teardown(() => world.agent.stop());
+  return world;
+}
