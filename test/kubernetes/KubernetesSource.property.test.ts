@@ -80,11 +80,13 @@ t.test(`${RUNS} random sequences of changes and faults end in the truth`, async 
     fc.asyncProperty(
       fc.array(step, { maxLength: 14 }),
       fc.constantFrom('known' as const, 'refused' as const, 'ignored' as const),
+      fc.constantFrom('answered' as const, 'silent' as const),
       fc.integer({ min: 0, max: 999 }),
-      async (steps, initialEvents, jitter) => {
+      async (steps, initialEvents, futureVersions, jitter) => {
         const clock = new FakeClock();
         const server = new FakeApiServer(clock);
         server.initialEvents = initialEvents;
+        server.futureVersions = futureVersions;
         const listener = new StoreListener();
         const source = new KubernetesSource({
           transport: server,

@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { EventRecorder, type EventRequest } from '../../src/observe/events/EventRecorder.js';
 import type { KubernetesEvent } from '../../src/observe/events/KubernetesEvent.js';
-import { problemFound, repaired, starting } from '../../src/observe/events/occurrences.js';
+import { problemFound, repaired, serverFailed, starting } from '../../src/observe/events/occurrences.js';
 
 const MINUTE = 60_000;
 
@@ -86,7 +87,9 @@ t.test('failures are told once in a while, and disturb nobody', async (t) => {
   const { recorder, failures, clock } = world(() => 403);
   for (let i = 0; i < 5; i++) recorder.record(repaired('node1', `change ${i}`));
   await recorder.flush();
-  t.strictSame(failures, ['the API server answered 403']);
+  t.strictSame(failures, [
+    'the API server answered 403; give the account create and patch on events of events.k8s.io',
+  ]);
   clock.now += 11 * MINUTE;
   recorder.record(repaired('node1', 'again'));
   await recorder.flush();
@@ -160,4 +163,23 @@ t.test('an API server that does not answer does not hold up the end', async (t) 
   working.record(starting('node1', 'nftables'));
   await working.stop();
   t.equal(sent.length, 1, 'what can be sent is sent');
+});
+
+t.test('docs/kubernetes.md speaks of all Events, and of no others', async (t) => {
+  const docs = readFileSync(new URL('../../../docs/kubernetes.md', import.meta.url), 'utf8');
+  const rows = [...docs.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (Normal|Warning) \|/gm)];
+  const documented = rows.flatMap(([, names = '', type]) =>
+    names.split(', ').map((name) => `${name.replaceAll('`', '')} ${type}`),
+  );
+  const problem = { subject: 'Service shop/cart', message: 'something' };
+  const all = [
+    starting('node1', 'nftables'),
+    repaired('node1', 'something'),
+    serverFailed('node1', 'health server', 'taken'),
+    serverFailed('node1', 'metrics server', 'taken'),
+    ...['routing', 'dataplane', 'health-check ports', 'API server'].map((reporter) =>
+      problemFound(reporter, problem, 'node1'),
+    ),
+  ];
+  t.strictSame(documented.sort(), all.map((each) => `${each?.reason} ${each?.type}`).sort());
 });

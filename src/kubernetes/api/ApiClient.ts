@@ -57,6 +57,13 @@ export class ApiClient implements ApiTransport {
   /** Resolves to the status; what the server says beside is thrown away. Rejects as get(). */
   async send(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number> {
     const identity = await this.#credentials.identity();
+    const status = await this.#send(method, path, body, identity);
+    if (status !== UNAUTHORIZED) return status;
+    this.#credentials.refused(identity);
+    return this.#send(method, path, body, await this.#credentials.identity());
+  }
+
+  async #send(method: 'POST' | 'PATCH', path: string, body: unknown, identity: Identity): Promise<number> {
     const content = JSON.stringify(body);
     const request = this.#begin(method, path, Buffer.byteLength(content));
     const response = await this.#answer(request, identity, {

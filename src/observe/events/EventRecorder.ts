@@ -112,7 +112,7 @@ export class EventRecorder {
       if (this.#stopped) return;
       try {
         const status = await send();
-        if (status >= 400) this.#complain(`the API server answered ${status}`);
+        if (status >= 400) this.#complain(refusal(status));
       } catch (error) {
         this.#complain(messageOf(error));
       }
@@ -169,4 +169,9 @@ function forgetOldest(map: Map<string, unknown>): void {
   if (map.size <= REMEMBERED) return;
   const [oldest] = map.keys();
   if (oldest !== undefined) map.delete(oldest);
+}
+
+function refusal(status: number): string {
+  const answer = `the API server answered ${status}`;
+  return status === 403 ? `${answer}; give the account create and patch on events of events.k8s.io` : answer;
 }

@@ -211,7 +211,7 @@ t.test('a server that does not know initial events and always has something to s
   let port = 1000;
   const busy = setInterval(() => fake.put(SERVICES, service(1, port++)), 30);
   t.ok(
-    await eventually(() => world.listener.completed === 1, 2000),
+    await eventually(() => world.listener.completed === 1, 2800),
     'is not waited for until its watch ends',
   );
   clearInterval(busy);

@@ -120,6 +120,31 @@ t.test('TLS: the name in the certificate, the CA, the client certificate', async
   t.equal(await ask(await clientOf(t, kubeconfig(folder, trusting, user))), 'me');
 });
 
+t.test('what is sent goes with the token of now, too', async (t) => {
+  const folder = t.testdir({ token: 'old' });
+  const server = `http://127.0.0.1:${await serve(t)}`;
+  const client = await clientOf(t, kubeconfig(folder, { server }, { tokenFile: 'token' }));
+  t.equal(await client.send('POST', '/', {}), 401);
+  writeFileSync(join(folder, 'token'), 'new');
+  t.equal(await client.send('POST', '/', {}), 200, 'without waiting');
+});
+
+t.test('a client certificate that is renewed is taken for the next connection', async (t) => {
+  const folder = t.testdir();
+  const cert = testCertificate(folder, 'api.example');
+  const [first, second] = [testCertificate(folder, 'first'), testCertificate(folder, 'second')];
+  const server = `https://127.0.0.1:${await serve(t, cert)}`;
+  const cluster = { server, 'certificate-authority': cert.certFile, 'tls-server-name': 'api.example' };
+  const user = { 'client-certificate': first.certFile, 'client-key': first.keyFile };
+  let now = 0;
+  const client = await clientOf(t, kubeconfig(folder, cluster, user), () => now);
+  t.equal(await ask(client), 'first');
+  writeFileSync(first.certFile, second.cert);
+  writeFileSync(first.keyFile, second.key);
+  now += 60_000;
+  t.equal(await ask(client), 'second', 'though the connection before was still good');
+});
+
 t.test('a bad kubeconfig is refused with file, field and what is allowed', async (t) => {
   const path = kubeconfig(t.testdir(), { server: 'api:6443x' }, { exec: { args: 'a' } });
   await t.rejects(readKubeconfig(path, ''), {
