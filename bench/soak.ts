@@ -3,8 +3,9 @@
  *
  * One agent and an API server that is often away, in a network namespace: Services change twenty times a second, the server's
  * connections break, the server is gone for a while each minute, somebody flushes the rules, the agent is killed or taken over
- * from. All the time clients connect to a Service whose endpoints are fine (in mode userspace one more refuses). Prints how many
- * connects failed, and how memory and descriptors went in the second half, in which the agent is left alone.
+ * from. All the time clients connect to a Service whose endpoints are fine (in mode userspace one more refuses). In mode userspace
+ * another Service has clients and endpoints without manners, at random (test/support/roughTraffic.ts). Prints how many connects
+ * failed, and how memory and descriptors went in the second half, in which the agent is left alone.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/kubernetes/api/Clock.js';
 import { FakeApiServer, type RawApiObject } from '../test/support/FakeApiServer.js';
+import { callRoughly, serveRoughly } from '../test/support/roughTraffic.js';
 import { type ServedApi, serveApi } from '../test/support/serveApi.js';
 import { shopObjects } from '../test/support/shopObjects.js';
 import { inNamespace } from './inNamespace.js';
@@ -29,6 +31,9 @@ const PATHS = {
 const VIP = '172.30.0.1';
 const GOOD = ['10.2.0.1', '10.2.0.2'];
 const REFUSING = '10.2.0.3';
+const ROUGH_VIP = '172.30.0.2';
+const ROUGH = ['10.2.0.4', '10.2.0.5'];
+const ROUGH_CLIENTS = 60;
 const SERVICES = 200;
 const ENDPOINTS = 4;
 
@@ -37,13 +42,15 @@ const { values } = parseArgs({
     mode: { type: 'string', default: 'nftables' },
     minutes: { type: 'string', default: '20' },
     inside: { type: 'boolean', default: false },
+    rough: { type: 'boolean', default: false },
   },
 });
 const { mode } = values;
 const isProxy = mode === 'userspace';
 const milliseconds = Number(values.minutes) * 60_000;
 
-if (values.inside) await soak();
+if (values.rough) await beRough();
+else if (values.inside) await soak();
 else {
   const args = ['--inside', '--mode', mode, '--minutes', values.minutes];
   const line = await inNamespace(fileURLToPath(import.meta.url), args);
@@ -65,6 +72,7 @@ async function soak(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'penstock-soak-'));
   let agent = startAgent(folder, api, false);
   await untilServed();
+  const rough = isProxy ? startRough() : undefined;
 
   const started = performance.now();
   const left = () => milliseconds - (performance.now() - started);
@@ -130,6 +138,7 @@ async function soak(): Promise<void> {
     }
   })();
   await Promise.all([...clients, churn, outages, restarts, watching]);
+  rough?.kill('SIGTERM');
   agent.kill('SIGTERM');
   await api.close();
   rmSync(folder, { recursive: true, force: true });
@@ -153,7 +162,7 @@ function prepareNamespace(): void {
   const sh = (script: string) => execFileSync('sh', ['-ec', script]);
   sh('ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up');
   sh('ip addr add 192.168.77.1/24 dev out; ip route add default dev out');
-  for (const address of [...GOOD, REFUSING]) sh(`ip addr add ${address}/32 dev lo`);
+  for (const address of [...GOOD, REFUSING, ...ROUGH]) sh(`ip addr add ${address}/32 dev lo`);
   for (const address of GOOD) {
     const server = createServer((socket) => {
       socket.on('error', () => {});
@@ -166,6 +175,8 @@ function prepareNamespace(): void {
 function fillCluster(fake: FakeApiServer): void {
   fake.put('/api/v1/nodes', { kind: 'Node', apiVersion: 'v1', metadata: { name: 'node1' } } as RawApiObject);
   put(fake, 'web', VIP, isProxy ? [...GOOD, REFUSING] : GOOD);
+  // Endpoints that never end their half would keep connections until a keepalive finds that the client is gone.
+  put(fake, 'rough', ROUGH_VIP, ROUGH, { 'penstock.io/idle-timeout': '5s' });
   for (let i = 1; i <= SERVICES; i++) putService(fake, i);
 }
 
@@ -177,8 +188,14 @@ function putService(fake: FakeApiServer, i: number): void {
   put(fake, `s${i}`, `172.30.1.${i}`, [...new Set(endpoints)]);
 }
 
-function put(fake: FakeApiServer, name: string, clusterIP: string, endpoints: readonly string[]): void {
-  for (const object of shopObjects({ name, clusterIP, endpoints })) {
+function put(
+  fake: FakeApiServer,
+  name: string,
+  clusterIP: string,
+  endpoints: readonly string[],
+  annotations: Readonly<Record<string, string>> = {},
+): void {
+  for (const object of shopObjects({ name, clusterIP, endpoints, annotations })) {
     const { kind } = object as { readonly kind: keyof typeof PATHS };
     fake.put(PATHS[kind], object as RawApiObject);
   }
@@ -206,6 +223,17 @@ async function untilServed(): Promise<void> {
     await sleep(100);
   }
   throw new Error('the agent did not begin to serve');
+}
+
+/** In a process of its own, so that the clients who count failures are not held up. */
+function startRough(): ChildProcess {
+  const file = fileURLToPath(import.meta.url);
+  return spawn(process.execPath, [file, '--rough'], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
+async function beRough(): Promise<void> {
+  await Promise.all(ROUGH.map((address) => serveRoughly(address)));
+  await callRoughly(ROUGH_VIP, ROUGH_CLIENTS, () => true);
 }
 
 /** The address that answered, or an error code. */

@@ -37,6 +37,8 @@ export const OTHERS_WITH_LATENCY = 'load of others meanwhile, % of the machine';
 /** Longer than this and the run is given up. */
 const SPARE_MS = 10_000;
 const SETTLE_MS = 500;
+/** For all idle connections; ends as soon as they are open. */
+const OPENING_MS = 120_000;
 
 export function connections(world: World, settings: RunSettings): Figures {
   const { result, user, system, others } = load(world, settings, 'connect', ['connections=64']);
@@ -123,7 +125,7 @@ export async function idle(world: World, settings: RunSettings, count: number): 
     'idle',
     `to=${world.tcp}`,
     `connections=${count}`,
-    `ms=${SPARE_MS}`,
+    `ms=${OPENING_MS}`,
   ]);
   await sleep(SETTLE_MS);
   const { residentBytes } = world.usage();

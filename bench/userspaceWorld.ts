@@ -34,7 +34,8 @@ export interface Cores {
   readonly backend?: string | undefined;
 }
 
-const READY_WITHIN_MS = 15_000;
+/** A machine without KVM is slow. */
+const READY_WITHIN_MS = 180_000;
 const CLIENT_RANGE = '10.201.0';
 
 const sh = (script: string) => execFileSync('sh', ['-ec', script], { stdio: ['ignore', 'pipe', 'inherit'] });

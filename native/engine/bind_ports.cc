@@ -30,8 +30,9 @@ int Open(const Kind& kind, uint16_t port) {
   SetOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (kind.family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (tcp) {
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit these. A client that is gone without a word, or will never close its half, is noticed so.
     SetNoDelay(fd);
+    SetKeepAlive(fd);
   } else {
     SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, kUdpBufferBytes);
     SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, kUdpBufferBytes);

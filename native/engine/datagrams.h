@@ -27,7 +27,7 @@ class DatagramBatch {
   int Receive(int fd, size_t most);
   // Of `count` datagrams from `first` on, on a connected socket. Those that do not fit are lost, as datagrams are.
   void Send(int fd, size_t first, size_t count);
-  // To one address, from our `local` address.
+  // The first `count`, to one address, from our `local` address.
   void SendTo(int fd, size_t count, const SocketAddress& to, const Address& local);
 
   const SocketAddress& source(size_t i) const { return sources_[i]; }
@@ -37,12 +37,34 @@ class DatagramBatch {
 
  private:
   static constexpr size_t kControlBytes = 64;
+  // Not a power of two: the beginnings of all datagrams would share the same few lines of the processor's cache.
+  static constexpr size_t kStride = kBytes + 5 * 64;
+
+  // What all messages of one transmission begin with: where they go, and control data.
+  struct Envelope {
+    const SocketAddress* to = nullptr;
+    const uint8_t* control = nullptr;
+    size_t control_length = 0;
+  };
+  // Datagrams of one length that follow each other, the last one perhaps shorter: the kernel takes them as one
+  // (UDP_SEGMENT) and cuts them as late as it can.
+  struct Run {
+    size_t first;
+    size_t count;
+  };
+
+  void Transmit(int fd, size_t first, size_t count, const Envelope& envelope);
+  Run RunFrom(size_t at, size_t end) const;
+  void Prepare(size_t slot, const Run& run, const Envelope& envelope);
+  void SendEach(int fd, const Run& run, const Envelope& envelope);
 
   std::unique_ptr<uint8_t[]> bytes_;
   mmsghdr messages_[kMost];
+  mmsghdr out_[kMost];
   iovec vectors_[kMost];
   SocketAddress sources_[kMost];
   alignas(8) uint8_t controls_[kMost][kControlBytes];
+  alignas(8) uint8_t out_controls_[kMost][kControlBytes];
 };
 
 }  // namespace penstock::engine

@@ -158,7 +158,6 @@ void Connection::Settle() {
   settled_ = true;
   SetNoDelay(server_.fd);
   SetKeepAlive(server_.fd);
-  SetKeepAlive(client_.fd);
 }
 
 // Writes what waits. False when the connection is broken.

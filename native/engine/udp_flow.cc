@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kDefaultIdleMs = 250;
 // Batches of answers until others must have a turn.
 constexpr int kBatches = 4;
-constexpr size_t kFew = 4;
+constexpr size_t kFew = 16;
 
 }  // namespace
 

@@ -6,11 +6,12 @@ import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
-import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { AgentMetrics } from '../observe/AgentMetrics.js';
+import { contactMetrics } from '../observe/contactMetrics.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
-import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
+import { problemFound, repaired, serverFailed, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
 import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
 import { ProxyMetrics } from '../observe/ProxyMetrics.js';
@@ -115,7 +116,12 @@ export class Agent {
 
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
-    for (const server of this.#servers) await server.start();
+    for (const server of this.#servers) {
+      await server.start().catch((error: unknown) => {
+        this.#events.record(serverFailed(this.#config.nodeName, server.name, messageOf(error)));
+        throw error;
+      });
+    }
     this.#events.record(starting(this.#config.nodeName, this.#config.mode));
     for (const source of this.#sources) {
       await source.start({
@@ -140,13 +146,14 @@ export class Agent {
     this.#stopping = true;
     clearTimeout(this.#verifyTimer);
     clearTimeout(this.#postponedRepair);
+    // Before the sources: with theirs goes the connection that Events are sent over.
+    await this.#events.stop();
     for (const source of this.#sources) await source.stop();
     await this.#verifying;
     await this.#loop.stop();
     this.#healthChecking.close();
     for (const server of this.#servers) server.close();
     await this.#connections.stop();
-    await this.#events.flush();
     await this.#dataplane.close();
   }
 
@@ -250,7 +257,12 @@ export class Agent {
       reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
       // A folder of manifests need not have a Node; a cluster does.
       nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
+      contacts: this.#contacts(),
     };
+  }
+
+  #contacts(): readonly SourceContact[] {
+    return this.#sources.flatMap((source) => source.contacts?.() ?? []);
   }
 
   #bindings(pages: ReadonlyMap<string, Page>): ServerBinding[] {
@@ -280,7 +292,8 @@ export class Agent {
         (await this.#metrics.text()) +
         rulePacketText(await this.#read('packet counters of rules', () => this.#dataplane.rulePackets?.())) +
         (await services.text()) +
-        proxy.text(),
+        proxy.text() +
+        contactMetrics(this.#contacts()),
     };
     const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
     return [

@@ -50,7 +50,7 @@ export class ConfigReload {
     } catch (error) {
       const remedy = error instanceof PenstockError && error.remedy ? ` → ${error.remedy}` : '';
       log.error(
-        `${file} has changed and is not taken; the configuration before stays in force: ${messageOf(error)}${remedy}`,
+        `${file} has changed and is not taken; the configuration before stays in force: ${oneLine(messageOf(error))}${remedy}`,
       );
       return;
     }
@@ -74,4 +74,8 @@ export class ConfigReload {
     tuneConntrack(config, sysctls, log);
     setOomScore(config.oomScoreAdj, (text) => log.info(text));
   }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ');
 }

@@ -15,6 +15,8 @@ export class HealthChecking {
   readonly #hostAddresses: () => readonly IpAddress[];
   /** What hostAddresses() said last: the same array means the same addresses. */
   #seenAddresses: readonly IpAddress[] = [];
+  /** The node's own addresses that the ports of a family were last opened for: `primary` means them. */
+  readonly #nodeAddresses = new Map<IpFamily, IpAddress | undefined>();
   readonly #ports: Readonly<Record<IpFamily, HealthCheckPorts>>;
   readonly #problems = new Map<IpFamily, Problem[]>();
   /** Families whose ports may have to change. */
@@ -39,15 +41,17 @@ export class HealthChecking {
 
   /**
    * For families that are in force. Looks only at those where something relevant changed, or a port could not be opened
-   * before, or the host's addresses are others.
+   * before, or the host's or the node's addresses are others.
    */
   async update(table: RoutingTable, families: readonly IpFamily[]): Promise<Problem[]> {
     const host = this.#hostAddresses();
     if (host !== this.#seenAddresses) for (const family of IP_FAMILIES) this.#concerned.add(family);
     this.#seenAddresses = host;
     for (const family of families) {
-      if (!this.#concerned.delete(family) && !this.#problems.get(family)?.length) continue;
       const address = table.node.addresses[family];
+      if (address !== this.#nodeAddresses.get(family)) this.#concerned.add(family);
+      if (!this.#concerned.delete(family) && !this.#problems.get(family)?.length) continue;
+      this.#nodeAddresses.set(family, address);
       const selected = selectNodePortAddresses(this.#nodePortAddresses, family, host, address);
       const checks = healthChecks(table.servicePorts(family).values());
       const listenOn = selected === 'all' ? [ANY[family]] : selected;

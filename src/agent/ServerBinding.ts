@@ -1,13 +1,13 @@
 /** Opens a server, and tries again while its address cannot be bound: maybe another kube-proxy is about to end. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.js';
+import { messageOf, PenstockError } from '../errors.js';
+import type { ServerName } from '../observe/events/occurrences.js';
 
 const RETRY_MS = 5000;
 
 export interface ServerBindingOptions {
-  /** `health server` */
-  readonly name: string;
+  readonly name: ServerName;
   /** Rejects when the address cannot be bound. */
   readonly open: () => Promise<Server>;
   /** What happens when the first try fails. */
@@ -27,13 +27,17 @@ export class ServerBinding {
     this.#options = options;
   }
 
-  /** Resolves after the first try. Rejects as `open` does, if that is how it was configured. */
+  get name(): ServerName {
+    return this.#options.name;
+  }
+
+  /** Resolves after the first try. Rejects with PENSTOCK_CANNOT_BIND, if that is how it was configured. */
   async start(): Promise<void> {
     const { name, open, onFailure, retryMs = RETRY_MS, log } = this.#options;
     try {
       this.#server = await open();
     } catch (error) {
-      if (onFailure === 'fail') throw error;
+      if (onFailure === 'fail') throw cannotBind(name, error);
       log.error({ err: error }, `${name}: ${messageOf(error)}; trying again in ${retryMs / 1000} s`);
       if (!this.#closed) this.#retry = setTimeout(() => void this.start(), retryMs);
     }
@@ -46,4 +50,12 @@ export class ServerBinding {
     this.#server?.close();
     this.#server?.closeAllConnections();
   }
+}
+
+function cannotBind(name: string, error: unknown): PenstockError {
+  return new PenstockError('PENSTOCK_CANNOT_BIND', `${name}: ${messageOf(error)}`, {
+    cause: error,
+    remedy:
+      'See who listens there (ss -ltnp), or give another address; with bindAddressHardFail: false it is tried until it works.',
+  });
 }

@@ -49,7 +49,7 @@ export function missingPrivileges(
 ): readonly string[] {
   const missing: string[] = [];
   if (!view.capabilities.has('NET_ADMIN')) missing.push('CAP_NET_ADMIN: the kernel takes no rule without it');
-  if (config.mode === 'iptables' && config.iptablesBackend === 'legacy')
+  if ((config.mode === 'iptables' || config.mode === 'ipvs') && config.iptablesBackend === 'legacy')
     missing.push(...missingForLegacy(view));
   for (const [field, server] of [
     ['healthzBindAddress', config.healthz],

@@ -20,17 +20,20 @@ const NET_RAW = 13;
 const DAC_READ_SEARCH = 2;
 const SYS_MODULE = 16;
 
+/** Without a mode iptables is what is left where the kernel cannot do nftables. */
+const MODES_WITH_IPTABLES: readonly AgentConfig['mode'][] = ['iptables', 'ipvs', ''];
+
 /** Those that root keeps, as bits. */
 export function neededCapabilities(
   config: Pick<AgentConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'>,
   firstFreePort: number,
 ): bigint {
   const needed = [NET_ADMIN];
-  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode.
-  if (config.iptablesBackend !== 'nft') needed.push(NET_RAW);
+  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode; the proxy has one to
+  // tell clients of UDP services that nobody is there (ICMP).
+  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push(NET_RAW);
   // And it loads its modules itself.
-  if ((config.mode === 'iptables' || config.mode === '') && config.iptablesBackend !== 'nft')
-    needed.push(SYS_MODULE);
+  if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft') needed.push(SYS_MODULE);
   // Manifests lie where an administrator keeps them: in a home folder, for example.
   if (config.manifests !== '') needed.push(DAC_READ_SEARCH);
   const ports = [config.healthz?.port, config.metrics.port];

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { AgentConfig } from '../config/AgentConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { localTraffic } from '../dataplane/nftables/NftablesSettings.js';
+import { localTraffic, type NftablesOptions } from '../dataplane/nftables/NftablesSettings.js';
 import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
 import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
@@ -15,6 +15,7 @@ import type { RoutingView } from '../routing/RoutingView.js';
 import { localhostFamilies } from './localhostNodePorts.js';
 import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
 import type { ModeHost } from './openDataplane.js';
+import { thisProcess } from './privileges.js';
 
 /** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
 const TAKEOVER_NAME = 'penstock-userspace';
@@ -32,6 +33,10 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
   const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } =
     config.userspace;
   const families = nftablesFamilies();
+  if (!thisProcess().capabilities.has('NET_RAW'))
+    log.warn(
+      'without CAP_NET_RAW clients of UDP services are not told (ICMP port unreachable) when no endpoint takes their datagrams; they wait',
+    );
   const engine = openEngine({
     threads: threads || availableParallelism(),
     ipv6: families.includes('IPv6') ? 1 : 0,
@@ -40,8 +45,7 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
     takeOverFrom: takeover ? TAKEOVER_NAME : '',
   });
   const onLoopback = localhostFamilies(config, families);
-  // The proxy is on this host: it sees clients as they are.
-  const capture = openTable(CAPTURE_TABLE, { ...nftablesOptions(config), masqueradeMark: 0 }, host, {
+  const capture = openTable(CAPTURE_TABLE, captureOptions(config), host, {
     localhostPorts: (family) => {
       if (!onLoopback.includes(family)) return {};
       const number = family === 'IPv4' ? 4 : 6;
@@ -71,6 +75,11 @@ export async function openUserspace(config: AgentConfig, host: ModeHost, log: Lo
     },
   );
   return dataplane;
+}
+
+/** The proxy is on this host: it sees clients as they are. */
+export function captureOptions(config: AgentConfig): NftablesOptions {
+  return { ...nftablesOptions(config), masqueradeMark: 0 };
 }
 
 /** What source address transparent depends on, as one object for as long as nothing differs. */
@@ -116,7 +125,11 @@ function openEngine(options: NativeEngineOptions): NativeEngine {
 }
 
 /** The node's own address, or any other of this host; loopback serves only the host itself. */
-function engineAddress(family: IpFamily, { node }: RoutingView, addresses: readonly IpAddress[]): IpAddress {
+export function engineAddress(
+  family: IpFamily,
+  { node }: RoutingView,
+  addresses: readonly IpAddress[],
+): IpAddress {
   const own = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip) && !ip.startsWith('fe80:'));
   const wanted = node.addresses[family];
   if (wanted !== undefined && own.includes(wanted)) return wanted;

@@ -11,11 +11,11 @@ import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
-import { RENDERERS, readOnce } from './render.js';
+import { readOnce, rendererOf } from './render.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
 export async function dryRun(
-  { source, config: given }: Run,
+  { source, config: given, options }: Run,
   sources: readonly ObjectSource[],
 ): Promise<number> {
   const mode = given.mode === '' ? await likelyMode() : given.mode;
@@ -38,8 +38,8 @@ export async function dryRun(
     const dotted = name.replaceAll('/', '.');
     if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
   }
-  const renderer = RENDERERS[mode];
-  if (!renderer) process.stdout.write(`# the rules of mode ${mode} cannot be printed by this version\n`);
+  if (options.initOnly) return 0;
+  const renderer = rendererOf(mode);
   for (const family of families) {
     if (renderer) process.stdout.write(await renderer(family, table, config));
   }

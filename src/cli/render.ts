@@ -4,24 +4,29 @@ import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { iptablesOptions } from '../agent/iptablesMode.js';
 import { ipvsOptions } from '../agent/ipvsMode.js';
+import { localhostFamilies } from '../agent/localhostNodePorts.js';
 import { nftablesOptions } from '../agent/nftablesMode.js';
+import { captureOptions, engineAddress } from '../agent/userspaceMode.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
 import { renderFamily as renderIpvs } from '../dataplane/ipvs/renderFamily.js';
 import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
+import { CaptureView, type EngineAddress, throughViews } from '../dataplane/userspace/CaptureView.js';
+import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
 import { PenstockError } from '../errors.js';
 import { hostAddresses, primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../kubernetes/ManifestSource.js';
-import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 
-const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs] [--family IPv4|IPv6] [flags of penstock run]
+const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
 
 Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush;
-in mode ipvs one part after the other for ipset restore, ipvsadm -R, ip -batch - and iptables-restore --noflush.
+in mode ipvs one part after the other for ipset restore, ipvsadm -R, ip -batch - and iptables-restore --noflush; in mode
+userspace what leads connections to the proxy, whose ports are those of a running one only by chance.
 Needs no root. Problems in the manifests go to standard error; the exit status is then 1.
 
   penstock render --manifests examples/manifests | nft --check -f -
@@ -30,7 +35,7 @@ Needs no root. Problems in the manifests go to standard error; the exit status i
 
 type Renderer = (family: IpFamily, table: RoutingTable, config: AgentConfig) => string | Promise<string>;
 
-export const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
+const RENDERERS: Readonly<Record<Exclude<AgentConfig['mode'], ''>, Renderer>> = {
   iptables: (family, table, config) => {
     const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
     return `# ${family}: ${program} --noflush\n${renderIptables(family, table, iptablesOptions(config))}`;
@@ -49,8 +54,43 @@ export const RENDERERS: Readonly<Partial<Record<string, Renderer>>> = {
     );
   },
   nftables: async (family, table, config) =>
-    `# ${family}: nft -f -\n${await renderNftables(family, table, nftablesOptions(config), hostAddresses())}`,
+    `# ${family}: nft -f -\n${await renderNftables(family, table, nftablesOptions(config), {
+      addresses: hostAddresses(),
+      localhostPorts: {},
+    })}`,
+  userspace: async (family, table, config) =>
+    `# ${family}: nft -f -\n${await renderCapture(family, table, config)}`,
 };
+/** Where a rendered proxy listens when no range is configured. */
+const EXAMPLE_PORT = 40_000;
+
+async function renderCapture(family: IpFamily, table: RoutingTable, config: AgentConfig): Promise<string> {
+  const addresses = hostAddresses();
+  const first = config.userspace.portRange.first || EXAMPLE_PORT;
+  const engine: EngineAddress = {
+    address: engineAddress(family, table, addresses),
+    TCP: { inside: first, outside: first + 1 },
+    UDP: { inside: first + 2, outside: first + 3 },
+  };
+  const view = new CaptureView(engine);
+  view.apply(
+    [...table.servicePorts(family).values()].map((after) => ({ key: after.key, before: undefined, after })),
+  );
+  const onLoopback = localhostFamilies(config, [family]).length > 0;
+  const localhostPorts = onLoopback ? { tcp: engine.TCP.inside, udp: engine.UDP.inside } : {};
+  return renderNftables(
+    family,
+    throughViews(table, new Map([[family, view]])),
+    captureOptions(config),
+    { addresses, localhostPorts },
+    CAPTURE_TABLE,
+  );
+}
+
+/** Undefined for what is no mode. */
+export function rendererOf(mode: string): Renderer | undefined {
+  return Object.entries(RENDERERS).find(([name]) => name === mode)?.[1];
+}
 
 export async function render(argv: readonly string[]): Promise<number> {
   const { own, rest } = splitArguments(argv);
@@ -61,9 +101,9 @@ export async function render(argv: readonly string[]): Promise<number> {
   const command = parseRunCommand(rest, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   if (command.type !== 'run') return 0;
   const mode = own.mode ?? (command.config.mode || 'nftables');
-  const renderer = RENDERERS[mode];
+  const renderer = rendererOf(mode);
   if (!renderer) {
-    throw new PenstockError('PENSTOCK_MODE_MISSING', `mode ${mode} cannot be rendered by this version`, {
+    throw new PenstockError('PENSTOCK_MODE_MISSING', `there is no mode ${mode}`, {
       remedy: `Use --mode ${Object.keys(RENDERERS).join(' or --mode ')}.`,
     });
   }
@@ -118,10 +158,24 @@ function splitArguments(argv: readonly string[]): {
   };
 }
 
-/** Takes everything that a source has into the table. */
-export async function readOnce(source: ObjectSource, table: RoutingTable): Promise<readonly Problem[]> {
+/** Milliseconds of failures after which nobody waits on. */
+const PATIENCE_MS = 30_000;
+
+/** Takes everything that a source has into the table. Rejects when a part of it does not answer for half a minute. */
+export async function readOnce(
+  source: ObjectSource,
+  table: RoutingTable,
+  patienceMs = PATIENCE_MS,
+): Promise<readonly Problem[]> {
   let problems: readonly Problem[] = [];
+  let impatience: NodeJS.Timeout | undefined;
   const complete = new Promise<void>((resolve, reject) => {
+    impatience = setInterval(() => {
+      const hopeless = source
+        .contacts?.()
+        .find(({ complete, connected, forMs }) => !complete && !connected && forMs >= patienceMs);
+      if (hopeless) reject(unreadable(source.name, hopeless, patienceMs));
+    }, patienceMs / 30);
     source
       .start({
         changes: (batch) => table.apply(batch),
@@ -135,7 +189,15 @@ export async function readOnce(source: ObjectSource, table: RoutingTable): Promi
   try {
     await complete;
   } finally {
+    clearInterval(impatience);
     await source.stop();
   }
   return problems;
+}
+
+function unreadable(name: string, { resource, reason }: SourceContact, patienceMs: number): PenstockError {
+  const message = `${name}: ${resource} could not be read for ${patienceMs / 1000} s: ${reason ?? 'no answer'}`;
+  return new PenstockError('PENSTOCK_SOURCE_UNREADABLE', message, {
+    remedy: 'Check that the API server runs, that this host reaches it, and the credentials.',
+  });
 }

@@ -18,7 +18,7 @@ import { flagHelp } from '../config/flagHelp.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
-import { messageOf } from '../errors.js';
+import { messageOf, PenstockError } from '../errors.js';
 import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
@@ -54,14 +54,15 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   }
   const { source, options } = command;
   if (options.writeConfigTo !== '') {
-    writeFileSync(options.writeConfigTo, await writeConfig(source));
+    writeConfigTo(options.writeConfigTo, await writeConfig(source));
     return 0;
   }
   if (options.cleanup) return (await import('./cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
   if (options.dryRun) {
-    requireSource(command);
+    check(command);
     const quiet = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-    return (await import('./dryRun.js')).dryRun(command, (await openSources(command, quiet)).sources);
+    const { sources } = options.initOnly ? { sources: [] } : await openSources(command, quiet);
+    return (await import('./dryRun.js')).dryRun(command, sources);
   }
   check(command);
   requireAll(missingPrivileges(command.config, thisProcess()));
@@ -77,6 +78,16 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   if (unreduced !== undefined) log.info(`no capability is given up: ${unreduced}`);
   await serveUntilEnd(command, parse, log);
   return 0;
+}
+
+function writeConfigTo(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new PenstockError('PENSTOCK_CONFIG_UNWRITABLE', `--write-config-to ${path}: ${messageOf(error)}`, {
+      remedy: 'Name a file in a folder that is there and that you may write to.',
+    });
+  }
 }
 
 /** Everything that can be wrong with the call is found before anything on the host is touched. */
@@ -135,6 +146,7 @@ async function serve(
   if (options.initOnly) {
     addressWatch.close();
     await dataplane.close();
+    log.info('--init-only: the settings of the host are made, nothing is served');
     return undefined;
   }
 
@@ -178,19 +190,38 @@ async function serve(
     agent.hostChanged();
   };
   const reload = new ConfigReload({ run, parse, sysctls, log });
+  let end: string | Run | undefined;
   try {
     await agent.start();
-    const end = await Promise.race([signalled, succession(dataplane), reload.next]);
+    end = await Promise.race([signalled, succession(dataplane), reload.next]);
     if (typeof end !== 'string') return end;
     log.info(`${end}, stopping; the rules stay in place`);
-    return undefined;
   } finally {
     reload.close();
     addressWatch.close();
     await agent.stop();
     log.info('stopped');
   }
+  if (end === SUCCEEDED && isInPod()) {
+    log.info('waiting for SIGTERM: the kubelet would start an ended container again');
+    await stayFor(signalled);
+  }
+  return undefined;
 }
+
+/** Waiting for a signal alone does not keep a process of Node.js alive. */
+async function stayFor(event: Promise<unknown>): Promise<void> {
+  const staying = setInterval(() => {}, 60_000);
+  await event;
+  clearInterval(staying);
+}
+
+/** Started again it would take the work back from its successor, and be deleted with it. */
+function isInPod(): boolean {
+  return process.env.KUBERNETES_SERVICE_HOST !== undefined;
+}
+
+const SUCCEEDED = 'another penstock has taken over';
 
 interface OpenedSources {
   readonly sources: readonly ObjectSource[];
@@ -256,7 +287,7 @@ function waitForSignal(): Promise<string> {
 /** Resolves when another penstock goes on with the work of this one. */
 function succession(dataplane: Dataplane): Promise<string> {
   return new Promise((resolve) => {
-    dataplane.onSucceeded = () => resolve('another penstock has taken over');
+    dataplane.onSucceeded = () => resolve(SUCCEEDED);
   });
 }
 

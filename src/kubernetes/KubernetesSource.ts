@@ -2,11 +2,13 @@
 import type { Problem } from '../objects/Problem.js';
 import type { ApiTransport } from './api/ApiTransport.js';
 import { type Clock, systemClock } from './api/Clock.js';
-import { Outage, type SourceLog, type SourceState } from './api/Outage.js';
+import { Contact } from './api/Contact.js';
+import { InitialEvents } from './api/InitialEvents.js';
+import { Outage, type SourceLog } from './api/Outage.js';
 import { Reflector } from './api/Reflector.js';
 import { watchedResources } from './api/resources.js';
 import { Turns } from './api/Turns.js';
-import type { ObjectSource, SourceListener } from './ObjectSource.js';
+import type { ObjectSource, SourceContact, SourceListener } from './ObjectSource.js';
 
 export interface KubernetesSourceOptions {
   readonly transport: ApiTransport;
@@ -23,6 +25,7 @@ export class KubernetesSource implements ObjectSource {
   readonly name: string;
   readonly #transport: ApiTransport;
   readonly #outage: Outage;
+  readonly #contacts: readonly Contact[];
   readonly #reflectors: readonly Reflector[];
   #listener: SourceListener | undefined;
   #incomplete: number;
@@ -33,19 +36,20 @@ export class KubernetesSource implements ObjectSource {
     const { transport, nodeName, serviceProxyName, log, clock = systemClock, random = Math.random } = options;
     this.name = `API server ${transport.server}`;
     this.#transport = transport;
-    this.#outage = new Outage(clock, transport.server, log);
+    this.#outage = new Outage(clock, transport.server, log, () => this.#consequence());
     const turns = new Turns();
+    const initialEvents = new InitialEvents();
     const resources = watchedResources(nodeName, serviceProxyName);
     this.#incomplete = resources.length;
-    this.#reflectors = resources.map((resource) => {
-      const events = {
-        changes: (batch: Parameters<SourceListener['changes']>[0]) => this.#listener?.changes(batch),
-        complete: () => this.#completed(),
-        problemsChanged: () => this.#reportProblems(),
-        answered: () => this.#outage.answered(resource.title),
-        failed: (error: unknown) => this.#outage.failed(resource.title, error),
-      };
-      return new Reflector({ resource, transport, clock, random, turns, events });
+    this.#contacts = resources.map((resource) => new Contact(resource, clock, this.#outage));
+    const events = {
+      changes: (batch: Parameters<SourceListener['changes']>[0]) => this.#listener?.changes(batch),
+      complete: () => this.#completed(),
+      problemsChanged: () => this.#reportProblems(),
+    };
+    this.#reflectors = resources.map((resource, i) => {
+      const contact = this.#contacts[i] as Contact;
+      return new Reflector({ resource, transport, clock, random, turns, initialEvents, contact, events });
     });
   }
 
@@ -57,13 +61,20 @@ export class KubernetesSource implements ObjectSource {
 
   async stop(): Promise<void> {
     this.#listener = undefined;
+    this.#outage.stop();
     await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
     await this.#transport.close();
   }
 
-  /** Whether the API server answers; the objects delivered so far stay valid while it does not. */
-  state(): SourceState {
-    return this.#outage.state();
+  /** The objects delivered so far stay valid while the API server does not answer. */
+  contacts(): readonly SourceContact[] {
+    return this.#contacts.map((contact) => contact.state());
+  }
+
+  #consequence(): string {
+    return this.#incomplete > 0
+      ? 'Nothing is written before everything has been read once; it is tried on.'
+      : 'The rules stay as they are and it is tried on.';
   }
 
   #completed(): void {

@@ -13,11 +13,34 @@ export interface SourceListener {
   problems(list: readonly Problem[]): void;
 }
 
+/** How a source hears of one kind of object. Times are milliseconds until now. */
+export interface SourceContact {
+  /** As in the API: `endpointslices`. */
+  readonly resource: string;
+  /** Everything has been read once. */
+  readonly complete: boolean;
+  readonly connected: boolean;
+  /** For how long `connected` has been what it is. */
+  readonly forMs: number;
+  /** Since anything was heard; undefined: never yet. */
+  readonly silentForMs: number | undefined;
+  /** What the last failure said; undefined while there is none. */
+  readonly reason: string | undefined;
+  /** How often everything was read again after the first time. */
+  readonly relists: number;
+  /** Watches that the server ended, as it does every few minutes. */
+  readonly watchesEnded: number;
+  /** Watches that broke, fell silent or were refused. */
+  readonly watchesFailed: number;
+}
+
 export interface ObjectSource {
   /** For logs: `manifests /etc/penstock`. */
   readonly name: string;
   /** Begins to deliver. Rejects only when the source can never work, for example a path that does not exist. */
   start(listener: SourceListener): Promise<void>;
+  /** One for each kind of object that comes from afar; a source without is always up to date. */
+  contacts?(): readonly SourceContact[];
   /** No call reaches the listener after this. */
   stop(): Promise<void>;
 }

@@ -58,6 +58,7 @@ async function chooseConnection(
     tlsServerName: undefined,
     verify: 'certificate',
     proxy: undefined,
+    compression: 'gzip',
     user: NOBODY,
   };
 }

@@ -1,12 +1,13 @@
 /**
  * GET /readyz, /healthz and /livez of the agent, with kube-proxy's bodies (its proxy health server).
  *
- *   /readyz   200 once the first sync has put the whole table in place
+ *   /readyz   200 once the first sync has put the whole table in place, and from then on: without the API server the rules stay
  *   /livez    503 when a change has been waiting longer than the timeout, in any family
  *   /healthz  as /livez, and 503 while the node is about to go: load balancers take it out
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
+import type { ResourceContact } from './contactMetrics.js';
 import { openHttpServer } from './openHttpServer.js';
 import { preciseNow, rfc3339 } from './preciseTime.js';
 
@@ -24,6 +25,8 @@ export interface HealthState {
   /** Why not, when not ready. */
   readonly reason: string;
   readonly nodeEligible: boolean;
+  /** Empty without an API server. */
+  readonly contacts: readonly ResourceContact[];
 }
 
 export interface HealthServerOptions {
@@ -64,6 +67,7 @@ function answer(request: IncomingMessage, response: ServerResponse, options: Hea
       send(response, state.ready, {
         ready: state.ready,
         ...(state.ready ? {} : { reason: state.reason }),
+        ...apiServer(state.contacts),
       });
       break;
     case '/livez':
@@ -99,6 +103,24 @@ function body(state: HealthState, facts: object, ok: boolean, timeoutMs: number,
     ...facts,
     ...(status.length > 0 ? { status: Object.fromEntries(status) } : {}),
   };
+}
+
+/** Whether it answers, for each resource, and since when that is so. */
+function apiServer(contacts: readonly ResourceContact[]): object {
+  if (contacts.length === 0) return {};
+  const now = Date.now();
+  const resources = contacts.map(({ resource, complete, connected, forMs, silentForMs, reason }) => [
+    resource,
+    {
+      complete,
+      connected,
+      since: rfc3339(now - forMs),
+      ...(silentForMs === undefined ? {} : { lastContact: rfc3339(now - silentForMs) }),
+      ...(reason === undefined ? {} : { reason }),
+    },
+  ]);
+  const connected = contacts.every((contact) => contact.connected);
+  return { apiServer: { connected, resources: Object.fromEntries(resources) } };
 }
 
 function send(response: ServerResponse, ok: boolean, content: object): void {

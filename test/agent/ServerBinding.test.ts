@@ -32,7 +32,7 @@ function binding(port: number, onFailure: ServerBindingOptions['onFailure']) {
         resolve(server);
       });
     });
-  const options = { name: 'health server', open, onFailure, retryMs: RETRY_MS, log };
+  const options = { name: 'health server' as const, open, onFailure, retryMs: RETRY_MS, log };
   return { binding: new ServerBinding(options), opened, said: () => said };
 }
 
@@ -51,7 +51,7 @@ t.test('a hard fail', async (t) => {
   const { port, free } = await taken();
   t.teardown(free);
   const { binding: server, said } = binding(port, 'fail');
-  await t.rejects(server.start(), { code: 'EADDRINUSE' });
+  await t.rejects(server.start(), { code: 'PENSTOCK_CANNOT_BIND', message: /^health server: .*EADDRINUSE/ });
   t.equal(said(), '');
 });
 

@@ -35,7 +35,15 @@ function runOf(spec: PodSpec, name: string, folder: string) {
 }
 
 t.test('every file is YAML, and part of something', (t) => {
-  t.strictSame(FOLDERS, ['base', 'cleanup', 'node-by-node', 'podmonitor', 'seccomp', 'side-by-side']);
+  t.strictSame(FOLDERS, [
+    'base',
+    'cleanup',
+    'node-by-node',
+    'podmonitor',
+    'seccomp',
+    'side-by-side',
+    'userspace',
+  ]);
   const byHand = new Set(['kustomization.yaml', 'kube-proxy-elsewhere.yaml']);
   for (const folder of FOLDERS) {
     const { resources = [], components = [], configMapGenerator = [] } = kustomization(folder);
@@ -113,7 +121,7 @@ t.test('the role grants what the agent asks for, to the agent', (t) => {
     { apiGroups: [''], resources: ['services'], verbs: ['list', 'watch'] },
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['list', 'watch'] },
     { apiGroups: ['networking.k8s.io'], resources: ['servicecidrs'], verbs: ['list', 'watch'] },
-    { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
+    { apiGroups: [''], resources: ['nodes'], verbs: ['list', 'watch'] },
     { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
   ]);
   t.match(binding, {
@@ -171,6 +179,26 @@ t.test('probes and the PodMonitor ask ports that have a name', (t) => {
   t.has(daemonSet.spec.template.metadata.labels, monitor.spec.selector.matchLabels);
   for (const { port } of monitor.spec.podMetricsEndpoints) t.ok(names.includes(port));
   t.ok(names.includes('health'));
+  t.end();
+});
+
+t.test('mode userspace: the new pod can be beside the old one, takes over, and has time', (t) => {
+  const patch = parse(kustomization('userspace').patches?.[0]?.patch ?? '') as readonly {
+    readonly op: string;
+    readonly path: string;
+    readonly value?: unknown;
+  }[];
+  const at = (path: string) => patch.find((each) => each.path === path);
+  t.match(at('/spec/updateStrategy/rollingUpdate')?.value, { maxSurge: 1, maxUnavailable: 0 });
+  const agent = '/spec/template/spec/containers/0';
+  t.equal(at(`${agent}/ports`)?.op, 'remove', 'the scheduler would keep two pods with one host port apart');
+  const { config } = runOf(podSpec, 'penstock', 'base');
+  for (const probe of ['readinessProbe', 'livenessProbe'])
+    t.equal(at(`${agent}/${probe}/httpGet/port`)?.value, config.healthz?.port);
+  t.equal(at(`${agent}/args/-`)?.value, '--takeover');
+  t.equal(at(`${agent}/securityContext/capabilities/add/-`)?.value, 'NET_RAW');
+  const seconds = Number(at('/spec/template/spec/terminationGracePeriodSeconds')?.value);
+  t.ok(seconds * 1000 > config.userspace.shutdownTimeout + 5000, `${seconds} s`);
   t.end();
 });
 

@@ -53,7 +53,7 @@ t.test('an Event as the API takes it', async (t) => {
 t.test('the same again is a series, whose count is sent once a minute', async (t) => {
   const { recorder, calls, clock } = world();
   for (let i = 0; i < 10; i++) {
-    recorder.record(repaired('node1', 'table flushed'));
+    recorder.record(repaired('node1', `nft (pid ${4000 + i}): table flushed`));
     clock.now += MINUTE / 4;
   }
   await recorder.flush();
@@ -65,7 +65,7 @@ t.test('the same again is a series, whose count is sent once a minute', async (t
   t.equal(patches.length, 3, 'after one minute, after two, and the rest at the end');
   t.match(patches.at(-1)?.body, { series: { count: 10, lastObservedTime: '2026-11-23T06:52:15.000000Z' } });
   clock.now += 7 * MINUTE;
-  recorder.record(repaired('node1', 'table flushed'));
+  recorder.record(repaired('node1', 'nft (pid 7): table flushed'));
   await recorder.flush();
   t.equal(calls.filter(({ method }) => method === 'POST').length, 2, 'later it is another one');
 });
@@ -125,9 +125,39 @@ t.test('problems are told at the object they are about', async (t) => {
   );
 });
 
-t.test('notes are cut at what the API takes', async (t) => {
+t.test('notes are cut at what the API takes: 1024 bytes', async (t) => {
   const { recorder, calls } = world();
   recorder.record(repaired('node1', 'x'.repeat(5000)));
+  recorder.record(repaired('node1', 'é'.repeat(5000)));
   await recorder.flush();
-  t.equal((calls[0] as Call & { readonly body: KubernetesEvent }).body.note.length, 1024);
+  for (const call of calls) {
+    const { note } = (call as Call & { readonly body: KubernetesEvent }).body;
+    const bytes = Buffer.byteLength(note);
+    t.ok(bytes > 1020 && bytes <= 1024, `${bytes} bytes`);
+    t.match(note, /[xé]…$/, 'whole characters');
+  }
+});
+
+t.test('an API server that does not answer does not hold up the end', async (t) => {
+  const calls: string[] = [];
+  const failures: string[] = [];
+  const recorder = new EventRecorder({
+    hostname: 'host1',
+    request: (method) => {
+      calls.push(method);
+      return new Promise(() => {});
+    },
+    onFailure: (why) => failures.push(why),
+  });
+  for (let i = 0; i < 5; i++) recorder.record(repaired('node1', `change ${i}`));
+  const started = performance.now();
+  await recorder.stop();
+  t.ok(performance.now() - started < 6000);
+  recorder.record(starting('node1', 'nftables'));
+  await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame([calls, failures], [['POST'], []], 'nothing more is begun');
+  const { recorder: working, calls: sent } = world();
+  working.record(starting('node1', 'nftables'));
+  await working.stop();
+  t.equal(sent.length, 1, 'what can be sent is sent');
 });

@@ -12,6 +12,7 @@ const FINE: HealthState = {
   ready: true,
   reason: '',
   nodeEligible: true,
+  contacts: [],
 };
 const TOO_LONG = TIMEOUT_MS + 1;
 
@@ -107,5 +108,38 @@ t.test('0.0.0.0 answers in both families, as kube-proxy', async (t) => {
     const { port, family } = both.address() as AddressInfo;
     if (family === 'IPv6') t.equal((await fetch(`http://[::1]:${port}/livez`)).status, 200, `${host} IPv6`);
     t.equal((await fetch(`http://127.0.0.1:${port}/livez`)).status, 200, `${host} IPv4`);
+  }
+});
+
+t.test('/readyz says how it stands with the API server, and stays as it is', async (t) => {
+  const fine = {
+    resource: 'services',
+    complete: true,
+    connected: true,
+    forMs: 60_000,
+    silentForMs: 1000,
+    reason: undefined,
+    relists: 0,
+    watchesEnded: 0,
+    watchesFailed: 0,
+  };
+  const away = { ...fine, resource: 'nodes', connected: false, forMs: 3_600_000, reason: 'no answer' };
+  state = { ...FINE, contacts: [fine, away, { ...fine, resource: 'servicecidrs', silentForMs: undefined }] };
+  const { status, body } = await ask('/readyz');
+  t.equal(status, 200);
+  const { connected, resources } = body.apiServer as {
+    connected: boolean;
+    resources: Record<string, { since: string; lastContact?: string }>;
+  };
+  t.equal(connected, false, 'one of them is away');
+  t.match(resources.nodes, { complete: true, connected: false, reason: 'no answer' });
+  const age = Date.now() - Date.parse(resources.nodes?.since ?? '');
+  t.ok(Math.abs(age - 3_600_000) < 5000, 'for an hour');
+  t.same(Object.keys(resources.services ?? {}), ['complete', 'connected', 'since', 'lastContact']);
+  t.notOk('lastContact' in (resources.servicecidrs ?? {}));
+  for (const path of ['/healthz', '/livez']) {
+    const answer = await ask(path);
+    t.equal(answer.status, 200);
+    t.notOk('apiServer' in answer.body, `${path} is as kube-proxy's`);
   }
 });

@@ -53,6 +53,7 @@ const SYNCED: HealthState = {
   ready: true,
   reason: '',
   nodeEligible: true,
+  contacts: [],
 };
 const TAINTED: HealthState = { ...SYNCED, nodeEligible: false };
 

@@ -117,7 +117,7 @@ async function recordedState(t: Test, mode: string): Promise<AgentWorld> {
   return world;
 }
 
-const kubeproxy = (page: readonly ParsedSeries[], name: string, labels: Record<string, string>) =>
+const valueIn = (page: readonly ParsedSeries[], name: string, labels: Record<string, string>) =>
   seriesValue(page, `kubeproxy_${name}`, labels);
 
 for (const mode of ['iptables', 'nftables', 'ipvs']) {
@@ -160,8 +160,8 @@ for (const mode of ['iptables', 'nftables', 'ipvs']) {
         const name = 'sync_proxy_rules_no_local_endpoints_total';
         const labels = { ip_family, traffic_policy };
         t.equal(
-          kubeproxy(page, name, labels),
-          kubeproxy(recorded, name, labels),
+          valueIn(page, name, labels),
+          valueIn(recorded, name, labels),
           `${ip_family} ${traffic_policy}`,
         );
       }
@@ -170,14 +170,14 @@ for (const mode of ['iptables', 'nftables', 'ipvs']) {
         for (const table of ['filter', 'nat']) {
           // The recording has one rule more: the API server's own Service, which has no endpoints.
           const apiserver = ip_family === 'IPv4' && table === 'filter' ? 1 : 0;
-          const expected = (kubeproxy(recorded, name, { ip_family, table }) ?? 0) - apiserver;
-          t.equal(kubeproxy(page, name, { ip_family, table }), expected, `${name} ${ip_family} ${table}`);
+          const expected = (valueIn(recorded, name, { ip_family, table }) ?? 0) - apiserver;
+          t.equal(valueIn(page, name, { ip_family, table }), expected, `${name} ${ip_family} ${table}`);
         }
       }
     }
     if (mode === 'iptables') {
-      t.equal(kubeproxy(page, 'iptables_ct_state_invalid_dropped_packets_total', {}), 3);
-      t.equal(kubeproxy(page, 'iptables_localhost_nodeports_accepted_packets_total', {}), 5);
+      t.equal(valueIn(page, 'iptables_ct_state_invalid_dropped_packets_total', {}), 3);
+      t.equal(valueIn(page, 'iptables_localhost_nodeports_accepted_packets_total', {}), 5);
     }
     await agent.stop();
   });

@@ -17,7 +17,13 @@ export interface RawApiObject {
 /** What happens to one answer. */
 export type Fault =
   | { readonly type: 'refuse' }
-  | { readonly type: 'status'; readonly status: number; readonly retryAfter?: string }
+  /** `token`: of a 410 between pages, to go on with something inconsistent. */
+  | {
+      readonly type: 'status';
+      readonly status: number;
+      readonly retryAfter?: string;
+      readonly token?: string;
+    }
   /** Of a list or watch: so many bytes of what comes first, then the connection breaks. */
   | { readonly type: 'cut'; readonly after: number }
   /** Of a list or watch: so many bytes, then nothing any more. */
@@ -37,6 +43,8 @@ interface StoredEvent {
 export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
+  /** On the clock of the server, in milliseconds. */
+  readonly at: number;
 }
 
 export class FakeApiServer implements ApiTransport {
@@ -44,8 +52,12 @@ export class FakeApiServer implements ApiTransport {
   readonly requests: ApiRequest[] = [];
   /** Whether it knows sendInitialEvents: answers 422 otherwise. */
   initialEvents: 'known' | 'refused' | 'ignored' = 'known';
+  /** Of a watch from a version that the server has not reached: a real one (1.36.2) says nothing until then. */
+  futureVersions: 'answered' | 'silent' = 'answered';
   /** Faults of the next requests, in order; undefined lets one pass. */
   faults: (Fault | undefined)[] = [];
+  /** The same for requests of one path. */
+  readonly faultsAt = new Map<string, (Fault | undefined)[]>();
   #version = 1000;
   #oldest = 0;
   readonly #objects = new Map<string, Map<string, RawApiObject>>();
@@ -109,17 +121,27 @@ export class FakeApiServer implements ApiTransport {
     this.#watches.clear();
   }
 
+  /** As a server does in its time. */
+  endWatches(): void {
+    for (const watch of this.#watches) watch.end();
+    this.#watches.clear();
+  }
+
   bookmark(): void {
-    for (const watch of this.#watches) watch.write(line('BOOKMARK', bookmarkAt(this.#version)));
+    for (const watch of this.#watches) this.#bookmark(watch);
+  }
+
+  #bookmark(watch: Pipe): void {
+    if (this.#version >= watch.after) watch.write(line('BOOKMARK', bookmarkAt(this.#version)));
   }
 
   async get(path: string, signal: AbortSignal): Promise<ApiResponse> {
     if (signal.aborted) throw new Error('aborted');
     const url = new URL(path, this.server);
-    this.requests.push({ path: url.pathname, query: url.searchParams });
-    const fault = this.faults.shift();
+    this.requests.push({ path: url.pathname, query: url.searchParams, at: this.#clock.now() });
+    const fault = this.faultsAt.get(url.pathname)?.shift() ?? this.faults.shift();
     if (fault?.type === 'refuse') throw new Error('connect ECONNREFUSED');
-    if (fault?.type === 'status') return status(fault.status, 'injected', fault.retryAfter);
+    if (fault?.type === 'status') return status(fault.status, 'injected', fault.retryAfter, fault.token);
     const watch = url.searchParams.get('watch') === 'true';
     return watch ? this.#watch(url, signal, fault) : this.#list(url, signal, fault);
   }
@@ -156,6 +178,7 @@ export class FakeApiServer implements ApiTransport {
     const after = Number(url.searchParams.get('resourceVersion') ?? '0');
     const pipe = new Pipe(signal, fault);
     pipe.accepts = (event) => event.path === url.pathname && matches(event.object, url);
+    if (this.futureVersions === 'silent' && !initial) pipe.after = after;
     const body = { status: 200, retryAfter: undefined, body: pipe.read() };
     if (initial) {
       for (const object of this.objects(url.pathname))
@@ -187,7 +210,7 @@ export class FakeApiServer implements ApiTransport {
   #bookmarkEachMinute(pipe: Pipe): void {
     pipe.whenOver(
       this.#clock.after(MINUTE, () => {
-        pipe.write(line('BOOKMARK', bookmarkAt(this.#version)));
+        this.#bookmark(pipe);
         this.#bookmarkEachMinute(pipe);
       }),
     );
@@ -195,7 +218,8 @@ export class FakeApiServer implements ApiTransport {
 
   #record(event: StoredEvent): void {
     this.#history.push(event);
-    for (const watch of this.#watches) if (watch.accepts(event)) watch.write(line(event.type, event.object));
+    for (const watch of this.#watches)
+      if (event.version > watch.after && watch.accepts(event)) watch.write(line(event.type, event.object));
   }
 }
 
@@ -205,6 +229,8 @@ const MINUTE = 60_000;
 /** A body that is written to while it is read. */
 class Pipe {
   accepts: (event: StoredEvent) => boolean = () => false;
+  /** Nothing up to this version is written. */
+  after = 0;
   #chunks: Uint8Array[] = [];
   #state: 'open' | 'ended' | Error = 'open';
   #wake: () => void = () => undefined;
@@ -271,8 +297,9 @@ function matches(object: RawApiObject, url: URL): boolean {
   return field !== 'metadata.name' || object.metadata.name === wanted;
 }
 
-function status(code: number, message: string, retryAfter?: string): ApiResponse {
-  const text = JSON.stringify({ kind: 'Status', code, message });
+function status(code: number, message: string, retryAfter?: string, token?: string): ApiResponse {
+  const metadata = token === undefined ? {} : { continue: token };
+  const text = JSON.stringify({ kind: 'Status', metadata, code, message });
   const body = (async function* () {
     yield Buffer.from(text);
   })();

@@ -1,9 +1,12 @@
-/** A FakeApiServer on a socket, over plain HTTP, and what is written to it. */
+/** A FakeApiServer on a socket, over HTTP or HTTPS, and what is written to it. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { constants, createGzip } from 'node:zlib';
 import type { FakeApiServer } from './FakeApiServer.js';
+import type { TestCertificate } from './testCertificate.js';
 
 export interface Written {
   readonly method: string;
@@ -20,17 +23,37 @@ export interface ServedApi {
   close(): Promise<void>;
 }
 
+export interface ServingOptions {
+  /** HTTPS, which asks for client certificates too. */
+  readonly certificate?: TestCertificate;
+  /** Answers 401 unless it is true. */
+  readonly authorized?: (request: IncomingMessage) => boolean;
+  /** `lists`: for whoever takes that. API servers compress those of 128 KiB and more, and no watch. */
+  readonly gzip?: 'lists' | 'everything';
+}
+
 /** `port` 0: any. */
-export async function serveApi(fake: FakeApiServer, port = 0): Promise<ServedApi> {
+export async function serveApi(
+  fake: FakeApiServer,
+  port = 0,
+  { certificate, authorized = () => true, gzip }: ServingOptions = {},
+): Promise<ServedApi> {
   const written: Written[] = [];
-  const server = createServer((request, response) => {
+  const serve = (request: IncomingMessage, response: ServerResponse) => {
+    if (!authorized(request)) {
+      response.writeHead(401).end('Unauthorized');
+      return;
+    }
     const answered =
-      request.method === 'GET' ? read(fake, request, response) : write(request, response, written);
+      request.method === 'GET' ? read(fake, request, response, gzip) : write(request, response, written);
     answered.catch(() => response.destroy());
-  });
+  };
+  const server = certificate
+    ? createTlsServer({ ...certificate, requestCert: true, rejectUnauthorized: false }, serve)
+    : createServer(serve);
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${certificate ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     written,
     server,
     close: () =>
@@ -41,16 +64,26 @@ export async function serveApi(fake: FakeApiServer, port = 0): Promise<ServedApi
   };
 }
 
-async function read(fake: FakeApiServer, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function read(
+  fake: FakeApiServer,
+  request: IncomingMessage,
+  response: ServerResponse,
+  gzip: ServingOptions['gzip'],
+): Promise<void> {
   const gone = new AbortController();
   response.on('close', () => gone.abort());
   const { status, retryAfter, body } = await fake.get(request.url ?? '/', gone.signal);
+  const list = !request.url?.includes('watch=true') && request.headers['accept-encoding'] === 'gzip';
+  const compress = gzip === 'everything' || (gzip === 'lists' && list);
   response.writeHead(status, {
     'content-type': 'application/json',
     ...(retryAfter === undefined ? {} : { 'retry-after': retryAfter }),
+    ...(compress ? { 'content-encoding': 'gzip' } : {}),
   });
   response.flushHeaders();
-  await pipeline(Readable.from(body), response);
+  const source = Readable.from(body);
+  if (compress) await pipeline(source, createGzip({ flush: constants.Z_SYNC_FLUSH }), response);
+  else await pipeline(source, response);
 }
 
 async function write(request: IncomingMessage, response: ServerResponse, written: Written[]): Promise<void> {

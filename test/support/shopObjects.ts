@@ -6,6 +6,7 @@ export interface ShopService {
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: object;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly protocol?: 'TCP' | 'UDP';
 }
 
 /** A Service on port 80 and its slice on port 8080. */
@@ -16,6 +17,7 @@ export function shopObjects({
   spec = {},
   status = {},
   annotations,
+  protocol = 'TCP',
 }: ShopService): object[] {
   return [
     {
@@ -24,7 +26,7 @@ export function shopObjects({
       metadata: { name, namespace: 'shop', ...(annotations ? { annotations } : {}) },
       spec: {
         clusterIP,
-        ports: [{ name: 'http', port: 80, protocol: 'TCP', ...(spec.port as object) }],
+        ports: [{ name: 'http', port: 80, protocol, ...(spec.port as object) }],
         ...spec,
         port: undefined,
       },
@@ -35,7 +37,7 @@ export function shopObjects({
       kind: 'EndpointSlice',
       metadata: { name: `${name}-a`, namespace: 'shop', labels: { 'kubernetes.io/service-name': name } },
       addressType: 'IPv4',
-      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      ports: [{ name: 'http', port: 8080, protocol }],
       endpoints: endpoints.map((address) => ({ addresses: [address], nodeName: 'node1' })),
     },
   ];

@@ -1,10 +1,13 @@
 /** HTTP to an API server over undici, as whom the credentials say. */
-import { Agent, type Dispatcher, ProxyAgent } from 'undici';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { messageOf, PenstockError } from '../../errors.js';
 import type { Connection } from '../kubeconfig/Connection.js';
 import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
 import type { ApiObserver } from './ApiObserver.js';
 import type { ApiResponse, ApiTransport } from './ApiTransport.js';
+import { Connecting } from './Connecting.js';
 
 /** Milliseconds. */
 const CONNECT_TIMEOUT = 10_000;
@@ -26,6 +29,7 @@ export class ApiClient implements ApiTransport {
   readonly #connection: Connection;
   readonly #credentials: Credentials;
   readonly #userAgent: string;
+  readonly #connecting = new Connecting();
   #dispatcher: { readonly of: Identity; readonly dispatcher: Dispatcher } | undefined;
   observer: ApiObserver | undefined;
 
@@ -36,13 +40,18 @@ export class ApiClient implements ApiTransport {
     this.#userAgent = userAgent;
   }
 
-  async get(path: string, signal: AbortSignal): Promise<ApiResponse> {
-    const response = await this.#request(path, signal);
+  get(path: string, signal: AbortSignal): Promise<ApiResponse> {
+    return untilAborted(this.#get(path, signal), signal);
+  }
+
+  async #get(path: string, signal: AbortSignal): Promise<ApiResponse> {
+    const identity = await this.#credentials.identity();
+    const response = await this.#request(path, identity, signal);
     if (response.status !== UNAUTHORIZED) return response;
     // The token may have been replaced a moment ago.
-    this.#credentials.refused();
+    this.#credentials.refused(identity);
     for await (const _ of response.body) break;
-    return this.#request(path, signal);
+    return this.#request(path, await this.#credentials.identity(), signal);
   }
 
   /** Resolves to the status; what the server says beside is thrown away. Rejects as get(). */
@@ -73,23 +82,29 @@ export class ApiClient implements ApiTransport {
   }
 
   async close(): Promise<void> {
-    await this.#dispatcher?.dispatcher.destroy();
+    const { dispatcher } = this.#dispatcher ?? {};
     this.#dispatcher = undefined;
+    const destroyed = dispatcher?.destroy();
+    this.#connecting.callOff();
+    await destroyed;
   }
 
-  async #request(path: string, signal: AbortSignal): Promise<ApiResponse> {
-    const identity = await this.#credentials.identity();
+  async #request(path: string, identity: Identity, signal: AbortSignal): Promise<ApiResponse> {
     const request = this.#begin('GET', path, 0);
     const { statusCode, headers, body } = await this.#answer(request, identity, {
-      headers: this.#headers(identity),
+      headers: {
+        ...this.#headers(identity),
+        ...(this.#connection.compression === 'gzip' ? { 'accept-encoding': 'gzip' } : {}),
+      },
       signal,
     });
     const retryAfter = headers['retry-after'];
+    const plain = headers['content-encoding'] === 'gzip' ? unzipped(body) : body;
     return {
       status: statusCode,
       retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
       // A watch has no end of its own that would say anything.
-      body: request.url.searchParams.has('watch') ? body : this.#observed(request, body),
+      body: request.url.searchParams.has('watch') ? plain : this.#observed(request, plain),
     };
   }
 
@@ -155,15 +170,41 @@ export class ApiClient implements ApiTransport {
     };
     // A silent body is the business of list and watch, which know what to expect.
     const timing = { headersTimeout: 0, bodyTimeout: 0 };
-    if (proxy !== undefined) return new ProxyAgent({ uri: proxy, requestTls: tls, ...timing });
-    return new Agent({ connect: { ...tls, timeout: CONNECT_TIMEOUT }, ...timing });
+    if (proxy !== undefined) {
+      const connect = this.#connecting.connector({ timeout: CONNECT_TIMEOUT });
+      // A proxy that takes connections and answers nothing would hold up all that come after.
+      const clientFactory = (origin: URL) => new Pool(origin, { connect, headersTimeout: CONNECT_TIMEOUT });
+      return new ProxyAgent({ uri: proxy, requestTls: tls, clientFactory, ...timing });
+    }
+    return new Agent({
+      connect: this.#connecting.connector({ ...tls, timeout: CONNECT_TIMEOUT }),
+      ...timing,
+    });
   }
+}
+
+/** undici lets go of an aborted request only once its connection stands, or has failed. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort);
+    if (signal.aborted) abort();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+function unzipped(body: Readable): Readable {
+  // Errors of either side reach whoever reads; to leave off reading ends both.
+  return pipeline(body, createGunzip(), () => undefined);
 }
 
 function unreachable(connection: Connection, error: unknown): PenstockError {
   const via = connection.proxy === undefined ? '' : ` through the proxy ${new URL(connection.proxy).host}`;
   const message = `no answer${via}: ${reasonOf(error)}`;
-  return new PenstockError('PENSTOCK_API_UNREACHABLE', message, { cause: error, remedy: remedyOf(error) });
+  return new PenstockError('PENSTOCK_API_UNREACHABLE', message, {
+    cause: error,
+    remedy: remedyOf(connection, error),
+  });
 }
 
 /** Several addresses that were tried make an AggregateError without a message. */
@@ -172,11 +213,13 @@ function reasonOf(error: unknown): string {
   return messageOf(error);
 }
 
-function remedyOf(error: unknown): string {
+function remedyOf({ proxy }: Connection, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (/CERT|SIGNATURE|ISSUER|ALTNAME/.test(code))
     return 'Check the CA of the connection, and that the certificate is for this name (tls-server-name).';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return 'Check the name of the server, and that this node can resolve it without cluster DNS.';
+  if (proxy !== undefined)
+    return 'Check that the proxy (proxy-url of the kubeconfig) runs, that it lets this node in, and that it reaches the API server.';
   return 'Check that the API server runs and that this node reaches it; the address must not be a cluster IP, which this agent serves.';
 }

@@ -7,7 +7,7 @@ const LONGEST_RETRY_AFTER = 300_000;
 
 const REMEDIES: Readonly<Record<number, string>> = {
   401: 'The API server does not accept the credentials: check the token or client certificate, and its expiry.',
-  403: 'Give the account get, list and watch on services, nodes, endpointslices and servicecidrs (ClusterRole system:node-proxier).',
+  403: 'Give the account list and watch on services, nodes, endpointslices and servicecidrs (ClusterRole system:node-proxier).',
   404: 'Check that the server is a Kubernetes API server that has this API.',
 };
 

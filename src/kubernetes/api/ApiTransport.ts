@@ -1,4 +1,5 @@
 /** GET requests to an API server. Nothing above knows how they travel. */
+import { messageOf, PenstockError } from '../../errors.js';
 import { ApiError } from './ApiError.js';
 
 export interface ApiResponse {
@@ -36,4 +37,12 @@ export async function getBody(
     if (length > LONGEST_STATUS) break;
   }
   throw ApiError.fromBody(response.status, Buffer.concat(chunks).toString(), response.retryAfter);
+}
+
+/** For a body that ended with an error. `what`: `the watch of Services`. */
+export function broken(what: string, error: unknown): PenstockError {
+  return new PenstockError('PENSTOCK_API_BROKEN', `${what} broke off: ${messageOf(error)}`, {
+    cause: error,
+    remedy: 'Check that the API server runs, and the network between it and this node.',
+  });
 }

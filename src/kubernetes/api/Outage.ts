@@ -1,4 +1,4 @@
-/** Says that the API server is away: once soon, then more and more rarely, and once when it is back. */
+/** Says that the API server is away: once soon, then more and more rarely, and once when it is back for good. */
 import { messageOf, PenstockError } from '../../errors.js';
 import type { Clock } from './Clock.js';
 
@@ -7,73 +7,78 @@ export interface SourceLog {
   warn(message: string): void;
 }
 
-export interface SourceState {
-  readonly reachable: boolean;
-  /** For how long that has been so, in milliseconds. */
-  readonly since: number;
-  /** What the last failure said, with the resource: `Services: HTTP 500: …`; undefined while reachable. */
-  readonly reason: string | undefined;
-}
-
-/** Milliseconds an outage must last to be worth a line, and until the next lines; the last one repeats. */
-const LINES_AFTER = [2_000, 60_000, 600_000, 3_600_000];
+/** Milliseconds an outage must last to be worth a line. */
+const FIRST_LINE_MS = 2_000;
+/** Milliseconds until the next lines; the last one repeats. */
+const REMINDERS_MS = [300_000, 900_000, 3_600_000];
+/** Milliseconds without a failure after which an outage counts as over: servers that come and go make one outage. */
+const SETTLED_MS = 5_000;
 
 export class Outage {
   readonly #clock: Clock;
   readonly #server: string;
   readonly #log: SourceLog;
-  /** By resource; when it began to fail and what it said last. */
-  readonly #failing = new Map<string, { readonly since: number; attempts: number; error: unknown }>();
-  #changed: number;
+  readonly #consequence: () => string;
+  /** Titles of the resources that fail, and what they said last. */
+  readonly #failing = new Map<string, unknown>();
+  /** undefined: there is none. */
+  #began: number | undefined;
+  #attempts = 0;
   #lines = 0;
   #lastLine = 0;
+  #cancel: () => void = () => undefined;
 
-  constructor(clock: Clock, server: string, log: SourceLog) {
+  /** `consequence`: what that means for the rules, now, in a sentence. */
+  constructor(clock: Clock, server: string, log: SourceLog, consequence: () => string) {
     this.#clock = clock;
     this.#server = server;
     this.#log = log;
-    this.#changed = clock.now();
-  }
-
-  state(): SourceState {
-    const [first] = this.#failing;
-    const since = this.#clock.now() - this.#changed;
-    if (first === undefined) return { reachable: true, since, reason: undefined };
-    return { reachable: false, since, reason: `${first[0]}: ${messageOf(first[1].error)}` };
+    this.#consequence = consequence;
   }
 
   failed(title: string, error: unknown): void {
     const now = this.#clock.now();
-    if (this.#failing.size === 0) this.#changed = now;
-    const entry = this.#failing.get(title);
-    if (entry) {
-      entry.attempts++;
-      entry.error = error;
-    } else this.#failing.set(title, { since: now, attempts: 1, error });
-    const lasted = now - this.#changed;
-    const sinceLine = this.#lines === 0 ? lasted : now - this.#lastLine;
-    if (sinceLine < (LINES_AFTER[Math.min(this.#lines, LINES_AFTER.length - 1)] ?? 0)) return;
-    this.#lines++;
-    this.#lastLine = now;
-    this.#log.warn(this.#describe(title, error, lasted));
+    this.#began ??= now;
+    this.#attempts++;
+    this.#failing.set(title, error);
+    this.#cancel();
+    const next =
+      this.#lines === 0
+        ? this.#began + FIRST_LINE_MS
+        : this.#lastLine + (REMINDERS_MS[Math.min(this.#lines, REMINDERS_MS.length) - 1] ?? 0);
+    if (next <= now) this.#say();
+    else this.#cancel = this.#clock.after(next - now, () => this.#say());
   }
 
   answered(title: string): void {
-    if (!this.#failing.delete(title) || this.#failing.size > 0) return;
-    const lasted = this.#clock.now() - this.#changed;
-    this.#changed = this.#clock.now();
-    if (this.#lines > 0)
-      this.#log.info(`API server ${this.#server}: answers again, after ${duration(lasted)}`);
-    this.#lines = 0;
+    if (!this.#failing.delete(title) || this.#failing.size > 0 || this.#began === undefined) return;
+    const lasted = this.#clock.now() - this.#began;
+    this.#cancel();
+    this.#cancel = this.#clock.after(SETTLED_MS, () => {
+      if (this.#lines > 0)
+        this.#log.info(`API server ${this.#server}: answers again, after ${duration(lasted)}`);
+      this.#began = undefined;
+      this.#attempts = 0;
+      this.#lines = 0;
+    });
   }
 
-  #describe(title: string, error: unknown, lasted: number): string {
-    const attempts = this.#failing.get(title)?.attempts ?? 0;
+  /** Says no more. */
+  stop(): void {
+    this.#cancel();
+    this.#cancel = () => undefined;
+  }
+
+  #say(): void {
+    const now = this.#clock.now();
+    this.#lines++;
+    this.#lastLine = now;
+    const [error] = [...this.#failing.values()].slice(-1);
     const titles = [...this.#failing.keys()].join(', ');
     const remedy = error instanceof PenstockError && error.remedy !== undefined ? ` ${error.remedy}` : '';
-    return (
-      `API server ${this.#server}: ${messageOf(error)} (${titles}; ${attempts} attempts in ${duration(lasted)}). ` +
-      `The rules stay as they are and it is tried on.${remedy}`
+    this.#log.warn(
+      `API server ${this.#server}: ${messageOf(error)} (${titles}; ${counted(this.#attempts)} in ` +
+        `${duration(now - (this.#began ?? now))}). ${this.#consequence()}${remedy}`,
     );
   }
 }
@@ -83,4 +88,8 @@ function duration(milliseconds: number): string {
   if (seconds < 120) return `${seconds} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}
+
+function counted(attempts: number): string {
+  return `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
 }

@@ -11,6 +11,8 @@ import { ApiError } from './ApiError.js';
 import type { ApiTransport } from './ApiTransport.js';
 import { BackOff } from './BackOff.js';
 import { type Clock, sleep } from './Clock.js';
+import type { Contact } from './Contact.js';
+import type { InitialEvents } from './InitialEvents.js';
 import { listPages } from './listPages.js';
 import { ResourceStore } from './ResourceStore.js';
 import type { Resource } from './resources.js';
@@ -18,7 +20,7 @@ import { isOlder, versionOf } from './resourceVersion.js';
 import type { Turns } from './Turns.js';
 import { type WatchEvent, watchStream } from './watchStream.js';
 
-/** Milliseconds; a watch that lives shorter, and says nothing, is not worth asking for again at once. */
+/** Milliseconds; a watch that lives shorter is not worth asking for again at once. */
 const SHORT_WATCH_MS = 1000;
 /** Watches in a row that failed, or were silent, after which everything is read again. */
 const USELESS_WATCHES = 3;
@@ -33,9 +35,6 @@ export interface ReflectorEvents {
   /** The first complete reading has been delivered. */
   complete(): void;
   problemsChanged(): void;
-  /** The server answered as it should. */
-  answered(): void;
-  failed(error: unknown): void;
 }
 
 export interface ReflectorOptions {
@@ -45,6 +44,8 @@ export interface ReflectorOptions {
   /** 0 to 1, as Math.random. */
   readonly random: () => number;
   readonly turns: Turns;
+  readonly initialEvents: InitialEvents;
+  readonly contact: Contact;
   readonly events: ReflectorEvents;
 }
 
@@ -56,7 +57,6 @@ export class Reflector {
   /** Everything up to this version is in the store; undefined: it has to be read anew. */
   #version: string | undefined;
   #complete = false;
-  #initialEvents: 'try' | 'no' = 'try';
   #cut: 'pages' | 'whole' = 'pages';
   #uselessWatches = 0;
   #running: Promise<void> | undefined;
@@ -96,47 +96,58 @@ export class Reflector {
   }
 
   #afterFailure(error: unknown): number {
-    const { resource, events } = this.#options;
+    const { resource, contact } = this.#options;
     const status = error instanceof ApiError ? error.status : 0;
-    if (error instanceof LostTrack || status === 410) {
-      const hadVersion = this.#version !== undefined;
+    if (error instanceof LostTrack || (status === 410 && this.#mayReadAgain())) {
       this.#version = undefined;
       this.#uselessWatches = 0;
-      if (!hadVersion) this.#cut = 'whole';
       return this.#backOff.next();
     }
     if (resource.optional && (status === 404 || status === 403)) {
       this.#version = undefined;
       this.#deliver(this.store.snapshot().take());
       this.#completed();
-      events.answered();
+      contact.read();
       return ABSENT_RETRY_MS * (1 + this.#options.random() / 4);
     }
     if (this.#version !== undefined && ++this.#uselessWatches >= USELESS_WATCHES) {
       this.#version = undefined;
       this.#uselessWatches = 0;
     }
-    events.failed(error);
+    contact.failed(error);
     return this.#backOff.next(error instanceof ApiError ? error.retryAfterMs : 0);
+  }
+
+  /** After a 410: the version is too old, or the pages expire faster than they are read. One page cannot. */
+  #mayReadAgain(): boolean {
+    if (this.#version !== undefined) return true;
+    if (this.#cut === 'whole') return false;
+    this.#cut = 'whole';
+    return true;
   }
 
   async #readAll(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    if (this.#initialEvents === 'try' && (await this.#readByWatch())) return;
-    const { resource, transport, clock } = this.#options;
+    const { resource, transport, clock, initialEvents, contact } = this.#options;
+    if (initialEvents.expected && (await this.#readByWatch())) return;
     const snapshot = this.store.snapshot();
     const onItem = (raw: unknown) => snapshot.add(raw);
     const { signal } = this.#stopping;
-    const version = await listPages({ resource, transport, clock, signal, cut: this.#cut, onItem });
+    const onHeard = () => contact.heard();
+    const version = await listPages({ resource, transport, clock, signal, cut: this.#cut, onItem, onHeard });
     this.#cut = 'pages';
     this.#taken(snapshot.take(), version);
   }
 
   /** Answers false when the server does not send initial events. */
   async #readByWatch(): Promise<boolean> {
+    const { initialEvents } = this.#options;
     const snapshot = this.store.snapshot();
+    let opened = false;
     try {
-      for await (const batch of this.#watch(undefined, INITIAL_SILENCE_MS)) {
+      for await (const batch of this.#watch(undefined, () => {
+        opened = true;
+      })) {
         for (const { type, object } of batch) {
           if (type !== 'BOOKMARK') {
             // Objects that change meanwhile come more than once.
@@ -145,33 +156,42 @@ export class Reflector {
             continue;
           }
           const version = versionOf(object);
-          if (!endsInitialEvents(object) || version === undefined) continue;
-          this.#taken(snapshot.take(), version);
-          return true;
+          if (endsInitialEvents(object) && version !== undefined) {
+            this.#taken(snapshot.take(), version);
+            return true;
+          }
+          // Whoever knows initial events ends them with the first bookmark.
+          initialEvents.missing();
+          return false;
         }
       }
     } catch (error) {
       const refused = error instanceof ApiError && (error.status === 400 || error.status === 422);
       const silent = error instanceof PenstockError && error.code === 'PENSTOCK_API_SILENT';
       if (!refused && !silent) throw error;
-      this.#initialEvents = 'no';
+      if (refused || opened) initialEvents.missing();
     }
     return false;
   }
 
   /** Follows one watch to its end. */
   async #follow(version: string): Promise<number> {
-    const { clock } = this.#options;
+    const { clock, contact } = this.#options;
     const started = clock.now();
     let heard = false;
-    for await (const batch of this.#watch(version)) {
-      heard = true;
-      this.#uselessWatches = 0;
-      this.#backOff.reset();
-      this.#apply(batch);
+    try {
+      for await (const batch of this.#watch(version)) {
+        heard = true;
+        this.#uselessWatches = 0;
+        this.#backOff.reset();
+        this.#apply(batch);
+      }
+    } catch (error) {
+      contact.watchFailed();
+      throw error;
     }
-    if (heard) return 0;
-    if (++this.#uselessWatches >= USELESS_WATCHES) throw new LostTrack();
+    contact.watchEnded();
+    if (!heard && ++this.#uselessWatches >= USELESS_WATCHES) throw new LostTrack();
     if (clock.now() - started < SHORT_WATCH_MS) return this.#backOff.next();
     this.#backOff.reset();
     return 0;
@@ -193,11 +213,17 @@ export class Reflector {
     }
   }
 
-  #watch(after: string | undefined, silence?: number): AsyncGenerator<readonly WatchEvent[]> {
-    const { resource, transport, clock, random, events } = this.#options;
+  /** `onInitial`: to begin with everything there is; it hears that the server has begun to answer. */
+  #watch(after: string | undefined, onInitial?: () => void): AsyncGenerator<readonly WatchEvent[]> {
+    const { resource, transport, clock, random, contact } = this.#options;
     const { signal } = this.#stopping;
-    const onOpen = () => events.answered();
-    const rest = silence === undefined ? { onOpen } : { onOpen, silence };
+    const onOpen = () => {
+      contact.answered();
+      onInitial?.();
+    };
+    const onHeard = () => contact.heard();
+    const rest =
+      onInitial === undefined ? { onOpen, onHeard } : { onOpen, onHeard, silence: INITIAL_SILENCE_MS };
     return watchStream({ resource, transport, clock, random, signal, after, ...rest });
   }
 
@@ -205,7 +231,7 @@ export class Reflector {
     this.#version = version;
     this.#deliver(changes);
     this.#completed();
-    this.#options.events.answered();
+    this.#options.contact.read();
   }
 
   #deliver(changes: readonly ObjectChange[]): void {

@@ -1,7 +1,7 @@
 /** One consistent list of a resource, page by page, each item decoded as it arrives. */
 import { PenstockError } from '../../errors.js';
 import { isRawObject } from '../../objects/FieldReader.js';
-import { type ApiTransport, getBody } from './ApiTransport.js';
+import { type ApiTransport, broken, getBody } from './ApiTransport.js';
 import { type Clock, Watchdog } from './Clock.js';
 import { JsonItems } from './JsonItems.js';
 import { pathOf, type Resource } from './resources.js';
@@ -20,6 +20,8 @@ export interface ListOptions {
   /** `pages`, or `whole` for when the pages expire faster than they can be read. */
   readonly cut: 'pages' | 'whole';
   readonly onItem: (raw: unknown) => void;
+  /** A part of the answer has come. */
+  readonly onHeard: () => void;
 }
 
 /**
@@ -38,7 +40,7 @@ export async function listPages(options: ListOptions): Promise<string> {
 }
 
 async function readPage(options: ListOptions, continuation: string): Promise<unknown> {
-  const { resource, transport, clock, signal, cut, onItem } = options;
+  const { resource, transport, clock, signal, cut, onItem, onHeard } = options;
   const request = new AbortController();
   const abort = () => request.abort();
   signal.addEventListener('abort', abort);
@@ -56,12 +58,16 @@ async function readPage(options: ListOptions, continuation: string): Promise<unk
     const items = new JsonItems(onItem);
     for await (const chunk of await getBody(transport, path, request.signal)) {
       watchdog.heard();
+      onHeard();
       items.push(chunk);
     }
     return items.end();
   } catch (error) {
     if (hung) throw silent(resource);
-    throw error instanceof SyntaxError ? noList(resource, `no valid JSON (${error.message})`) : error;
+    if (error instanceof SyntaxError) throw noList(resource, `no valid JSON (${error.message})`);
+    throw error instanceof PenstockError || signal.aborted
+      ? error
+      : broken(`the list of ${resource.title}`, error);
   } finally {
     watchdog.stop();
     signal.removeEventListener('abort', abort);

@@ -2,7 +2,7 @@
 import { PenstockError } from '../../errors.js';
 import { isRawObject } from '../../objects/FieldReader.js';
 import { ApiError } from './ApiError.js';
-import { type ApiTransport, getBody } from './ApiTransport.js';
+import { type ApiTransport, broken, getBody } from './ApiTransport.js';
 import { type Clock, Watchdog } from './Clock.js';
 import { JsonLines } from './JsonLines.js';
 import { pathOf, type Resource } from './resources.js';
@@ -29,6 +29,8 @@ export interface WatchOptions {
   readonly silence?: number;
   /** The server has begun to answer. */
   readonly onOpen: () => void;
+  /** A part of the answer has come. */
+  readonly onHeard: () => void;
 }
 
 /**
@@ -64,12 +66,16 @@ export async function* watchStream(options: WatchOptions): AsyncGenerator<readon
     options.onOpen();
     for await (const chunk of body) {
       watchdog.heard();
+      options.onHeard();
       const { events, fault } = decode(lines.push(chunk), resource);
       if (events.length > 0) yield events;
       if (fault) throw fault;
     }
   } catch (error) {
-    throw hung ? silent(resource, limit) : error;
+    if (hung) throw silent(resource, limit);
+    throw error instanceof PenstockError || signal.aborted
+      ? error
+      : broken(`the watch of ${resource.title}`, error);
   } finally {
     watchdog.stop();
     signal.removeEventListener('abort', abort);

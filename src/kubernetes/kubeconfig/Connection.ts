@@ -9,6 +9,8 @@ export interface Connection {
   readonly verify: 'certificate' | 'nothing';
   /** URL of an HTTP proxy. */
   readonly proxy: string | undefined;
+  /** What long answers may come as. */
+  readonly compression: 'gzip' | 'none';
   readonly user: User;
 }
 

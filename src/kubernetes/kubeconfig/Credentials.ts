@@ -42,8 +42,9 @@ export class Credentials {
     return this.#pending;
   }
 
-  /** The server did not accept it. */
-  refused(): void {
+  /** The server did not accept it. Several requests may find that out, one after the other: only the first counts. */
+  refused(identity: Identity): void {
+    if (identity !== this.#identity) return;
     this.#identity = undefined;
     this.#exec = undefined;
   }

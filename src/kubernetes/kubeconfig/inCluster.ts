@@ -13,6 +13,7 @@ export function inCluster(env: NodeJS.ProcessEnv, folder: string): Connection | 
     tlsServerName: undefined,
     verify: 'certificate',
     proxy: undefined,
+    compression: 'gzip',
     user: { ...NOBODY, token: { type: 'file', path: `${folder}/token` } },
   };
 }

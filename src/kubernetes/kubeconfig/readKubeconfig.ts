@@ -54,6 +54,7 @@ function readConnection(root: FieldReader, folder: string, master: string): Conn
     tlsServerName: cluster?.text('tls-server-name') || undefined,
     verify: cluster?.boolean('insecure-skip-tls-verify', false) ? 'nothing' : 'certificate',
     proxy: proxy || undefined,
+    compression: cluster?.boolean('disable-compression', false) ? 'none' : 'gzip',
     user: user ? readUser(user, folder) : NOBODY,
   };
 }

@@ -40,6 +40,8 @@ const REFILL_MS = 5 * 60_000;
 /** Between two complaints that Events cannot be sent. */
 const COMPLAIN_MS = 10 * 60_000;
 const REMEMBERED = 1000;
+/** For what is left to send when the agent ends. */
+const LAST_WORDS_MS = 3000;
 
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
@@ -48,6 +50,7 @@ export class EventRecorder {
   readonly #tokens = new Map<string, { tokens: number; at: number }>();
   #complainedAt = Number.NEGATIVE_INFINITY;
   #sequence = 0;
+  #stopped = false;
   /** Requests one after the other: a PATCH must not overtake its POST. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -58,7 +61,7 @@ export class EventRecorder {
 
   record(occurrence: Occurrence): void {
     const { request } = this.#options;
-    if (request === undefined) return;
+    if (request === undefined || this.#stopped) return;
     const now = this.#now();
     const key = JSON.stringify([occurrence.regarding, occurrence.reason, occurrence.type, occurrence.note]);
     const known = this.#sent.get(key);
@@ -74,6 +77,17 @@ export class EventRecorder {
     this.#send(() =>
       request('POST', `/apis/events.k8s.io/v1/namespaces/${event.metadata.namespace}/events`, event),
     );
+  }
+
+  /** Sends what is left, as far as it goes in a few seconds: an API server that is away holds up nobody's end. */
+  async stop(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_WORDS_MS);
+    });
+    await Promise.race([this.flush(), late]);
+    clearTimeout(timer);
+    this.#stopped = true;
   }
 
   /** Resolves when everything that was recorded is sent, or has failed. */
@@ -95,6 +109,7 @@ export class EventRecorder {
 
   #send(send: () => Promise<number>): void {
     this.#queue = this.#queue.then(async () => {
+      if (this.#stopped) return;
       try {
         const status = await send();
         if (status >= 400) this.#complain(`the API server answered ${status}`);
@@ -106,7 +121,7 @@ export class EventRecorder {
 
   #complain(why: string): void {
     const now = this.#now();
-    if (now - this.#complainedAt < COMPLAIN_MS) return;
+    if (this.#stopped || now - this.#complainedAt < COMPLAIN_MS) return;
     this.#complainedAt = now;
     this.#options.onFailure(why);
   }

@@ -15,7 +15,7 @@ export interface Occurrence {
   readonly reason: string;
   /** What was being done. */
   readonly action: string;
-  /** For people; cut at 1024 characters, which is what the API takes. */
+  /** For people; cut at 1024 bytes, which is what the API takes. */
   readonly note: string;
   readonly regarding: EventSubject;
 }
@@ -41,10 +41,15 @@ export interface KubernetesEvent {
   readonly series?: EventSeries;
 }
 
+/** Bytes of UTF-8 (ValidateEvent of Kubernetes counts these, though its message speaks of characters). */
 const LONGEST_NOTE = 1024;
+const ELLIPSIS = '…';
 
 export function cutNote(note: string): string {
-  return note.length <= LONGEST_NOTE ? note : `${note.slice(0, LONGEST_NOTE - 1)}…`;
+  if (Buffer.byteLength(note) <= LONGEST_NOTE) return note;
+  const bytes = Buffer.from(note).subarray(0, LONGEST_NOTE - Buffer.byteLength(ELLIPSIS));
+  // A character that was cut in two goes as a whole.
+  return `${new TextDecoder().decode(bytes, { stream: true })}${ELLIPSIS}`;
 }
 
 /** `2026-11-23T06:50:00.123000Z` */

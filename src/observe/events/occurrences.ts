@@ -17,12 +17,27 @@ export function starting(node: string, mode: string): Occurrence {
   };
 }
 
+/** Servers of the agent, and what it is called when one cannot be opened. */
+const SERVER_FAILURES = {
+  'health server': 'FailedToStartProxierHealthcheck',
+  'metrics server': 'FailedToStartMetricServer',
+} as const;
+
+export type ServerName = keyof typeof SERVER_FAILURES;
+
+/** The agent ends because its server cannot be opened. */
+export function serverFailed(node: string, server: ServerName, why: string): Occurrence {
+  const reason = SERVER_FAILURES[server];
+  return { type: 'Warning', reason, action: 'StartKubeProxy', note: why, regarding: nodeSubject(node) };
+}
+
 export function repaired(node: string, what: string): Occurrence {
   return {
     type: 'Warning',
     reason: 'ForeignChange',
     action: 'RepairRules',
-    note: `somebody changed the rules of penstock, they are repaired: ${what}`,
+    // Without the number of the process: the same program again is the same Event again.
+    note: `somebody changed the rules of penstock, they are repaired: ${what.replaceAll(/ \(pid \d+\)/g, '')}`,
     regarding: nodeSubject(node),
   };
 }

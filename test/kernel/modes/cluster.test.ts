@@ -1,15 +1,12 @@
 /** The agent on a cluster: an API server over HTTP with faults, real connections, Events. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { systemClock } from '../../../src/kubernetes/api/Clock.js';
-import { PENSTOCK, status } from '../../support/AgentProcess.js';
+import { status } from '../../support/AgentProcess.js';
+import { ClusterAgent } from '../../support/ClusterAgent.js';
 import { FakeApiServer, type Fault, type RawApiObject } from '../../support/FakeApiServer.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, plain, shell } from '../../support/iptables.js';
+import { eventually, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { serveApi } from '../../support/serveApi.js';
 import { shopObjects } from '../../support/shopObjects.js';
@@ -21,9 +18,6 @@ const PATHS = {
   EndpointSlice: '/apis/discovery.k8s.io/v1/endpointslices',
 } as const;
 
-const folder = mkdtempSync(join(tmpdir(), 'penstock-cluster-'));
-t.teardown(() => rmSync(folder, { recursive: true, force: true }));
-
 function put(fake: FakeApiServer, endpoints: readonly string[], name = 'web', clusterIP = VIP): void {
   for (const object of shopObjects({ name, clusterIP, endpoints })) {
     const { kind } = object as { readonly kind: keyof typeof PATHS };
@@ -31,49 +25,7 @@ function put(fake: FakeApiServer, endpoints: readonly string[], name = 'web', cl
   }
 }
 
-class ClusterAgent {
-  output = '';
-  readonly #child: ChildProcess;
-
-  constructor(server: string) {
-    const kubeconfig = join(folder, 'kubeconfig');
-    writeFileSync(
-      kubeconfig,
-      `apiVersion: v1
-kind: Config
-current-context: c
-contexts: [{name: c, context: {cluster: c, user: u}}]
-clusters: [{name: c, cluster: {server: '${server}'}}]
-users: [{name: u, user: {token: secret}}]
-`,
-    );
-    const config = join(folder, 'config.yaml');
-    writeFileSync(
-      config,
-      `apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-mode: nftables
-hostnameOverride: node1
-healthzBindAddress: 127.0.0.1:10256
-conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-clientConnection: {kubeconfig: '${kubeconfig}'}
-`,
-    );
-    const child = spawn(...plain(PENSTOCK, 'run', '--config', config), { stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on('data', (chunk) => {
-        this.output += chunk;
-      });
-    }
-    this.#child = child;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const ended = new Promise((resolve) => this.#child.once('close', resolve));
-    this.#child.kill('SIGTERM');
-    await ended;
-  }
-}
+const metricsPage = async () => (await fetch('http://127.0.0.1:10249/metrics')).text();
 
 const reaches = (pod: string, vip = VIP) => eventually(async () => (await ask(vip)) === pod);
 
@@ -138,10 +90,20 @@ if (await inNetns(import.meta.url)) {
       await sleep(4000);
       t.ok(await reaches(PODS[1]), 'still served');
       t.match(agent.output, /API server http:\S+: .*The rules stay as they are/);
+      for (const path of ['/readyz', '/healthz', '/livez']) t.equal(await status(path), 200, path);
+      const { apiServer } = (await (await fetch('http://127.0.0.1:10256/readyz')).json()) as {
+        readonly apiServer: { readonly connected: boolean; readonly resources: object };
+      };
+      t.equal(apiServer.connected, false);
+      t.match(apiServer.resources, {
+        services: { complete: true, connected: false, reason: /ECONNREFUSED/ },
+      });
+      t.match(await metricsPage(), /^penstock_api_connected\{resource="services"\} 0$/m);
       put(fake, [PODS[0]], 'other', '172.30.0.2');
       api = await serveApi(fake, port);
       t.ok(await reaches(PODS[0], '172.30.0.2'), 'what came meanwhile is served');
       t.ok(await eventually(async () => /answers again, after \d+ s/.test(agent.output)));
+      t.match(await metricsPage(), /^penstock_api_connected\{resource="services"\} 1$/m);
     });
 
     await t.test('objects that went while nobody looked are gone', async (t) => {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { AgentProcess } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
+import { eventually, shell } from '../../support/iptables.js';
 import { shopObjects } from '../../support/shopObjects.js';
 import { call, makeUserspaceWorld, serve, VIP } from '../../support/userspaceWorld.js';
 
@@ -115,6 +116,15 @@ if (await inNetns(import.meta.url)) {
       const ms = performance.now() - started;
       t.equal(first, '220 ready\r\n');
       t.ok(ms < 150, `after ${ms.toFixed(0)} ms: the handshake was not held back`);
+      socket.destroy();
+    });
+
+    await t.test('a client that says nothing is asked now and then whether it is still there', async (t) => {
+      answer = () => {};
+      const socket = client();
+      await new Promise((resolve) => socket.once('connect', resolve));
+      const timers = () => shell(`ss -tnoH state established dst 192.168.77.1:${socket.localPort}`);
+      t.ok(await eventually(async () => /timer:\(keepalive,(2min|1min)/.test(timers())), timers());
       socket.destroy();
     });
 

@@ -2,10 +2,18 @@
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { AgentProcess } from '../../support/AgentProcess.js';
+import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
+import { eventually } from '../../support/iptables.js';
 import { shopObjects } from '../../support/shopObjects.js';
-import { call, makeUserspaceWorld, type Outcome, serve, VIP } from '../../support/userspaceWorld.js';
+import {
+  call,
+  callMany,
+  makeUserspaceWorld,
+  type Outcome,
+  serve,
+  VIP,
+} from '../../support/userspaceWorld.js';
 
 const POD = '10.2.0.1';
 const PARTS = 40;
@@ -75,6 +83,25 @@ if (await inNetns(import.meta.url)) {
     t.equal(await old.ended(), 0, 'the old one ended by itself');
     t.match(old.output, 'another penstock has taken over');
     t.equal((await call()).text, 'ok');
+  });
+
+  t.test('in a pod the replaced one waits for SIGTERM, or the kubelet would start it again', async (t) => {
+    const env = ['env', 'KUBERNETES_SERVICE_HOST=10.0.0.1'];
+    await using old = new AgentProcess('mode: userspace\npenstock: {takeover: true}\n');
+    await using fresh = new AgentProcess('mode: userspace\npenstock: {takeover: true}\n');
+    for (const agent of [old, fresh]) {
+      agent.write('web.json', objects);
+      agent.start(env);
+      t.ok(await agent.ready());
+    }
+    t.ok(await eventually(async () => old.output.includes('waiting for SIGTERM')));
+    t.equal(await Promise.race([old.ended(), sleep(1000, 'still there')]), 'still there');
+    t.ok(await eventually(async () => (await status('/readyz')) === 200), 'the ports are the new one’s');
+    const outcomes = await callMany(50, 4);
+    t.equal(await old.end('SIGTERM'), 0);
+    outcomes.push(...(await callMany(50, 4)));
+    t.ok(outcomes.every(({ text }) => text === 'ok'));
+    t.equal(await fresh.end('SIGTERM'), 0);
   });
 
   t.test('SIGTERM: nobody new, and time for those who are there', async (t) => {

@@ -32,6 +32,7 @@ async function observed(t: Test): Promise<{ client: ApiClient; host: string; tol
     tlsServerName: undefined,
     verify: 'certificate',
     proxy: undefined,
+    compression: 'none',
     user: NOBODY,
   } as const;
   const client = new ApiClient(connection, new Credentials(connection, Date.now), 'penstock/test');
