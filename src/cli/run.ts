@@ -13,8 +13,8 @@ import { openDataplane } from '../agent/openDataplane.js';
 import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
 import { removeOtherModes } from '../agent/removeOtherModes.js';
 import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
+import { effectiveConfiguration } from '../config/effectiveConfiguration.js';
 import { flagHelp } from '../config/flagHelp.js';
-import { encodeConfiguration } from '../config/KubeProxyConfiguration.js';
 import { parseRunCommand } from '../config/parseRunCommand.js';
 import { writeConfig } from '../config/writeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
@@ -254,7 +254,7 @@ function metricsPages(config: AgentConfig, { source, flags }: Run): ReadonlyMap<
     version: packageVersion(),
     startedAt: Date.now(),
     now: Date.now,
-    configuration: encodeConfiguration({ ...source, mode: config.mode }),
+    configuration: effectiveConfiguration(source, config),
     flags,
   });
   return config.enableProfiling ? new Map([...status, ...profilePages()]) : status;

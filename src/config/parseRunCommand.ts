@@ -8,6 +8,7 @@ import { type ConfigFault, type FieldPath, formatPath, pathOf } from './ConfigFa
 import { decodeConfiguration } from './decodeConfiguration.js';
 import { flagLabel } from './flags.js';
 import { flagsToConfiguration, optionOf, withFlags } from './flagsToConfiguration.js';
+import { flagValues } from './flagValues.js';
 import type { KubeProxyConfiguration } from './KubeProxyConfiguration.js';
 import { type FlagFault, type GivenFlag, type ParsedFlags, parseFlags } from './parseFlags.js';
 import { validateConfiguration } from './validateConfiguration.js';
@@ -42,7 +43,7 @@ export type RunCommand =
       /** The same configuration in the form of its file, for writeConfig, /configz and another mode. */
       readonly source: KubeProxyConfiguration;
       readonly options: RunOptions;
-      /** The flags that were given, by name. */
+      /** Every flag by name, as it was given or by default: for /flagz. */
       readonly flags: ReadonlyMap<string, string>;
     };
 
@@ -60,7 +61,7 @@ export function parseRunCommand(argv: readonly string[], surroundings: ConfigSur
     config: toAgentConfig(source, surroundings.hostname()),
     source,
     options,
-    flags: new Map(flags.given.map(({ flag, value }) => [flag.name, String(value)])),
+    flags: flagValues(flags.given),
   };
 }
 

@@ -33,7 +33,7 @@ export function statusPages(facts: StatusFacts): ReadonlyMap<string, Page> {
 
 function flagz({ flags }: StatusFacts): string {
   const lines = [...flags].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => `${name}=${value}\n`);
-  return `\npenstock flagz\n${NOT_FOR_MACHINES}${lines.join('')}`;
+  return `\npenstock flagz\n${NOT_FOR_MACHINES}${lines.join('')}\n`;
 }
 
 function statusz({ startedAt, now, version }: StatusFacts, paths: readonly string[]): string {
@@ -42,7 +42,13 @@ function statusz({ startedAt, now, version }: StatusFacts, paths: readonly strin
   const up = `${Math.floor(seconds / 3600)} hr ${two(Math.floor(seconds / 60) % 60)} min ${two(seconds % 60)} sec`;
   return (
     `\npenstock statusz\n${NOT_FOR_MACHINES}\n` +
-    `Started: ${new Date(startedAt).toUTCString()}\nUp: ${up}\nNode.js version: ${process.version}\n` +
+    `Started: ${unixDate(new Date(startedAt))}\nUp: ${up}\nNode.js version: ${process.version}\n` +
     `Binary version: ${version}\nPaths: ${[...paths].sort().join(' ')}\n`
   );
+}
+
+/** `Sun Nov 22 21:55:30 UTC 2026`: Go's time.UnixDate, whose day is padded with a space. */
+function unixDate(date: Date): string {
+  const [weekday = '', day = '', month, year, time] = date.toUTCString().split(' ');
+  return `${weekday.slice(0, 3)} ${month} ${String(Number(day)).padStart(2)} ${time} UTC ${year}`;
 }

@@ -106,11 +106,12 @@ t.test('a family that cannot be synced is told from the other, which works on', 
 
 t.test('a sync that fails once loses no health-check node port', async (t) => {
   const dataplane = new NotingDataplane();
-  dataplane.broken = ['IPv4', 'IPv6'];
   const { tell } = await runningAgent(t, { text: HASTY, dataplane });
-  tell().changes(SERVED);
   tell().complete();
-  while (dataplane.syncs === 0) await sleep(5);
+  t.ok(await eventually(async () => (await statusOf(`${HEALTH}/readyz`)) === 200));
+  dataplane.broken = ['IPv4', 'IPv6'];
+  tell().changes(SERVED);
+  while (dataplane.syncs < 2) await sleep(5);
   dataplane.broken = [];
   t.ok(await eventually(async () => (await statusOf(HEALTH_CHECK)) === 200));
 });

@@ -47,6 +47,9 @@ export class NotingDataplane implements Dataplane {
   async close(): Promise<void> {}
 }
 
+/** The same array as long as they do not change. */
+const ADDRESSES = [ip('127.0.79.1')];
+
 export interface AgentWorld {
   readonly agent: Agent;
   readonly metrics: AgentMetrics;
@@ -88,7 +91,7 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     metrics,
     pages: new Map(),
     events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
-    hostAddresses: () => [ip('127.0.79.1')],
+    hostAddresses: () => ADDRESSES,
     afterFirstSync: async () => {},
     log: pino({ level: 'silent' }),
     ...options,

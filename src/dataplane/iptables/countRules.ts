@@ -24,10 +24,12 @@ export function countAll(rules: RuleSet, settings: RuleSettings): RuleCounts {
 /** What the input adds to our chains. Reads all of its text. */
 export function countWritten(input: RestoreInput): RuleCounts {
   const counts = { filter: 0, nat: 0 };
-  for (const section of input.toString().split(/^\*/m)) {
-    const table = section.slice(0, section.indexOf('\n'));
-    if (table !== 'filter' && table !== 'nat') continue;
-    counts[table] += section.match(/^-[AI] KUBE-/gm)?.length ?? 0;
+  let table = '';
+  for (const chunk of input.chunks()) {
+    for (const [, begun] of chunk.matchAll(/^(?:\*(\w+)|-[AI] KUBE-)/gm)) {
+      if (begun !== undefined) table = begun;
+      else if (table === 'filter' || table === 'nat') counts[table]++;
+    }
   }
   return counts;
 }

@@ -17,7 +17,13 @@ async function start(objects: readonly ApiObject[], backend: 'nft' | 'legacy' = 
   const fake = new FakeXtables({ backend });
   const clock = { now: 0 };
   const tool = await fake.open();
-  const sync = new FamilySync({ tool, retryMs: RETRY_MS, now: () => clock.now });
+  const failed: string[] = [];
+  const sync = new FamilySync({
+    tool,
+    retryMs: RETRY_MS,
+    now: () => clock.now,
+    onRestoreFailed: (kind) => failed.push(kind),
+  });
   const settings = () => settingsOf('IPv4', table);
   return {
     table,
@@ -25,6 +31,8 @@ async function start(objects: readonly ApiObject[], backend: 'nft' | 'legacy' = 
     clock,
     tool,
     sync,
+    /** What iptables-restore did not take, since the start. */
+    failed,
     settings,
     run: () => {
       sync.take(table.commit().families.IPv4);
@@ -80,6 +88,7 @@ t.test('a failed partial sync is followed by a full one at once', async (t) => {
   t.match(await s.run(), { kind: 'full' }, 'the rule to remove was not there');
   t.ok(s.has('shop/b has no endpoints'));
   t.same(s.sync.problems, []);
+  t.strictSame(s.failed, ['partial'], 'it is told of, although all went well in the end');
 });
 
 t.test('the lock is held: the sync rejects, nobody is blamed, the next one does it all', async (t) => {
@@ -94,8 +103,33 @@ t.test('the lock is held: the sync rejects, nobody is blamed, the next one does 
     await t.rejects(s.run(), { code: 'PENSTOCK_RESTORE_REFUSED', transient: true });
     t.match(await s.run(), { kind: 'full', written: 1 });
     t.notOk(s.has('shop/b'));
+    t.strictSame(s.failed, ['full', 'partial']);
     t.equal(s.fake.dump()['filter INPUT']?.length, 4, 'jumps are there once');
   }
+});
+
+t.test('how many rules there are, and how many a sync wrote', async (t) => {
+  const s = await start([...cart, b, bSlice]);
+  const inKernel = (table: string) =>
+    Object.entries(s.fake.dump())
+      .filter(([chain]) => chain.startsWith(`${table} KUBE-`))
+      .reduce((sum, [, rules]) => sum + rules.length, 0);
+  const expected = (filter: number, nat: number) => [
+    { table: 'filter', total: inKernel('filter'), written: filter },
+    { table: 'nat', total: inKernel('nat'), written: nat },
+  ];
+  const first = await s.run();
+  t.strictSame(first.rules, expected(inKernel('filter'), inKernel('nat')), 'all of them at first');
+  t.strictSame((await s.run()).rules, expected(0, 0), 'nothing written, and they are still there');
+
+  s.table.apply([upsert(slice([endpoint('10.244.0.1'), endpoint('10.244.0.2')]))]);
+  // The new endpoint's two, and three in the chain of the service port.
+  t.strictSame((await s.run()).rules, expected(0, 5));
+  s.table.apply([remove(slice([]))]);
+  t.strictSame((await s.run()).rules, expected(1, 0), 'a refusal in place of all that');
+  s.table.apply([remove(service()), remove(b), remove(bSlice)]);
+  t.strictSame((await s.run()).rules, expected(0, 0));
+  t.equal(inKernel('nat'), 5, 'what is the same for all: masquerading, and the way to node ports');
 });
 
 for (const backend of ['nft', 'legacy'] as const) {

@@ -1,6 +1,7 @@
 /** `penstock run` on a real kernel: real connections, edits, foreign flushes, kills, cleanup. */
 import { spawnSync } from 'node:child_process';
 import t from 'tap';
+import { parseMetrics, seriesValue } from '../../observe/parseMetrics.js';
 import { AgentProcess, PENSTOCK, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, savedRules, shell } from '../../support/iptables.js';
@@ -39,6 +40,17 @@ if (await inNetns(import.meta.url)) {
     t.ok(await agent.ready(), 'ready');
     t.same([...(await reached('172.30.0.1'))].sort(), ['10.1.0.1', '10.1.0.2'], 'both endpoints answer');
     t.ok(CART.endpoints.includes(await ask('127.0.0.1', NODE_PORT)), 'the node port answers on localhost');
+
+    const page = parseMetrics(await (await fetch('http://127.0.0.1:10249/metrics')).text());
+    for (const table of ['filter', 'nat']) {
+      const saved = shell(`iptables-save -t ${table}`);
+      const rules = saved.match(/^-A KUBE-/gm)?.length;
+      const labels = { table, ip_family: 'IPv4' };
+      t.equal(seriesValue(page, 'kubeproxy_sync_proxy_rules_iptables_total', labels), rules, table);
+    }
+    const counted = seriesValue(page, 'kubeproxy_iptables_localhost_nodeports_accepted_packets_total');
+    if (agent.output.includes('packet counters of rules are left out')) t.equal(counted, undefined);
+    else t.equal(counted, 1, 'the connection to the node port on loopback');
 
     agent.write('cart.json', shopObjects({ ...CART, endpoints: ['10.1.0.3'] }));
     t.ok(await eventually(async () => (await ask('172.30.0.1')) === '10.1.0.3'), 'the new endpoint answers');

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { systemClock } from '../../../src/kubernetes/api/Clock.js';
+import { parseMetrics, seriesValue } from '../../observe/parseMetrics.js';
 import { status } from '../../support/AgentProcess.js';
 import { ClusterAgent } from '../../support/ClusterAgent.js';
 import { FakeApiServer, type Fault, type RawApiObject } from '../../support/FakeApiServer.js';
@@ -47,6 +48,19 @@ if (await inNetns(import.meta.url)) {
     await using agent = new ClusterAgent(api.url);
     t.ok(await eventually(async () => (await status('/readyz')) === 200), 'ready');
     t.equal(await ask(VIP), PODS[0]);
+
+    await t.test('its requests are counted', async (t) => {
+      const page = parseMetrics(await metricsPage());
+      const host = `127.0.0.1:${port}`;
+      const answered = { code: '200', method: 'GET', host };
+      t.ok((seriesValue(page, 'rest_client_requests_total', answered) ?? 0) >= 3, 'lists and watches');
+      const posted = { verb: 'POST', host };
+      t.ok(
+        seriesValue(page, 'rest_client_request_size_bytes_sum', posted),
+        'the Event that tells of its start',
+      );
+      t.ok(seriesValue(page, 'rest_client_request_duration_seconds_sum', posted));
+    });
 
     await t.test('a changed endpoint', async (t) => {
       put(fake, [PODS[1]]);
