@@ -31,18 +31,19 @@ function answer(socket: Socket): void {
   });
 }
 
-/** Bytes of a long story; -1 when it was cut. */
-function story(): Promise<number> {
-  return new Promise((resolve) => {
-    let bytes = 0;
-    const socket = connect({ host: VIP, port: 80 });
-    socket.write('story');
+/** `told`: bytes of a long story; -1 when it was cut. */
+function story(): { readonly begun: Promise<void>; readonly told: Promise<number> } {
+  const socket = connect({ host: VIP, port: 80 });
+  socket.write('story');
+  let bytes = 0;
+  const told = new Promise<number>((resolve) => {
     socket.on('data', (chunk) => {
       bytes += chunk.length;
     });
     socket.on('error', () => resolve(-1));
     socket.on('end', () => resolve(bytes));
   });
+  return { begun: new Promise((resolve) => socket.once('data', () => resolve())), told };
 }
 
 if (await inNetns(import.meta.url)) {
@@ -68,7 +69,7 @@ if (await inNetns(import.meta.url)) {
     fresh.write('web.json', objects);
     fresh.start();
     t.strictSame(
-      await Promise.all(stories),
+      await Promise.all(stories.map(({ told }) => told)),
       stories.map(() => wholeStory),
       'every story was told to its end',
     );
@@ -109,8 +110,8 @@ if (await inNetns(import.meta.url)) {
     agent.write('web.json', objects);
     agent.start();
     t.ok(await agent.ready());
-    const told = story();
-    await sleep(300);
+    const { begun, told } = story();
+    await begun;
     const ended = agent.end('SIGTERM');
     await sleep(300);
     t.match((await call()).text, /ECONNREFUSED|ECONNRESET/);
@@ -123,8 +124,8 @@ if (await inNetns(import.meta.url)) {
     agent.write('web.json', objects);
     agent.start();
     t.ok(await agent.ready());
-    const told = story();
-    await sleep(300);
+    const { begun, told } = story();
+    await begun;
     t.equal(await agent.end('SIGTERM'), 0);
     t.equal(await told, -1);
     t.match(agent.output, '1 connections are cut: their time is over');
