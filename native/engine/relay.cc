@@ -13,8 +13,8 @@ namespace penstock::engine {
 
 namespace {
 
-// Rounds of a connection until others must have a turn: 16 pipes full are 4 MB.
-constexpr uint8_t kTurns = 16;
+// Rounds of a connection until others must have a turn: full pipes are up to 8 MB.
+constexpr uint8_t kTurns = 8;
 constexpr ssize_t kSmall = 16 * 1024;
 
 }  // namespace
@@ -129,7 +129,7 @@ bool Connection::FillPipe(Direction& direction) {
   if (!direction.pipe.is_open()) direction.pipe = worker_.pipes().Take();
   if (!direction.pipe.is_open()) return Copy(direction);
   Peer& from = *direction.from;
-  const ssize_t got = splice(from.fd, nullptr, direction.pipe.write, nullptr, PipePool::kBytes,
+  const ssize_t got = splice(from.fd, nullptr, direction.pipe.write, nullptr, PipePool::kMostBytes,
                              SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got < 0) {
     // The pipe is empty here, so it is the socket that has nothing.

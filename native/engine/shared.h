@@ -36,6 +36,8 @@ class Shared {
   Affinity affinity;
   // TCP connections and UDP flows, all threads.
   std::atomic<int64_t> active{0};
+  // Room of all pipes that are open.
+  std::atomic<uint64_t> pipe_bytes{0};
   std::atomic<uint64_t> unknown{0};  // connections to destinations that no service port has
 
   void Publish(std::shared_ptr<const Snapshot> next) {
