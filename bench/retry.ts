@@ -65,7 +65,7 @@ try {
     sleep ${FLAP_SECONDS}; nft delete element ip trouble down '{ ${FLAPPING} }'; done`;
   await world.hold(['sh', '-c', `echo begun; ${flap}`]);
   report('while it learns', load(LEARNING_MS));
-  report('after', load((Number(values.connects) / rate) * 1000 - LEARNING_MS));
+  report('after', load(Math.round((Number(values.connects) / rate) * 1000) - LEARNING_MS));
 } finally {
   world.end();
   rmSync(folder, { recursive: true });
