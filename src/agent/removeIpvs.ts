@@ -5,12 +5,14 @@ import { planRemoval, readSavedRules } from '../dataplane/ipvs/planRules.js';
 import { SERVICE_LINK, ServiceLink } from '../dataplane/ipvs/ServiceLink.js';
 import { kernelName, SET_NAMES, type SetName, setSpec } from '../dataplane/ipvs/sets.js';
 import { PenstockError } from '../errors.js';
+import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { Ipset } from '../kernel/ipset/Ipset.js';
 import { Ipvs } from '../kernel/ipvs/Ipvs.js';
 import { virtualServerKey } from '../kernel/ipvs/VirtualServer.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import { connectionsEnded } from './ipvsConnections.js';
 import { type Removal, removeRules } from './removeRules.js';
 
 export interface IpvsRemoval {
@@ -21,10 +23,13 @@ export interface IpvsRemoval {
   readonly error?: unknown;
 }
 
-/** `plan` changes nothing. Never rejects: what failed is in the result, and the rest was done. */
-export async function removeIpvs(what: 'plan' | 'remove'): Promise<IpvsRemoval> {
+/**
+ * `plan` changes nothing; `replace`: another mode serves already, and short connections under way are to end well first.
+ * Never rejects: what failed is in the result, and the rest was done.
+ */
+export async function removeIpvs(what: 'plan' | 'remove' | 'replace'): Promise<IpvsRemoval> {
   // Rules refer to sets, so they go first.
-  const rules = await removeRules(what, (saved) =>
+  const rules = await removeRules(what === 'plan' ? 'plan' : 'remove', (saved) =>
     planRemoval(readSavedRules(Object.values(saved).join(''))),
   );
   const objects: string[] = [];
@@ -36,7 +41,7 @@ export async function removeIpvs(what: 'plan' | 'remove'): Promise<IpvsRemoval> 
   }
 }
 
-async function removeObjects(what: 'plan' | 'remove', removed: string[]): Promise<void> {
+async function removeObjects(what: 'plan' | 'remove' | 'replace', removed: string[]): Promise<void> {
   const channels = [NetlinkProtocol.GENERIC, NetlinkProtocol.NETFILTER, NetlinkProtocol.ROUTE].map(
     (protocol) => NetlinkChannel.open(protocol),
   ) as [NetlinkChannel, NetlinkChannel, NetlinkChannel];
@@ -44,10 +49,15 @@ async function removeObjects(what: 'plan' | 'remove', removed: string[]): Promis
   try {
     const ipset = await openIpset(netfilter);
     const sets = ipset ? await readSets(ipset) : [];
-    await removeServers(what, generic, sets, removed);
     const link = new ServiceLink(route, () => {});
-    if (await link.delete(what)) removed.push(`link ${SERVICE_LINK}`);
-    if (ipset) await removeSets(what, ipset, sets, removed);
+    if (what === 'replace') {
+      const { IPv4: source } = await primaryAddresses();
+      if (source !== undefined) await link.connectFrom(source);
+    }
+    await removeServers(what, generic, sets, removed);
+    const how = what === 'plan' ? 'plan' : 'remove';
+    if (await link.delete(how)) removed.push(`link ${SERVICE_LINK}`);
+    if (ipset) await removeSets(how, ipset, sets, removed);
   } finally {
     for (const channel of channels) channel.close();
   }
@@ -84,7 +94,7 @@ async function readSets(ipset: Ipset): Promise<FamilySets[]> {
 }
 
 async function removeServers(
-  what: 'plan' | 'remove',
+  what: 'plan' | 'remove' | 'replace',
   channel: NetlinkChannel,
   families: readonly FamilySets[],
   removed: string[],
@@ -93,13 +103,14 @@ async function removeServers(
   if (!existsSync('/proc/net/ip_vs')) return;
   const ipvs = await Ipvs.open(channel);
   const services = await ipvs.listServices();
-  for (const { family, sets } of families) {
+  const gone = families.flatMap(({ family, sets }) => {
     const ofFamily = services.filter((service) => service.family === family);
     const ours = ownServers(ofFamily, sets, { excludeCIDRs: [] }, () => false);
-    const gone = ofFamily.filter((service) => ours.has(virtualServerKey(service)));
-    if (what === 'remove') await ipvs.commit(gone.map((service) => ({ action: 'delete service', service })));
-    removed.push(...gone.map((service) => `virtual server ${virtualServerKey(service)}`));
-  }
+    return ofFamily.filter((service) => ours.has(virtualServerKey(service)));
+  });
+  if (what === 'replace') await connectionsEnded(ipvs, gone);
+  if (what !== 'plan') await ipvs.commit(gone.map((service) => ({ action: 'delete service', service })));
+  removed.push(...gone.map((service) => `virtual server ${virtualServerKey(service)}`));
 }
 
 /** Rejects when a rule of somebody else refers to one of them. */

@@ -1,7 +1,7 @@
 /**
  * The text of a manifest file as Kubernetes objects: several YAML documents or one JSON text, lists taken apart.
  */
-import type { CST, Document, LineCounter, ParsedNode } from 'yaml';
+import { Composer, type CST, type Document, LineCounter, type ParsedNode, Parser } from 'yaml';
 import { messageOf } from '../errors.js';
 import { isRawObject, type RawObject } from '../objects/FieldReader.js';
 
@@ -55,9 +55,7 @@ function jsonErrorLine(text: string, message: string): number | undefined {
   return message.startsWith('Unexpected end') ? text.trimEnd().split('\n').length : undefined;
 }
 
-async function parseYaml(text: string): Promise<ParsedManifest> {
-  // A megabyte of code that most nodes never need.
-  const { Composer, LineCounter, Parser } = await import('yaml');
+function parseYaml(text: string): ParsedManifest {
   const lines = new LineCounter();
   const objects: ManifestObject[] = [];
   let line: number | undefined;

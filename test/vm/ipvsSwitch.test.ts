@@ -39,6 +39,7 @@ if (await inVm(import.meta.url)) {
     t.ok(await eventually(() => left() === ''), 'nothing is left of mode ipvs');
     t.notMatch(legacyRules(), /IPVS|PENSTOCK|KUBE-NODE-PORT|KUBE-LOAD-BALANCER/);
     t.match(legacyRules(), /KUBE-SVC-/);
+    t.same(client.failures, [], `none of ${client.connects} connects failed`);
 
     agent.configure(settings('ipvs'));
     await agent.end('SIGTERM');

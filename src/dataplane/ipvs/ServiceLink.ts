@@ -4,6 +4,7 @@ import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { Addresses } from '../../kernel/routes/Addresses.js';
 import type { Link } from '../../kernel/routes/Link.js';
 import { Links } from '../../kernel/routes/Links.js';
+import { setLocalSources } from '../../kernel/routes/localSources.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Direction, Refusal } from './FamilyKernel.js';
 
@@ -13,6 +14,7 @@ export const SERVICE_LINK = 'kube-ipvs0';
 const LINK_LOCAL = 'fe80:';
 
 export class ServiceLink {
+  readonly #channel: NetlinkChannel;
   readonly #links: Links;
   readonly #addresses: Addresses;
   readonly #onIndex: (index: number) => void;
@@ -20,6 +22,7 @@ export class ServiceLink {
 
   /** `channel` is of NetlinkProtocol.ROUTE. `onIndex` hears the link's index whenever it is another one. */
   constructor(channel: NetlinkChannel, onIndex: (index: number) => void) {
+    this.#channel = channel;
     this.#links = new Links(channel);
     this.#addresses = new Addresses(channel);
     this.#onIndex = onIndex;
@@ -59,6 +62,21 @@ export class ServiceLink {
     const action = direction === 'add' ? 'add address' : 'delete address';
     const refused = await this.#addresses.commit(addresses.map((address) => ({ action, link, address })));
     return refused.map(({ change, error }) => ({ change: change.address, error }));
+  }
+
+  /**
+   * New connections of the host to these addresses come from `source`, an IPv4 address that will still be there when the
+   * link is gone.
+   */
+  async connectFrom(source: IpAddress): Promise<void> {
+    const link = await this.#find();
+    if (!link) return;
+    const addresses = await this.addresses('IPv4');
+    // An address that somebody removed meanwhile has no route: nobody connects from it either.
+    await setLocalSources(
+      this.#channel,
+      addresses.map((address) => ({ address, link, source })),
+    );
   }
 
   /** With all its addresses. False when there was none. */

@@ -2,9 +2,9 @@
  * iptables-restore, iptables-save and iptables of one IP family and one backend. The only programs that penstock
  * starts: the matches of iptables have no other stable interface.
  */
-import { readFile } from 'node:fs/promises';
 import { messageOf, PenstockError } from '../../errors.js';
 import type { IpFamily } from '../../net/ip.js';
+import { legacyTables } from './legacyTables.js';
 import { RestoreError } from './RestoreError.js';
 import type { RestoreInput } from './RestoreInput.js';
 import { type CommandResult, type RunCommand, runCommand } from './runCommand.js';
@@ -68,15 +68,10 @@ export class XtablesTool {
     if (result.status !== 0) throw new RestoreError(`${this.#program}-restore`, result, input);
   }
 
-  /** The tables that exist. Asking iptables-legacy about one that does not would make the kernel create it. */
+  /** Those that exist. */
   async tables(): Promise<readonly string[]> {
     if (this.version.backend === 'nft') return ['mangle', 'nat', 'filter'];
-    try {
-      const names = await readFile(LEGACY_TABLE_NAMES[this.family], 'utf8');
-      return names.split('\n').filter(Boolean);
-    } catch {
-      return [];
-    }
+    return legacyTables(this.family);
   }
 
   /** The rules of one table as iptables-save prints them. */
@@ -106,11 +101,6 @@ export class XtablesTool {
     return new PenstockError('PENSTOCK_XTABLES_FAILED', message);
   }
 }
-
-const LEGACY_TABLE_NAMES: Readonly<Record<IpFamily, string>> = {
-  IPv4: '/proc/net/ip_tables_names',
-  IPv6: '/proc/net/ip6_tables_names',
-};
 
 /** iptables exits with 1 when a chain or rule is not there, and with 2 to 4 on real trouble (4: resource problem). */
 const STATUS_NOT_FOUND = 1;

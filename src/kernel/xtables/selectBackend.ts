@@ -3,36 +3,60 @@
  * the one that kubelet and everybody else on the node uses; kubelet leaves a chain as a hint (KEP-3178).
  */
 import type { IpFamily } from '../../net/ip.js';
+import { legacyTables } from './legacyTables.js';
+import { nftChainExists } from './nftChainExists.js';
 import { type RunCommand, runCommand } from './runCommand.js';
 import { type XtablesBackend, XtablesTool } from './XtablesTool.js';
 
 const PROGRAM: Readonly<Record<IpFamily, string>> = { IPv4: 'iptables', IPv6: 'ip6tables' };
 const HINTS = ['KUBE-IPTABLES-HINT', 'KUBE-KUBELET-CANARY'];
+const HINT_TABLE = 'mangle';
 
-/** `auto` follows kubelet's hint, else takes what plain `iptables` is. Rejects with PENSTOCK_XTABLES_MISSING. */
+/** How the host is asked, injected. */
+export interface XtablesHost {
+  readonly run: RunCommand;
+  readonly nftChainExists: typeof nftChainExists;
+  readonly legacyTables: typeof legacyTables;
+}
+
+const HOST: XtablesHost = { run: runCommand, nftChainExists, legacyTables };
+
+/**
+ * `auto` follows kubelet's hint, else takes what plain `iptables` is. Rejects with PENSTOCK_XTABLES_MISSING. A process is
+ * started only where nothing else tells: they are most of what the start of an agent costs.
+ */
 export async function openXtables(
   family: IpFamily,
   backend: 'auto' | XtablesBackend,
-  run: RunCommand = runCommand,
+  host = HOST,
 ): Promise<XtablesTool> {
   const program = PROGRAM[family];
-  const usual = await XtablesTool.open(family, program, run).catch((error: unknown) => {
-    if (backend === 'auto') throw error;
-    return undefined;
-  });
-  if (usual && (backend === 'auto' ? await hasHint(usual) : usual.version.backend === backend)) return usual;
-  const wanted = backend === 'auto' ? (usual?.version.backend === 'nft' ? 'legacy' : 'nft') : backend;
-  try {
-    const other = await XtablesTool.open(family, `${program}-${wanted}`, run);
-    if (backend !== 'auto' || (await hasHint(other))) return other;
-  } catch (error) {
-    if (!usual || backend !== 'auto') throw error;
+  const open = (name: string) => XtablesTool.open(family, name, host.run);
+  if (backend !== 'auto') {
+    const usual = await open(program).catch(() => undefined);
+    return usual?.version.backend === backend ? usual : open(`${program}-${backend}`);
   }
-  return usual as XtablesTool;
+  const usual = await open(program);
+  const hinted = await hintedTool(family, usual.version.backend, async () => usual, host);
+  if (hinted) return hinted;
+  const other = usual.version.backend === 'nft' ? 'legacy' : 'nft';
+  const otherHinted = hintedTool(family, other, () => open(`${program}-${other}`), host);
+  return (await otherHinted.catch(() => undefined)) ?? usual;
 }
 
-async function hasHint(tool: XtablesTool): Promise<boolean> {
-  if (!(await tool.tables()).includes('mangle')) return false;
-  for (const hint of HINTS) if (await tool.listChain('mangle', hint)) return true;
-  return false;
+/** The tool of that backend, if kubelet's hint is among its rules. */
+async function hintedTool(
+  family: IpFamily,
+  backend: XtablesBackend,
+  open: () => Promise<XtablesTool>,
+  host: XtablesHost,
+): Promise<XtablesTool | undefined> {
+  if (backend === 'nft') {
+    for (const hint of HINTS) if (await host.nftChainExists(family, HINT_TABLE, hint)) return open();
+    return undefined;
+  }
+  if (!(await host.legacyTables(family)).includes(HINT_TABLE)) return undefined;
+  const tool = await open();
+  const saved = await tool.save(HINT_TABLE);
+  return HINTS.some((hint) => saved.includes(`\n:${hint} `)) ? tool : undefined;
 }

@@ -1,6 +1,7 @@
 /** A kubeconfig file, reduced to the connection of its current context. */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
 import { messageOf, PenstockError } from '../../errors.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/FieldReader.js';
 import { type Connection, type ExecPlugin, NOBODY, type Secret, type User } from './Connection.js';
@@ -10,7 +11,7 @@ const PROXY_PROTOCOLS = ['http:', 'https:'];
 
 /** `master` wins over the server of the file. Throws PenstockError that names file and field. */
 export async function readKubeconfig(path: string, master: string): Promise<Connection> {
-  const raw = await readYaml(path);
+  const raw = readYaml(path);
   const findings = new Findings();
   const root = new FieldReader(raw, findings);
   const connection = readConnection(root, dirname(path), master);
@@ -18,14 +19,13 @@ export async function readKubeconfig(path: string, master: string): Promise<Conn
   throw unusable(path, findings.faults.sentences().join('; '));
 }
 
-async function readYaml(path: string): Promise<Readonly<Record<string, unknown>>> {
+function readYaml(path: string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     throw unusable(path, `cannot be read: ${messageOf(error)}`);
   }
-  const { parse } = await import('yaml');
   let raw: unknown;
   try {
     raw = parse(text);

@@ -137,24 +137,52 @@ t.test('refusals: which line, whose, and whether it is worth another try', async
 t.test('which backend', async (t) => {
   const nft = answer({ stdout: 'iptables v1.8.9 (nf_tables)' });
   const legacy = answer({ stdout: 'iptables v1.8.9 (legacy)' });
-  const none = answer({ status: 1 });
-  const here = answer({ stdout: '-N HINT' });
   const versions = {
     'iptables --version': legacy,
     'iptables-nft --version': nft,
     'iptables-legacy --version': legacy,
   };
-  const open = async (wanted: 'auto' | 'nft' | 'legacy', answers: Readonly<Record<string, CommandResult>>) =>
-    (await openXtables('IPv4', wanted, fakeRun(answers).run)).description;
+  const lines: string[] = [];
+  /** With these chains in table mangle of nf_tables, and these tables of iptables-legacy. */
+  const open = async (
+    wanted: 'auto' | 'nft' | 'legacy',
+    answers: Readonly<Record<string, CommandResult>>,
+    { nftChains = [], tables = [] }: { nftChains?: readonly string[]; tables?: readonly string[] } = {},
+  ) => {
+    const fake = fakeRun(answers);
+    const tool = await openXtables('IPv4', wanted, {
+      run: fake.run,
+      nftChainExists: async (family, table, chain) =>
+        family === 'IPv4' && table === 'mangle' && nftChains.includes(chain),
+      legacyTables: async () => tables,
+    });
+    lines.splice(0, lines.length, ...fake.lines);
+    return tool.description;
+  };
 
   const usualIsNft = { ...versions, 'iptables --version': nft };
   t.equal(await open('nft', usualIsNft), 'iptables 1.8.9 (nft)', 'the usual one is the wanted one');
   t.equal(await open('legacy', usualIsNft), 'iptables-legacy 1.8.9 (legacy)');
   t.equal(await open('nft', versions), 'iptables-nft 1.8.9 (nft)');
   t.equal(await open('nft', { 'iptables-nft --version': nft }), 'iptables-nft 1.8.9 (nft)', 'no usual one');
-  t.equal(await open('auto', { ...usualIsNft, iptables: none }), 'iptables 1.8.9 (nft)', 'no hint anywhere');
-  const hinted = { ...usualIsNft, 'iptables -w 5 -t mangle -S KUBE-IPTABLES-HINT': here };
-  t.equal(await open('auto', { ...hinted, iptables: none }), 'iptables 1.8.9 (nft)');
+  t.equal(await open('auto', usualIsNft), 'iptables 1.8.9 (nft)', 'no hint anywhere');
+  t.same(lines, ['iptables --version'], 'and only one process to find that out');
+
+  const canary = { nftChains: ['KUBE-KUBELET-CANARY'] };
+  t.equal(await open('auto', usualIsNft, canary), 'iptables 1.8.9 (nft)', 'a hint in the usual one');
+  t.equal(await open('auto', versions, canary), 'iptables-nft 1.8.9 (nft)', 'a hint in the other one');
+  t.equal(
+    await open('auto', { 'iptables --version': legacy }, canary),
+    'iptables 1.8.9 (legacy)',
+    'which is not there',
+  );
+
+  const saved = (text: string) => ({ 'iptables-legacy-save -t mangle': answer({ stdout: text }) });
+  const hint = saved('*mangle\n:KUBE-IPTABLES-HINT - [0:0]\nCOMMIT\n');
+  const tables = { tables: ['mangle'] };
+  t.equal(await open('auto', { ...hint, ...usualIsNft }, tables), 'iptables-legacy 1.8.9 (legacy)');
+  const noHint = saved('*mangle\n:MINE - [0:0]\n-A MINE -j KUBE-IPTABLES-HINT\nCOMMIT\n');
+  t.equal(await open('auto', { ...noHint, ...usualIsNft }, tables), 'iptables 1.8.9 (nft)', 'no hint');
   await t.rejects(open('auto', {}), { code: 'PENSTOCK_XTABLES_MISSING' });
   await t.rejects(open('legacy', { 'iptables --version': nft }), { code: 'PENSTOCK_XTABLES_MISSING' });
 });
