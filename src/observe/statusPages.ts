@@ -26,6 +26,8 @@ export function statusPages(facts: StatusFacts): ReadonlyMap<string, Page> {
     ['/proxyMode', plain(() => facts.mode)],
     ['/configz', json(() => JSON.stringify({ 'kubeproxy.config.k8s.io': facts.configuration }))],
     ['/flagz', plain(() => flagz(facts))],
+    // kube-proxy has the page, and no health check on it; a scraper that asks for it is not to see an error.
+    ['/metrics/slis', plain(() => '')],
     ['/statusz', plain(() => statusz(facts, [...pages.keys(), '/metrics']))],
   ]);
   return pages;

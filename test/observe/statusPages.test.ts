@@ -40,7 +40,7 @@ t.test('each page', async (t) => {
   t.match(statusz, '\nStarted: Sun Nov 22 22:01:43 UTC 2026\nUp: 1 hr 02 min 03 sec\n');
   t.match(
     statusz,
-    'Binary version: 1.2.3\nPaths: /configz /flagz /healthz /healthz/ping /metrics /proxyMode /statusz\n',
+    'Binary version: 1.2.3\nPaths: /configz /flagz /healthz /healthz/ping /metrics /metrics/slis /proxyMode /statusz\n',
   );
 });
 
