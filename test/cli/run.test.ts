@@ -77,6 +77,7 @@ if (await inNetns(import.meta.url)) {
 
   t.test('--dry-run does not wait for ever for an API server', async (t) => {
     const world = await SourceWorld.open(t, {
+      speed: 1,
       connection: () => ({ server: 'http://127.0.0.1:1' }),
     });
     const table = new RoutingTable({
@@ -85,9 +86,9 @@ if (await inNetns(import.meta.url)) {
       fallbackAddresses: {},
       fixedAddresses: {},
     });
-    await t.rejects(readOnce(world.source, table, 300), {
+    await t.rejects(readOnce(world.source, table, 1000), {
       code: 'PENSTOCK_SOURCE_UNREADABLE',
-      message: /^API server http:\/\/127\.0\.0\.1:1: services could not be read for 0\.3 s: .*ECONNREFUSED/,
+      message: /^API server http:\/\/127\.0\.0\.1:1: services could not be read for 1 s: .*ECONNREFUSED/,
     });
   });
 }
