@@ -18,7 +18,8 @@ export async function serve(address: string, answer: (socket: Socket) => void): 
     socket.on('error', () => {});
     answer(socket);
   });
-  await new Promise<void>((resolve) => server.listen(8080, address, resolve));
+  // Clients are often in the same process: what it has not accepted yet must not be dropped.
+  await new Promise<void>((resolve) => server.listen({ port: 8080, host: address, backlog: 4096 }, resolve));
   return server;
 }
 
