@@ -38,6 +38,12 @@ function socketsOf(pid: number | undefined): number {
   return readdirSync(folder).filter(isSocket).length;
 }
 
+/** Once those of questions before have ended. */
+async function quietSocketsOf(pid: number | undefined): Promise<number> {
+  await sleep(1000);
+  return socketsOf(pid);
+}
+
 function residentMegabytes(pid: number | undefined): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
 }
@@ -100,7 +106,7 @@ if (await inNetns(import.meta.url)) {
     agent.start();
     t.ok(await agent.ready());
     t.equal((await call()).text, POD);
-    const before = socketsOf(agent.pid);
+    const before = await quietSocketsOf(agent.pid);
     const end = performance.now() + 10_000;
     const goOn = () => performance.now() < end;
     const [rough, ...well] = await Promise.all([
@@ -126,18 +132,22 @@ if (await inNetns(import.meta.url)) {
     agent.start();
     t.ok(await agent.ready());
     t.equal((await call()).text, POD);
-    const before = socketsOf(agent.pid);
+    const before = await quietSocketsOf(agent.pid);
     const silent: Socket[] = [];
+    const ended: string[] = [];
     for (let i = 0; i < HALF_OPEN; i++) {
       const socket = connect({ host: VIP, port: 80 });
-      socket.on('error', () => {});
+      socket.on('error', (error) => ended.push(error.message));
       silent.push(socket);
       if (i % 100 === 0) await sleep(10);
     }
-    t.ok(await eventually(async () => socketsOf(agent.pid) >= before + 2 * HALF_OPEN, 20_000));
+    const all = await eventually(async () => socketsOf(agent.pid) >= before + 2 * HALF_OPEN, 20_000);
+    t.ok(all, `${socketsOf(agent.pid)} sockets, ${before} before`);
+    t.strictSame(ended, [], 'nobody was sent away');
     for (let i = 0; i < 50; i++) t.equal((await call()).text, POD);
     for (const socket of silent) socket.destroy();
-    t.ok(await eventually(async () => socketsOf(agent.pid) <= before, 20_000), 'nothing is left of them');
+    const gone = await eventually(async () => socketsOf(agent.pid) <= before, 20_000);
+    t.ok(gone, `${socketsOf(agent.pid)} sockets are left, ${before} before`);
   });
 
   const group = memoryGroup();
