@@ -1,9 +1,10 @@
 /** Routing table and mode ipvs in this process and network namespace. */
+
+import type { IpvsOptions } from '../src/dataplane/ipvs/desired/IpvsSettings.js';
 import { IpvsDataplane } from '../src/dataplane/ipvs/IpvsDataplane.js';
-import type { IpvsOptions } from '../src/dataplane/ipvs/IpvsSettings.js';
-import { KernelFamily } from '../src/dataplane/ipvs/KernelFamily.js';
+import { KernelFamily } from '../src/dataplane/ipvs/kernel/KernelFamily.js';
+import { ServiceLink } from '../src/dataplane/ipvs/kernel/ServiceLink.js';
 import { renderFamily } from '../src/dataplane/ipvs/renderFamily.js';
-import { ServiceLink } from '../src/dataplane/ipvs/ServiceLink.js';
 import { Ipset } from '../src/kernel/ipset/Ipset.js';
 import { Ipvs } from '../src/kernel/ipvs/Ipvs.js';
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';

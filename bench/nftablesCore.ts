@@ -1,7 +1,7 @@
 /** Routing table and nftables dataplane in this process and network namespace, objects in memory. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { NftablesOptions } from '../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesDataplane.js';
-import type { NftablesOptions } from '../src/dataplane/nftables/NftablesSettings.js';
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../src/kernel/nftables/NftablesTable.js';

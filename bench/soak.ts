@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { systemClock } from '../src/kubernetes/api/Clock.js';
+import { systemClock } from '../src/time/Clock.js';
 import { FakeApiServer, type RawApiObject } from '../test/support/FakeApiServer.js';
 import { callRoughly, serveRoughly } from '../test/support/roughTraffic.js';
 import { type ServedApi, serveApi } from '../test/support/serveApi.js';

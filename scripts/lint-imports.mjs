@@ -5,18 +5,22 @@ import { dirname, join, relative, resolve } from 'node:path';
 const SRC = resolve(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), '../src');
 
 /** Folder → the folders that it may import from, besides itself. Files of src/ itself: '.'. */
+const PURE = ['net', 'time', 'objects', 'balancing', 'routing'];
 const ALLOWED = {
   net: [],
-  objects: ['net'],
-  balancing: ['net', 'objects'],
-  routing: ['net', 'objects', 'balancing'],
-  kernel: ['net'],
-  config: ['net'],
-  kubernetes: ['net', 'objects'],
-  dataplane: ['net', 'objects', 'balancing', 'routing', 'kernel'],
-  observe: ['net', 'objects', 'routing'],
-  agent: ['net', 'objects', 'routing', 'kernel', 'config', 'kubernetes', 'dataplane', 'observe'],
-  cli: ['net', 'objects', 'routing', 'kernel', 'config', 'kubernetes', 'dataplane', 'observe', 'agent'],
+  time: [],
+  objects: ['net', 'time'],
+  balancing: ['net', 'time', 'objects'],
+  routing: ['net', 'time', 'objects', 'balancing'],
+  kernel: ['net', 'time'],
+  config: ['net', 'time'],
+  kubernetes: ['net', 'time', 'objects'],
+  dataplane: [...PURE, 'kernel'],
+  observe: [...PURE],
+  host: ['net', 'time', 'kernel', 'config', 'dataplane'],
+  modes: [...PURE, 'kernel', 'config', 'dataplane', 'host'],
+  agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'observe', 'host', 'modes'],
+  cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'observe', 'host', 'modes', 'agent'],
   '.': ['cli'],
 };
 

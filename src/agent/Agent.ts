@@ -3,21 +3,21 @@
  * delivered everything; from then on every change leads to a sync, foreign changes to a repair.
  */
 import type { Logger } from 'pino';
-import type { AgentConfig } from '../config/AgentConfig.js';
+import type { NodeConfig } from '../config/NodeConfig.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
-import type { AgentMetrics } from '../observe/AgentMetrics.js';
-import { contactMetrics } from '../observe/contactMetrics.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { problemFound, repaired, serverFailed, starting } from '../observe/events/occurrences.js';
-import { type HealthState, isHealthy, startHealthServer } from '../observe/HealthServer.js';
-import { type Page, startMetricsServer } from '../observe/MetricsServer.js';
-import { ProxyMetrics } from '../observe/ProxyMetrics.js';
-import { preciseNow } from '../observe/preciseTime.js';
-import { rulePacketText } from '../observe/RulePacketMetrics.js';
-import { type CountedServicePort, ServiceMetrics } from '../observe/ServiceMetrics.js';
+import { type HealthState, isHealthy, startHealthServer } from '../observe/http/HealthServer.js';
+import { type Page, startMetricsServer } from '../observe/http/MetricsServer.js';
+import type { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
+import { contactMetrics } from '../observe/metrics/contactMetrics.js';
+import { ProxyMetrics } from '../observe/metrics/ProxyMetrics.js';
+import { preciseNow } from '../observe/metrics/preciseTime.js';
+import { rulePacketText } from '../observe/metrics/RulePacketMetrics.js';
+import { type CountedServicePort, ServiceMetrics } from '../observe/metrics/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { HealthChecking } from './HealthChecking.js';
@@ -32,7 +32,7 @@ import { SyncProgress } from './SyncProgress.js';
 const FULL_SYNC_PERIOD_MS = 3_600_000;
 
 export interface AgentOptions {
-  readonly config: AgentConfig;
+  readonly config: NodeConfig;
   readonly sources: readonly ObjectSource[];
   readonly table: RoutingTable;
   readonly dataplane: Dataplane;
@@ -48,7 +48,7 @@ export interface AgentOptions {
 }
 
 export class Agent {
-  readonly #config: AgentConfig;
+  readonly #config: NodeConfig;
   readonly #sources: readonly ObjectSource[];
   readonly #table: RoutingTable;
   readonly #dataplane: Dataplane;

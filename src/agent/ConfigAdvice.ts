@@ -1,18 +1,18 @@
 /** Says in the log what of a valid configuration is doubtful on this node: at start, and again when the node is known. */
 import type { Logger } from 'pino';
-import type { AgentConfig } from '../config/AgentConfig.js';
-import { configWarnings, type NodeNetwork } from '../config/configWarnings.js';
+import { configWarnings, type NodeNetwork } from '../config/file/configWarnings.js';
+import type { NodeConfig } from '../config/NodeConfig.js';
 import { PenstockError } from '../errors.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import type { IpFamily } from '../net/ip.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 
 export class ConfigAdvice {
-  readonly #config: AgentConfig;
+  readonly #config: NodeConfig;
   readonly #log: Logger;
   readonly #said = new Set<string>();
 
-  constructor(config: AgentConfig, log: Logger) {
+  constructor(config: NodeConfig, log: Logger) {
     this.#config = config;
     this.#log = log;
   }

@@ -1,13 +1,13 @@
 /** Takes in a configuration file that changes while the agent runs: what can be is in force at once, the rest is said. */
 import type { Logger } from 'pino';
-import { changedFields } from '../config/changedFields.js';
-import type { RunCommand } from '../config/parseRunCommand.js';
+import { changedFields } from '../config/file/changedFields.js';
+import type { RunCommand } from '../config/flags/parseRunCommand.js';
 import { messageOf, PenstockError } from '../errors.js';
+import { tuneConntrack } from '../host/hostTuning.js';
+import { setOomScore } from '../host/oomScore.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import { logLevel } from '../observe/createLogger.js';
+import { logLevel } from '../observe/log/createLogger.js';
 import { FileWatch } from './FileWatch.js';
-import { tuneConntrack } from './hostTuning.js';
-import { setOomScore } from './oomScore.js';
 
 export type Run = Extract<RunCommand, { type: 'run' }>;
 

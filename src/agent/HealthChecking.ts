@@ -3,7 +3,7 @@
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { Problem } from '../objects/Problem.js';
-import { HealthCheckPorts } from '../observe/HealthCheckPorts.js';
+import { HealthCheckPorts } from '../observe/http/HealthCheckPorts.js';
 import type { ChangeSet, ServicePortChange } from '../routing/ChangeSet.js';
 import { healthChecks } from '../routing/HealthChecks.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';

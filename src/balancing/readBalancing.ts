@@ -1,8 +1,8 @@
 /** The annotations `penstock.io/algorithm` and `penstock.io/weights` of a Service (docs/balancing.md). */
 import type { IpAddress } from '../net/ip.js';
 import { parseObjectIp } from '../objects/addresses.js';
-import { FaultList, quote } from '../objects/FaultList.js';
-import { isRawObject } from '../objects/FieldReader.js';
+import { FaultList, quote } from '../objects/read/FaultList.js';
+import { isRawObject } from '../objects/read/FieldReader.js';
 import { ALGORITHMS, type Algorithm, type Balancing, UNWEIGHTED, type Weights } from './Balancing.js';
 import { isIpvsScheduler, nearestAlgorithm } from './ipvsSchedulers.js';
 

@@ -1,13 +1,13 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 import { parseArgs } from 'node:util';
-import { removeDivertRoutes } from '../agent/removeDivertRoutes.js';
-import { removeIptables } from '../agent/removeIptables.js';
-import { removeIpvs } from '../agent/removeIpvs.js';
-import { removeNftables } from '../agent/removeNftables.js';
-import type { Removal } from '../agent/removeRules.js';
-import { DIVERT } from '../agent/userspaceMode.js';
 import { messageOf, PenstockError } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { removeDivertRoutes } from '../modes/removeDivertRoutes.js';
+import { removeIptables } from '../modes/removeIptables.js';
+import { removeIpvs } from '../modes/removeIpvs.js';
+import { removeNftables } from '../modes/removeNftables.js';
+import type { Removal } from '../modes/removeRules.js';
+import { DIVERT } from '../modes/userspaceMode.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 

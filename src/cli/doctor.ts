@@ -2,14 +2,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
-import { chooseMode, probeKernel } from '../agent/chooseMode.js';
-import { checkHost, type Finding, type HostView } from '../agent/hostChecks.js';
-import { removeIptables } from '../agent/removeIptables.js';
-import { removeNftables } from '../agent/removeNftables.js';
 import { messageOf } from '../errors.js';
+import { checkHost, type Finding, type HostView } from '../host/hostChecks.js';
 import type { FeatureResult } from '../kernel/nftables/features.js';
 import { runCommand } from '../kernel/xtables/runCommand.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
+import { chooseMode, probeKernel } from '../modes/chooseMode.js';
+import { removeIptables } from '../modes/removeIptables.js';
+import { removeNftables } from '../modes/removeNftables.js';
 import { IP_FAMILIES } from '../net/ip.js';
 
 const HELP = `penstock doctor [--json]

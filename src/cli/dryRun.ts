@@ -1,14 +1,14 @@
 /** penstock run --dry-run: prints what a start would set and write on this host, and changes nothing. Needs no root. */
 import { hostname } from 'node:os';
 import type { Run } from '../agent/ConfigReload.js';
-import { chooseMode, probeKernel } from '../agent/chooseMode.js';
-import { conntrackSysctls, cpuCount, modeSysctls } from '../agent/hostTuning.js';
-import { toAgentConfig } from '../config/AgentConfig.js';
-import { configWarnings } from '../config/configWarnings.js';
+import { configWarnings } from '../config/file/configWarnings.js';
+import { toNodeConfig } from '../config/NodeConfig.js';
+import { conntrackSysctls, cpuCount, modeSysctls } from '../host/hostTuning.js';
 import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { chooseMode, probeKernel } from '../modes/chooseMode.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { readOnce, rendererOf } from './render.js';
@@ -19,7 +19,7 @@ export async function dryRun(
   sources: readonly ObjectSource[],
 ): Promise<number> {
   const mode = given.mode === '' ? await likelyMode() : given.mode;
-  const config = toAgentConfig({ ...source, mode }, hostname());
+  const config = toNodeConfig({ ...source, mode }, hostname());
   const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
   const table = new RoutingTable({
     nodeName: config.nodeName,

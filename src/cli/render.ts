@@ -2,13 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { iptablesOptions } from '../agent/iptablesMode.js';
-import { ipvsOptions } from '../agent/ipvsMode.js';
-import { localhostFamilies } from '../agent/localhostNodePorts.js';
-import { nftablesOptions } from '../agent/nftablesMode.js';
-import { captureOptions, engineAddress } from '../agent/userspaceMode.js';
-import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
-import { parseRunCommand } from '../config/parseRunCommand.js';
+import { parseRunCommand } from '../config/flags/parseRunCommand.js';
+import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
 import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
 import { renderFamily as renderIpvs } from '../dataplane/ipvs/renderFamily.js';
 import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
@@ -16,8 +11,13 @@ import { CaptureView, type EngineAddress, throughViews } from '../dataplane/user
 import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
 import { PenstockError } from '../errors.js';
 import { hostAddresses, primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { ManifestSource } from '../kubernetes/ManifestSource.js';
+import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
+import { iptablesOptions } from '../modes/iptablesMode.js';
+import { ipvsOptions } from '../modes/ipvsMode.js';
+import { localhostFamilies } from '../modes/localhostNodePorts.js';
+import { nftablesOptions } from '../modes/nftablesMode.js';
+import { captureOptions, engineAddress } from '../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
@@ -33,9 +33,9 @@ Needs no root. Problems in the manifests go to standard error; the exit status i
   penstock render --manifests examples/manifests --mode iptables --family IPv4 | iptables-restore --noflush --test
 `;
 
-type Renderer = (family: IpFamily, table: RoutingTable, config: AgentConfig) => string | Promise<string>;
+type Renderer = (family: IpFamily, table: RoutingTable, config: NodeConfig) => string | Promise<string>;
 
-const RENDERERS: Readonly<Record<Exclude<AgentConfig['mode'], ''>, Renderer>> = {
+const RENDERERS: Readonly<Record<Exclude<NodeConfig['mode'], ''>, Renderer>> = {
   iptables: (family, table, config) => {
     const program = family === 'IPv4' ? 'iptables-restore' : 'ip6tables-restore';
     return `# ${family}: ${program} --noflush\n${renderIptables(family, table, iptablesOptions(config))}`;
@@ -64,7 +64,7 @@ const RENDERERS: Readonly<Record<Exclude<AgentConfig['mode'], ''>, Renderer>> = 
 /** Where a rendered proxy listens when no range is configured. */
 const EXAMPLE_PORT = 40_000;
 
-async function renderCapture(family: IpFamily, table: RoutingTable, config: AgentConfig): Promise<string> {
+async function renderCapture(family: IpFamily, table: RoutingTable, config: NodeConfig): Promise<string> {
   const addresses = hostAddresses();
   const first = config.userspace.portRange.first || EXAMPLE_PORT;
   const engine: EngineAddress = {
@@ -108,7 +108,7 @@ export async function render(argv: readonly string[]): Promise<number> {
     });
   }
   // Some defaults depend on the mode.
-  const config = toAgentConfig({ ...command.source, mode: mode as AgentConfig['mode'] }, hostname());
+  const config = toNodeConfig({ ...command.source, mode: mode as NodeConfig['mode'] }, hostname());
   if (config.manifests === '') {
     throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to render', {
       remedy: 'Give --manifests PATH.',

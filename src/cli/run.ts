@@ -6,24 +6,21 @@ import { Agent } from '../agent/Agent.js';
 import { ConfigAdvice } from '../agent/ConfigAdvice.js';
 import { ConfigReload, type Run } from '../agent/ConfigReload.js';
 import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
-import { settleMode } from '../agent/chooseMode.js';
-import { modeSysctls, setSysctls, tuneConntrack } from '../agent/hostTuning.js';
-import { setOomScore } from '../agent/oomScore.js';
-import { openDataplane } from '../agent/openDataplane.js';
-import { missingPrivileges, requireAll, thisProcess } from '../agent/privileges.js';
-import { removeOtherModes } from '../agent/removeOtherModes.js';
-import { type AgentConfig, toAgentConfig } from '../config/AgentConfig.js';
-import { effectiveConfiguration } from '../config/effectiveConfiguration.js';
-import { flagHelp } from '../config/flagHelp.js';
-import { parseRunCommand } from '../config/parseRunCommand.js';
-import { writeConfig } from '../config/writeConfig.js';
+import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
+import { writeConfig } from '../config/file/writeConfig.js';
+import { flagHelp } from '../config/flags/flagHelp.js';
+import { parseRunCommand } from '../config/flags/parseRunCommand.js';
+import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
 import type { Dataplane } from '../dataplane/Dataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
+import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
+import { setOomScore } from '../host/oomScore.js';
+import { missingPrivileges, requireAll, thisProcess } from '../host/privileges.js';
 import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
-import { ManifestSource } from '../kubernetes/ManifestSource.js';
+import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
 import type { ObjectSource } from '../kubernetes/ObjectSource.js';
 import {
   type ApiServer,
@@ -31,13 +28,16 @@ import {
   openApiServer,
   requireApiServer,
 } from '../kubernetes/openApiServer.js';
+import { settleMode } from '../modes/chooseMode.js';
+import { openDataplane } from '../modes/openDataplane.js';
+import { removeOtherModes } from '../modes/removeOtherModes.js';
 import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
-import { AgentMetrics } from '../observe/AgentMetrics.js';
-import { createLogger } from '../observe/createLogger.js';
 import { EventRecorder } from '../observe/events/EventRecorder.js';
-import type { Page } from '../observe/MetricsServer.js';
-import { profilePages } from '../observe/profilePages.js';
-import { statusPages } from '../observe/statusPages.js';
+import type { Page } from '../observe/http/MetricsServer.js';
+import { profilePages } from '../observe/http/profilePages.js';
+import { statusPages } from '../observe/http/statusPages.js';
+import { createLogger } from '../observe/log/createLogger.js';
+import { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 import { packageVersion } from './version.js';
 
@@ -124,7 +124,7 @@ async function serve(
   log: Logger,
 ): Promise<Run | undefined> {
   const { source, options } = run;
-  const config = await settleMode(run.config, (mode) => toAgentConfig({ ...source, mode }, hostname()), log);
+  const config = await settleMode(run.config, (mode) => toNodeConfig({ ...source, mode }, hostname()), log);
   const sysctls = new Sysctls();
   const fallbackAddresses = await primaryAddresses();
   const advice = new ConfigAdvice(config, log);
@@ -243,12 +243,12 @@ function requireSource({ config, options }: Run): void {
   if (config.manifests === '') requireApiServer(apiServerChoice(config, options.master), process.env);
 }
 
-function apiServerChoice({ clientConnection }: AgentConfig, master: string): ApiServerChoice {
+function apiServerChoice({ clientConnection }: NodeConfig, master: string): ApiServerChoice {
   return { kubeconfig: clientConnection.kubeconfig, master, userAgent: `penstock/${packageVersion()}` };
 }
 
 /** The pages of the metrics port, besides /metrics. */
-function metricsPages(config: AgentConfig, { source, flags }: Run): ReadonlyMap<string, Page> {
+function metricsPages(config: NodeConfig, { source, flags }: Run): ReadonlyMap<string, Page> {
   const status = statusPages({
     mode: config.mode,
     version: packageVersion(),
@@ -262,7 +262,7 @@ function metricsPages(config: AgentConfig, { source, flags }: Run): ReadonlyMap<
 
 /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
 function openConnectionCleaning(
-  config: AgentConfig,
+  config: NodeConfig,
   hostAddresses: () => readonly IpAddress[],
   metrics: AgentMetrics,
   log: Logger,

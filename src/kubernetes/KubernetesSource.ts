@@ -1,14 +1,14 @@
 /** The API server as a source of objects: one reflector for each resource. */
 import type { Problem } from '../objects/Problem.js';
-import type { ApiTransport } from './api/ApiTransport.js';
-import { type Clock, systemClock } from './api/Clock.js';
-import { Contact } from './api/Contact.js';
-import { InitialEvents } from './api/InitialEvents.js';
-import { Outage, type SourceLog } from './api/Outage.js';
-import { Reflector } from './api/Reflector.js';
-import { watchedResources } from './api/resources.js';
-import { Turns } from './api/Turns.js';
+import { type Clock, systemClock } from '../time/Clock.js';
+import { Contact } from './contact/Contact.js';
+import { Outage, type SourceLog } from './contact/Outage.js';
+import type { ApiTransport } from './http/ApiTransport.js';
+import { Turns } from './http/Turns.js';
 import type { ObjectSource, SourceContact, SourceListener } from './ObjectSource.js';
+import { InitialEvents } from './watch/InitialEvents.js';
+import { Reflector } from './watch/Reflector.js';
+import { watchedResources } from './watch/resources.js';
 
 export interface KubernetesSourceOptions {
   readonly transport: ApiTransport;

@@ -1,6 +1,6 @@
 /** The way to the API server that the configuration asks for. */
 import { PenstockError } from '../errors.js';
-import type { ApiClient } from './api/ApiClient.js';
+import type { ApiClient } from './http/ApiClient.js';
 import { type Connection, NOBODY } from './kubeconfig/Connection.js';
 import { Credentials } from './kubeconfig/Credentials.js';
 import { inCluster, SERVICE_ACCOUNT } from './kubeconfig/inCluster.js';
@@ -21,7 +21,7 @@ export async function openApiServer(choice: ApiServerChoice, env: NodeJS.Process
   const connection = await chooseConnection(choice, env);
   if (connection === undefined) throw noSource();
   // Its HTTP client is the largest part of penstock, and of no use to a node that reads manifests.
-  const { ApiClient } = await import('./api/ApiClient.js');
+  const { ApiClient } = await import('./http/ApiClient.js');
   return new ApiClient(connection, new Credentials(connection, Date.now), choice.userAgent);
 }
 

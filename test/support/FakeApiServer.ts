@@ -2,8 +2,8 @@
  * A small API server: resource versions, pages with continue tokens, watches with bookmarks and initial events, label
  * selectors, 410 for versions that were compacted. In memory; serveApi.ts puts it on a socket.
  */
-import type { ApiResponse, ApiTransport } from '../../src/kubernetes/api/ApiTransport.js';
-import type { Clock } from '../../src/kubernetes/api/Clock.js';
+import type { ApiResponse, ApiTransport } from '../../src/kubernetes/http/ApiTransport.js';
+import type { Clock } from '../../src/time/Clock.js';
 
 export interface RawApiObject {
   readonly metadata: {

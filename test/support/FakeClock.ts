@@ -1,6 +1,6 @@
 /** A clock whose time passes only when nothing else is left to do. */
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Clock } from '../../src/kubernetes/api/Clock.js';
+import type { Clock } from '../../src/time/Clock.js';
 
 /** Turns of the event loop after which promises that depend on each other have settled. */
 const SETTLING_TURNS = 4;

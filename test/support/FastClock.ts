@@ -1,5 +1,5 @@
 /** A real clock that runs faster, for what happens on real sockets. */
-import type { Clock } from '../../src/kubernetes/api/Clock.js';
+import type { Clock } from '../../src/time/Clock.js';
 
 export class FastClock implements Clock {
   readonly #factor: number;

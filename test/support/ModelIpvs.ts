@@ -1,11 +1,11 @@
 /** IPVS, ipset, kube-ipvs0 and iptables of one family in memory. As strict as the kernel: what it would refuse is refused. */
 import { constants } from 'node:os';
-import type { Direction, FamilyKernel, Refusal } from '../../src/dataplane/ipvs/FamilyKernel.js';
-import { ownServers } from '../../src/dataplane/ipvs/ownership.js';
-import type { Present, PresentServer } from '../../src/dataplane/ipvs/Present.js';
-import { readSavedRules, type SavedRules } from '../../src/dataplane/ipvs/planRules.js';
-import type { SetEntry } from '../../src/dataplane/ipvs/SetEntry.js';
-import { SET_NAMES, type SetName } from '../../src/dataplane/ipvs/sets.js';
+import type { SetEntry } from '../../src/dataplane/ipvs/desired/SetEntry.js';
+import { SET_NAMES, type SetName } from '../../src/dataplane/ipvs/desired/sets.js';
+import type { Direction, FamilyKernel, Refusal } from '../../src/dataplane/ipvs/kernel/FamilyKernel.js';
+import { ownServers } from '../../src/dataplane/ipvs/kernel/ownership.js';
+import type { Present, PresentServer } from '../../src/dataplane/ipvs/plan/Present.js';
+import { readSavedRules, type SavedRules } from '../../src/dataplane/ipvs/rules/planRules.js';
 import type { IpvsChange } from '../../src/kernel/ipvs/IpvsChange.js';
 import type { RealServerState } from '../../src/kernel/ipvs/RealServer.js';
 import {

@@ -5,10 +5,10 @@ import { Agent, type AgentOptions } from '../../src/agent/Agent.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../../src/dataplane/Dataplane.js';
 import type { ObjectSource, SourceListener } from '../../src/kubernetes/ObjectSource.js';
 import type { IpFamily } from '../../src/net/ip.js';
-import { AgentMetrics } from '../../src/observe/AgentMetrics.js';
 import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
+import { AgentMetrics } from '../../src/observe/metrics/AgentMetrics.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
-import { runFile } from '../config/runCommand.js';
+import { runFile } from '../unit/config/runCommand.js';
 import { ip } from './builders.js';
 
 const report = (family: IpFamily, kind: FamilyReport['kind']): FamilyReport => ({

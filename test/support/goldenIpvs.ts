@@ -1,5 +1,5 @@
 /** What stock kube-proxy 1.36.2 left in mode ipvs for the recorded objects, without what differs on purpose. */
-import type { IpvsOptions } from '../../src/dataplane/ipvs/IpvsSettings.js';
+import type { IpvsOptions } from '../../src/dataplane/ipvs/desired/IpvsSettings.js';
 import { GOLDEN_OPTIONS } from './goldenTable.js';
 import { readShared } from './shared.js';
 

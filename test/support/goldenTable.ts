@@ -3,7 +3,7 @@
 import type { IptablesOptions } from '../../src/dataplane/iptables/IptablesOptions.js';
 import { type Cidr, parseCidr } from '../../src/net/ip.js';
 import { type ObjectChange, refOf } from '../../src/objects/ApiObject.js';
-import { parseObject } from '../../src/objects/parseObject.js';
+import { parseObject } from '../../src/objects/read/parseObject.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { readShared } from './shared.js';
 

@@ -1,6 +1,7 @@
 /** Routing tables that use everything mode nftables has, and the dataplane over the kernel of the test. */
+
+import type { NftablesOptions } from '../../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
-import type { NftablesOptions } from '../../src/dataplane/nftables/NftablesSettings.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';

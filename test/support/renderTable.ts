@@ -1,9 +1,12 @@
 /** From a routing table to the rules of one family. */
 import type { IptablesOptions } from '../../src/dataplane/iptables/IptablesOptions.js';
 import { ruleSettings } from '../../src/dataplane/iptables/IptablesOptions.js';
-import { RuleSet } from '../../src/dataplane/iptables/RuleSet.js';
-import type { RuleSettings } from '../../src/dataplane/iptables/RuleSettings.js';
-import { type CommentStyle, renderServicePort } from '../../src/dataplane/iptables/renderServicePort.js';
+import { RuleSet } from '../../src/dataplane/iptables/plan/RuleSet.js';
+import type { RuleSettings } from '../../src/dataplane/iptables/rules/RuleSettings.js';
+import {
+  type CommentStyle,
+  renderServicePort,
+} from '../../src/dataplane/iptables/rules/renderServicePort.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import type { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { ADDRESSES } from './arbitraries.js';

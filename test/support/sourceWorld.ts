@@ -1,12 +1,12 @@
 /** A KubernetesSource that reads a FakeApiServer over real sockets, as the agent would. */
 import type { Test } from 'tap';
-import { ApiClient } from '../../src/kubernetes/api/ApiClient.js';
+import { ApiClient } from '../../src/kubernetes/http/ApiClient.js';
 import { KubernetesSource } from '../../src/kubernetes/KubernetesSource.js';
 import { type Connection, NOBODY } from '../../src/kubernetes/kubeconfig/Connection.js';
 import { Credentials } from '../../src/kubernetes/kubeconfig/Credentials.js';
 import type { SourceContact } from '../../src/kubernetes/ObjectSource.js';
-import { parseObject } from '../../src/objects/parseObject.js';
-import { serviceManifest, sliceManifest } from '../objects/samples.js';
+import { parseObject } from '../../src/objects/read/parseObject.js';
+import { serviceManifest, sliceManifest } from '../unit/objects/samples.js';
 import { FakeApiServer, type RawApiObject } from './FakeApiServer.js';
 import { FastClock } from './FastClock.js';
 import { eventually } from './iptables.js';

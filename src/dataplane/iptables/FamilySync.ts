@@ -13,16 +13,16 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
-import { countAll, countWritten, NO_RULE_COUNTS } from './countRules.js';
-import { type ExistingRules, readExistingRules } from './ExistingRules.js';
 import { findRefused } from './findRefused.js';
-import { planCanaries, planFull } from './planFull.js';
-import { planPartial } from './planPartial.js';
+import { type ExistingRules, readExistingRules } from './plan/ExistingRules.js';
+import { planCanaries, planFull } from './plan/planFull.js';
+import { planPartial } from './plan/planPartial.js';
+import { type RuleDelta, RuleSet } from './plan/RuleSet.js';
 import { RefusedServicePorts } from './RefusedServicePorts.js';
-import { type RuleDelta, RuleSet } from './RuleSet.js';
-import type { RuleSettings } from './RuleSettings.js';
-import { type CommentStyle, renderServicePort } from './renderServicePort.js';
-import { type NatSectionLimit, SECTION_LIMIT } from './sections.js';
+import { countAll, countWritten, NO_RULE_COUNTS } from './rules/countRules.js';
+import type { RuleSettings } from './rules/RuleSettings.js';
+import { type CommentStyle, renderServicePort } from './rules/renderServicePort.js';
+import { type NatSectionLimit, SECTION_LIMIT } from './rules/sections.js';
 
 /** Above this many endpoints kube-proxy leaves out the comments of endpoint rules. */
 export const LARGE_CLUSTER_ENDPOINTS = 1000;

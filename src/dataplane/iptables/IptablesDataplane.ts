@@ -13,8 +13,12 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Dataplane, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
 import { FamilySync } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
-import { NFACCT_INVALID_DROPPED, NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
-import { verifyAnchors, verifyCounts } from './verifyRules.js';
+import { verifyAnchors, verifyCounts } from './plan/verifyRules.js';
+import {
+  NFACCT_INVALID_DROPPED,
+  NFACCT_LOCALHOST_NODE_PORTS,
+  type RuleSettings,
+} from './rules/RuleSettings.js';
 
 /** Tells cheaply whether anybody changed rules of this backend. */
 export interface RulesetWatch {

@@ -7,7 +7,7 @@ import {
   selectNodePortAddresses,
 } from '../../net/nodePortAddresses.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import type { LocalTrafficMatch, RuleSettings } from './RuleSettings.js';
+import type { LocalTrafficMatch, RuleSettings } from './rules/RuleSettings.js';
 
 export interface IptablesOptions {
   readonly masqueradeMark: number;

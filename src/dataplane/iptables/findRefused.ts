@@ -5,9 +5,9 @@
  */
 import { RestoreError } from '../../kernel/xtables/RestoreError.js';
 import { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
-import { type RuleSet, splitShared } from './RuleSet.js';
-import type { RenderedServicePort } from './renderServicePort.js';
-import { declare, removeChains } from './sections.js';
+import { type RuleSet, splitShared } from './plan/RuleSet.js';
+import type { RenderedServicePort } from './rules/renderServicePort.js';
+import { declare, removeChains } from './rules/sections.js';
 
 const PROBE_CHAIN = 'KUBE-PENSTOCK-PROBE';
 

@@ -2,12 +2,12 @@
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { NO_RULES } from './ExistingRules.js';
 import { LARGE_CLUSTER_ENDPOINTS } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
-import { planFull } from './planFull.js';
-import { RuleSet } from './RuleSet.js';
-import { renderServicePort } from './renderServicePort.js';
+import { NO_RULES } from './plan/ExistingRules.js';
+import { planFull } from './plan/planFull.js';
+import { RuleSet } from './plan/RuleSet.js';
+import { renderServicePort } from './rules/renderServicePort.js';
 
 export function renderFamily(family: IpFamily, table: RoutingView, options: IptablesOptions): string {
   const settings = ruleSettings(options, family, table, {

@@ -9,9 +9,9 @@ import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
-import type { FamilyKernel } from './FamilyKernel.js';
+import { type HostFacts, type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
 import { FamilySync } from './FamilySync.js';
-import { type HostFacts, type IpvsOptions, ipvsSettings } from './IpvsSettings.js';
+import type { FamilyKernel } from './kernel/FamilyKernel.js';
 
 /** What of the host this mode needs, injected. */
 export interface IpvsHost {

@@ -5,10 +5,10 @@ import type { IpFamily } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { DesiredState } from './DesiredState.js';
-import type { FamilyKernel } from './FamilyKernel.js';
-import { serverEntries } from './serverEntries.js';
-import type { WriteOutcome } from './writePlan.js';
+import type { DesiredState } from './desired/DesiredState.js';
+import { serverEntries } from './desired/serverEntries.js';
+import type { FamilyKernel } from './kernel/FamilyKernel.js';
+import type { WriteOutcome } from './plan/writePlan.js';
 
 /** Milliseconds until what was refused is tried again as it is. */
 const RETRY_MS = 600_000;

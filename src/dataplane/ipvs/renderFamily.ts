@@ -6,14 +6,14 @@ import type { Link } from '../../kernel/routes/Link.js';
 import { printAddressChange, printLinkChange } from '../../kernel/routes/printChange.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
-import { DesiredState, nothingTouched } from './DesiredState.js';
-import { type IpvsOptions, ipvsSettings } from './IpvsSettings.js';
-import type { Plan } from './Plan.js';
-import { planFresh } from './planChanges.js';
-import { NO_SAVED_RULES, planRules } from './planRules.js';
-import { SERVICE_LINK } from './ServiceLink.js';
-import { entryChange } from './SetEntry.js';
-import { SET_NAMES, setSpec } from './sets.js';
+import { DesiredState, nothingTouched } from './desired/DesiredState.js';
+import { type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
+import { entryChange } from './desired/SetEntry.js';
+import { SET_NAMES, setSpec } from './desired/sets.js';
+import { SERVICE_LINK } from './kernel/ServiceLink.js';
+import type { Plan } from './plan/Plan.js';
+import { planFresh } from './plan/planChanges.js';
+import { NO_SAVED_RULES, planRules } from './rules/planRules.js';
 
 export interface RenderedFamily {
   /** Input of `ipset restore`. */

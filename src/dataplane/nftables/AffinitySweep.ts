@@ -11,8 +11,8 @@ import { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { Collected } from './Collected.js';
-import { tableSets } from './sets.js';
+import { tableSets } from './desired/sets.js';
+import { Collected } from './plan/Collected.js';
 
 const ADDRESS_BYTES: Readonly<Record<IpFamily, number>> = { IPv4: 4, IPv6: 16 };
 const ONE = { internal: 1, external: 1, shortCircuit: 1 };

@@ -9,13 +9,13 @@ import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
 import { AffinitySweep } from './AffinitySweep.js';
-import type { NftablesSettings } from './NftablesSettings.js';
-import { planChanges } from './planChanges.js';
-import { planFull } from './planFull.js';
-import { type Damage, planRepair } from './planRepair.js';
+import type { NftablesSettings } from './desired/NftablesSettings.js';
+import { planChanges } from './plan/planChanges.js';
+import { planFull } from './plan/planFull.js';
+import { type Damage, planRepair } from './plan/planRepair.js';
+import { readPresent } from './plan/readPresent.js';
+import type { TableContents } from './plan/TableContents.js';
 import { RefusedServicePorts } from './RefusedServicePorts.js';
-import { readPresent } from './readPresent.js';
-import type { TableContents } from './TableContents.js';
 
 /** How often a transaction is planned anew when an entry of session affinity expired while it was on its way. */
 const ATTEMPTS = 3;

@@ -13,8 +13,8 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
+import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
-import { type HostFacts, type NftablesOptions, nftablesSettings } from './NftablesSettings.js';
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';

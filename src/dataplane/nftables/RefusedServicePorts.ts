@@ -7,8 +7,8 @@ import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { NftablesSettings } from './NftablesSettings.js';
-import { planFull } from './planFull.js';
+import type { NftablesSettings } from './desired/NftablesSettings.js';
+import { planFull } from './plan/planFull.js';
 
 /** Name of the table that is tried; it never comes to be. */
 const PROBE_TABLE = 'penstock-probe';

@@ -6,7 +6,7 @@ import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import { PROTOCOL_NUMBER } from '../../kernel/nftables/statements.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { ServicePortCounters } from '../Dataplane.js';
-import { tableSets } from './sets.js';
+import { tableSets } from './desired/sets.js';
 
 const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 

@@ -2,9 +2,9 @@
 import { printTransaction } from '../../kernel/nftables/printTransaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
 import { TABLE } from './NftablesDataplane.js';
-import { type HostFacts, type NftablesOptions, nftablesSettings } from './NftablesSettings.js';
-import { planFull } from './planFull.js';
+import { planFull } from './plan/planFull.js';
 
 /** `host`: addresses for node ports, and what listens on loopback. */
 export async function renderFamily(

@@ -2,7 +2,7 @@
  * The memory that the engine and we share (native/engine/cells.h): eight 64-bit words for every service port and every
  * endpoint of it. We give out the cells, the engine's threads count in them, and nobody waits for anybody.
  */
-import type { Milliseconds } from '../../net/duration.js';
+import type { Milliseconds } from '../../time/duration.js';
 
 /** Words of a service port's cell. */
 const SERVICE = { connections: 0, active: 1, retries: 2, failed: 3, ejected: 5 } as const;

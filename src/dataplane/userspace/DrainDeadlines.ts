@@ -1,5 +1,5 @@
 /** Connections to endpoints that no longer serve live on; when their time is over, they are cut. */
-import type { Milliseconds } from '../../net/duration.js';
+import type { Milliseconds } from '../../time/duration.js';
 import type { LeavingEndpoint } from './EngineTable.js';
 
 /** What setTimeout can wait for: with more it does not wait at all. */

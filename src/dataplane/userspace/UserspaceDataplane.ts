@@ -3,10 +3,10 @@
  * kernel's rules, those of mode nftables in a table of their own, send it every connection that may be served.
  */
 import type { NativeEngine } from '../../kernel/engine/NativeEngine.js';
-import type { Milliseconds } from '../../net/duration.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import type { Milliseconds } from '../../time/duration.js';
 import type { Dataplane, ProxyReport, SyncReport } from '../Dataplane.js';
 import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
 import { Cells } from './Cells.js';

@@ -1,8 +1,8 @@
 /** The annotations by which a Service tells the proxy how to treat its connections (docs/userspace.md). */
 import type { Algorithm } from '../../balancing/Balancing.js';
-import { type Milliseconds, parseDuration } from '../../net/duration.js';
-import { FaultList, quote } from '../../objects/FaultList.js';
+import { FaultList, quote } from '../../objects/read/FaultList.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { type Milliseconds, parseDuration } from '../../time/duration.js';
 
 export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;

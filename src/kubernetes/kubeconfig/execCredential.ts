@@ -1,8 +1,8 @@
 /** Runs a credential plugin (KEP-541) and reads what it prints. */
 import { execFile } from 'node:child_process';
 import { PenstockError } from '../../errors.js';
-import { isRawObject } from '../../objects/FieldReader.js';
-import { parseTimestamp } from '../../objects/readMetadata.js';
+import { isRawObject } from '../../objects/read/FieldReader.js';
+import { parseTimestamp } from '../../objects/read/readMetadata.js';
 import type { Connection, ExecPlugin } from './Connection.js';
 
 export interface ExecCredential {

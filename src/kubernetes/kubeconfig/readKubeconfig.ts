@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { messageOf, PenstockError } from '../../errors.js';
-import { FieldReader, Findings, isRawObject } from '../../objects/FieldReader.js';
+import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { type Connection, type ExecPlugin, NOBODY, type Secret, type User } from './Connection.js';
 
 const EXEC_VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;

@@ -1,0 +1,157 @@
+/**
+ * What the kernel shall hold for all service ports of one family: who wants each virtual server, and how many want each
+ * element and address. Changes are taken one service port at a time, and what they touched is noted.
+ */
+import type { IpAddress } from '../../../net/ip.js';
+import type { ServicePort } from '../../../routing/ServicePort.js';
+import { markOf } from './clusterClientMark.js';
+import type { IpvsSettings } from './IpvsSettings.js';
+import { MarkNumbers } from './MarkNumbers.js';
+import { entryKey, type SetEntry } from './SetEntry.js';
+import { needsMark, type ServicePortState, servicePortState, type WantedServer } from './servicePortState.js';
+
+/** What there was before changes, as far as they touched it. Undefined: it was not there. */
+export interface Touched {
+  /** By key of the virtual server. */
+  readonly servers: Map<string, WantedServer | undefined>;
+  readonly entries: Map<string, { readonly entry: SetEntry; readonly before: boolean }>;
+  readonly addresses: Map<IpAddress, boolean>;
+}
+
+export function nothingTouched(): Touched {
+  return { servers: new Map(), entries: new Map(), addresses: new Map() };
+}
+
+/** What of the wishes cannot be. */
+export interface KernelLimits {
+  /** Schedulers that the kernel does not have; the default one takes their place. */
+  readonly missingSchedulers: ReadonlySet<string>;
+  /** Virtual servers that somebody else made, by key: they stay as they are. */
+  readonly foreign: ReadonlySet<string>;
+}
+
+const NO_LIMITS: KernelLimits = { missingSchedulers: new Set(), foreign: new Set() };
+
+interface SharedEntry {
+  readonly entry: SetEntry;
+  readonly count: number;
+}
+
+export class DesiredState {
+  readonly settings: IpvsSettings;
+  readonly marks: MarkNumbers;
+  readonly #limits: KernelLimits;
+  /** Somebody else's virtual servers that a service port wants: key → service port. */
+  readonly blocked = new Map<string, ServicePort>();
+  /** Who wants it, the one who gets it first: by virtual server, a VIP before a node port. */
+  readonly #servers = new Map<string, readonly WantedServer[]>();
+  readonly #entries = new Map<string, SharedEntry>();
+  readonly #addresses = new Map<IpAddress, number>();
+
+  constructor(settings: IpvsSettings, limits: KernelLimits = NO_LIMITS, marks = new MarkNumbers()) {
+    this.settings = settings;
+    this.marks = marks;
+    this.#limits = limits;
+  }
+
+  /** Who owns the virtual server now. */
+  server(key: string): WantedServer | undefined {
+    return this.#servers.get(key)?.[0];
+  }
+
+  *servers(): Iterable<WantedServer> {
+    for (const [first] of this.#servers.values()) if (first) yield first;
+  }
+
+  get serverCount(): number {
+    return this.#servers.size;
+  }
+
+  *entries(): Iterable<SetEntry> {
+    for (const { entry } of this.#entries.values()) yield entry;
+  }
+
+  hasEntry(key: string): boolean {
+    return this.#entries.has(key);
+  }
+
+  addresses(): Iterable<IpAddress> {
+    return this.#addresses.keys();
+  }
+
+  hasAddress(address: IpAddress): boolean {
+    return this.#addresses.has(address);
+  }
+
+  /** Replaces what a service port wants. Undefined: there was, or shall be, nothing. */
+  replace(before: ServicePort | undefined, after: ServicePort | undefined, touched: Touched): void {
+    const old = before && this.#stateOf(before, this.marks.get(before.key));
+    if (before && !(after && needsMark(after))) this.marks.release(before.key);
+    const now = after && this.#stateOf(after, needsMark(after) ? this.marks.take(after.key) : undefined);
+    // Added first: what both have is then never gone in between.
+    if (now) this.#add(now, touched);
+    if (old) this.#remove(old, touched);
+  }
+
+  /** What the kernel holds for a service port that is in here. */
+  stateOf(port: ServicePort): ServicePortState {
+    return this.#stateOf(port, this.marks.get(port.key));
+  }
+
+  #stateOf(port: ServicePort, number: number | undefined): ServicePortState {
+    const mark = number === undefined ? undefined : markOf(number, this.settings.masqueradeMark);
+    const state = servicePortState(port, this.settings, mark, this.#limits.missingSchedulers);
+    const { foreign } = this.#limits;
+    if (foreign.size === 0 || !state.servers.some(({ key }) => foreign.has(key))) return state;
+    for (const { key } of state.servers) if (foreign.has(key)) this.blocked.set(key, port);
+    return { ...state, servers: state.servers.filter(({ key }) => !foreign.has(key)) };
+  }
+
+  #add({ servers, entries, addresses }: ServicePortState, touched: Touched): void {
+    for (const server of servers) {
+      const { key } = server;
+      const wanted = this.#servers.get(key) ?? [];
+      if (!touched.servers.has(key)) touched.servers.set(key, wanted[0]);
+      this.#servers.set(key, server.rank === 'vip' ? [server, ...wanted] : [...wanted, server]);
+    }
+    for (const entry of entries) {
+      const key = entryKey(entry);
+      const count = this.#entries.get(key)?.count ?? 0;
+      if (!touched.entries.has(key)) touched.entries.set(key, { entry, before: count > 0 });
+      this.#entries.set(key, { entry, count: count + 1 });
+    }
+    for (const address of addresses) {
+      const count = this.#addresses.get(address) ?? 0;
+      if (!touched.addresses.has(address)) touched.addresses.set(address, count > 0);
+      this.#addresses.set(address, count + 1);
+    }
+  }
+
+  #remove({ servers, entries, addresses }: ServicePortState, touched: Touched): void {
+    for (const { key, owner, rank } of servers) this.#removeServer(key, owner, rank, touched);
+    for (const entry of entries) {
+      const key = entryKey(entry);
+      const count = this.#entries.get(key)?.count ?? 0;
+      if (!touched.entries.has(key)) touched.entries.set(key, { entry, before: count > 0 });
+      if (count > 1) this.#entries.set(key, { entry, count: count - 1 });
+      else this.#entries.delete(key);
+    }
+    for (const address of addresses) {
+      const count = this.#addresses.get(address) ?? 0;
+      if (!touched.addresses.has(address)) touched.addresses.set(address, count > 0);
+      if (count > 1) this.#addresses.set(address, count - 1);
+      else this.#addresses.delete(address);
+    }
+  }
+
+  /** The oldest claim of that owner: a newer one may have been added by the same change. */
+  #removeServer(key: string, owner: string, rank: WantedServer['rank'], touched: Touched): void {
+    const wanted = this.#servers.get(key) ?? [];
+    if (!touched.servers.has(key)) touched.servers.set(key, wanted[0]);
+    const oldest = (claim: WantedServer) => claim.owner === owner && claim.rank === rank;
+    const at = rank === 'vip' ? wanted.findLastIndex(oldest) : wanted.findIndex(oldest);
+    const rest = wanted.filter((_, index) => index !== at);
+    if (rest.length > 0) this.#servers.set(key, rest);
+    else this.#servers.delete(key);
+  }
+}

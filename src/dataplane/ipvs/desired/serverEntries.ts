@@ -1,0 +1,26 @@
+/** The elements of our own sets that go with a virtual server, by whoever owns its address and port. */
+import type { VirtualServerId } from '../../../kernel/ipvs/VirtualServer.js';
+import { bytesToIp } from '../../../net/ip.js';
+import { placeElement, type SetEntry } from './SetEntry.js';
+import type { WantedServer } from './servicePortState.js';
+
+export function serverEntries({ server, drop, clusterMark }: WantedServer): SetEntry[] {
+  const element = recordElement(server);
+  const entries: SetEntry[] = [{ set: 'PENSTOCK-SERVERS', element }];
+  if (drop) entries.push({ set: 'PENSTOCK-DROP', element });
+  if (clusterMark !== undefined) {
+    entries.push({ set: 'PENSTOCK-CLUSTER-CLIENTS', element, mark: clusterMark });
+  }
+  return entries;
+}
+
+/**
+ * What stands for the virtual server in PENSTOCK-SERVERS: its address and port. A mark stands there as the address with
+ * the same bits, and port 0, which no Service has.
+ */
+export function recordElement(id: VirtualServerId): string {
+  if (!('mark' in id)) return placeElement(id.address, id.protocol, id.port);
+  const bytes = new Uint8Array(id.family === 'IPv4' ? 4 : 16);
+  new DataView(bytes.buffer).setUint32(bytes.length - 4, id.mark);
+  return placeElement(bytesToIp(bytes), 'TCP', 0);
+}

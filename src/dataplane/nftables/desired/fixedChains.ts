@@ -1,0 +1,191 @@
+/** The chains that every table has: where packets enter, and what is the same for all Services. */
+import {
+  DESTINATION_PORT,
+  FIELDS,
+  L4_PROTOCOL,
+  ORIGINAL_DESTINATION_PORT,
+} from '../../../kernel/nftables/fields.js';
+import {
+  clearMark,
+  DROP,
+  FOR_TRANSPARENT_SOCKET,
+  goTo,
+  HAS_DESTINATION_NAT,
+  inSet,
+  isEchoRequest,
+  isLocalAddress,
+  isMarked,
+  isProtocol,
+  jumpTo,
+  MASQUERADE,
+  prefix,
+  RESET,
+  type Rule,
+  redirect,
+  reject,
+  setMark,
+  updateMap,
+  verdictMap,
+} from '../../../kernel/nftables/statements.js';
+import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
+import type { Cidr, IpFamily } from '../../../net/ip.js';
+import type { NftablesSettings } from './NftablesSettings.js';
+import { keyFields } from './ServiceChain.js';
+import { affinitySet, type SetName } from './sets.js';
+
+/** NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC. */
+const DESTINATION_NAT = -100;
+const SOURCE_NAT = 100;
+/** NF_IP_PRI_MANGLE: before routing looks at the mark. */
+const MANGLE = -150;
+
+/** Session affinity of a time for a protocol: one rule each. */
+export interface AffinityTime {
+  readonly seconds: number;
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+}
+
+/** Empty chains for the administrator's own rules: made when they are missing, never changed. */
+const ADMIN_CHAINS: readonly string[] = ['admin-pre', 'admin-post'];
+
+const LOOPBACK: Readonly<Record<IpFamily, Cidr>> = { IPv4: '127.0.0.0/8' as Cidr, IPv6: '::1/128' as Cidr };
+
+/** In the order in which they refer to each other: who is named comes first. */
+export function fixedChains(
+  settings: NftablesSettings,
+  affinity: readonly AffinityTime[],
+): readonly ChainSpec[] {
+  const { family } = settings;
+  const nat = (hook: 'prerouting' | 'output' | 'postrouting' | 'input') => ({
+    type: 'nat' as const,
+    hook,
+    priority: hook === 'prerouting' || hook === 'output' ? DESTINATION_NAT : SOURCE_NAT,
+  });
+  const learning: ChainSpec[] =
+    affinity.length === 0
+      ? []
+      : [
+          { name: 'learn-affinity', rules: learningRules(family, affinity) },
+          // Endpoints on this host itself are reached through input, not postrouting.
+          { name: 'nat-input', hook: nat('input'), rules: [[HAS_DESTINATION_NAT, jumpTo('learn-affinity')]] },
+        ];
+  return [
+    ...ADMIN_CHAINS.map((name) => ({ name, rules: [] })),
+    refuse('refuse', 'vip', 'drop-services', settings),
+    refuse('refuse-node-port', 'node-port', 'drop-node-ports', settings),
+    { name: 'services', rules: servicesRules(settings) },
+    ...learning,
+    ...divertChain(settings),
+    { name: 'nat-prerouting', hook: nat('prerouting'), rules: [[goTo('services')]] },
+    { name: 'nat-output', hook: nat('output'), rules: [...localhostRules(settings), [goTo('services')]] },
+    {
+      name: 'nat-postrouting',
+      hook: nat('postrouting'),
+      rules: [
+        ...(learning.length === 0 ? [] : [[HAS_DESTINATION_NAT, jumpTo('learn-affinity')]]),
+        ...masqueradeRules(settings),
+      ],
+    },
+  ];
+}
+
+/** Answers to connections that bear a client's address must come to us, not to the client. */
+function divertChain({ divertMark }: NftablesSettings): readonly ChainSpec[] {
+  if (divertMark === 0) return [];
+  return [
+    {
+      name: 'divert',
+      hook: { type: 'filter', hook: 'prerouting', priority: MANGLE },
+      rules: [[FOR_TRANSPARENT_SOCKET, setMark(divertMark)]],
+    },
+  ];
+}
+
+/**
+ * Only the first packet of a connection comes here (nat chains see no other). A VIP is looked up once; what is no VIP
+ * may be a node port, a ping, or a mistake.
+ */
+function servicesRules(settings: NftablesSettings): Rule[] {
+  const { family, answerPing, serviceCIDRs } = settings;
+  const { destinationAddress } = FIELDS[family];
+  const toClusterIP = inSet([destinationAddress], 'is', 'cluster-ips');
+  const nodePort = verdictMap(keyFields(family, 'node-port'), 'node-ports');
+  const ping: Rule[] = answerPing
+    ? [[inSet([destinationAddress], 'is', 'ping-ips'), isEchoRequest(family), redirect()]]
+    : [];
+  return [
+    [jumpTo('admin-pre')],
+    [verdictMap(keyFields(family, 'vip'), 'service-ips')],
+    settings.nodePortAddresses === 'all'
+      ? [isLocalAddress('daddr'), prefix(destinationAddress, 'is not', LOOPBACK[family]), nodePort]
+      : [inSet([destinationAddress], 'is', 'node-port-ips'), nodePort],
+    ...ping,
+    // Ports that no Service has.
+    [toClusterIP, isProtocol('tcp'), RESET],
+    [toClusterIP, reject(family)],
+    ...serviceCIDRs.map((cidr): Rule => [prefix(destinationAddress, 'is', cidr), DROP]),
+    [jumpTo('admin-post')],
+  ];
+}
+
+/** No endpoint was found: silence where others may serve (policy Local), a refusal where nobody does. */
+function refuse(
+  name: string,
+  space: 'vip' | 'node-port',
+  set: SetName,
+  { family }: NftablesSettings,
+): ChainSpec {
+  return {
+    name,
+    rules: [[inSet(keyFields(family, space), 'is', set), DROP], [isProtocol('tcp'), RESET], [reject(family)]],
+  };
+}
+
+/** Packets from loopback cannot leave the host (route_localnet is off): the agent itself passes these on. */
+function localhostRules({ family, localhostPorts }: NftablesSettings): Rule[] {
+  const toLoopback = prefix(FIELDS[family].destinationAddress, 'is', LOOPBACK[family]);
+  const isNodePort = inSet(keyFields(family, 'node-port'), 'is', 'localhost-node-ports');
+  const rules: Rule[] = [];
+  for (const protocol of ['tcp', 'udp'] as const) {
+    const port = localhostPorts[protocol];
+    if (port !== undefined) rules.push([toLoopback, isProtocol(protocol), isNodePort, redirect(port)]);
+  }
+  return rules;
+}
+
+function masqueradeRules({ family, masqueradeMark }: NftablesSettings): Rule[] {
+  if (masqueradeMark === 0) return [];
+  const { sourceAddress, destinationAddress } = FIELDS[family];
+  return [
+    [isMarked(masqueradeMark), clearMark(masqueradeMark), MASQUERADE],
+    // A pod that reaches itself through a Service must see another source than its own.
+    [HAS_DESTINATION_NAT, inSet([sourceAddress, destinationAddress], 'is', 'hairpins'), MASQUERADE],
+  ];
+}
+
+/**
+ * Which endpoint a client was sent to is known here, after the fact: the destination now, for the client and VIP of the
+ * original direction.
+ */
+function learningRules(family: IpFamily, affinity: readonly AffinityTime[]): Rule[] {
+  const { destinationAddress, originalSourceAddress, originalDestinationAddress } = FIELDS[family];
+  const port = [L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
+  const data = [destinationAddress, DESTINATION_PORT];
+  return affinity.flatMap(({ seconds, protocol }): Rule[] => [
+    [
+      isProtocol(protocol),
+      inSet([originalDestinationAddress, ...port], 'is', affinitySet(family, 'services', seconds).name),
+      updateMap('affinity', {
+        key: [originalSourceAddress, originalDestinationAddress, ...port],
+        data,
+        seconds,
+      }),
+    ],
+    [
+      isProtocol(protocol),
+      inSet([originalDestinationAddress], 'is', 'node-port-ips'),
+      inSet(port, 'is', affinitySet(family, 'node-ports', seconds).name),
+      updateMap('node-port-affinity', { key: [originalSourceAddress, ...port], data, seconds }),
+    ],
+  ]);
+}

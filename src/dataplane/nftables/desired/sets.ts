@@ -1,0 +1,132 @@
+/**
+ * The sets and maps of the table. Everything that comes and goes with Services and endpoints is an element of one of
+ * these; the rules stay as they are. Only maps of verdicts make the kernel walk the whole table when an element is
+ * added (2 ms at 10,000 services), so endpoints are kept in others.
+ */
+
+import {
+  type DataType,
+  INET_PROTOCOL,
+  INET_SERVICE,
+  IPV4_ADDRESS,
+  IPV6_ADDRESS,
+} from '../../../kernel/nftables/dataTypes.js';
+import { DESTINATION_PORT, FIELDS, L4_PROTOCOL, numberField } from '../../../kernel/nftables/fields.js';
+import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
+import type { IpFamily } from '../../../net/ip.js';
+
+export type SetName =
+  | 'service-ips'
+  | 'short-circuits'
+  | 'node-ports'
+  | 'node-port-short-circuits'
+  | 'endpoints'
+  | 'node-port-endpoints'
+  | 'drop-services'
+  | 'drop-node-ports'
+  | 'source-ranges'
+  | 'cluster-ips'
+  | 'ping-ips'
+  | 'hairpins'
+  | 'node-port-ips'
+  | 'localhost-node-ports'
+  | 'affinity'
+  | 'node-port-affinity';
+
+/** Sets that rules fill, not we. */
+export const LEARNED_SETS: ReadonlySet<string> = new Set<SetName>(['affinity', 'node-port-affinity']);
+
+/** Chains and sets of the administrator in our table, and sets that rules fill. */
+export function isNotOurs(name: string): boolean {
+  return name.startsWith(ADMIN_PREFIX) || LEARNED_SETS.has(name);
+}
+
+/** Chains and sets whose names begin so are the administrator's. */
+export const ADMIN_PREFIX = 'admin-';
+
+/** The endpoints for traffic that stays on the node or comes from outside begin at 0, those of the short circuit here. */
+export const SHORT_CIRCUIT_OFFSET = 65_536;
+
+const AFFINITY_SIZE = 262_144;
+const SMALLEST_SIZE = 16_384;
+
+/** Room for twice as many elements, so that growing is rare; a power of two. */
+export function roomFor(elements: number): number {
+  let size = SMALLEST_SIZE;
+  while (size < elements * 2) size *= 2;
+  return size;
+}
+
+/** Sets whose room grows with the number of Services and endpoints, and how many elements they must hold. */
+export type SizedSet = 'service-ips' | 'node-ports' | 'endpoints' | 'node-port-endpoints';
+
+export interface SetOptions {
+  readonly sizes: Readonly<Record<SizedSet, number>>;
+  readonly counters: boolean;
+}
+
+export function tableSets(
+  family: IpFamily,
+  { sizes, counters }: SetOptions,
+): Readonly<Record<SetName, SetSpec>> {
+  const address = family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS;
+  const vip = { types: [address, INET_PROTOCOL, INET_SERVICE] };
+  const nodePort = { types: [INET_PROTOCOL, INET_SERVICE] };
+  const endpoint = { types: [address, INET_SERVICE] };
+  const { destinationAddress } = FIELDS[family];
+  const index = numberField('random', { modulus: SHORT_CIRCUIT_OFFSET, offset: 0 });
+  const counted = counters ? { counters: true as const } : {};
+  const set = (name: SetName, rest: Omit<SetSpec, 'name'>): SetSpec => ({ name, ...rest });
+  return {
+    'service-ips': set('service-ips', { key: vip, data: 'verdict', size: sizes['service-ips'], ...counted }),
+    'short-circuits': set('short-circuits', { key: vip, data: 'verdict' }),
+    'node-ports': set('node-ports', {
+      key: nodePort,
+      data: 'verdict',
+      size: sizes['node-ports'],
+      ...counted,
+    }),
+    'node-port-short-circuits': set('node-port-short-circuits', { key: nodePort, data: 'verdict' }),
+    endpoints: set('endpoints', {
+      key: { fields: [destinationAddress, L4_PROTOCOL, DESTINATION_PORT, index] },
+      data: { fields: [destinationAddress, DESTINATION_PORT] },
+      size: sizes.endpoints,
+    }),
+    'node-port-endpoints': set('node-port-endpoints', {
+      key: { fields: [L4_PROTOCOL, DESTINATION_PORT, index] },
+      data: { fields: [destinationAddress, DESTINATION_PORT] },
+      size: sizes['node-port-endpoints'],
+    }),
+    'drop-services': set('drop-services', { key: vip }),
+    'drop-node-ports': set('drop-node-ports', { key: nodePort }),
+    'source-ranges': set('source-ranges', {
+      key: { types: [address, INET_PROTOCOL, INET_SERVICE, address] },
+      kind: 'interval',
+    }),
+    'cluster-ips': set('cluster-ips', { key: { types: [address] } }),
+    'ping-ips': set('ping-ips', { key: { types: [address] } }),
+    hairpins: set('hairpins', { key: { types: [address, address] } }),
+    'node-port-ips': set('node-port-ips', { key: { types: [address] } }),
+    'localhost-node-ports': set('localhost-node-ports', { key: nodePort }),
+    affinity: affinityMap('affinity', [address, address, INET_PROTOCOL, INET_SERVICE], endpoint.types),
+    'node-port-affinity': affinityMap(
+      'node-port-affinity',
+      [address, INET_PROTOCOL, INET_SERVICE],
+      endpoint.types,
+    ),
+  };
+}
+
+function affinityMap(name: SetName, key: readonly DataType[], data: readonly DataType[]): SetSpec {
+  return { name, key: { types: key }, data: { types: data }, kind: 'dynamic', size: AFFINITY_SIZE };
+}
+
+/** Which VIPs or node ports have session affinity of a time; the rules that learn look here. */
+export function affinitySet(family: IpFamily, of: 'services' | 'node-ports', seconds: number): SetSpec {
+  const address = family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS;
+  const nodePort = [INET_PROTOCOL, INET_SERVICE];
+  return {
+    name: `affinity-${of}-${seconds}`,
+    key: { types: of === 'services' ? [address, ...nodePort] : nodePort },
+  };
+}

@@ -1,0 +1,62 @@
+/** The elements of some service ports, gathered by set. */
+
+import type { ServicePort } from '../../../routing/ServicePort.js';
+import type { AffinityTime } from '../desired/fixedChains.js';
+import { type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
+import { type ElementSink, emitServicePort, type SlotCounts } from '../desired/servicePortElements.js';
+import { affinitySet, type SetName } from '../desired/sets.js';
+
+export interface KeysAndValues {
+  readonly keys: string[];
+  /** One for each key; empty for a set. */
+  readonly values: string[];
+}
+
+export type SharedSet = 'cluster-ips' | 'ping-ips' | 'hairpins';
+
+export class Collected implements ElementSink {
+  readonly sets = new Map<SetName, KeysAndValues>();
+  readonly sharedKeys = new Map<SharedSet, string[]>();
+  /** By name of the chain. */
+  readonly chains = new Map<string, ServiceChain>();
+  /** By name of the set that lists them. */
+  readonly stickyKeys = new Map<
+    string,
+    { readonly of: 'services' | 'node-ports'; readonly seconds: number; readonly keys: string[] }
+  >();
+  readonly times: AffinityTime[] = [];
+
+  add(port: ServicePort, counts: SlotCounts): void {
+    emitServicePort(port, counts, this);
+  }
+
+  element(set: SetName, key: string, value?: string): void {
+    let elements = this.sets.get(set);
+    if (!elements) {
+      elements = { keys: [], values: [] };
+      this.sets.set(set, elements);
+    }
+    elements.keys.push(key);
+    if (value !== undefined) elements.values.push(value);
+  }
+
+  shared(set: SharedSet, key: string): void {
+    const keys = this.sharedKeys.get(set);
+    if (keys) keys.push(key);
+    else this.sharedKeys.set(set, [key]);
+  }
+
+  chain(set: SetName, key: string, chain: ServiceChain): void {
+    const name = serviceChainName(chain);
+    if (!this.chains.has(name)) this.chains.set(name, chain);
+    this.element(set, key, name);
+  }
+
+  sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {
+    const { name } = affinitySet('IPv4', of, time.seconds);
+    const list = this.stickyKeys.get(name);
+    if (list) list.keys.push(key);
+    else this.stickyKeys.set(name, { of, seconds: time.seconds, keys: [key] });
+    this.times.push(time);
+  }
+}

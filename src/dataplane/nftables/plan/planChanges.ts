@@ -1,0 +1,160 @@
+/** From changes of service ports to the elements that differ: costs are those of the service ports involved. */
+import { ipKey } from '../../../kernel/nftables/dataTypes.js';
+import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
+import { Transaction } from '../../../kernel/nftables/Transaction.js';
+import type { ServicePortChange } from '../../../routing/ChangeSet.js';
+import type { ServicePort } from '../../../routing/ServicePort.js';
+import type { NftablesSettings } from '../desired/NftablesSettings.js';
+import { countSlots, type SlotCounts } from '../desired/servicePortElements.js';
+import { affinitySet, type SetName } from '../desired/sets.js';
+import { Collected, type KeysAndValues } from './Collected.js';
+import { chainText, SIZED_SETS, type TableContents } from './TableContents.js';
+
+/**
+ * Updates `contents` on the way: when the transaction is not committed, they are worth nothing any more. Undefined
+ * when a set has no room for what comes: everything must then be planned anew.
+ */
+export function planChanges(
+  contents: TableContents,
+  changes: readonly ServicePortChange[],
+  settings: NftablesSettings,
+  tableName: string,
+): Transaction | undefined {
+  const transaction = new Transaction(settings.family, tableName);
+  const rulesDiffer = applySettings(transaction, contents, settings);
+  const before = collect(changes, (change) => [change.before, contents.slotCounts.get(change.key)]);
+  for (const { key, after } of changes) {
+    if (after) contents.slotCounts.set(key, countSlots(after, contents.slotCounts.get(key)));
+    else contents.slotCounts.delete(key);
+  }
+  const after = collect(changes, (change) => [change.after, contents.slotCounts.get(change.key)]);
+  planElements(transaction, contents, before, after);
+  planShared(transaction, contents, before, after);
+  const learningDiffers = planSticky(transaction, contents, before, after);
+  const newChains = [...after.chains].filter(([name]) => !contents.serviceChains.has(name));
+  for (const [name, chain] of newChains) contents.serviceChains.set(name, chain);
+  if (rulesDiffer || learningDiffers || newChains.length > 0) planChains(transaction, contents);
+  return SIZED_SETS.some((set) => contents.filled[set] > (contents.sets[set].size ?? 0))
+    ? undefined
+    : transaction;
+}
+
+function collect(
+  changes: readonly ServicePortChange[],
+  side: (change: ServicePortChange) => [ServicePort | undefined, SlotCounts | undefined],
+): Collected {
+  const collected = new Collected();
+  for (const change of changes) {
+    const [port, counts] = side(change);
+    if (port && counts) collected.add(port, counts);
+  }
+  return collected;
+}
+
+const NOTHING: KeysAndValues = { keys: [], values: [] };
+
+function planElements(
+  transaction: Transaction,
+  contents: TableContents,
+  before: Collected,
+  after: Collected,
+): void {
+  for (const name of new Set([...before.sets.keys(), ...after.sets.keys()])) {
+    const old = before.sets.get(name) ?? NOTHING;
+    const wanted = after.sets.get(name) ?? NOTHING;
+    const difference = differ(transaction, contents.sets[name], old, wanted);
+    if (name in contents.filled) contents.filled[name as keyof TableContents['filled']] += difference;
+  }
+}
+
+/** Returns by how many elements the set grows. */
+function differ(transaction: Transaction, set: SetSpec, old: KeysAndValues, wanted: KeysAndValues): number {
+  const present = new Map<string, string | undefined>();
+  for (const [i, key] of old.keys.entries()) present.set(key, old.values[i]);
+  const growth = wanted.keys.length - present.size;
+  for (const [i, key] of wanted.keys.entries()) {
+    const value = wanted.values[i];
+    if (present.has(key)) {
+      const same = present.get(key) === value;
+      present.delete(key);
+      if (same) continue;
+      transaction.deleteElement(set, key);
+    }
+    transaction.addElement(set, key, value);
+  }
+  for (const key of present.keys()) transaction.deleteElement(set, key);
+  return growth;
+}
+
+/** First all that come, then all that go: what both have stays without a flicker. */
+function planShared(
+  transaction: Transaction,
+  contents: TableContents,
+  before: Collected,
+  after: Collected,
+): void {
+  for (const [name, keys] of Object.entries(contents.shared)) {
+    const set = contents.sets[name as SetName];
+    const added = new Set(
+      (after.sharedKeys.get(name as keyof TableContents['shared']) ?? []).filter((key) => keys.add(key)),
+    );
+    for (const key of before.sharedKeys.get(name as keyof TableContents['shared']) ?? []) {
+      if (keys.remove(key)) transaction.deleteElement(set, key);
+    }
+    for (const key of added) transaction.addElement(set, key, undefined);
+  }
+}
+
+/** Returns whether the rules that learn must change. */
+function planSticky(
+  transaction: Transaction,
+  contents: TableContents,
+  before: Collected,
+  after: Collected,
+): boolean {
+  let differs = false;
+  for (const { seconds, protocol } of after.times) {
+    if (contents.affinityTimes.add(`${seconds}/${protocol}`)) differs = true;
+    for (const of of ['services', 'node-ports'] as const) {
+      const set = affinitySet(contents.settings.family, of, seconds);
+      if (contents.affinitySets.has(set.name)) continue;
+      contents.affinitySets.set(set.name, set);
+      transaction.newSets.push(set);
+    }
+  }
+  for (const { seconds, protocol } of before.times) {
+    if (contents.affinityTimes.remove(`${seconds}/${protocol}`)) differs = true;
+  }
+  for (const name of new Set([...before.stickyKeys.keys(), ...after.stickyKeys.keys()])) {
+    const set = contents.affinitySets.get(name);
+    if (!set) continue;
+    const old = { keys: before.stickyKeys.get(name)?.keys ?? [], values: [] };
+    differ(transaction, set, old, { keys: after.stickyKeys.get(name)?.keys ?? [], values: [] });
+  }
+  return differs;
+}
+
+/** Chains stay when nobody uses them any more, until everything is planned anew: they will be wanted again. */
+function planChains(transaction: Transaction, contents: TableContents): void {
+  for (const chain of contents.wantedChains()) {
+    const text = chainText(chain);
+    const present = contents.chainTexts.get(chain.name);
+    contents.chainTexts.set(chain.name, text);
+    if (present === undefined) transaction.addChain(chain);
+    else if (present !== text) transaction.rewriteChain(chain);
+  }
+}
+
+/** Returns whether rules depend on what differs. */
+function applySettings(
+  transaction: Transaction,
+  contents: TableContents,
+  settings: NftablesSettings,
+): boolean {
+  const before = contents.settings;
+  if (JSON.stringify(before) === JSON.stringify(settings)) return false;
+  contents.settings = settings;
+  const keys = (from: NftablesSettings) => ({ keys: from.nodePortIPs.map(ipKey), values: [] });
+  differ(transaction, contents.sets['node-port-ips'], keys(before), keys(settings));
+  return true;
+}

@@ -1,0 +1,171 @@
+/** From what the kernel has to what it must have: the whole table, read once, and only the difference is written. */
+
+import { ipKey } from '../../../kernel/nftables/dataTypes.js';
+import type { ReadElement } from '../../../kernel/nftables/elements.js';
+import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
+import { hookText, setText, type TableState } from '../../../kernel/nftables/TableState.js';
+import { Transaction } from '../../../kernel/nftables/Transaction.js';
+import type { ServicePort } from '../../../routing/ServicePort.js';
+import type { NftablesSettings } from '../desired/NftablesSettings.js';
+import { countSlots, type SlotCounts } from '../desired/servicePortElements.js';
+import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from '../desired/sets.js';
+import { Collected, type KeysAndValues } from './Collected.js';
+import { chainText, SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
+
+/** What the kernel has: undefined when there is no table. */
+export interface Present {
+  readonly state: TableState;
+  /** Sizes of the sized sets, by name. */
+  readonly sizes: Partial<Record<SizedSet, number>>;
+  /** The slot counts in force of a service port, as far as the chains tell. */
+  readonly slotCounts: (port: ServicePort) => SlotCounts | undefined;
+  readonly elements: (set: SetSpec, take: (element: ReadElement) => void) => Promise<void>;
+}
+
+export interface FullPlan {
+  readonly transaction: Transaction;
+  readonly contents: TableContents;
+}
+
+export async function planFull(
+  ports: Iterable<ServicePort>,
+  settings: NftablesSettings,
+  present: Present | undefined,
+  tableName: string,
+): Promise<FullPlan> {
+  const collected = new Collected();
+  const slotCounts = new Map<string, SlotCounts>();
+  for (const port of ports) {
+    const counts = countSlots(port, present?.slotCounts(port));
+    slotCounts.set(port.key, counts);
+    collected.add(port, counts);
+  }
+  const contents = contentsOf(collected, slotCounts, settings, present?.sizes ?? {});
+  const transaction = new Transaction(settings.family, tableName);
+  transaction.createTable = present === undefined;
+  const wantedSets = [...Object.values(contents.sets), ...contents.affinitySets.values()];
+  const kept = planSets(transaction, wantedSets, present?.state);
+  planChains(transaction, contents, present?.state, kept.replaced);
+  for (const set of wantedSets) {
+    if (LEARNED_SETS.has(set.name)) continue;
+    const wanted = elementsOf(set.name, collected, contents);
+    if (present && kept.sets.has(set.name)) await difference(transaction, set, wanted, present.elements);
+    else for (const [i, key] of wanted.keys.entries()) transaction.addElement(set, key, wanted.values[i]);
+  }
+  return { transaction, contents };
+}
+
+function contentsOf(
+  collected: Collected,
+  slotCounts: ReadonlyMap<string, SlotCounts>,
+  settings: NftablesSettings,
+  sizes: Partial<Record<SizedSet, number>>,
+): TableContents {
+  const filled = Object.fromEntries(
+    SIZED_SETS.map((set) => [set, collected.sets.get(set)?.keys.length ?? 0]),
+  ) as Record<SizedSet, number>;
+  const contents = new TableContents(settings, sizesFor(filled, sizes));
+  Object.assign(contents.filled, filled);
+  for (const [key, counts] of slotCounts) contents.slotCounts.set(key, counts);
+  for (const [set, keys] of collected.sharedKeys) for (const key of keys) contents.shared[set].add(key);
+  for (const { seconds, protocol } of collected.times) contents.affinityTimes.add(`${seconds}/${protocol}`);
+  for (const { seconds } of contents.times()) {
+    for (const of of ['services', 'node-ports'] as const) {
+      const set = affinitySet(settings.family, of, seconds);
+      contents.affinitySets.set(set.name, set);
+    }
+  }
+  for (const [name, chain] of collected.chains) contents.serviceChains.set(name, chain);
+  for (const chain of contents.wantedChains()) contents.chainTexts.set(chain.name, chainText(chain));
+  return contents;
+}
+
+/** A set that is declared differently is replaced; the rules that refer to it must go before. */
+function planSets(
+  transaction: Transaction,
+  wanted: readonly SetSpec[],
+  state: TableState | undefined,
+): { sets: ReadonlySet<string>; replaced: boolean } {
+  const sets = new Set<string>();
+  let replaced = false;
+  for (const set of wanted) {
+    const present = state?.sets.get(set.name);
+    if (present === setText(set)) {
+      sets.add(set.name);
+      continue;
+    }
+    if (present !== undefined) {
+      transaction.deletedSets.push(set.name);
+      replaced = true;
+    }
+    transaction.newSets.push(set);
+  }
+  for (const name of state?.sets.keys() ?? []) {
+    // Anonymous sets belong to rules, maybe of the administrator's chains.
+    if (name.startsWith('__') || isAdministrators(name) || wanted.some((set) => set.name === name)) continue;
+    transaction.deletedSets.push(name);
+  }
+  return { sets, replaced };
+}
+
+export function planChains(
+  transaction: Transaction,
+  contents: TableContents,
+  state: TableState | undefined,
+  rewriteAll: boolean,
+): void {
+  const wanted = contents.wantedChains();
+  const names = new Set(wanted.map(({ name }) => name));
+  for (const chain of wanted) {
+    const hook = state?.chains.get(chain.name);
+    if (hook === undefined) {
+      transaction.addChain(chain);
+    } else if (hook !== hookText(chain)) {
+      transaction.flushedChains.push(chain.name);
+      transaction.deletedChains.push(chain.name);
+      transaction.addChain(chain);
+    } else if (!isAdministrators(chain.name)) {
+      const present = (state?.rules.get(chain.name) ?? []).join('\n\n');
+      if (rewriteAll || present !== chainText(chain)) transaction.rewriteChain(chain);
+    }
+  }
+  for (const name of state?.chains.keys() ?? []) {
+    if (names.has(name) || isAdministrators(name)) continue;
+    transaction.flushedChains.push(name);
+    transaction.deletedChains.push(name);
+  }
+}
+
+/** The administrator may add chains and sets of this kind to our table. */
+function isAdministrators(name: string): boolean {
+  return name.startsWith(ADMIN_PREFIX);
+}
+
+export function elementsOf(set: string, collected: Collected, contents: TableContents): KeysAndValues {
+  const sticky = collected.stickyKeys.get(set);
+  if (sticky) return { keys: sticky.keys, values: [] };
+  if (set === 'node-port-ips') return { keys: contents.settings.nodePortIPs.map(ipKey), values: [] };
+  if (set in contents.shared) {
+    return { keys: [...contents.shared[set as keyof TableContents['shared']].keys()], values: [] };
+  }
+  return collected.sets.get(set as SetName) ?? { keys: [], values: [] };
+}
+
+export async function difference(
+  transaction: Transaction,
+  set: SetSpec,
+  wanted: KeysAndValues,
+  elements: Present['elements'],
+): Promise<void> {
+  const present = new Map<string, string>();
+  await elements(set, ({ key, value }) => present.set(key, value));
+  for (const [i, key] of wanted.keys.entries()) {
+    const value = wanted.values[i];
+    const old = present.get(key);
+    present.delete(key);
+    if (old === (value ?? '')) continue;
+    if (old !== undefined) transaction.deleteElement(set, key);
+    transaction.addElement(set, key, value);
+  }
+  for (const key of present.keys()) transaction.deleteElement(set, key);
+}

@@ -1,0 +1,67 @@
+/** Gives up the capabilities that the configuration does not need, by running this program once more without them. */
+import type { NodeConfig } from '../config/NodeConfig.js';
+import { messageOf } from '../errors.js';
+import { nativeAddon } from '../kernel/nativeAddon.js';
+import { setOomScore } from './oomScore.js';
+import type { ProcessView } from './privileges.js';
+
+/** Set for the second run: what could not be given up by then never can. */
+const DONE = 'PENSTOCK_REDUCED';
+
+/** Whether this is that second run. */
+export function isReduced(): boolean {
+  return process.env[DONE] !== undefined;
+}
+
+/** Bits of linux/capability.h. */
+const NET_BIND_SERVICE = 10;
+const NET_ADMIN = 12;
+const NET_RAW = 13;
+const DAC_READ_SEARCH = 2;
+const SYS_MODULE = 16;
+
+/** Without a mode iptables is what is left where the kernel cannot do nftables. */
+const MODES_WITH_IPTABLES: readonly NodeConfig['mode'][] = ['iptables', 'ipvs', ''];
+
+/** Those that root keeps, as bits. */
+export function neededCapabilities(
+  config: Pick<NodeConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'>,
+  firstFreePort: number,
+): bigint {
+  const needed = [NET_ADMIN];
+  // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode; the proxy has one to
+  // tell clients of UDP services that nobody is there (ICMP).
+  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push(NET_RAW);
+  // And it loads its modules itself.
+  if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft') needed.push(SYS_MODULE);
+  // Manifests lie where an administrator keeps them: in a home folder, for example.
+  if (config.manifests !== '') needed.push(DAC_READ_SEARCH);
+  const ports = [config.healthz?.port, config.metrics.port];
+  if (ports.some((port) => port !== undefined && port < firstFreePort)) needed.push(NET_BIND_SERVICE);
+  return needed.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
+}
+
+/**
+ * Does not return when there was something to give up. Only for root, and before anything is open. Returns why it could not,
+ * or undefined when there was nothing.
+ */
+export function reducePrivileges(
+  config: Parameters<typeof neededCapabilities>[0] & Pick<NodeConfig, 'oomScoreAdj'>,
+  view: ProcessView,
+): string | undefined {
+  const needed = neededCapabilities(config, view.firstFreePort);
+  const tooMany = view.mask & ~needed;
+  if (process.getuid?.() !== 0 || tooMany === 0n || isReduced()) return undefined;
+  process.env[DONE] = '1';
+  try {
+    // What needs more than is kept; what it would say, the second run says.
+    setOomScore(config.oomScoreAdj, () => {});
+    return nativeAddon().restartReduced(Number(needed), [
+      process.execPath,
+      ...process.execArgv,
+      ...process.argv.slice(1),
+    ]);
+  } catch (error) {
+    return messageOf(error);
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * A file or a folder of manifests as a source of objects.
+ *
+ * Every change leads to the same step: look at all files by stat, read those that differ, and deliver the difference
+ * between what they say and what was delivered. A step is due shortly after an event in a folder and, since events get
+ * lost, every few seconds.
+ */
+
+import type { ObjectSource, SourceListener } from '../ObjectSource.js';
+import { FolderWatches } from './FolderWatches.js';
+import { type FoundFile, findManifests, GONE, isBelow, type Unreadable } from './findManifests.js';
+import { ManifestSet } from './ManifestSet.js';
+import { manifestsMissing, manifestsUnusable } from './manifestErrors.js';
+import { readManifest } from './readManifest.js';
+
+export interface ManifestTiming {
+  /** Milliseconds from an event to the look at the files; also how long a file must have been left alone. */
+  readonly settle: number;
+  /** Milliseconds between two looks without any event. */
+  readonly rescan: number;
+}
+
+const DEFAULT_TIMING: ManifestTiming = { settle: 50, rescan: 2000 };
+
+/** The looks without any event take at most this share of the time, however many files there are. */
+const LARGEST_SHARE = 1 / 20;
+
+/** Stands for the stamp of a file that has to be read again. */
+const STALE = '';
+
+export class ManifestSource implements ObjectSource {
+  readonly name: string;
+
+  readonly #path: string;
+  readonly #timing: ManifestTiming;
+  readonly #set = new ManifestSet();
+  /** The stamp of each file as it was last read. */
+  readonly #stamps = new Map<string, string>();
+  readonly #watches = new FolderWatches(() => this.#lookWithin(this.#timing.settle));
+  /** undefined before the first delivery and after the stop. */
+  #listener: SourceListener | undefined;
+  #stopped = false;
+  /** The problems last reported, as JSON. */
+  #reported = '[]';
+  #timer: NodeJS.Timeout | undefined;
+  /** When the next look is due, on the clock of performance.now(). */
+  #due = Number.POSITIVE_INFINITY;
+  #looking: Promise<void> | undefined;
+
+  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING) {
+    this.name = `manifests ${path}`;
+    this.#path = path;
+    this.#timing = timing;
+  }
+
+  /** Delivers everything that is there. Rejects with PenstockError when there is nothing that can be read. */
+  async start(listener: SourceListener): Promise<void> {
+    const found = await findManifests(this.#path);
+    if (found === GONE) throw manifestsMissing(this.#path);
+    const lost: string[] = [];
+    for (const file of found.files) {
+      const fault = await this.#readFirst(file);
+      if (fault !== undefined) lost.push(`${file.path} ${fault}`);
+    }
+    const error = manifestsUnusable(this.#path, found, lost);
+    if (error) throw error;
+    if (this.#stopped) return;
+    this.#listener = listener;
+    this.#publish(found.unreadable);
+    this.#listener?.complete();
+    if (!this.#listener) return;
+    this.#watches.follow(found.folders);
+    // For what happened before there were watches.
+    this.#lookWithin(this.#timing.settle);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#listener = undefined;
+    clearTimeout(this.#timer);
+    this.#watches.close();
+    await this.#looking;
+  }
+
+  #lookWithin(milliseconds: number): void {
+    const due = performance.now() + milliseconds;
+    if (!this.#listener || due >= this.#due) return;
+    this.#due = due;
+    if (!this.#looking) this.#setTimer();
+  }
+
+  #setTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#begin(), Math.max(0, this.#due - performance.now()));
+  }
+
+  #begin(): void {
+    this.#due = Number.POSITIVE_INFINITY;
+    const started = performance.now();
+    this.#looking = this.#look().finally(() => {
+      this.#looking = undefined;
+      const now = performance.now();
+      // Events during the look may have asked for an earlier one.
+      this.#due = Math.min(this.#due, now + Math.max(this.#timing.rescan, (now - started) / LARGEST_SHARE));
+      if (this.#listener) this.#setTimer();
+    });
+  }
+
+  async #look(): Promise<void> {
+    const found = await findManifests(this.#path);
+    if (!this.#listener) return;
+    if (found === GONE) {
+      // More often an unmounted volume than the wish to have no Services at all.
+      const message = 'no longer exists; create it again, or leave it empty to remove its objects';
+      this.#publish([{ path: this.#path, message }]);
+      return;
+    }
+    // What happened in a new folder before it was watched went unseen.
+    if (this.#watches.follow(found.folders)) this.#lookWithin(this.#timing.settle);
+    this.#forgetAllBut(found.files, found.unreadable);
+    for (const file of found.files) {
+      if (this.#stamps.get(file.path) !== file.stamp) await this.#readChanged(file);
+    }
+    this.#publish(found.unreadable);
+  }
+
+  #forgetAllBut(files: readonly FoundFile[], unreadable: readonly Unreadable[]): void {
+    const present = new Set(files.map((file) => file.path));
+    for (const path of this.#stamps.keys()) {
+      if (present.has(path) || unreadable.some((place) => isBelow(path, place.path))) continue;
+      this.#stamps.delete(path);
+      this.#set.remove(path);
+    }
+  }
+
+  /** Takes the file as it is, since there is no earlier content to fall back on. Answers why it cannot be read. */
+  async #readFirst(file: FoundFile): Promise<string | undefined> {
+    const read = await readManifest(file);
+    if (read.type === 'gone') return undefined;
+    const final = read.type !== 'unreadable' && !this.#isFresh(file);
+    this.#stamps.set(file.path, final ? file.stamp : STALE);
+    if (read.type === 'objects') this.#set.replace(file.path, read.objects);
+    else this.#set.keep(file.path, read.fault);
+    return read.type === 'unreadable' ? read.fault.message : undefined;
+  }
+
+  /** A file that is being written is left for later: half a file may well parse. */
+  async #readChanged(file: FoundFile): Promise<void> {
+    if (this.#isFresh(file)) return this.#lookWithin(this.#timing.settle);
+    const read = await readManifest(file);
+    if (read.type === 'gone' || !read.steady) return this.#lookWithin(this.#timing.settle);
+    this.#stamps.set(file.path, read.type === 'unreadable' ? STALE : file.stamp);
+    if (read.type === 'objects') this.#set.replace(file.path, read.objects);
+    else this.#set.keep(file.path, read.fault);
+  }
+
+  /** A time in the future is that of another clock and says nothing. */
+  #isFresh(file: FoundFile): boolean {
+    const age = Date.now() - file.modified;
+    return age >= 0 && age < this.#timing.settle;
+  }
+
+  #publish(unreadable: readonly Unreadable[]): void {
+    if (!this.#listener) return;
+    const { changes, problems } = this.#set.update(unreadable);
+    if (changes.length > 0) this.#listener.changes(changes);
+    const report = JSON.stringify(problems);
+    if (report === this.#reported) return;
+    this.#reported = report;
+    this.#listener?.problems(problems);
+  }
+}

@@ -1,0 +1,36 @@
+/** Why manifests cannot be a source at all, for the person who named the path. */
+import { PenstockError } from '../../errors.js';
+import { type Found, MANIFEST_EXTENSIONS } from './findManifests.js';
+
+const PATTERNS = MANIFEST_EXTENSIONS.map((extension) => `*${extension}`).join(', ');
+
+export function manifestsMissing(path: string): PenstockError {
+  return new PenstockError('PENSTOCK_MANIFESTS_MISSING', `manifests: ${path} does not exist`, {
+    remedy: `Name a manifest file, or a folder with ${PATTERNS} files; the folder may be empty.`,
+  });
+}
+
+/** `lost` are the files that cannot be read, with the reason. An empty folder is usable: it will be filled later. */
+export function manifestsUnusable(
+  path: string,
+  found: Found,
+  lost: readonly string[],
+): PenstockError | undefined {
+  if (lost.length < found.files.length) return undefined;
+  const reason = lost[0] ?? found.unreadable.map((place) => `${place.path} ${place.message}`)[0];
+  if (reason !== undefined) {
+    return new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `manifests: ${reason}`, {
+      remedy: `Make ${path} readable for the user that penstock runs as.`,
+    });
+  }
+  if (found.others.length === 0) return undefined;
+  const more = found.others.length > 3 ? ', …' : '';
+  const names = found.others.slice(0, 3).join(', ');
+  return new PenstockError(
+    'PENSTOCK_MANIFESTS_NONE',
+    `manifests: ${path} has no ${PATTERNS} file, only ${names}${more}`,
+    {
+      remedy: 'Name the folder that holds the manifests, or give the files one of these extensions.',
+    },
+  );
+}

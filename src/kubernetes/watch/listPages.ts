@@ -1,0 +1,97 @@
+/** One consistent list of a resource, page by page, each item decoded as it arrives. */
+import { PenstockError } from '../../errors.js';
+import { isRawObject } from '../../objects/read/FieldReader.js';
+import { type Clock, Watchdog } from '../../time/Clock.js';
+import { type ApiTransport, broken, getBody } from '../http/ApiTransport.js';
+import { JsonItems } from './JsonItems.js';
+import { pathOf, type Resource } from './resources.js';
+import { versionOf } from './resourceVersion.js';
+
+/** As client-go's pager. */
+const PAGE_SIZE = 500;
+/** Milliseconds without a byte after which a list counts as hung. */
+const SILENCE_MS = 30_000;
+
+export interface ListOptions {
+  readonly resource: Resource;
+  readonly transport: ApiTransport;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** `pages`, or `whole` for when the pages expire faster than they can be read. */
+  readonly cut: 'pages' | 'whole';
+  readonly onItem: (raw: unknown) => void;
+  /** A part of the answer has come. */
+  readonly onHeard: () => void;
+}
+
+/**
+ * Resolves to the resource version of the list. Rejects with ApiError 410 when the list has expired meanwhile: what was
+ * read so far is then worthless. No resourceVersion is asked for, so that the answer is never older than the truth.
+ */
+export async function listPages(options: ListOptions): Promise<string> {
+  let continuation = '';
+  for (;;) {
+    const page = await readPage(options, continuation);
+    const version = versionOf(page);
+    if (version === undefined) throw noList(options.resource, 'a list without a resourceVersion');
+    continuation = continuationOf(page);
+    if (continuation === '') return version;
+  }
+}
+
+async function readPage(options: ListOptions, continuation: string): Promise<unknown> {
+  const { resource, transport, clock, signal, cut, onItem, onHeard } = options;
+  const request = new AbortController();
+  const abort = () => request.abort();
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  let hung = false;
+  const watchdog = new Watchdog(clock, SILENCE_MS, () => {
+    hung = true;
+    abort();
+  });
+  try {
+    const path = pathOf(resource, {
+      ...(cut === 'pages' ? { limit: String(PAGE_SIZE) } : {}),
+      ...(continuation === '' ? {} : { continue: continuation }),
+    });
+    const items = new JsonItems(onItem);
+    for await (const chunk of await getBody(transport, path, request.signal)) {
+      watchdog.heard();
+      onHeard();
+      items.push(chunk);
+    }
+    return items.end();
+  } catch (error) {
+    if (hung) throw silent(resource);
+    if (error instanceof SyntaxError) throw noList(resource, `no valid JSON (${error.message})`);
+    throw error instanceof PenstockError || signal.aborted
+      ? error
+      : broken(`the list of ${resource.title}`, error);
+  } finally {
+    watchdog.stop();
+    signal.removeEventListener('abort', abort);
+    // A body that was left in the middle would keep its connection.
+    abort();
+  }
+}
+
+function continuationOf(page: unknown): string {
+  const metadata = isRawObject(page) && isRawObject(page.metadata) ? page.metadata : {};
+  return typeof metadata.continue === 'string' ? metadata.continue : '';
+}
+
+function noList(resource: Resource, found: string): PenstockError {
+  const message = `the list of ${resource.title} is ${found}`;
+  return new PenstockError('PENSTOCK_API_NOT_A_LIST', message, {
+    remedy:
+      'Check that the server is a Kubernetes API server, and that no proxy in between changes its answers.',
+  });
+}
+
+function silent(resource: Resource): PenstockError {
+  const message = `the list of ${resource.title} stopped arriving for ${SILENCE_MS / 1000} s`;
+  return new PenstockError('PENSTOCK_API_SILENT', message, {
+    remedy: 'Check the load on the API server and the network between it and this node.',
+  });
+}

@@ -1,0 +1,53 @@
+/** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/NodeConfig.js';
+import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
+import { messageOf } from '../errors.js';
+import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { removeDivertRoutes } from './removeDivertRoutes.js';
+import { removeIptables } from './removeIptables.js';
+import { removeIpvs } from './removeIpvs.js';
+import { removeNftables } from './removeNftables.js';
+import type { Removal } from './removeRules.js';
+import { DIVERT } from './userspaceMode.js';
+
+/**
+ * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy
+ * (serviceProxyName) iptables chains may be that one's, and stay.
+ */
+export async function removeOtherModes(
+  config: Pick<NodeConfig, 'mode' | 'serviceProxyName'>,
+  sysctls: Sysctls,
+  log: Logger,
+): Promise<void> {
+  try {
+    for (const table of await removeNftables('remove', config.mode))
+      log.info(`removed what another mode left: table ${table}`);
+    if (config.mode !== 'userspace') {
+      for (const family of await removeDivertRoutes())
+        log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
+    }
+    if (config.serviceProxyName !== '') return;
+    // First ipvs: what is left of chains that both have is then removed with mode iptables.
+    if (config.mode !== 'ipvs') {
+      const { rules, objects, error } = await removeIpvs('replace');
+      reportRules('ipvs', rules, log);
+      if (objects.length > 0)
+        log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);
+      if (error !== undefined) log.warn(`IPVS: what mode ipvs made may be left: ${messageOf(error)}`);
+    }
+    if (config.mode !== 'iptables') {
+      reportRules('iptables', await removeIptables('remove'), log);
+      sysctls.restore([ROUTE_LOCALNET]);
+    }
+  } catch (error) {
+    log.warn({ err: error }, `rules of another mode may be left: ${messageOf(error)}`);
+  }
+}
+
+function reportRules(mode: 'iptables' | 'ipvs', removals: readonly Removal[], log: Logger): void {
+  for (const { subject, chains, error } of removals) {
+    if (error !== undefined) log.warn(`${subject}: rules of mode ${mode} may be left: ${messageOf(error)}`);
+    else if (chains > 0) log.info(`removed what mode ${mode} left: ${subject}, ${chains} chains`);
+  }
+}

@@ -1,0 +1,137 @@
+/** Mode userspace on this host: the engine, and the rules that send it connections. */
+import { availableParallelism } from 'node:os';
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/NodeConfig.js';
+import type { Dataplane } from '../dataplane/Dataplane.js';
+import { localTraffic, type NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
+import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
+import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
+import { messageOf, PenstockError } from '../errors.js';
+import { thisProcess } from '../host/privileges.js';
+import type { NativeEngine, NativeEngineOptions } from '../kernel/engine/NativeEngine.js';
+import { nativeAddon } from '../kernel/nativeAddon.js';
+import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
+import { familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import type { RoutingView } from '../routing/RoutingView.js';
+import { localhostFamilies } from './localhostNodePorts.js';
+import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
+import type { ModeHost } from './openDataplane.js';
+
+/** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
+const TAKEOVER_NAME = 'penstock-userspace';
+/** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
+export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
+const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
+  IPv4: '127.0.0.1' as IpAddress,
+  IPv6: '::1' as IpAddress,
+};
+const TCP = 6;
+const UDP = 17;
+const INSIDE = 0;
+
+export async function openUserspace(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+  const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } =
+    config.userspace;
+  const families = nftablesFamilies();
+  if (!thisProcess().capabilities.has('NET_RAW'))
+    log.warn(
+      'without CAP_NET_RAW clients of UDP services are not told (ICMP port unreachable) when no endpoint takes their datagrams; they wait',
+    );
+  const engine = openEngine({
+    threads: threads || availableParallelism(),
+    ipv6: families.includes('IPv6') ? 1 : 0,
+    firstPort: portRange.first,
+    lastPort: portRange.last,
+    takeOverFrom: takeover ? TAKEOVER_NAME : '',
+  });
+  const onLoopback = localhostFamilies(config, families);
+  const capture = openTable(CAPTURE_TABLE, captureOptions(config), host, {
+    localhostPorts: (family) => {
+      if (!onLoopback.includes(family)) return {};
+      const number = family === 'IPv4' ? 4 : 6;
+      return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
+    },
+    divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
+    close: async () => {},
+  });
+  const routes = new DivertRoutes(DIVERT);
+  const facts = new NodeFactsCache(config, host);
+  const dataplane = new UserspaceDataplane(
+    {
+      families,
+      udpIdleTimeout,
+      drainTimeout: drainTimeout === 0 ? undefined : drainTimeout,
+      sourceAddress,
+      shutdownTimeout,
+      takeoverName: TAKEOVER_NAME,
+    },
+    {
+      engine,
+      capture,
+      address: (family, table) => engineAddress(family, table, host.addresses()),
+      facts: (family, table) => facts.of(family, table),
+      divert: (family, what) => routes[what](family),
+      say: (level, text) => log[level](text),
+    },
+  );
+  return dataplane;
+}
+
+/** The proxy is on this host: it sees clients as they are. */
+export function captureOptions(config: NodeConfig): NftablesOptions {
+  return { ...nftablesOptions(config), masqueradeMark: 0 };
+}
+
+/** What source address transparent depends on, as one object for as long as nothing differs. */
+class NodeFactsCache {
+  readonly #config: NodeConfig;
+  readonly #host: ModeHost;
+  readonly #known = new Map<IpFamily, { readonly key: readonly unknown[]; readonly facts: EncodingFacts }>();
+
+  constructor(config: NodeConfig, host: ModeHost) {
+    this.#config = config;
+    this.#host = host;
+  }
+
+  of(family: IpFamily, { nodeObject }: RoutingView): EncodingFacts {
+    const addresses = this.#host.addresses();
+    const local = localTraffic(this.#config.detectLocal, family, nodeObject?.podCIDRs ?? []);
+    const pods = local?.by === 'source' ? local.cidr : undefined;
+    const key = [addresses, pods];
+    const known = this.#known.get(family);
+    if (known?.key.every((part, i) => part === key[i])) return known.facts;
+    const own = new Set(addresses);
+    const facts: EncodingFacts = {
+      pods,
+      masqueradeAll: this.#config.masqueradeAll,
+      isHostAddress: (address) => own.has(address),
+    };
+    this.#known.set(family, { key, facts });
+    return facts;
+  }
+}
+
+function openEngine(options: NativeEngineOptions): NativeEngine {
+  try {
+    return new (nativeAddon().ProxyEngine)(options);
+  } catch (cause) {
+    if (cause instanceof PenstockError) throw cause;
+    throw new PenstockError('PENSTOCK_PROXY_UNAVAILABLE', `the proxy cannot listen: ${messageOf(cause)}`, {
+      cause,
+      remedy:
+        'Give a portRange with free ports, or none; a penstock that runs here already needs --takeover.',
+    });
+  }
+}
+
+/** The node's own address, or any other of this host; loopback serves only the host itself. */
+export function engineAddress(
+  family: IpFamily,
+  { node }: RoutingView,
+  addresses: readonly IpAddress[],
+): IpAddress {
+  const own = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip) && !ip.startsWith('fe80:'));
+  const wanted = node.addresses[family];
+  if (wanted !== undefined && own.includes(wanted)) return wanted;
+  return own[0] ?? LOOPBACK[family];
+}

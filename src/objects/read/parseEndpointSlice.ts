@@ -1,0 +1,100 @@
+/** A discovery.k8s.io/v1 EndpointSlice. */
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
+import { forbiddenKind, parseObjectIp } from '../addresses.js';
+import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../EndpointSlice.js';
+import { intern } from '../intern.js';
+import { isLabelName, LABEL_FORM } from '../names.js';
+import type { FieldReader } from './FieldReader.js';
+import { readPortName, readProtocol } from './portFields.js';
+import { type Metadata, parseTimestamp } from './readMetadata.js';
+
+const SERVICE_LABEL = 'kubernetes.io/service-name';
+const HEADLESS_LABEL = 'service.kubernetes.io/headless';
+const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
+
+const NO_HINTS: readonly string[] = [];
+
+/** undefined when the slice is none of ours: that of a headless Service, or one that holds no IP addresses. */
+export function parseEndpointSlice(root: FieldReader, metadata: Metadata): EndpointSlice | undefined {
+  if (metadata.labels.has(HEADLESS_LABEL)) return undefined;
+  const addressType = root.text('addressType');
+  const family = IP_FAMILIES.find((known) => known === addressType);
+  if (family === undefined && addressType !== '') {
+    root.warn('addressType', addressType, 'only IPv4 and IPv6 can be routed; the slice is ignored');
+    return undefined;
+  }
+  if (!root.has('addressType')) root.fault('addressType', `one of ${IP_FAMILIES.join(', ')}`);
+  return {
+    kind: 'EndpointSlice',
+    namespace: metadata.namespace,
+    name: metadata.name,
+    serviceName: readServiceName(metadata.labels),
+    family: family ?? 'IPv4',
+    ports: readPorts(root),
+    endpoints: readEndpoints(root, family ?? 'IPv4'),
+    triggerTime: parseTimestamp(metadata.annotations.text(TRIGGER_TIME)),
+  };
+}
+
+function readServiceName(labels: FieldReader): string {
+  const name = labels.text(SERVICE_LABEL);
+  if (name === '') labels.fault(SERVICE_LABEL, 'the name of the Service that the slice belongs to');
+  else if (!isLabelName(name)) labels.fault(SERVICE_LABEL, LABEL_FORM);
+  return name;
+}
+
+function readPorts(root: FieldReader): readonly EndpointPort[] {
+  const ports: EndpointPort[] = [];
+  for (const reader of root.objects('ports')) {
+    const port = reader.integer('port', 0, 65_535, 0);
+    const protocol = readProtocol(reader);
+    const name = readPortName(reader);
+    if (!reader.has('name'))
+      reader.warn(
+        'name',
+        undefined,
+        'this port is skipped; write name: "" for the unnamed port of a Service',
+      );
+    else if (port === 0)
+      reader.warn('port', reader.fields.port, 'and there is no "all ports"; this port is skipped');
+    else ports.push({ name, protocol, port });
+  }
+  return ports;
+}
+
+function readEndpoints(root: FieldReader, family: IpFamily): readonly SliceEndpoint[] {
+  const endpoints: SliceEndpoint[] = [];
+  for (const reader of root.objects('endpoints')) {
+    const address = readAddress(reader, family);
+    const conditions = reader.object('conditions');
+    const hints = reader.object('hints');
+    const nodeName = reader.text('nodeName');
+    const endpoint = {
+      nodeName: nodeName === '' ? '' : intern(nodeName),
+      ready: conditions.boolean('ready', true),
+      serving: conditions.boolean('serving', true),
+      terminating: conditions.boolean('terminating', false),
+      zoneHints: readHints(hints, 'forZones'),
+      nodeHints: readHints(hints, 'forNodes'),
+    };
+    if (address !== undefined) endpoints.push({ address, ...endpoint });
+  }
+  return endpoints;
+}
+
+/** The first address; further ones are interchangeable with it and unused. */
+function readAddress(reader: FieldReader, family: IpFamily): IpAddress | undefined {
+  const text = reader.texts('addresses')[0];
+  if (text === undefined) return undefined;
+  const ip = parseObjectIp(text);
+  const bad = ip === undefined || familyOf(ip) !== family ? `no ${family} address` : forbiddenKind(ip);
+  if (bad === undefined) return ip;
+  // An endpoint on such an address would reach the node's own or its neighbours' services (CVE-2021-25740).
+  reader.warn('addresses[0]', text, `which is ${bad}; this endpoint is skipped`);
+  return undefined;
+}
+
+function readHints(hints: FieldReader, name: string): readonly string[] {
+  const readers = hints.objects(name);
+  return readers.length === 0 ? NO_HINTS : readers.map((reader) => intern(reader.text('name')));
+}

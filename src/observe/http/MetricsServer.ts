@@ -1,0 +1,58 @@
+/**
+ * The pages of the metrics port, as kube-proxy's: plain HTTP, without authentication, on loopback unless the configuration says otherwise.
+ */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { messageOf } from '../../errors.js';
+import type { IpAddress } from '../../net/ip.js';
+import { openHttpServer } from './openHttpServer.js';
+
+export interface MetricsServerOptions {
+  /** 0.0.0.0 and :: mean all addresses of both families. */
+  readonly host: IpAddress;
+  readonly port: number;
+  /** By path. */
+  readonly pages: ReadonlyMap<string, Page>;
+}
+
+export interface Page {
+  readonly contentType: string;
+  /** Beside the usual ones. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body: () => string | Promise<string>;
+}
+
+/** Rejects when the address cannot be bound. */
+export function startMetricsServer(options: MetricsServerOptions): Promise<Server> {
+  const { host, port } = options;
+  return openHttpServer(
+    { host, port, unspecified: 'both' },
+    (request, response) => void answer(request, response, options),
+  );
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { pages }: MetricsServerOptions,
+): Promise<void> {
+  const page = pages.get((request.url ?? '').split('?')[0] ?? '');
+  if (page === undefined) return send(response, 404, { 'Content-Type': PLAIN }, '404 page not found\n');
+  try {
+    send(response, 200, { 'Content-Type': page.contentType, ...page.headers }, await page.body());
+  } catch (error) {
+    send(response, 500, { 'Content-Type': PLAIN }, `${messageOf(error)}\n`);
+  }
+}
+
+/** Of pages that are no more than words. */
+export const PLAIN = 'text/plain; charset=utf-8';
+
+function send(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: string,
+): void {
+  const usual = { 'X-Content-Type-Options': 'nosniff', 'Content-Length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...headers, ...usual }).end(body);
+}

@@ -1,0 +1,117 @@
+/** The agent with a dataplane that only takes notes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import { agentWorld, NotingDataplane, runningAgent } from '../../support/agentWorld.js';
+import { endpoint, node, service, slice, upsert } from '../../support/builders.js';
+import { eventually } from '../../support/iptables.js';
+import { ask } from '../../support/recordedAnswer.js';
+import { parseMetrics, seriesValue } from '../observe/parseMetrics.js';
+
+const HEALTH = 'http://127.0.79.1:10256';
+const METRICS = 'http://127.0.79.1:10249/metrics';
+const HEALTH_CHECK = 'http://127.0.79.1:32123/';
+const CONFIG =
+  'mode: nftables\nhealthzBindAddress: 127.0.79.1:10256\nmetricsBindAddress: 127.0.79.1:10249\n' +
+  'nodePortAddresses: [127.0.79.1/32]\n';
+/** Changes are late after two seconds. */
+const HASTY = `${CONFIG}nftables: {syncPeriod: 1s}`;
+
+/** Whether each family is healthy. */
+function familiesOf(body: string): Record<string, boolean> {
+  const { status } = JSON.parse(body) as { status: Record<string, { healthy: boolean }> };
+  return Object.fromEntries(Object.entries(status).map(([family, { healthy }]) => [family, healthy]));
+}
+
+/** Of an answer; undefined while nobody listens. */
+const statusOf = (url: string) =>
+  ask(url).then(
+    ({ status }) => status,
+    () => undefined,
+  );
+
+const SERVED = [
+  upsert(node({ name: 'node1' })),
+  upsert(
+    service({
+      type: 'LoadBalancer',
+      externalTrafficPolicy: 'Local',
+      healthCheckNodePort: 32123,
+    }),
+  ),
+  upsert(slice([endpoint('10.1.0.1', { nodeName: 'node1' })])),
+];
+
+t.test('stopped while the rules are verified, it waits for that and verifies no more', async (t) => {
+  let verifications = 0;
+  let closed = false;
+  const { agent } = agentWorld({
+    text: `${CONFIG}penstock: {verifyPeriod: 10ms}`,
+    sources: [],
+    dataplane: {
+      description: 'none',
+      families: ['IPv4'],
+      sync: async () => ({ families: [], problems: [] }),
+      verify: async () => {
+        verifications++;
+        t.notOk(closed, 'the kernel is still open to it');
+        await sleep(100);
+        return undefined;
+      },
+      close: async () => {
+        closed = true;
+      },
+    },
+  });
+  await agent.start();
+  agent.hostChanged();
+  while (verifications === 0) await sleep(5);
+  await agent.stop();
+  t.ok(closed);
+  await sleep(150);
+  t.equal(verifications, 1);
+});
+
+t.test(
+  'before the first sync: alive in every family, not ready, however long the sources take',
+  async (t) => {
+    const dataplane = new NotingDataplane();
+    const { tell } = await runningAgent(t, { text: HASTY, dataplane });
+    tell().changes(SERVED);
+    // Twice the sync period, and what it was late.
+    await sleep(2200);
+    const { status, body } = await ask(`${HEALTH}/livez`);
+    t.equal(status, 200, 'changes that nobody may write yet are not late');
+    t.strictSame(familiesOf(body), { IPv4: true, IPv6: true });
+    t.equal(await statusOf(`${HEALTH}/readyz`), 503);
+    t.equal(dataplane.syncs, 0);
+  },
+);
+
+t.test('a family that cannot be synced is told from the other, which works on', async (t) => {
+  const dataplane = new NotingDataplane();
+  dataplane.broken = ['IPv6'];
+  const { tell } = await runningAgent(t, { text: HASTY, dataplane });
+  tell().changes(SERVED);
+  tell().complete();
+  t.ok(await eventually(async () => (await statusOf(HEALTH_CHECK)) === 200), 'its health-check port is open');
+  t.ok(await eventually(async () => (await statusOf(`${HEALTH}/livez`)) === 503), 'a change is late');
+  const { body } = await ask(`${HEALTH}/livez`);
+  t.strictSame(familiesOf(body), { IPv4: true, IPv6: false });
+  t.equal(await statusOf(HEALTH_CHECK), 503, 'load balancers are to avoid this node');
+  const page = parseMetrics((await ask(METRICS)).body);
+  const last = 'kubeproxy_sync_proxy_rules_last_timestamp_seconds';
+  t.ok(seriesValue(page, last, { ip_family: 'IPv4' }), 'the syncs of the other are measured');
+  t.equal(seriesValue(page, last, { ip_family: 'IPv6' }), undefined);
+});
+
+t.test('a sync that fails once loses no health-check node port', async (t) => {
+  const dataplane = new NotingDataplane();
+  const { tell } = await runningAgent(t, { text: HASTY, dataplane });
+  tell().complete();
+  t.ok(await eventually(async () => (await statusOf(`${HEALTH}/readyz`)) === 200));
+  dataplane.broken = ['IPv4', 'IPv6'];
+  tell().changes(SERVED);
+  while (dataplane.syncs < 2) await sleep(5);
+  dataplane.broken = [];
+  t.ok(await eventually(async () => (await statusOf(HEALTH_CHECK)) === 200));
+});

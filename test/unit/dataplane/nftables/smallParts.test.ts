@@ -1,0 +1,99 @@
+/** The small pure parts of mode nftables. */
+import fc from 'fast-check';
+import t from 'tap';
+import { cidrRange, withoutContained } from '../../../../src/dataplane/nftables/desired/cidrRanges.js';
+import { ownerText } from '../../../../src/dataplane/nftables/desired/ownerText.js';
+import { filledSlots, slotCount } from '../../../../src/dataplane/nftables/desired/slotCount.js';
+import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';
+import { SharedKeys } from '../../../../src/dataplane/nftables/plan/SharedKeys.js';
+import { ipKey } from '../../../../src/kernel/nftables/dataTypes.js';
+import { bytesToIp } from '../../../../src/net/ip.js';
+import type { ServicePort } from '../../../../src/routing/ServicePort.js';
+import { cidr, endpoint, ip, service, slice, tableOf } from '../../../support/builders.js';
+
+t.test('the first and last address of a range', async (t) => {
+  const cases = [
+    ['10.0.0.0/8', '10.0.0.0', '10.255.255.255'],
+    ['203.0.113.0/25', '203.0.113.0', '203.0.113.127'],
+    ['192.0.2.7/32', '192.0.2.7', '192.0.2.7'],
+    ['10.96.0.0/12', '10.96.0.0', '10.111.255.255'],
+    ['2001:db8::/33', '2001:db8::', '2001:db8:7fff:ffff:ffff:ffff:ffff:ffff'],
+    ['fd00::1/128', 'fd00::1', 'fd00::1'],
+  ] as const;
+  const address = (text: string) => bytesToIp(Uint8Array.from(text, (c) => c.charCodeAt(0)));
+  for (const [range, first, last] of cases) {
+    const found = cidrRange(cidr(range));
+    t.same([address(found.first), address(found.last)], [first, last], range);
+  }
+});
+
+t.test('ranges within others are left out', async (t) => {
+  const kept = (...ranges: readonly string[]) => withoutContained(ranges.map(cidr));
+  t.same(kept('10.0.0.0/9', '10.0.0.0/8', '10.128.0.0/9', '10.0.0.0/8'), ['10.0.0.0/8']);
+  t.same(kept('10.0.0.0/9', '10.128.0.0/9'), ['10.0.0.0/9', '10.128.0.0/9']);
+  t.same(kept(), []);
+});
+
+t.test('more than half of the indexes are filled, each endpoint equally often', async () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(200), { minLength: 1, maxLength: 50 }), (history) => {
+      let count: number | undefined;
+      for (const wanted of history) {
+        count = slotCount(count, wanted);
+        const filled = filledSlots(count, wanted);
+        if (count < 1 || filled > count) return false;
+        if (wanted > 0 && (filled % wanted !== 0 || filled * 2 <= count || filled < Math.ceil(count / 2)))
+          return false;
+        if (wanted === 0 && filled !== 0) return false;
+      }
+      return true;
+    }),
+  );
+});
+
+t.test('the number of indexes stays through a rolling update, and follows a real change', async (t) => {
+  t.equal(slotCount(undefined, 5), 5);
+  t.equal(slotCount(0, 5), 5);
+  t.equal(slotCount(5, 6), 6);
+  for (const wanted of [6, 5, 4, 3, 2, 0]) t.equal(slotCount(6, wanted), 6, `${wanted} of 6`);
+  t.equal(slotCount(6, 1), 1);
+  t.equal(slotCount(100, 25), 25);
+  t.equal(slotCount(undefined, 0), 1);
+});
+
+t.test('a key stays as long as anybody wants it', async (t) => {
+  const keys = new SharedKeys();
+  t.equal(keys.add('a'), true);
+  t.equal(keys.add('a'), false);
+  t.equal(keys.remove('a'), false);
+  t.same([...keys.keys()], ['a']);
+  t.equal(keys.remove('a'), true);
+  t.equal(keys.remove('a'), false);
+  t.same([...keys.keys()], []);
+});
+
+t.test('names of chains fit the kernel, and differ', async (t) => {
+  const port = (service: string, portName: string) =>
+    ownerText({ namespace: 'n'.repeat(63), service, protocol: 'TCP', portName } as ServicePort);
+  const names = [port('a'.repeat(63), 'http'), port('a'.repeat(63), 'https'), port('b', ''), port('b', 'x')];
+  t.equal(new Set(names).size, names.length);
+  t.ok(names.every((name) => name.length <= 70 && /^[A-Za-z][\w/.-]*$/.test(name)));
+});
+
+t.test('a pod that may be on this node can reach itself', async (t) => {
+  const table = tableOf([
+    service(),
+    slice([
+      endpoint('10.1.0.1', { nodeName: 'node1' }),
+      endpoint('10.1.0.2', { nodeName: 'node2' }),
+      endpoint('10.1.0.3', { nodeName: '' }),
+    ]),
+  ]);
+  table.commit();
+  const collected = new Collected();
+  for (const port of table.servicePorts('IPv4').values()) {
+    collected.add(port, { internal: 3, external: 3, shortCircuit: 0 });
+  }
+  const pair = (address: string) => ipKey(ip(address)) + ipKey(ip(address));
+  t.same(collected.sharedKeys.get('hairpins'), [pair('10.1.0.1'), pair('10.1.0.3')]);
+});

@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { type ProxyFigures, ProxyMetrics } from '../../../../src/observe/metrics/ProxyMetrics.js';
+import { fromRoot } from '../../../support/fromRoot.js';
+import { parseMetrics, seriesValue } from '../parseMetrics.js';
+
+type Figures = ProxyFigures['servicePorts'][number];
+
+function figures(service: string, connections: number, fields: Partial<Figures> = {}): Figures {
+  const key = `shop/${service}:http/TCP`;
+  return {
+    servicePort: { key, family: 'IPv4', namespace: 'shop', service, port: 80, protocol: 'TCP' },
+    connections,
+    active: 2,
+    retries: 3 * connections,
+    failed: 1,
+    ejected: 1,
+    endpoints: [
+      {
+        target: '10.0.0.1:8080',
+        connections: connections - 1,
+        active: 1,
+        refused: 4,
+        timedOut: 5,
+        bytesTo: 600,
+        bytesFrom: 7000,
+        isEjected: true,
+      },
+    ],
+    ...fields,
+  };
+}
+
+function page(limit: number, ...servicePorts: readonly Figures[]): string {
+  const read = () => ({ active: 7, unknown: 8, descriptors: 9, servicePorts });
+  return new ProxyMetrics({ limit, read }).text();
+}
+
+t.test('the whole proxy', async (t) => {
+  const text = page(10);
+  t.match(text, /^penstock_proxy_connections_active 7$/m);
+  t.match(text, /^penstock_proxy_unknown_connections_total 8$/m);
+  t.match(text, /^penstock_proxy_descriptors 9$/m);
+});
+
+t.test('each service port and each endpoint', async (t) => {
+  const series = parseMetrics(page(10, figures('cart', 10), figures('till', 20)));
+  const of = (name: string, labels: Readonly<Record<string, string>>) =>
+    seriesValue(series, `penstock_proxy_${name}`, { namespace: 'shop', port: '80', ...labels });
+  const cart = { service: 'cart', protocol: 'TCP', ip_family: 'IPv4' };
+  t.equal(of('service_port_connections_total', cart), 10);
+  t.equal(of('service_port_connections_total', { service: 'till' }), 20);
+  t.equal(of('service_port_connections_active', cart), 2);
+  t.equal(of('service_port_retries_total', cart), 30);
+  t.equal(of('service_port_failed_total', cart), 1);
+  t.equal(of('service_port_endpoints_ejected', cart), 1);
+  const endpoint = { ...cart, endpoint: '10.0.0.1:8080' };
+  t.equal(of('endpoint_connections_total', endpoint), 9);
+  t.equal(of('endpoint_connections_active', endpoint), 1);
+  t.equal(of('endpoint_failures_total', { ...endpoint, reason: 'refused' }), 4);
+  t.equal(of('endpoint_failures_total', { ...endpoint, reason: 'timeout' }), 5);
+  t.equal(of('endpoint_bytes_total', { ...endpoint, direction: 'to' }), 600);
+  t.equal(of('endpoint_bytes_total', { ...endpoint, direction: 'from' }), 7000);
+  t.equal(of('endpoint_ejected', endpoint), 1);
+});
+
+t.test('above the limit service ports are one series, and their endpoints none', async (t) => {
+  let present = [figures('a', 1), figures('b', 10), figures('c', 20)];
+  const metrics = new ProxyMetrics({
+    limit: 1,
+    read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: present }),
+  });
+  const others = (name: string) =>
+    seriesValue(parseMetrics(metrics.text()), `penstock_proxy_service_port_${name}`, { service: '(others)' });
+  t.equal(others('connections_total'), 30);
+  t.equal(others('connections_active'), 4);
+  t.equal(others('endpoints_ejected'), 2);
+  present = [figures('a', 1), figures('c', 25)];
+  t.equal(others('connections_total'), 35, 'what b counted stays in the sum');
+  t.equal(others('retries_total'), 105);
+  t.equal(others('connections_active'), 2, 'what b had open does not');
+  const named = parseMetrics(metrics.text()).filter(({ labels }) => labels.endpoint !== undefined);
+  t.strictSame(new Set(named.map(({ labels }) => labels.service)), new Set(['a']));
+});
+
+t.test('limit 0: the proxy as a whole only; no proxy: nothing', async (t) => {
+  const series = parseMetrics(page(0, figures('cart', 10)));
+  t.equal(series.length, 3);
+  t.equal(new ProxyMetrics({ limit: 10, read: () => undefined }).text(), '');
+});
+
+t.test('docs/metrics.md speaks of all of them, and of no others', async (t) => {
+  const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
+  const documented = [...docs.matchAll(/^\| `(penstock_proxy_\w+)` \| (\w+) \|/gm)];
+  const types = [...page(10, figures('cart', 10)).matchAll(/^# TYPE (\w+) (\w+)$/gm)];
+  const pairs = (matches: readonly RegExpMatchArray[]) => matches.map(([, name, type]) => `${name} ${type}`);
+  t.strictSame(pairs(documented), pairs(types));
+});
