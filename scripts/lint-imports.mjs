@@ -19,9 +19,11 @@ const ALLOWED = {
   observe: [...PURE],
   host: ['net', 'time', 'kernel', 'config', 'dataplane'],
   modes: [...PURE, 'kernel', 'config', 'dataplane', 'host'],
-  agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'observe', 'host', 'modes'],
-  cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'observe', 'host', 'modes', 'agent'],
-  '.': ['cli'],
+  explain: [...PURE],
+  balancer: [...PURE, 'kernel', 'config', 'kubernetes'],
+  agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'balancer', 'observe', 'host', 'modes'],
+  cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'balancer', 'observe', 'host', 'modes', 'agent'],
+  '.': ['cli', 'net'],
 };
 
 const MAX_LINES = 400;

@@ -1,45 +1,22 @@
-/** argv → command. Commands are loaded when they are called: what a run does not need costs it no memory. */
+/** argv → command. */
+import { COMMAND_GROUPS, type Command } from './cli/Command.js';
+import { COMMANDS } from './cli/commands.js';
 import { PenstockError } from './errors.js';
-
-interface Command {
-  readonly summary: string;
-  /** Resolves with the exit status. */
-  readonly load: () => Promise<(argv: readonly string[]) => Promise<number>>;
-}
-
-const COMMANDS: Readonly<Record<string, Command>> = {
-  run: {
-    summary: 'serve Services on this node',
-    load: async () => (await import('./cli/runReduced.js')).runReduced,
-  },
-  render: {
-    summary: 'print the rules that would be written; needs no root',
-    load: async () => (await import('./cli/render.js')).render,
-  },
-  doctor: {
-    summary: 'say what this kernel and host can, and what stands in the way',
-    load: async () => (await import('./cli/doctor.js')).doctor,
-  },
-  cleanup: {
-    summary: 'remove everything that penstock made in the kernel',
-    load: async () => (await import('./cli/cleanup.js')).cleanup,
-  },
-  version: {
-    summary: 'print the version',
-    load: async () => (await import('./cli/version.js')).version,
-  },
-};
+import { nearestName } from './net/nearestName.js';
 
 /** Never rejects: what goes wrong is said on standard error and told by the exit status (2: wrong call). */
 export async function main(argv: readonly string[]): Promise<void> {
-  const [name = '--help', ...rest] = argv;
-  if (name === '--help' || name === '-h' || name === 'help') {
+  endWhenNobodyReads();
+  const [name, ...rest] = resolveHelp(argv);
+  if (name === undefined) {
     process.stdout.write(usage());
     return;
   }
   const command = COMMANDS[name === '--version' ? 'version' : name];
   if (!command) {
-    process.stderr.write(`penstock: there is no command ${name}\n\n${usage()}`);
+    const near = nearestName(name, Object.keys(COMMANDS));
+    const hint = near === undefined ? '`penstock help` lists them.' : `Did you mean ${near}?`;
+    process.stderr.write(`penstock: there is no command ${JSON.stringify(name)}\n→ ${hint}\n`);
     process.exitCode = 2;
     return;
   }
@@ -47,18 +24,45 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = await (await command.load())(rest);
   } catch (error) {
     process.stderr.write(`penstock ${name}: ${explain(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = isWrongCall(error) ? 2 : command.failure;
   }
 }
 
+/** `help`, `--help`, nothing → []; `help run` → run --help. */
+function resolveHelp(argv: readonly string[]): readonly string[] {
+  const [first, second] = argv;
+  if (first === undefined || first === '--help' || first === '-h') return [];
+  if (first !== 'help') return argv;
+  return second === undefined ? [] : [second, '--help'];
+}
+
+/** `penstock render | head`: a reader who has enough is no error. */
+function endWhenNobodyReads(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
+
 function usage(): string {
-  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
-  return `penstock: a Kubernetes Service proxy for Linux nodes
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 2;
+  const line = (name: string, { summary }: Command) => `  ${name.padEnd(width)}${summary}`;
+  const groups = COMMAND_GROUPS.map((group) => ({
+    group,
+    lines: Object.entries(COMMANDS).flatMap(([name, command]) =>
+      command.group === group ? [line(name, command)] : [],
+    ),
+  })).filter(({ lines }) => lines.length > 0);
+  return `penstock: a Kubernetes Service proxy and L4 load balancer for Linux nodes
 
-  penstock COMMAND [flags]      penstock COMMAND --help
+  penstock COMMAND [flags]      penstock help COMMAND
 
-${lines.join('\n')}
+${groups.map(({ group, lines }) => `${group}\n${lines.join('\n')}`).join('\n\n')}
 `;
+}
+
+function isWrongCall(error: unknown): boolean {
+  return error instanceof PenstockError && error.code === 'PENSTOCK_WRONG_CALL';
 }
 
 /** A PenstockError speaks for itself; anything else is a bug of ours and shows where. */

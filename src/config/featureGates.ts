@@ -2,7 +2,7 @@
  * The Kubernetes feature gates that mean something to a service proxy.
  * Source: Kubernetes 1.36 pkg/features, component-base.
  */
-import { nearestName } from './nearestName.js';
+import { nearestName } from '../net/nearestName.js';
 
 interface Gate {
   readonly stage: 'alpha' | 'beta' | 'stable';

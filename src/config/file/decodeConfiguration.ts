@@ -2,7 +2,7 @@
  * Plain data → KubeProxyConfiguration, with every fault of shape in the words of the person who wrote it.
  */
 import * as z from 'zod/mini';
-import { nearestName } from '../nearestName.js';
+import { nearestName } from '../../net/nearestName.js';
 import { type ConfigFault, type FieldPath, formatPath, quote, valueAt } from './ConfigFault.js';
 import {
   API_VERSION,

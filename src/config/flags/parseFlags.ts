@@ -3,10 +3,10 @@
  * `--switch=false`, `-v 4`, `-v4`. Lists, gates and vmodule add up when repeated; of other flags the last counts.
  */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { nearestName } from '../../net/nearestName.js';
 import { parseDuration } from '../../time/duration.js';
 import { quote } from '../file/ConfigFault.js';
 import { splitList } from '../file/validateConfiguration.js';
-import { nearestName } from '../nearestName.js';
 import { FLAGS, type Flag, type FlagType, flagLabel } from './flags.js';
 
 export interface GivenFlag {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseHostPort, withPort } from '../../../src/config/hostPort.js';
-import { nearestName } from '../../../src/config/nearestName.js';
 import { parsePortRange } from '../../../src/config/portRange.js';
+import { nearestName } from '../../../src/net/nearestName.js';
 
 t.test('addresses with a port', (t) => {
   const cases: readonly (readonly [string, string | undefined])[] = [

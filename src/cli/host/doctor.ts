@@ -1,16 +1,17 @@
 /** penstock doctor: what this kernel and host can, which mode that makes, and what stands in the way. Changes nothing. */
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { parseArgs } from 'node:util';
-import { messageOf } from '../errors.js';
-import { checkHost, type Finding, type HostView } from '../host/hostChecks.js';
-import type { FeatureResult } from '../kernel/nftables/features.js';
-import { runCommand } from '../kernel/xtables/runCommand.js';
-import { openXtables } from '../kernel/xtables/selectBackend.js';
-import { chooseMode, probeKernel } from '../modes/chooseMode.js';
-import { removeIptables } from '../modes/removeIptables.js';
-import { removeNftables } from '../modes/removeNftables.js';
-import { IP_FAMILIES } from '../net/ip.js';
+import { messageOf } from '../../errors.js';
+import { checkHost, type Finding, type HostView } from '../../host/hostChecks.js';
+import type { FeatureResult } from '../../kernel/nftables/features.js';
+import { runCommand } from '../../kernel/xtables/runCommand.js';
+import { openXtables } from '../../kernel/xtables/selectBackend.js';
+import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
+import { removeIptables } from '../../modes/removeIptables.js';
+import { removeNftables } from '../../modes/removeNftables.js';
+import { IP_FAMILIES } from '../../net/ip.js';
+import { readArguments } from '../readArguments.js';
 
 const HELP = `penstock doctor [--json]
 
@@ -39,10 +40,7 @@ interface Row {
 }
 
 export async function doctor(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
-  });
+  const { values } = readArguments(argv, { options: { json: { type: 'boolean' } } });
   if (values.help) {
     process.stdout.write(HELP);
     return 0;

@@ -1,13 +1,14 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
-import { parseArgs } from 'node:util';
-import { messageOf, PenstockError } from '../errors.js';
-import { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import { removeDivertRoutes } from '../modes/removeDivertRoutes.js';
-import { removeIptables } from '../modes/removeIptables.js';
-import { removeIpvs } from '../modes/removeIpvs.js';
-import { removeNftables } from '../modes/removeNftables.js';
-import type { Removal } from '../modes/removeRules.js';
-import { DIVERT } from '../modes/userspaceMode.js';
+
+import { messageOf, PenstockError } from '../../errors.js';
+import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import { removeDivertRoutes } from '../../modes/removeDivertRoutes.js';
+import { removeIptables } from '../../modes/removeIptables.js';
+import { removeIpvs } from '../../modes/removeIpvs.js';
+import { removeNftables } from '../../modes/removeNftables.js';
+import type { Removal } from '../../modes/removeRules.js';
+import { DIVERT } from '../../modes/userspaceMode.js';
+import { readArguments } from '../readArguments.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
@@ -22,12 +23,10 @@ and the sets are kube-proxy's too); and puts kernel parameters back to what they
 
 /** Resolves with 1 when something could not be removed; says what and goes on with the rest. */
 export async function cleanup(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
+  const { values } = readArguments(argv, {
     options: {
       mode: { type: 'string' },
       'dry-run': { type: 'boolean' },
-      help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) {

@@ -1,17 +1,17 @@
 /** penstock run --dry-run: prints what a start would set and write on this host, and changes nothing. Needs no root. */
 import { hostname } from 'node:os';
-import type { Run } from '../agent/ConfigReload.js';
-import { configWarnings } from '../config/file/configWarnings.js';
-import { toNodeConfig } from '../config/NodeConfig.js';
-import { conntrackSysctls, cpuCount, modeSysctls } from '../host/hostTuning.js';
-import { primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
-import { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import type { ObjectSource } from '../kubernetes/ObjectSource.js';
-import { chooseMode, probeKernel } from '../modes/chooseMode.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { RoutingTable } from '../routing/RoutingTable.js';
-import { readOnce, rendererOf } from './render.js';
+import type { Run } from '../../agent/ConfigReload.js';
+import { configWarnings } from '../../config/file/configWarnings.js';
+import { toNodeConfig } from '../../config/NodeConfig.js';
+import { conntrackSysctls, cpuCount, modeSysctls } from '../../host/hostTuning.js';
+import { primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { hostHasIpv6 } from '../../kernel/host/hostHasIpv6.js';
+import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
+import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
+import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { RoutingTable } from '../../routing/RoutingTable.js';
+import { readOnce, rendererOf } from '../see/render.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
 export async function dryRun(

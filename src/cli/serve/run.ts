@@ -2,44 +2,44 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { Agent } from '../agent/Agent.js';
-import { ConfigAdvice } from '../agent/ConfigAdvice.js';
-import { ConfigReload, type Run } from '../agent/ConfigReload.js';
-import { ConnectionCleaning } from '../agent/ConnectionCleaning.js';
-import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
-import { writeConfig } from '../config/file/writeConfig.js';
-import { flagHelp } from '../config/flags/flagHelp.js';
-import { parseRunCommand } from '../config/flags/parseRunCommand.js';
-import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
-import { messageOf, PenstockError } from '../errors.js';
-import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
-import { setOomScore } from '../host/oomScore.js';
-import { missingPrivileges, requireAll, thisProcess } from '../host/privileges.js';
-import { primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
-import { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
-import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
-import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import { Agent } from '../../agent/Agent.js';
+import { ConfigAdvice } from '../../agent/ConfigAdvice.js';
+import { ConfigReload, type Run } from '../../agent/ConfigReload.js';
+import { ConnectionCleaning } from '../../agent/ConnectionCleaning.js';
+import { effectiveConfiguration } from '../../config/file/effectiveConfiguration.js';
+import { writeConfig } from '../../config/file/writeConfig.js';
+import { flagHelp } from '../../config/flags/flagHelp.js';
+import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
+import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import type { Dataplane } from '../../dataplane/Dataplane.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import { modeSysctls, setSysctls, tuneConntrack } from '../../host/hostTuning.js';
+import { setOomScore } from '../../host/oomScore.js';
+import { missingPrivileges, requireAll, thisProcess } from '../../host/privileges.js';
+import { primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { HostAddressWatch } from '../../kernel/routes/HostAddressWatch.js';
+import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import { KubernetesSource } from '../../kubernetes/KubernetesSource.js';
+import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
+import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import {
   type ApiServer,
   type ApiServerChoice,
   openApiServer,
   requireApiServer,
-} from '../kubernetes/openApiServer.js';
-import { settleMode } from '../modes/chooseMode.js';
-import { openDataplane } from '../modes/openDataplane.js';
-import { removeOtherModes } from '../modes/removeOtherModes.js';
-import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
-import { EventRecorder } from '../observe/events/EventRecorder.js';
-import type { Page } from '../observe/http/MetricsServer.js';
-import { profilePages } from '../observe/http/profilePages.js';
-import { statusPages } from '../observe/http/statusPages.js';
-import { createLogger } from '../observe/log/createLogger.js';
-import { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
-import { RoutingTable } from '../routing/RoutingTable.js';
-import { packageVersion } from './version.js';
+} from '../../kubernetes/openApiServer.js';
+import { settleMode } from '../../modes/chooseMode.js';
+import { openDataplane } from '../../modes/openDataplane.js';
+import { removeOtherModes } from '../../modes/removeOtherModes.js';
+import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../../net/ip.js';
+import { EventRecorder } from '../../observe/events/EventRecorder.js';
+import type { Page } from '../../observe/http/MetricsServer.js';
+import { profilePages } from '../../observe/http/profilePages.js';
+import { statusPages } from '../../observe/http/statusPages.js';
+import { createLogger } from '../../observe/log/createLogger.js';
+import { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
+import { RoutingTable } from '../../routing/RoutingTable.js';
+import { packageVersion } from '../version.js';
 
 /** `unreduced`: why this process has more capabilities than it needs, if it should not. */
 export async function run(argv: readonly string[], unreduced?: string): Promise<number> {
@@ -57,7 +57,7 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
     writeConfigTo(options.writeConfigTo, await writeConfig(source));
     return 0;
   }
-  if (options.cleanup) return (await import('./cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
+  if (options.cleanup) return (await import('../host/cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
   if (options.dryRun) {
     check(command);
     const quiet = createLogger({ format: 'text', verbosity: 0 }, process.stderr);

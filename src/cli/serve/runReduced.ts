@@ -1,9 +1,9 @@
 /** penstock run, with no more capabilities than it needs. Loads little: what follows may be the same program once more. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { parseRunCommand, type RunCommand } from '../config/flags/parseRunCommand.js';
-import { thisProcess } from '../host/privileges.js';
-import { isReduced, reducePrivileges } from '../host/reducePrivileges.js';
+import { parseRunCommand, type RunCommand } from '../../config/flags/parseRunCommand.js';
+import { thisProcess } from '../../host/privileges.js';
+import { isReduced, reducePrivileges } from '../../host/reducePrivileges.js';
 
 export async function runReduced(argv: readonly string[]): Promise<number> {
   const command = isReduced() ? undefined : parsed(argv);

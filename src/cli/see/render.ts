@@ -2,25 +2,25 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
-import { parseRunCommand } from '../config/flags/parseRunCommand.js';
-import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
-import { renderFamily as renderIptables } from '../dataplane/iptables/renderFamily.js';
-import { renderFamily as renderIpvs } from '../dataplane/ipvs/renderFamily.js';
-import { renderFamily as renderNftables } from '../dataplane/nftables/renderFamily.js';
-import { CaptureView, type EngineAddress, throughViews } from '../dataplane/userspace/CaptureView.js';
-import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
-import { PenstockError } from '../errors.js';
-import { hostAddresses, primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
-import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
-import { iptablesOptions } from '../modes/iptablesMode.js';
-import { ipvsOptions } from '../modes/ipvsMode.js';
-import { localhostFamilies } from '../modes/localhostNodePorts.js';
-import { nftablesOptions } from '../modes/nftablesMode.js';
-import { captureOptions, engineAddress } from '../modes/userspaceMode.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import type { Problem } from '../objects/Problem.js';
-import { RoutingTable } from '../routing/RoutingTable.js';
+import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
+import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import { renderFamily as renderIptables } from '../../dataplane/iptables/renderFamily.js';
+import { renderFamily as renderIpvs } from '../../dataplane/ipvs/renderFamily.js';
+import { renderFamily as renderNftables } from '../../dataplane/nftables/renderFamily.js';
+import { CaptureView, type EngineAddress, throughViews } from '../../dataplane/userspace/CaptureView.js';
+import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { PenstockError } from '../../errors.js';
+import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
+import type { ObjectSource, SourceContact } from '../../kubernetes/ObjectSource.js';
+import { iptablesOptions } from '../../modes/iptablesMode.js';
+import { ipvsOptions } from '../../modes/ipvsMode.js';
+import { localhostFamilies } from '../../modes/localhostNodePorts.js';
+import { nftablesOptions } from '../../modes/nftablesMode.js';
+import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
+import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import type { Problem } from '../../objects/Problem.js';
+import { RoutingTable } from '../../routing/RoutingTable.js';
 
 const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
 

@@ -1,0 +1,35 @@
+/** Every command of penstock. */
+import type { Command } from './Command.js';
+
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  run: {
+    summary: 'serve Services on this node',
+    group: 'Serve',
+    failure: 1,
+    load: async () => (await import('./serve/runReduced.js')).runReduced,
+  },
+  render: {
+    summary: 'print the rules that would be written; needs no root',
+    group: 'See',
+    failure: 1,
+    load: async () => (await import('./see/render.js')).render,
+  },
+  doctor: {
+    summary: 'say what this kernel and host can, and what stands in the way',
+    group: 'Host',
+    failure: 1,
+    load: async () => (await import('./host/doctor.js')).doctor,
+  },
+  cleanup: {
+    summary: 'remove everything that penstock made in the kernel',
+    group: 'Host',
+    failure: 1,
+    load: async () => (await import('./host/cleanup.js')).cleanup,
+  },
+  version: {
+    summary: 'print the version',
+    group: 'Host',
+    failure: 1,
+    load: async () => (await import('./version.js')).version,
+  },
+};
