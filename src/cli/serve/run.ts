@@ -57,7 +57,8 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
     writeConfigTo(options.writeConfigTo, await writeConfig(source));
     return 0;
   }
-  if (options.cleanup) return (await import('../host/cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
+  if (options.cleanup)
+    return (await import('../host/cleanup.js')).cleanup(options.dryRun ? ['--dry-run'] : []);
   if (options.dryRun) {
     check(command);
     const quiet = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
