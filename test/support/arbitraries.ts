@@ -3,6 +3,7 @@
  * thing are common.
  */
 import fc from 'fast-check';
+import type { RuleOptions } from '../../src/explain/World.js';
 import type { IpAddress, IpFamily } from '../../src/net/ip.js';
 import type { LocalDetector } from '../../src/net/LocalDetector.js';
 import type { ObjectChange } from '../../src/objects/ApiObject.js';
@@ -10,7 +11,6 @@ import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../../src/objec
 import type { Node } from '../../src/objects/Node.js';
 import type { LoadBalancerIngress, Protocol, Service } from '../../src/objects/Service.js';
 import { cidr, ip, node, remove, serviceCIDR, upsert } from './builders.js';
-import type { ReferenceConfig } from './referenceEvaluator.js';
 
 export const NODE = 'node1';
 export const SERVICE_NAMES = ['a', 'b', 'c'] as const;
@@ -234,7 +234,7 @@ const detectors: fc.Arbitrary<LocalDetector> = fc.constantFrom<LocalDetector[]>(
   { type: 'ClusterCIDR', cidrs: { IPv4: ADDRESSES.IPv4.clusterCIDR } },
 );
 
-export const configs: fc.Arbitrary<ReferenceConfig> = fc.record({
+export const configs: fc.Arbitrary<RuleOptions> = fc.record({
   detectLocal: detectors,
   masqueradeAll: fc.boolean(),
   localhostNodePorts: fc.boolean(),

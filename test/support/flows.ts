@@ -1,7 +1,8 @@
 /** Every flow worth asking about, for the addresses and ports of arbitraries.ts. */
+
+import type { Flow } from '../../src/explain/World.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import { ADDRESSES, HEALTH_PORT, NODE_PORTS, PORTS, PROTOCOLS } from './arbitraries.js';
-import type { Flow } from './referenceEvaluator.js';
 
 type Sender = Pick<Flow, 'origin' | 'source' | 'interface'>;
 

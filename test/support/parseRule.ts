@@ -2,7 +2,8 @@
  * One iptables rule as something that can be applied to a packet. Knows the forms that penstock writes and throws on
  * every other: a new form cannot go untested.
  */
-import { contains, type Flow } from './referenceEvaluator.js';
+import { contains } from '../../src/explain/addresses.js';
+import type { Flow } from '../../src/explain/World.js';
 import { splitWords } from './ruleWords.js';
 
 /** Immutable: branches must not see each other. */
@@ -99,7 +100,7 @@ function plainMatch(option: string, value: string): Match | undefined {
     case '-p':
       return (p) => p.flow.protocol.toLowerCase() === value;
     case '-i':
-      return (p) => interfaceMatches(value, p.flow.interface);
+      return (p) => interfaceMatches(value, p.flow.interface ?? '');
     case '--dport':
       return (p) => p.port === Number(value);
     default:

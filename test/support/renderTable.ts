@@ -7,11 +7,11 @@ import {
   type CommentStyle,
   renderServicePort,
 } from '../../src/dataplane/iptables/rules/renderServicePort.js';
+import type { RuleOptions } from '../../src/explain/World.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import type { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { ADDRESSES } from './arbitraries.js';
 import { cidr, ip } from './builders.js';
-import type { ReferenceConfig } from './referenceEvaluator.js';
 
 /** The addresses of the test host, and the kernel at its best. */
 export const HOST_FACTS = {
@@ -21,7 +21,7 @@ export const HOST_FACTS = {
   accounting: true,
 } as const;
 
-export const DEFAULT_CONFIG: ReferenceConfig = {
+export const DEFAULT_CONFIG: RuleOptions = {
   detectLocal: { type: 'ClusterCIDR', cidrs: { IPv4: cidr('10.244.0.0/16'), IPv6: cidr('fd00:10::/32') } },
   masqueradeAll: false,
   localhostNodePorts: true,
@@ -31,7 +31,7 @@ export const DEFAULT_CONFIG: ReferenceConfig = {
 export function settingsOf(
   family: IpFamily,
   table: RoutingTable,
-  config: ReferenceConfig = DEFAULT_CONFIG,
+  config: RuleOptions = DEFAULT_CONFIG,
   facts: Partial<Parameters<typeof ruleSettings>[3]> = {},
 ): RuleSettings {
   const options: IptablesOptions = {

@@ -2,13 +2,15 @@
  * Sends packets through the rules of a Transaction, by interpreting the expressions that the kernel would get. Where a
  * rule draws a number, every number is followed, with its probability.
  */
+
+import type { Outcome } from '../../src/explain/Decision.js';
+import type { Flow } from '../../src/explain/World.js';
 import { paddedBytes } from '../../src/kernel/nftables/dataTypes.js';
 import type { Expression, Verdict } from '../../src/kernel/nftables/Expression.js';
 import { VerdictCode } from '../../src/kernel/nftables/Expression.js';
 import { typesOf } from '../../src/kernel/nftables/SetSpec.js';
 import type { Transaction } from '../../src/kernel/nftables/Transaction.js';
 import { bytesToIp, type IpAddress, ipToBytes, joinHostPort } from '../../src/net/ip.js';
-import type { Flow, Outcome } from './referenceEvaluator.js';
 
 const PROTOCOL = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 const latin1 = (text: string) => Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -71,7 +73,7 @@ export class NftablesTracer {
       destination: ipToBytes(flow.destination as IpAddress),
       protocol: PROTOCOL[flow.protocol],
       port: flow.port,
-      interface: flow.interface,
+      interface: flow.interface ?? '',
       translated: false,
       isLocal: (address) => this.#isHost(bytesToIp(address)),
       mark: 0,

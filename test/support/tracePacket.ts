@@ -1,8 +1,10 @@
 /**
  * Follows the first packet of a flow through iptables rules as netfilter would, random choices into every branch.
  */
+
+import type { Outcome } from '../../src/explain/Decision.js';
+import type { Flow } from '../../src/explain/World.js';
 import { type Packet, parseRule, type Rule } from './parseRule.js';
-import type { Flow, Outcome } from './referenceEvaluator.js';
 
 type Table = 'filter' | 'nat';
 

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import t from 'tap';
+import { contains } from '../../../src/explain/addresses.js';
 import {
   bytesToIp,
   type Cidr,
@@ -15,7 +16,6 @@ import {
   parseIp,
   prefixLength,
 } from '../../../src/net/ip.js';
-import { contains } from '../../support/referenceEvaluator.js';
 
 t.test('canonical forms', async (t) => {
   const cases: readonly [string, string][] = [

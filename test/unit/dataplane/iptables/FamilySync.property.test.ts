@@ -6,12 +6,12 @@ import fc from 'fast-check';
 import t from 'tap';
 import { FamilySync } from '../../../../src/dataplane/iptables/FamilySync.js';
 import type { RuleSettings } from '../../../../src/dataplane/iptables/rules/RuleSettings.js';
+import type { RuleOptions } from '../../../../src/explain/World.js';
 import type { IpFamily } from '../../../../src/net/ip.js';
 import type { RoutingTable } from '../../../../src/routing/RoutingTable.js';
 import { changes, configs, SERVICE_NAMES } from '../../../support/arbitraries.js';
 import { tableOf } from '../../../support/builders.js';
 import { FakeXtables } from '../../../support/FakeXtables.js';
-import type { ReferenceConfig } from '../../../support/referenceEvaluator.js';
 import { rulesOf, settingsOf } from '../../../support/renderTable.js';
 import { sameRules } from '../../../support/sameRules.js';
 
@@ -43,7 +43,7 @@ type Step =
   | { readonly type: 'sync' }
   | { readonly type: 'flush' }
   | { readonly type: 'full' }
-  | { readonly type: 'config'; readonly config: ReferenceConfig }
+  | { readonly type: 'config'; readonly config: RuleOptions }
   | { readonly type: 'locked'; readonly after: number }
   | { readonly type: 'refuse'; readonly service: string | undefined };
 
@@ -77,7 +77,7 @@ const scenarios = fc.record({
   steps: fc.array(steps, { minLength: 5, maxLength: 60, size: 'max' }),
 });
 
-const FIRST_CONFIG: ReferenceConfig = {
+const FIRST_CONFIG: RuleOptions = {
   detectLocal: { type: 'NodeCIDR' },
   masqueradeAll: false,
   localhostNodePorts: true,

@@ -3,12 +3,14 @@ import fc from 'fast-check';
 import t from 'tap';
 import { NO_RULES } from '../../../../src/dataplane/iptables/plan/ExistingRules.js';
 import { planFull } from '../../../../src/dataplane/iptables/plan/planFull.js';
+import type { Outcome } from '../../../../src/explain/Decision.js';
+import { evaluate } from '../../../../src/explain/decide.js';
+import type { World } from '../../../../src/explain/World.js';
 import { IP_FAMILIES, type IpFamily } from '../../../../src/net/ip.js';
 import { configs, NODE, nodes, services, slices } from '../../../support/arbitraries.js';
 import { tableOf } from '../../../support/builders.js';
 import { FakeXtables } from '../../../support/FakeXtables.js';
 import { allFlows } from '../../../support/flows.js';
-import { evaluate, type Outcome, type ReferenceWorld } from '../../../support/referenceEvaluator.js';
 import { HOST_FACTS, rulesOf, settingsOf } from '../../../support/renderTable.js';
 import { PacketTracer } from '../../../support/tracePacket.js';
 
@@ -34,7 +36,7 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
         const rules = rulesOf(table, settings, comments);
         fake.write(planFull(rules, NO_RULES, settings, Number.POSITIVE_INFINITY).toString());
         const tracer = new PacketTracer(fake.dump(), HOST_FACTS.addresses);
-        const world: ReferenceWorld = {
+        const world: World = {
           services: objects.services,
           slices: objects.slices,
           nodeName: NODE,
@@ -44,7 +46,7 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
           hostAddresses: HOST_FACTS.addresses,
         };
         for (const flow of FLOWS[family]) {
-          const expected = describe(evaluate(world, config, flow));
+          const expected = describe(evaluate(world, { ...config, mode: 'iptables' }, flow));
           const found = describe(tracer.trace(flow));
           seen.add(expected.replace(/\S+:\d+/g, 'endpoint').replace(/^(endpoint).*/, '$1'));
           if (found !== expected) {

@@ -2,11 +2,12 @@
 import t from 'tap';
 import { NO_RULES } from '../../../../src/dataplane/iptables/plan/ExistingRules.js';
 import { planFull } from '../../../../src/dataplane/iptables/plan/planFull.js';
+import type { Outcome } from '../../../../src/explain/Decision.js';
+import type { Flow, RuleOptions } from '../../../../src/explain/World.js';
 import type { ApiObject } from '../../../../src/objects/ApiObject.js';
 import type { Service } from '../../../../src/objects/Service.js';
 import { cidr, endpoint, ip, node, port, service, slice, tableOf } from '../../../support/builders.js';
 import { FakeXtables } from '../../../support/FakeXtables.js';
-import type { Flow, Outcome, ReferenceConfig } from '../../../support/referenceEvaluator.js';
 import { DEFAULT_CONFIG, rulesOf, settingsOf } from '../../../support/renderTable.js';
 import { PacketTracer } from '../../../support/tracePacket.js';
 
@@ -21,9 +22,9 @@ const SENDERS = {
   external: { origin: 'external', source: '203.0.113.2', interface: 'eth0' },
 } as const;
 
-const detected = (on: 'detector' | 'none'): ReferenceConfig['detectLocal'] =>
+const detected = (on: 'detector' | 'none'): RuleOptions['detectLocal'] =>
   on === 'none' ? { type: 'None' } : { type: 'ClusterCIDR', cidrs: { IPv4: cidr('10.0.0.0/8') } };
-const CONFIGS: readonly ReferenceConfig[] = [
+const CONFIGS: readonly RuleOptions[] = [
   { ...DEFAULT_CONFIG, detectLocal: detected('detector') },
   { ...DEFAULT_CONFIG, detectLocal: detected('none') },
   { ...DEFAULT_CONFIG, detectLocal: detected('detector'), masqueradeAll: true },
@@ -52,7 +53,7 @@ const OBJECTS: readonly ApiObject[] = ([1, 2, 3] as const).flatMap((n) => [
   }),
 ]);
 
-function tracerOf(objects: readonly ApiObject[], config = CONFIGS[0] as ReferenceConfig): PacketTracer {
+function tracerOf(objects: readonly ApiObject[], config = CONFIGS[0] as RuleOptions): PacketTracer {
   const table = tableOf([...objects, node({ addresses: [ip(NODE_IP)] })]);
   table.commit();
   const settings = settingsOf('IPv4', table, config);
@@ -178,7 +179,7 @@ t.test('source ranges guard load-balancer IPs only', async (t) => {
 t.test('node ports on the second address of the node only where nodePortAddresses says so', async (t) => {
   const second = { ...flow('external', 'NodePort', serviceNumber(1)), destination: '192.168.1.2' };
   const on = (...nodePortAddresses: string[]) =>
-    short(tracerOf(OBJECTS, { ...(CONFIGS[0] as ReferenceConfig), nodePortAddresses }).trace(second));
+    short(tracerOf(OBJECTS, { ...(CONFIGS[0] as RuleOptions), nodePortAddresses }).trace(second));
   t.equal(on(), 'LR yes');
   t.equal(on('192.168.0.0/24'), 'NONE');
 });

@@ -1,0 +1,69 @@
+/** What becomes of the first packet of a flow, before anybody has put it into words. */
+import type { AddressKind, Candidate, Claims } from './claims.js';
+import type { KnownEndpoint } from './endpoints.js';
+import type { Flow } from './World.js';
+
+/** Every reason there is: docs/see.md has a chapter for each. */
+export type Reason =
+  | 'forwarded'
+  | 'no-endpoints'
+  | 'no-local-endpoints'
+  | 'source-range'
+  | 'unknown-port'
+  | 'no-such-cluster-ip'
+  | 'protocol-not-served'
+  | 'node-port-not-here'
+  | 'localhost-node-port'
+  | 'own-address'
+  | 'node-sends-elsewhere'
+  | 'no-service';
+
+export interface Masquerade {
+  readonly applies: boolean;
+  /** Ends a sentence that begins with "because". */
+  readonly because: string;
+}
+
+export type Verdict =
+  | {
+      readonly type: 'forward';
+      readonly policy: 'Cluster' | 'Local';
+      readonly endpoints: readonly KnownEndpoint[];
+      readonly masquerade: Masquerade;
+    }
+  | { readonly type: 'reject' | 'drop' | 'pass'; readonly reason: Exclude<Reason, 'forwarded'> };
+
+export interface Decision {
+  readonly verdict: Verdict;
+  /** Who decided it: undefined when no Service did. */
+  readonly winner: Candidate | undefined;
+  readonly kind: AddressKind | undefined;
+  readonly claims: Claims;
+}
+
+export interface Destination {
+  readonly target: string;
+  /** Of each endpoint, because of hairpin. */
+  readonly masquerade: boolean;
+  readonly chance: number;
+}
+
+/** For tests: NONE is a packet that is not touched. */
+export type Outcome = 'REJECT' | 'DROP' | 'NONE' | readonly Destination[];
+
+export function forward(
+  endpoints: readonly KnownEndpoint[],
+  policy: 'Cluster' | 'Local',
+  masquerade: Masquerade,
+): Verdict {
+  return { type: 'forward', endpoints, policy, masquerade };
+}
+
+export function refuse(type: 'reject' | 'drop' | 'pass', reason: Exclude<Reason, 'forwarded'>): Verdict {
+  return { type, reason };
+}
+
+/** An endpoint that is reached by itself must see another address than its own. */
+export function isMasqueraded({ applies }: Masquerade, endpoint: KnownEndpoint, flow: Flow): boolean {
+  return applies || endpoint.address === flow.source;
+}
