@@ -1,6 +1,7 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncLoop } from '../src/agent/SyncLoop.js';
+import { systemClock } from '../src/time/Clock.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
 import { slice } from './objects.js';
 import { median, quantile } from './statistics.js';
@@ -39,6 +40,9 @@ export async function measureChurn(services: number, endpoints: number): Promise
       for (const at of mine) latencyMs.push(now - at);
       syncs++;
     },
+    clock: systemClock,
+    random: Math.random,
+    log: { error: console.error, info: console.log },
   });
   await sleep(1000);
   const cpuBefore = process.cpuUsage();

@@ -19,6 +19,7 @@ import { preciseNow } from '../observe/metrics/preciseTime.js';
 import { rulePacketText } from '../observe/metrics/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../observe/metrics/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { Clock } from '../time/Clock.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { HealthChecking } from './HealthChecking.js';
 import { ProblemLog } from './ProblemLog.js';
@@ -44,6 +45,9 @@ export interface AgentOptions {
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
+  readonly clock: Clock;
+  /** 0 to 1, as Math.random. */
+  readonly random: () => number;
   readonly log: Logger;
 }
 
@@ -67,12 +71,14 @@ export class Agent {
   /** Those that were synced while another failed. */
   #syncedApart: IpFamily[] = [];
   #synced = false;
-  /** On the clock of performance.now(). */
+  /** On the clock. */
   #syncStarted = 0;
   #stopping = false;
-  #verifyTimer: NodeJS.Timeout | undefined;
-  readonly #pacer = new RepairPacer(performance.now());
-  #postponedRepair: NodeJS.Timeout | undefined;
+  #cancelVerify: () => void = () => {};
+  readonly #clock: Clock;
+  readonly #pacer: RepairPacer;
+  /** Cancels it; undefined while none waits. */
+  #postponedRepair: (() => void) | undefined;
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
@@ -86,12 +92,14 @@ export class Agent {
     this.#metrics = metrics;
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
+    this.#clock = options.clock;
+    this.#pacer = new RepairPacer(this.#clock.now());
     this.#events = options.events;
     this.#problems = new ProblemLog(log, (reporter, problem) => {
       const occurrence = problemFound(reporter, problem, config.nodeName);
       if (occurrence) this.#events.record(occurrence);
     });
-    this.#syncLog = new SyncLog(log, () => performance.now());
+    this.#syncLog = new SyncLog(log, () => this.#clock.now());
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
       isHealthy(this.#healthState(), 2 * config.sync.period),
@@ -100,7 +108,7 @@ export class Agent {
     this.#servers = this.#bindings(options.pages);
     dataplane.onForeignChange = (what) => this.#repair(what);
     dataplane.onFamilyFailed = (family) =>
-      this.#metrics.syncFailed(family, performance.now() - this.#syncStarted);
+      this.#metrics.syncFailed(family, this.#clock.now() - this.#syncStarted);
     dataplane.onRestoreFailed = (family, kind) => this.#metrics.restoreFailed(family, kind);
     dataplane.onFamilySynced = (report) => {
       this.#noteSynced([report]);
@@ -111,6 +119,9 @@ export class Agent {
       retryMs: config.sync.period,
       maxMs: FULL_SYNC_PERIOD_MS,
       run: () => this.#sync(),
+      clock: options.clock,
+      random: options.random,
+      log,
     });
   }
 
@@ -144,8 +155,8 @@ export class Agent {
   /** Ends in order. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    clearTimeout(this.#verifyTimer);
-    clearTimeout(this.#postponedRepair);
+    this.#cancelVerify();
+    this.#postponedRepair?.();
     // Before the sources: with theirs goes the connection that Events are sent over.
     await this.#events.stop();
     for (const source of this.#sources) await source.stop();
@@ -179,11 +190,10 @@ export class Agent {
     this.#metrics.taken(changes);
     let report: SyncReport;
     this.#syncedApart = [];
-    this.#syncStarted = performance.now();
+    this.#syncStarted = this.#clock.now();
     try {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
-      this.#log.error({ err: error }, `sync failed, it is tried again: ${messageOf(error)}`);
       await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
@@ -209,12 +219,12 @@ export class Agent {
 
   #scheduleVerify(): void {
     if (this.#stopping) return;
-    this.#verifyTimer = setTimeout(() => {
+    this.#cancelVerify = this.#clock.after(this.#config.verifyPeriod, () => {
       this.#verifying = this.#verify().finally(() => {
         this.#verifying = undefined;
         this.#scheduleVerify();
       });
-    }, this.#config.verifyPeriod);
+    });
   }
 
   async #verify(): Promise<void> {
@@ -229,11 +239,11 @@ export class Agent {
   }
 
   #repair(wrong: string): void {
-    // It is waited for already, and will take care of this too.
-    if (this.#postponedRepair !== undefined) return;
+    // One that waits already will take care of this too.
+    if (this.#stopping || this.#postponedRepair !== undefined) return;
     this.#metrics.repairing();
     this.#events.record(repaired(this.#config.nodeName, wrong));
-    const delay = this.#pacer.next(performance.now());
+    const delay = this.#pacer.next(this.#clock.now());
     if (delay === 0) {
       this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
       this.#loop.requestUrgent();
@@ -243,10 +253,10 @@ export class Agent {
     this.#log.warn(
       `somebody changes our rules again and again, repairing in ${seconds} s: ${wrong}. Is a second proxy running here?`,
     );
-    this.#postponedRepair = setTimeout(() => {
+    this.#postponedRepair = this.#clock.after(delay, () => {
       this.#postponedRepair = undefined;
       this.#loop.requestUrgent();
-    }, delay);
+    });
   }
 
   #healthState(): HealthState {

@@ -27,7 +27,10 @@ export class SyncLog {
   add(table: RoutingTable, changes: ChangeSet, report: SyncReport): void {
     const worked = report.families.filter((family) => family.kind !== 'none');
     if (worked.length === 0 && isEmpty(changes)) return;
-    const newest = Math.max(...changes.triggerTimes);
+    const newest = changes.triggerTimes.reduce(
+      (most, time) => Math.max(most, time),
+      Number.NEGATIVE_INFINITY,
+    );
     const families = worked.map(({ family, kind, written, kernelMs, totalMs }) => {
       const servicePorts = table.servicePorts(family).size;
       return { family, kind, servicePorts, written, ms: Math.round(totalMs), kernelMs: Math.round(kernelMs) };

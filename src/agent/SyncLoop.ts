@@ -1,32 +1,50 @@
 /**
  * Runs the sync: at once when asked after a pause, never more often than every `minMs`, again soon when it failed, and
- * every `maxMs` in any case. Requests that come while it waits or runs become one.
+ * every `maxMs` in any case. Requests that come while it waits or runs become one. While runs fail, the waits between
+ * them grow, and no request shortens them; a repair may come before its time once in each wait.
  * kube-proxy calls this the bounded frequency runner; it retries only after its sync period of 30 s.
  */
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.js';
+import { BackOff } from '../time/BackOff.js';
+import type { Clock } from '../time/Clock.js';
+
 export interface SyncLoopOptions {
   /** Milliseconds between the end of one run and the start of the next. */
   readonly minMs: number;
-  /** The longest wait in milliseconds until the next attempt after failures; the first comes after a second. */
+  /** What the waits between failing runs grow to, in milliseconds; the first is about a second. */
   readonly retryMs: number;
   readonly maxMs: number;
-  /** A rejection makes the loop retry. */
+  /** A rejection, or what it throws, is logged, and makes the loop retry. */
   readonly run: () => Promise<void>;
+  readonly clock: Clock;
+  /** 0 to 1, as Math.random. */
+  readonly random: () => number;
+  readonly log: Pick<Logger, 'error' | 'info'>;
 }
 
 export class SyncLoop {
   readonly #options: SyncLoopOptions;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #backOff: BackOff;
+  #cancelTimer: () => void = () => {};
+  /** What the timer waits for, on the clock; infinite: there is none. */
+  #timerAt = Number.POSITIVE_INFINITY;
   #running: Promise<void> | undefined;
   #requested = false;
   #urgent = false;
   #stopped = false;
-  /** In a row. */
-  #failures = 0;
-  /** Milliseconds on the performance clock; the next run may not start before. */
-  #notBefore = 0;
+  /** On the clock; no run that is not urgent starts before. */
+  #notBefore = Number.NEGATIVE_INFINITY;
+  /** On the clock; a run starts then without being asked for. */
+  #due = Number.POSITIVE_INFINITY;
+  /** A repair has come before its time in the present wait. */
+  #urgencySpent = false;
+  /** What the last failure said. */
+  #failure: string | undefined;
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
+    this.#backOff = new BackOff(options.random, Math.min(options.retryMs, options.maxMs));
   }
 
   /** A run is in progress. */
@@ -49,41 +67,65 @@ export class SyncLoop {
   /** Resolves when the run in progress, if any, has ended. No run starts after this. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     await this.#running;
   }
 
   #schedule(): void {
     if (this.#stopped || this.#running) return;
-    const wait = this.#urgent ? 0 : Math.max(0, this.#notBefore - performance.now());
-    this.#setTimer(wait);
+    const { clock } = this.#options;
+    const at = this.#mayJumpTheWait()
+      ? Number.NEGATIVE_INFINITY
+      : this.#requested
+        ? this.#notBefore
+        : this.#due;
+    // Infinite: no run was asked for yet.
+    if (at === this.#timerAt) return;
+    this.#cancelTimer();
+    this.#timerAt = at;
+    this.#cancelTimer = clock.after(Math.max(0, at - clock.now()), () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#running = this.#once();
+    });
   }
 
-  #setTimer(delay: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#running = this.#once();
-    }, delay);
+  #mayJumpTheWait(): boolean {
+    return this.#urgent && !(this.#backOff.failures > 0 && this.#urgencySpent);
   }
 
   async #once(): Promise<void> {
+    const { run, clock, minMs, maxMs } = this.#options;
+    const beforeItsTime = this.#backOff.failures > 0 && clock.now() < this.#notBefore;
     this.#requested = false;
     this.#urgent = false;
-    let next = this.#options.maxMs;
     try {
-      await this.#options.run();
-      this.#failures = 0;
-    } catch {
-      // run() has reported it.
-      next = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, this.#options.retryMs, this.#options.maxMs);
-      this.#failures++;
+      await run();
+      this.#succeeded();
+      this.#notBefore = clock.now() + minMs;
+      this.#due = clock.now() + Math.max(minMs, maxMs);
+    } catch (error) {
+      this.#failed(error);
+      // A repair that came before its time and failed leaves the wait as it was: else foreign changes would end all waiting.
+      this.#urgencySpent = beforeItsTime;
+      if (!beforeItsTime) this.#notBefore = clock.now() + Math.max(minMs, this.#backOff.next());
+      this.#due = this.#notBefore;
     }
     this.#running = undefined;
-    this.#notBefore = performance.now() + this.#options.minMs;
-    if (this.#requested) this.#schedule();
-    else if (!this.#stopped) this.#setTimer(Math.max(next, this.#options.minMs));
+    this.#schedule();
+  }
+
+  #succeeded(): void {
+    if (this.#failure !== undefined) this.#options.log.info('the sync works again');
+    this.#failure = undefined;
+    this.#backOff.reset();
+    this.#urgencySpent = false;
+  }
+
+  /** Once for each reason: with every try it would fill the log. */
+  #failed(error: unknown): void {
+    const message = messageOf(error);
+    if (message === this.#failure) return;
+    this.#failure = message;
+    this.#options.log.error({ err: error }, `sync failed, it is tried again: ${message}`);
   }
 }
-
-/** The wait after a first failure in milliseconds; it doubles with each further one. */
-const FIRST_RETRY_MS = 1000;

@@ -31,6 +31,8 @@ export interface RoutingOptions {
 }
 
 const NO_RANGES: readonly Cidr[] = [];
+/** Of more changes in one sync the times are not kept: they would say nothing that these do not. */
+const MOST_TRIGGER_TIMES = 10_000;
 
 export class RoutingTable {
   readonly #options: RoutingOptions;
@@ -173,7 +175,8 @@ export class RoutingTable {
     endpoints.set(slice);
     this.#endpoints.set(owner, endpoints);
     this.#dirty.add(owner);
-    if (slice.triggerTime !== undefined) this.#triggerTimes.push(slice.triggerTime);
+    if (slice.triggerTime !== undefined && this.#triggerTimes.length < MOST_TRIGGER_TIMES)
+      this.#triggerTimes.push(slice.triggerTime);
   }
 
   #deleteSlice(path: string, name: string): void {

@@ -9,15 +9,23 @@ const LONGEST_MS = 30_000;
 
 export class BackOff {
   readonly #random: () => number;
+  readonly #longest: number;
   #failures = 0;
 
-  constructor(random: () => number) {
+  /** `random`: 0 to 1, as Math.random. `longest`: milliseconds that no wait exceeds by more than half. */
+  constructor(random: () => number, longest = LONGEST_MS) {
     this.#random = random;
+    this.#longest = longest;
+  }
+
+  /** In a row. */
+  get failures(): number {
+    return this.#failures;
   }
 
   /** Milliseconds to wait before the next try; `atLeast` is what the server asked for. */
   next(atLeast = 0): number {
-    const base = Math.min(LONGEST_MS, FIRST_MS * GROWTH ** Math.min(this.#failures, 10));
+    const base = Math.min(this.#longest, FIRST_MS * GROWTH ** Math.min(this.#failures, 10));
     this.#failures++;
     const jittered = base * (0.5 + this.#random());
     // Whoever was told the same Retry-After must not come back in the same instant either.

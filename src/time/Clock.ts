@@ -1,4 +1,4 @@
-/** Time as the reflectors see it, so that tests can let hours pass in milliseconds. */
+/** Time as everything here sees it that waits or measures, so that tests can let hours pass in milliseconds. */
 export interface Clock {
   /** Milliseconds; only differences mean anything. */
   now(): number;

@@ -26,6 +26,11 @@ export class FakeClock implements Clock {
     };
   }
 
+  /** How many timers there are. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
+
   /** Lets so much time pass, timer by timer. */
   async pass(milliseconds: number): Promise<void> {
     const end = this.#now + milliseconds;

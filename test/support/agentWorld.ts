@@ -8,6 +8,7 @@ import type { IpFamily } from '../../src/net/ip.js';
 import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
 import { AgentMetrics } from '../../src/observe/metrics/AgentMetrics.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
+import { systemClock } from '../../src/time/Clock.js';
 import { runFile } from '../unit/config/runCommand.js';
 import { ip } from './builders.js';
 
@@ -93,6 +94,8 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
     hostAddresses: () => ADDRESSES,
     afterFirstSync: async () => {},
+    clock: systemClock,
+    random: Math.random,
     log: pino({ level: 'silent' }),
     ...options,
   });

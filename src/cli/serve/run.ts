@@ -39,6 +39,7 @@ import { statusPages } from '../../observe/http/statusPages.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
 import { RoutingTable } from '../../routing/RoutingTable.js';
+import { systemClock } from '../../time/Clock.js';
 import { packageVersion } from '../version.js';
 
 /** `unreduced`: why this process has more capabilities than it needs, if it should not. */
@@ -184,6 +185,8 @@ async function serve(
     }),
     hostAddresses: host.addresses,
     afterFirstSync,
+    clock: systemClock,
+    random: Math.random,
     log,
   });
   addressWatch.onChange = async () => {

@@ -39,6 +39,9 @@ const PROGRAMMING_BUCKETS = [
   ...linearBuckets(120, 30, 7),
 ];
 
+/** Changes of a family whose times are remembered until they are in force. */
+const MOST_WAITING = 10_000;
+
 type ByFamily = 'ip_family';
 
 const PLATFORM = `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`;
@@ -196,7 +199,10 @@ export class AgentMetrics {
     this.#state?.taken();
     const times = changes.triggerTimes.filter((time) => time > this.#startedAt);
     for (const family of IP_FAMILIES) {
-      if (changes.families[family].length > 0) this.#waiting[family].push(...times);
+      const waiting = this.#waiting[family];
+      // While a family cannot be synced, those that have waited longest are kept.
+      const room = MOST_WAITING - waiting.length;
+      if (changes.families[family].length > 0) this.#waiting[family] = waiting.concat(times.slice(0, room));
     }
   }
 

@@ -49,3 +49,15 @@ t.test('full and slow syncs at once, small ones summed up', async (t) => {
   add({});
   t.match(said(), [/^synced 201 changed service ports in 101 syncs, the slowest took 7\.5 ms$/]);
 });
+
+t.test('a million changes in one sync are one line', async (t) => {
+  const lines: { sinceChangeMs?: number }[] = [];
+  const log = createLogger({ format: 'json', verbosity: 0 }, {
+    write: (line: string) => lines.push(JSON.parse(line)),
+  } as never);
+  const triggerTimes = Array.from({ length: 1_000_000 }, (_, i) => i);
+  const report = { families: [family({ kind: 'full' })], problems: [] };
+  new SyncLog(log, () => 0).add(tableOf([]), { ...NOTHING, triggerTimes }, report);
+  t.equal(lines.length, 1);
+  t.ok(Number.isFinite(lines[0]?.sinceChangeMs));
+});

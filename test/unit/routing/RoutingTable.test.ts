@@ -230,6 +230,14 @@ t.test('trigger times come with the next commit, once', async (t) => {
   t.same(table.commit().triggerTimes, []);
 });
 
+t.test('however many changes wait for a commit, the times of the first are kept', async (t) => {
+  const table = tableOf([service()]);
+  for (let i = 0; i < 20_000; i++) table.apply([upsert(slice([], { triggerTime: i }))]);
+  const { triggerTimes } = table.commit();
+  t.equal(triggerTimes.length, 10_000);
+  t.equal(triggerTimes[0], 0);
+});
+
 t.test('health checks count the addresses here that are ready, over all ports', async (t) => {
   const here = { nodeName: 'node1' };
   const table = tableOf([

@@ -137,3 +137,12 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
   ];
   t.strictSame([...new Set([...present, ...ofService])].sort(), [...documented].sort());
 });
+
+t.test('the times of a million changes are no burden', async (t) => {
+  const metrics = fresh();
+  const times = Array.from({ length: 1_000_000 }, (_, i) => START + 1 + i);
+  metrics.taken({ ...changes(['IPv4']), triggerTimes: times });
+  metrics.taken({ ...changes(['IPv4']), triggerTimes: times });
+  metrics.synced([{ family: 'IPv4', kind: 'full', totalMs: 1 }]);
+  t.equal(seriesValue(await read(metrics), `${PROGRAMMING}_count`, IPV4), 10_000);
+});
