@@ -3,6 +3,7 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UNHEARD } from '../src/dataplane/Dataplane.js';
 import { IptablesDataplane } from '../src/dataplane/iptables/IptablesDataplane.js';
 import { ruleSettings } from '../src/dataplane/iptables/IptablesOptions.js';
 import { NO_RULES } from '../src/dataplane/iptables/plan/ExistingRules.js';
@@ -21,14 +22,18 @@ const CHANGES = 60;
 
 export async function measureCore(services: number, endpoints: number): Promise<CoreResult> {
   const tool = await openXtables('IPv4', 'auto');
-  const dataplane = new IptablesDataplane(BENCH_OPTIONS, {
-    tools: [tool],
-    sysctls: new Sysctls(mkdtempSync(join(tmpdir(), 'penstock-bench-'))),
-    createCounters: async () => false,
-    readCounters: async () => new Map(),
-    watch: { state: async () => undefined, isOurs: () => false },
-    close: async () => {},
-  });
+  const dataplane = new IptablesDataplane(
+    BENCH_OPTIONS,
+    {
+      tools: [tool],
+      sysctls: new Sysctls(mkdtempSync(join(tmpdir(), 'penstock-bench-'))),
+      createCounters: async () => false,
+      readCounters: async () => new Map(),
+      watch: { state: async () => undefined, isOurs: () => false },
+      close: async () => {},
+    },
+    UNHEARD,
+  );
   const table = emptyTable();
   for (let n = 0; n < services; n++) {
     table.apply([

@@ -1,5 +1,6 @@
 /** Routing table and mode ipvs in this process and network namespace. */
 
+import { UNHEARD } from '../src/dataplane/Dataplane.js';
 import type { IpvsOptions } from '../src/dataplane/ipvs/desired/IpvsSettings.js';
 import { IpvsDataplane } from '../src/dataplane/ipvs/IpvsDataplane.js';
 import { KernelFamily } from '../src/dataplane/ipvs/kernel/KernelFamily.js';
@@ -43,17 +44,21 @@ export async function measureIpvs(services: number, endpoints: number): Promise<
   const [generic, netfilter, route] = channels;
   const [ipvs, ipset] = [await Ipvs.open(generic), await Ipset.open(netfilter)];
   const open = () =>
-    new IpvsDataplane(OPTIONS, {
-      description: 'bench',
-      kernels: [
-        new KernelFamily({ tool, ipvs, ipset, link: new ServiceLink(route, () => {}), excludeCIDRs: [] }),
-      ],
-      addresses: () => [],
-      randomFully: true,
-      localhostPorts: () => ({}),
-      rulesState: async () => undefined,
-      close: async () => {},
-    });
+    new IpvsDataplane(
+      OPTIONS,
+      {
+        description: 'bench',
+        kernels: [
+          new KernelFamily({ tool, ipvs, ipset, link: new ServiceLink(route, () => {}), excludeCIDRs: [] }),
+        ],
+        addresses: () => [],
+        randomFully: true,
+        localhostPorts: () => ({}),
+        rulesState: async () => undefined,
+        close: async () => {},
+      },
+      UNHEARD,
+    );
   const table = filledTable(services, endpoints);
   const first = await sync(open(), table);
   const firstRulesMs = rulesMs;

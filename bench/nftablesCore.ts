@@ -1,5 +1,7 @@
 /** Routing table and nftables dataplane in this process and network namespace, objects in memory. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UNHEARD } from '../src/dataplane/Dataplane.js';
 import type { NftablesOptions } from '../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
@@ -34,12 +36,16 @@ export interface CoreResult {
 
 export function openDataplane(): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, { sendBufferBytes: 1 << 28 });
-  return new NftablesDataplane(NFTABLES_OPTIONS, {
-    tables: [new NftablesTable(channel, 'IPv4', TABLE)],
-    watch: () => {},
-    localhostPorts: () => ({}),
-    close: async () => channel.close(),
-  });
+  return new NftablesDataplane(
+    NFTABLES_OPTIONS,
+    {
+      tables: [new NftablesTable(channel, 'IPv4', TABLE)],
+      watch: () => {},
+      localhostPorts: () => ({}),
+      close: async () => channel.close(),
+    },
+    UNHEARD,
+  );
 }
 
 export function filledTable(services: number, endpoints: number): RoutingTable {

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
@@ -51,7 +51,7 @@ export interface AgentOptions {
   readonly log: Logger;
 }
 
-export class Agent {
+export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #config: NodeConfig;
   readonly #sources: readonly ObjectSource[];
   readonly #table: RoutingTable;
@@ -106,14 +106,6 @@ export class Agent {
     );
     this.#progress = new SyncProgress(dataplane.families, preciseNow);
     this.#servers = this.#bindings(options.pages);
-    dataplane.onForeignChange = (what) => this.#repair(what);
-    dataplane.onFamilyFailed = (family) =>
-      this.#metrics.syncFailed(family, this.#clock.now() - this.#syncStarted);
-    dataplane.onRestoreFailed = (family, kind) => this.#metrics.restoreFailed(family, kind);
-    dataplane.onFamilySynced = (report) => {
-      this.#noteSynced([report]);
-      this.#syncedApart.push(report.family);
-    };
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -166,6 +158,23 @@ export class Agent {
     for (const server of this.#servers) server.close();
     await this.#connections.stop();
     await this.#dataplane.close();
+  }
+
+  foreignChange(what: string): void {
+    this.#repair(what);
+  }
+
+  familyFailed(family: IpFamily): void {
+    this.#metrics.syncFailed(family, this.#clock.now() - this.#syncStarted);
+  }
+
+  familySynced(report: FamilyReport): void {
+    this.#noteSynced([report]);
+    this.#syncedApart.push(report.family);
+  }
+
+  restoreFailed(family: IpFamily, kind: 'full' | 'partial'): void {
+    this.#metrics.restoreFailed(family, kind);
   }
 
   /** The host's addresses are others: node ports may have to move. */

@@ -88,6 +88,29 @@ export interface ProxiedEndpoint {
   readonly isEjected: boolean;
 }
 
+/** Hears what a dataplane finds out by itself. Given to its constructor; nothing is told before the first sync. */
+export interface DataplaneListener {
+  /** Where the kernel tells of foreign changes: what was changed, as soon as it was. The next sync repairs it. */
+  readonly foreignChange: (what: string) => void;
+  /** A family could not be synced; the other may have been. */
+  readonly familyFailed: (family: IpFamily) => void;
+  /** A family was synced although the other could not be, which makes sync() reject. */
+  readonly familySynced: (report: FamilyReport) => void;
+  /** Each time that iptables-restore did not take what a sync wrote, also if the sync succeeds in the end. */
+  readonly restoreFailed: (family: IpFamily, kind: 'full' | 'partial') => void;
+  /** Another process has taken over; this one should end. */
+  readonly succeeded: () => void;
+}
+
+/** For those who want to know nothing of it. */
+export const UNHEARD: DataplaneListener = {
+  foreignChange: () => {},
+  familyFailed: () => {},
+  familySynced: () => {},
+  restoreFailed: () => {},
+  succeeded: () => {},
+};
+
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
@@ -97,25 +120,12 @@ export interface Dataplane {
   sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
-  /**
-   * Where the kernel tells of foreign changes: hears what was changed, as soon as it was. The next sync then repairs it.
-   * Set by the agent.
-   */
-  onForeignChange?: ((what: string) => void) | undefined;
-  /** Hears that a family could not be synced; the other may have been. Set by the agent. */
-  onFamilyFailed?: ((family: IpFamily) => void) | undefined;
-  /** Hears each time that iptables-restore did not take what a sync wrote, also if the sync succeeds in the end. Set by the agent. */
-  onRestoreFailed?: ((family: IpFamily, kind: 'full' | 'partial') => void) | undefined;
-  /** Hears of a family that was synced although the other could not be, which makes sync() reject. Set by the agent. */
-  onFamilySynced?: ((report: FamilyReport) => void) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
   connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
   /** Absent in modes without such rules. Rejects when the kernel does not tell. */
   rulePackets?: (() => Promise<RulePackets>) | undefined;
   /** Absent where the kernel carries the bytes. */
   proxyReport?: (() => ProxyReport) | undefined;
-  /** Hears that another process has taken over, and that this one should end. Set by whoever runs the agent. */
-  onSucceeded?: (() => void) | undefined;
   /** Ends background work; leaves the rules in place. */
   close(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /** Mode iptables on this host: its options, and the dataplane with the kernel behind it. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import { IptablesDataplane } from '../dataplane/iptables/IptablesDataplane.js';
 import type { IptablesOptions } from '../dataplane/iptables/IptablesOptions.js';
 import { messageOf } from '../errors.js';
@@ -14,13 +14,22 @@ import { iptablesKernel } from './iptablesKernel.js';
 import type { ModeHost } from './openDataplane.js';
 
 /** Rejects with what the mode lacks on this host. */
-export async function openIptables(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+export async function openIptables(
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): Promise<Dataplane> {
   const tools = await openTools(config, log);
-  return new IptablesDataplane(iptablesOptions(config), {
-    tools,
-    ...host,
-    ...iptablesKernel(tools, log),
-  });
+  return new IptablesDataplane(
+    iptablesOptions(config),
+    {
+      tools,
+      ...host,
+      ...iptablesKernel(tools, log),
+    },
+    listener,
+  );
 }
 
 export function iptablesOptions(config: NodeConfig): IptablesOptions {

@@ -2,7 +2,7 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import type { IpvsOptions } from '../dataplane/ipvs/desired/IpvsSettings.js';
 import { IpvsDataplane } from '../dataplane/ipvs/IpvsDataplane.js';
 import { hostSysctls } from '../dataplane/ipvs/kernel/hostSysctls.js';
@@ -27,7 +27,12 @@ import type { ModeHost } from './openDataplane.js';
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /** Rejects with what the mode lacks on this host. */
-export async function openIpvs(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+export async function openIpvs(
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): Promise<Dataplane> {
   const tools = await openTools(config, log);
   const open = (protocol: number) =>
     NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
@@ -37,7 +42,7 @@ export async function openIpvs(config: NodeConfig, host: ModeHost, log: Logger):
     route: open(NetlinkProtocol.ROUTE),
   };
   try {
-    return await openWith(channels, tools, config, host, log);
+    return await openWith(channels, tools, config, host, listener, log);
   } catch (error) {
     closeAll(channels);
     throw error;
@@ -59,6 +64,7 @@ async function openWith(
   tools: readonly XtablesTool[],
   config: NodeConfig,
   host: ModeHost,
+  listener: DataplaneListener,
   log: Logger,
 ): Promise<Dataplane> {
   const options = ipvsOptions(config);
@@ -77,23 +83,27 @@ async function openWith(
   );
   const programs = tools.map((tool) => tool.description).join(', ');
   const { version } = await ipvs.info();
-  const dataplane: IpvsDataplane = new IpvsDataplane(options, {
-    description: `IPVS ${version}, scheduler ${options.scheduler}; ${programs}`,
-    kernels: tools.map(
-      (tool) => new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs }),
-    ),
-    addresses: host.addresses,
-    randomFully: tools.every((tool) => tool.version.randomFully),
-    localhostPorts: (family) => {
-      const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
-      return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+  const dataplane: IpvsDataplane = new IpvsDataplane(
+    options,
+    {
+      description: `IPVS ${version}, scheduler ${options.scheduler}; ${programs}`,
+      kernels: tools.map(
+        (tool) => new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs }),
+      ),
+      addresses: host.addresses,
+      randomFully: tools.every((tool) => tool.version.randomFully),
+      localhostPorts: (family) => {
+        const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
+        return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+      },
+      rulesState: () => rulesState(tools, channels.netfilter),
+      close: async () => {
+        await localhost?.close();
+        closeAll(channels);
+      },
     },
-    rulesState: () => rulesState(tools, channels.netfilter),
-    close: async () => {
-      await localhost?.close();
-      closeAll(channels);
-    },
-  });
+    listener,
+  );
   return dataplane;
 }
 

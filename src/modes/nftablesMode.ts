@@ -1,7 +1,7 @@
 /** Mode nftables on this host: its options, and the dataplane with the kernel behind it. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import type { NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import { isNotOurs } from '../dataplane/nftables/desired/sets.js';
 import { NftablesDataplane, type NftablesHost, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
@@ -19,7 +19,12 @@ import type { ModeHost } from './openDataplane.js';
 const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
-export async function openNftables(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+export async function openNftables(
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): Promise<Dataplane> {
   const families = nftablesFamilies();
   const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   const localhost = await openLocalhostProxy(
@@ -28,16 +33,22 @@ export async function openNftables(config: NodeConfig, host: ModeHost, log: Logg
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
-  const dataplane = openTable(TABLE, nftablesOptions(config), host, {
-    localhostPorts: (family) => {
-      const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
-      return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+  const dataplane = openTable(
+    TABLE,
+    nftablesOptions(config),
+    host,
+    {
+      localhostPorts: (family) => {
+        const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
+        return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+      },
+      close: async () => {
+        await localhost?.close();
+        asking.close();
+      },
     },
-    close: async () => {
-      await localhost?.close();
-      asking.close();
-    },
-  });
+    listener,
+  );
   return dataplane;
 }
 
@@ -51,6 +62,7 @@ export function openTable(
   options: NftablesOptions,
   host: ModeHost,
   { close, ...own }: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'close'>,
+  listener: DataplaneListener,
 ): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
@@ -59,19 +71,23 @@ export function openTable(
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
-  return new NftablesDataplane(options, {
-    tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
-    addresses: host.addresses,
-    watch: (handlers) => {
-      new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
+  return new NftablesDataplane(
+    options,
+    {
+      tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
+      addresses: host.addresses,
+      watch: (handlers) => {
+        new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
+      },
+      ...own,
+      close: async () => {
+        await close();
+        watching.close();
+        channel.close();
+      },
     },
-    ...own,
-    close: async () => {
-      await close();
-      watching.close();
-      channel.close();
-    },
-  });
+    listener,
+  );
 }
 
 export function nftablesOptions(config: NodeConfig): NftablesOptions {

@@ -1,7 +1,7 @@
 /** From the configuration to the dataplane of its mode. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import { openIptables } from './iptablesMode.js';
@@ -19,15 +19,20 @@ export interface ModeHost {
 }
 
 /** Rejects with what the mode lacks on this host. settleMode() comes first. */
-export async function openDataplane(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+export async function openDataplane(
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): Promise<Dataplane> {
   switch (config.mode) {
     case 'nftables':
-      return openNftables(config, host, log);
+      return openNftables(config, host, listener, log);
     case 'ipvs':
-      return openIpvs(config, host, log);
+      return openIpvs(config, host, listener, log);
     case 'userspace':
-      return openUserspace(config, host, log);
+      return openUserspace(config, host, listener, log);
     default:
-      return openIptables(config, host, log);
+      return openIptables(config, host, listener, log);
   }
 }

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import { localTraffic, type NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
 import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
@@ -29,7 +29,12 @@ const TCP = 6;
 const UDP = 17;
 const INSIDE = 0;
 
-export async function openUserspace(config: NodeConfig, host: ModeHost, log: Logger): Promise<Dataplane> {
+export async function openUserspace(
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): Promise<Dataplane> {
   const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } =
     config.userspace;
   const families = nftablesFamilies();
@@ -45,15 +50,22 @@ export async function openUserspace(config: NodeConfig, host: ModeHost, log: Log
     takeOverFrom: takeover ? TAKEOVER_NAME : '',
   });
   const onLoopback = localhostFamilies(config, families);
-  const capture = openTable(CAPTURE_TABLE, captureOptions(config), host, {
-    localhostPorts: (family) => {
-      if (!onLoopback.includes(family)) return {};
-      const number = family === 'IPv4' ? 4 : 6;
-      return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
-    },
-    divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
-    close: async () => {},
-  });
+  const capture = (heard: DataplaneListener) =>
+    openTable(
+      CAPTURE_TABLE,
+      captureOptions(config),
+      host,
+      {
+        localhostPorts: (family) => {
+          if (!onLoopback.includes(family)) return {};
+          const number = family === 'IPv4' ? 4 : 6;
+          return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
+        },
+        divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
+        close: async () => {},
+      },
+      heard,
+    );
   const routes = new DivertRoutes(DIVERT);
   const facts = new NodeFactsCache(config, host);
   const dataplane = new UserspaceDataplane(
@@ -73,6 +85,7 @@ export async function openUserspace(config: NodeConfig, host: ModeHost, log: Log
       divert: (family, what) => routes[what](family),
       say: (level, text) => log[level](text),
     },
+    listener,
   );
   return dataplane;
 }

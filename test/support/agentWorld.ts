@@ -2,7 +2,13 @@
 import pino from 'pino';
 import type { Test } from 'tap';
 import { Agent, type AgentOptions } from '../../src/agent/Agent.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../../src/dataplane/Dataplane.js';
+import {
+  type Dataplane,
+  type DataplaneListener,
+  type FamilyReport,
+  type SyncReport,
+  UNHEARD,
+} from '../../src/dataplane/Dataplane.js';
 import type { ObjectSource, SourceListener } from '../../src/kubernetes/ObjectSource.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import { EventRecorder } from '../../src/observe/events/EventRecorder.js';
@@ -24,20 +30,20 @@ const report = (family: IpFamily, kind: FamilyReport['kind']): FamilyReport => (
 export class NotingDataplane implements Dataplane {
   readonly description = 'none';
   readonly families: readonly IpFamily[] = ['IPv4', 'IPv6'];
-  onFamilyFailed: Dataplane['onFamilyFailed'];
-  onFamilySynced: Dataplane['onFamilySynced'];
+  /** agentWorld() makes it the agent. */
+  listener: DataplaneListener = UNHEARD;
   /** Families that cannot be synced. */
   broken: readonly IpFamily[] = [];
   syncs = 0;
 
   async sync(): Promise<SyncReport> {
     const kind = this.syncs++ === 0 ? 'full' : 'partial';
-    for (const family of this.broken) this.onFamilyFailed?.(family);
+    for (const family of this.broken) this.listener.familyFailed(family);
     const reports = this.families
       .filter((family) => !this.broken.includes(family))
       .map((family) => report(family, kind));
     if (this.broken.length === 0) return { families: reports, problems: [] };
-    for (const each of reports) this.onFamilySynced?.(each);
+    for (const each of reports) this.listener.familySynced(each);
     throw new Error('the kernel says no');
   }
 
@@ -83,11 +89,11 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
   });
   const metrics = new AgentMetrics();
   metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());
+  const dataplane = options.dataplane ?? new NotingDataplane();
   const agent = new Agent({
     config,
     sources: [source],
     table,
-    dataplane: new NotingDataplane(),
     connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
     metrics,
     pages: new Map(),
@@ -98,12 +104,22 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     random: Math.random,
     log: pino({ level: 'silent' }),
     ...options,
+    dataplane,
   });
+  if (dataplane instanceof NotingDataplane) dataplane.listener = listenerOf(agent);
   const tell = (): SourceListener => {
     if (listener === undefined) throw new Error('not started');
     return listener;
   };
   return { agent, metrics, table, tell };
+}
+
+function listenerOf(agent: Agent): DataplaneListener {
+  return {
+    ...UNHEARD,
+    familyFailed: (family) => agent.familyFailed(family),
+    familySynced: (report) => agent.familySynced(report),
+  };
 }
 
 /** Stopped when the test ends. */

@@ -1,5 +1,6 @@
 /** Routing tables that use everything mode nftables has, and the dataplane over the kernel of the test. */
 
+import { UNHEARD } from '../../src/dataplane/Dataplane.js';
 import type { NftablesOptions } from '../../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
@@ -32,13 +33,17 @@ export function openDataplane(
   families: readonly IpFamily[] = ['IPv4', 'IPv6'],
 ): NftablesDataplane {
   const channel = openChannel();
-  return new NftablesDataplane(options, {
-    tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
-    addresses: () => HOST_ADDRESSES,
-    watch: () => {},
-    localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
-    close: async () => channel.close(),
-  });
+  return new NftablesDataplane(
+    options,
+    {
+      tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
+      addresses: () => HOST_ADDRESSES,
+      watch: () => {},
+      localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
+      close: async () => channel.close(),
+    },
+    UNHEARD,
+  );
 }
 
 /** Each Service has a use of its own; every one has endpoints of both families. */

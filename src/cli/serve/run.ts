@@ -11,7 +11,7 @@ import { writeConfig } from '../../config/file/writeConfig.js';
 import { flagHelp } from '../../config/flags/flagHelp.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
-import type { Dataplane } from '../../dataplane/Dataplane.js';
+import type { DataplaneListener } from '../../dataplane/Dataplane.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../../host/hostTuning.js';
 import { setOomScore } from '../../host/oomScore.js';
@@ -140,7 +140,18 @@ async function serve(
     addresses: () => addressWatch.addresses,
     ignoreLink: (index: number) => addressWatch.ignoreLink(index),
   };
-  const dataplane = await openDataplane(config, host, log).catch((error: unknown) => {
+  let succeed: () => void = () => {};
+  const succession = new Promise<string>((resolve) => {
+    succeed = () => resolve(SUCCEEDED);
+  });
+  const listener: DataplaneListener = {
+    foreignChange: (what) => agent.foreignChange(what),
+    familyFailed: (family) => agent.familyFailed(family),
+    familySynced: (report) => agent.familySynced(report),
+    restoreFailed: (family, kind) => agent.restoreFailed(family, kind),
+    succeeded: succeed,
+  };
+  const dataplane = await openDataplane(config, host, listener, log).catch((error: unknown) => {
     addressWatch.close();
     throw error;
   });
@@ -170,7 +181,7 @@ async function serve(
   metrics.features(config.featureGates);
   metrics.follow(config.mode || 'nftables', (family) => table.servicePorts(family).values());
   const connections = openConnectionCleaning(config, host.addresses, metrics, log);
-  const agent = new Agent({
+  const agent: Agent = new Agent({
     config,
     sources,
     table,
@@ -197,7 +208,7 @@ async function serve(
   let end: string | Run | undefined;
   try {
     await agent.start();
-    end = await Promise.race([signalled, succession(dataplane), reload.next]);
+    end = await Promise.race([signalled, succession, reload.next]);
     if (typeof end !== 'string') return end;
     log.info(`${end}, stopping; the rules stay in place`);
   } finally {
@@ -285,13 +296,6 @@ function waitForSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => resolve(`${signal} received`));
-  });
-}
-
-/** Resolves when another penstock goes on with the work of this one. */
-function succession(dataplane: Dataplane): Promise<string> {
-  return new Promise((resolve) => {
-    dataplane.onSucceeded = () => resolve(SUCCEEDED);
   });
 }
 

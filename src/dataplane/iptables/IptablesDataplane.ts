@@ -10,7 +10,7 @@ import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import type { Dataplane, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
 import { FamilySync } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
 import { verifyAnchors, verifyCounts } from './plan/verifyRules.js';
@@ -50,6 +50,7 @@ export const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 export class IptablesDataplane implements Dataplane {
   readonly #options: IptablesOptions;
   readonly #host: IptablesHost;
+  readonly #listener: DataplaneListener;
   readonly #families: ReadonlyMap<IpFamily, FamilySync>;
   readonly #now: () => number;
   readonly #conntrackLiberal: boolean;
@@ -64,9 +65,10 @@ export class IptablesDataplane implements Dataplane {
   #owesCount = true;
   #countedAt: number;
 
-  constructor(options: IptablesOptions, host: IptablesHost) {
+  constructor(options: IptablesOptions, host: IptablesHost, listener: DataplaneListener) {
     this.#options = options;
     this.#host = host;
+    this.#listener = listener;
     this.#now = host.now ?? (() => performance.now());
     this.#families = new Map(
       host.tools.map((tool) => [
@@ -75,17 +77,13 @@ export class IptablesDataplane implements Dataplane {
           tool,
           retryMs: options.syncPeriodMs,
           now: this.#now,
-          onRestoreFailed: (kind) => this.onRestoreFailed?.(tool.family, kind),
+          onRestoreFailed: (kind) => listener.restoreFailed(tool.family, kind),
         }),
       ]),
     );
     this.#countedAt = this.#now();
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
-
-  onFamilyFailed: Dataplane['onFamilyFailed'];
-  onRestoreFailed: Dataplane['onRestoreFailed'];
-  onFamilySynced: Dataplane['onFamilySynced'];
 
   get families(): readonly IpFamily[] {
     return [...this.#families.keys()];
@@ -110,11 +108,11 @@ export class IptablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
-        this.onFamilyFailed?.(family);
+        this.#listener.familyFailed(family);
       }
     }
     if (failures.length > 0) {
-      for (const report of reports) this.onFamilySynced?.(report);
+      for (const report of reports) this.#listener.familySynced(report);
       throw failures[0];
     }
     await this.#noteOwnChanges(before, reports);

@@ -8,7 +8,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../Dataplane.js';
 import { type HostFacts, type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
 import { FamilySync } from './FamilySync.js';
 import type { FamilyKernel } from './kernel/FamilyKernel.js';
@@ -38,6 +38,7 @@ const REST_FACTOR = 100;
 export class IpvsDataplane implements Dataplane {
   readonly #options: IpvsOptions;
   readonly #host: IpvsHost;
+  readonly #listener: DataplaneListener;
   readonly #now: () => number;
   readonly #families: readonly FamilySync[];
   readonly #nodePorts = new NodePortIndex();
@@ -49,12 +50,11 @@ export class IpvsDataplane implements Dataplane {
   #seenRules: string | undefined;
   /** Milliseconds on the clock: not before then is everything looked at again. */
   #nextVerification = 0;
-  onFamilyFailed: Dataplane['onFamilyFailed'];
-  onFamilySynced: Dataplane['onFamilySynced'];
 
-  constructor(options: IpvsOptions, host: IpvsHost) {
+  constructor(options: IpvsOptions, host: IpvsHost, listener: DataplaneListener) {
     this.#options = options;
     this.#host = host;
+    this.#listener = listener;
     this.#now = host.now ?? (() => performance.now());
     this.#families = host.kernels.map((kernel) => new FamilySync(kernel, this.#now));
   }
@@ -106,13 +106,13 @@ export class IpvsDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
-        this.onFamilyFailed?.(family);
+        this.#listener.familyFailed(family);
       }
     }
     if (reports.some(({ kind }) => kind === 'full')) this.#seenRules = await this.#host.rulesState();
     this.#scheduleDrain();
     if (failures.length > 0) {
-      for (const report of reports) this.onFamilySynced?.(report);
+      for (const report of reports) this.#listener.familySynced(report);
       throw failures[0];
     }
     return { families: reports, problems: this.#problems() };

@@ -11,7 +11,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { Dataplane, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../Dataplane.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
@@ -38,6 +38,7 @@ export interface NftablesHost {
 export class NftablesDataplane implements Dataplane {
   readonly #options: NftablesOptions;
   readonly #host: NftablesHost;
+  readonly #listener: DataplaneListener;
   readonly #families: readonly FamilySync[];
   readonly #nodePorts = new NodePortIndex();
   readonly connectionCounters: Dataplane['connectionCounters'];
@@ -46,13 +47,11 @@ export class NftablesDataplane implements Dataplane {
   #watching = false;
   /** What the next verify() says. */
   #doubt: string | undefined;
-  onForeignChange: ((what: string) => void) | undefined;
-  onFamilyFailed: Dataplane['onFamilyFailed'];
-  onFamilySynced: Dataplane['onFamilySynced'];
 
-  constructor(options: NftablesOptions, host: NftablesHost) {
+  constructor(options: NftablesOptions, host: NftablesHost, listener: DataplaneListener) {
     this.#options = options;
     this.#host = host;
+    this.#listener = listener;
     const now = host.now ?? (() => performance.now());
     this.#families = host.tables.map((table) => new FamilySync(table, now));
     const counters = new ConnectionCounters(host.tables, now, async () => {
@@ -98,13 +97,13 @@ export class NftablesDataplane implements Dataplane {
       } catch (error) {
         // Trouble with one family must not keep the other from working.
         failures.push(error);
-        this.onFamilyFailed?.(family);
+        this.#listener.familyFailed(family);
       }
     }
     // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
     if (!this.#watching) this.#watch();
     if (failures.length > 0) {
-      for (const report of reports) this.onFamilySynced?.(report);
+      for (const report of reports) this.#listener.familySynced(report);
       throw failures[0];
     }
     return { families: reports, problems: this.#families.flatMap((sync) => sync.problems) };
@@ -130,7 +129,7 @@ export class NftablesDataplane implements Dataplane {
           const own = changes.filter(({ family }) => family === sync.family);
           if (own.length > 0) sync.distrust(own);
         }
-        this.onForeignChange?.(`${by}: ${describe(changes)}`);
+        this.#listener.foreignChange(`${by}: ${describe(changes)}`);
       },
       lost: () => {
         for (const sync of this.#families) sync.requireFull();

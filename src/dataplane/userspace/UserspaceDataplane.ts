@@ -7,7 +7,7 @@ import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Milliseconds } from '../../time/duration.js';
-import type { Dataplane, ProxyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, ProxyReport, SyncReport } from '../Dataplane.js';
 import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
 import { Cells } from './Cells.js';
 import { DrainDeadlines } from './DrainDeadlines.js';
@@ -31,7 +31,7 @@ export interface UserspaceOptions extends ProxyDefaults {
 export interface UserspaceHost {
   readonly engine: NativeEngine;
   /** Mode nftables, in CAPTURE_TABLE. */
-  readonly capture: Dataplane;
+  readonly capture: (listener: DataplaneListener) => Dataplane;
   /** An address of this host of the family that redirected connections are sent to. */
   readonly address: (family: IpFamily, table: RoutingView) => IpAddress;
   /** Of this node, as `table` has it; the same object until something differs. */
@@ -49,6 +49,8 @@ const POLL_MS: Milliseconds = 100;
 export class UserspaceDataplane implements Dataplane {
   readonly #options: UserspaceOptions;
   readonly #host: UserspaceHost;
+  readonly #listener: DataplaneListener;
+  readonly #capture: Dataplane;
   readonly #engine: NativeEngine;
   readonly #cells: Cells;
   readonly #table: EngineTable;
@@ -61,11 +63,15 @@ export class UserspaceDataplane implements Dataplane {
   #listening = false;
   /** Another process has our sockets: what the kernel holds is its business now. */
   #succeeded = false;
-  onSucceeded: (() => void) | undefined;
 
-  constructor(options: UserspaceOptions, host: UserspaceHost) {
+  constructor(options: UserspaceOptions, host: UserspaceHost, listener: DataplaneListener) {
     this.#options = options;
     this.#host = host;
+    this.#listener = listener;
+    this.#capture = host.capture({
+      ...listener,
+      foreignChange: (what) => this.#succeeded || listener.foreignChange(what),
+    });
     this.#engine = host.engine;
     this.#cells = new Cells(host.engine.cells, host.now ?? (() => performance.now()));
     this.#table = new EngineTable(this.#cells, options, (family) =>
@@ -78,27 +84,15 @@ export class UserspaceDataplane implements Dataplane {
 
   get description(): string {
     const ports = this.#options.families.map((family) => this.#addressOf(family, '').TCP.inside).join(', ');
-    return `proxy on port ${ports}, captured by ${this.#host.capture.description}`;
+    return `proxy on port ${ports}, captured by ${this.#capture.description}`;
   }
 
   get families(): readonly IpFamily[] {
-    return this.#host.capture.families;
-  }
-
-  set onFamilyFailed(heard: Dataplane['onFamilyFailed']) {
-    this.#host.capture.onFamilyFailed = heard;
-  }
-
-  set onFamilySynced(heard: Dataplane['onFamilySynced']) {
-    this.#host.capture.onFamilySynced = heard;
-  }
-
-  set onForeignChange(heard: ((what: string) => void) | undefined) {
-    this.#host.capture.onForeignChange = heard && ((what) => this.#succeeded || heard(what));
+    return this.#capture.families;
   }
 
   get connectionCounters(): Dataplane['connectionCounters'] {
-    const { capture } = this.#host;
+    const capture = this.#capture;
     const read = capture.connectionCounters;
     return read && ((table) => read.call(capture, throughViews(table, this.#views)));
   }
@@ -114,7 +108,7 @@ export class UserspaceDataplane implements Dataplane {
     if (!this.#listening) this.#startListening();
     await this.#divert();
     const captured = this.#captured(table, changes);
-    const report = await this.#host.capture.sync(throughViews(table, this.#views), captured);
+    const report = await this.#capture.sync(throughViews(table, this.#views), captured);
     return { ...report, problems: [...report.problems, ...this.#table.problems] };
   }
 
@@ -133,7 +127,7 @@ export class UserspaceDataplane implements Dataplane {
   }
 
   async verify(): Promise<string | undefined> {
-    return this.#succeeded ? undefined : this.#host.capture.verify();
+    return this.#succeeded ? undefined : this.#capture.verify();
   }
 
   proxyReport(): ProxyReport {
@@ -143,7 +137,7 @@ export class UserspaceDataplane implements Dataplane {
   async close(): Promise<void> {
     clearInterval(this.#poll);
     this.#drains.close();
-    await this.#host.capture.close();
+    await this.#capture.close();
     if (this.#listening) {
       this.#engine.stopListening();
       await this.#drain();
@@ -220,6 +214,6 @@ export class UserspaceDataplane implements Dataplane {
     }
     if (this.#succeeded || this.#engine.status.succeeded === 0) return;
     this.#succeeded = true;
-    this.onSucceeded?.();
+    this.#listener.succeeded();
   }
 }

@@ -2,7 +2,9 @@
  * The rules that penstock's mode iptables leaves in a real kernel are those that stock kube-proxy left, for the recorded
  * objects and after each of the recorded changes; and its cleanup leaves what stock's cleanup left, but for KUBE-FIREWALL.
  */
+
 import t from 'tap';
+import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import { IptablesDataplane } from '../../../src/dataplane/iptables/IptablesDataplane.js';
 import { Sysctls } from '../../../src/kernel/sysctl/Sysctls.js';
 import { XtablesTool } from '../../../src/kernel/xtables/XtablesTool.js';
@@ -84,11 +86,15 @@ if (await inNetns(import.meta.url)) {
       await XtablesTool.open('IPv6', 'ip6tables-nft'),
     ];
     const sysctls = new Sysctls(t.testdir());
-    const dataplane = new IptablesDataplane(GOLDEN_OPTIONS, {
-      tools,
-      sysctls,
-      ...iptablesKernel(tools, log),
-    });
+    const dataplane = new IptablesDataplane(
+      GOLDEN_OPTIONS,
+      {
+        tools,
+        sysctls,
+        ...iptablesKernel(tools, log),
+      },
+      UNHEARD,
+    );
     const table = goldenTable();
     await dataplane.sync(table, table.commit());
     const compare = (file: string) => {

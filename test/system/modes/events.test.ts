@@ -17,7 +17,7 @@ import { type ServedApi, serveApi } from '../../support/serveApi.js';
 import { shopObjects } from '../../support/shopObjects.js';
 import { SERVICES, SLICES } from '../../support/sourceWorld.js';
 
-const RBAC = fileURLToPath(fromRoot('../deploy/base/rbac.yaml'));
+const RBAC = fileURLToPath(fromRoot('deploy/base/rbac.yaml'));
 const HEALTH_PORT = 32_100;
 const EVENTS = '/apis/events.k8s.io/v1/namespaces';
 

@@ -1,6 +1,8 @@
 /** Every way in which a transaction can fail, at each of its messages: traffic goes on, and the next sync is right. */
+
 import { constants } from 'node:os';
 import t, { type Test } from 'tap';
+import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../../../src/kernel/netlink/constants.js';
 import type { NativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
@@ -75,6 +77,7 @@ function openOver(socket: NativeSocket): NftablesDataplane {
       localhostPorts: () => ({}),
       close: async () => channel.close(),
     },
+    UNHEARD,
   );
 }
 

@@ -2,10 +2,12 @@
  * What is printed is what is written: the netlink bytes of a transaction and its text, loaded by nft, make the same
  * table. The kernel is asked twice, by nft and by ourselves.
  */
+
 import { writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import {
   type NftablesOptions,
   nftablesSettings,
@@ -134,6 +136,7 @@ if (await inNetns(import.meta.url)) {
             localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
             close: async () => own.close(),
           },
+          UNHEARD,
         );
       };
       const table = tableOf(everything());

@@ -1,6 +1,6 @@
 /** In every mode: the kernel does not take one IP family. The other is served, and the agent hears which is which. */
 import t from 'tap';
-import type { Dataplane } from '../../../src/dataplane/Dataplane.js';
+import { type Dataplane, type DataplaneListener, UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import { IptablesDataplane } from '../../../src/dataplane/iptables/IptablesDataplane.js';
 import { IpvsDataplane } from '../../../src/dataplane/ipvs/IpvsDataplane.js';
 import { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
@@ -28,24 +28,28 @@ const common = {
   detectLocal: { type: 'None' },
 } as const;
 
-async function iptables(): Promise<World> {
+async function iptables(listener: DataplaneListener): Promise<World> {
   const fakes = IP_FAMILIES.map((family) => new FakeXtables({ family }));
-  const dataplane = new IptablesDataplane(GOLDEN_OPTIONS, {
-    tools: await Promise.all(fakes.map((fake) => fake.open())),
-    sysctls,
-    createCounters: async () => false,
-    readCounters: async () => new Map(),
-    watch: { state: async () => '0', isOurs: () => true },
-    close,
-    addresses: () => [],
-  });
+  const dataplane = new IptablesDataplane(
+    GOLDEN_OPTIONS,
+    {
+      tools: await Promise.all(fakes.map((fake) => fake.open())),
+      sysctls,
+      createCounters: async () => false,
+      readCounters: async () => new Map(),
+      watch: { state: async () => '0', isOurs: () => true },
+      close,
+      addresses: () => [],
+    },
+    listener,
+  );
   const refuse: World['refuse'] = (family) => {
     for (const fake of fakes) fake.refuses = () => fake.family === family;
   };
   return { dataplane, refuse };
 }
 
-async function ipvs(): Promise<World> {
+async function ipvs(listener: DataplaneListener): Promise<World> {
   const kernels = IP_FAMILIES.map((family) => new ModelIpvs(family));
   const timeouts = { tcp: 0, tcpFin: 0, udp: 0 };
   const dataplane = new IpvsDataplane(
@@ -59,6 +63,7 @@ async function ipvs(): Promise<World> {
       rulesState: async () => undefined,
       close,
     },
+    listener,
   );
   const refuse: World['refuse'] = (family) => {
     for (const kernel of kernels) kernel.failsAfter = kernel.family === family ? 0 : undefined;
@@ -66,7 +71,7 @@ async function ipvs(): Promise<World> {
   return { dataplane, refuse };
 }
 
-async function nftables(): Promise<World> {
+async function nftables(listener: DataplaneListener): Promise<World> {
   let refused: IpFamily | undefined;
   const tables = IP_FAMILIES.map((family) => ({
     family,
@@ -86,6 +91,7 @@ async function nftables(): Promise<World> {
       close,
       addresses: () => [],
     },
+    listener,
   );
   const refuse: World['refuse'] = (family) => {
     refused = family;
@@ -95,13 +101,15 @@ async function nftables(): Promise<World> {
 
 for (const [mode, open] of Object.entries({ iptables, ipvs, nftables })) {
   t.test(mode, async (t) => {
-    const { dataplane, refuse } = await open();
+    const heard: string[] = [];
+    const { dataplane, refuse } = await open({
+      ...UNHEARD,
+      familyFailed: (family) => heard.push(`${family} failed`),
+      familySynced: ({ family }) => heard.push(`${family} synced`),
+    });
     t.teardown(() => dataplane.close());
     t.strictSame(dataplane.families, IP_FAMILIES);
     const table = tableOf([service(), slice([endpoint('10.244.0.1')])]);
-    const heard: string[] = [];
-    dataplane.onFamilyFailed = (family) => heard.push(`${family} failed`);
-    dataplane.onFamilySynced = ({ family }) => heard.push(`${family} synced`);
     const sync = () => dataplane.sync(table, table.commit());
     refuse('IPv6');
     for (const attempt of ['first', 'second']) {

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import type { Dataplane } from '../../../src/dataplane/Dataplane.js';
+import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import { IptablesDataplane } from '../../../src/dataplane/iptables/IptablesDataplane.js';
 import type { Sysctls } from '../../../src/kernel/sysctl/Sysctls.js';
 import { type AgentWorld, NotingDataplane, runningAgent } from '../../support/agentWorld.js';
@@ -78,19 +79,23 @@ const reasonOf = (name: string) => Object.keys(NOT_OURS).find((beginning) => nam
 async function fakeIptables(): Promise<Dataplane> {
   const fakes = [new FakeXtables({ family: 'IPv4' }), new FakeXtables({ family: 'IPv6' })];
   const sysctls = { read: () => '0', ensure: () => {} } as unknown as Sysctls;
-  return new IptablesDataplane(GOLDEN_OPTIONS, {
-    tools: await Promise.all(fakes.map((fake) => fake.open())),
-    sysctls,
-    createCounters: async () => true,
-    readCounters: async () =>
-      new Map([
-        ['ct_state_invalid_dropped_pkts', 3],
-        ['localhost_nps_accepted_pkts', 5],
-      ]),
-    watch: { state: async () => '0', isOurs: () => true },
-    close: async () => {},
-    addresses: () => [],
-  });
+  return new IptablesDataplane(
+    GOLDEN_OPTIONS,
+    {
+      tools: await Promise.all(fakes.map((fake) => fake.open())),
+      sysctls,
+      createCounters: async () => true,
+      readCounters: async () =>
+        new Map([
+          ['ct_state_invalid_dropped_pkts', 3],
+          ['localhost_nps_accepted_pkts', 5],
+        ]),
+      watch: { state: async () => '0', isOurs: () => true },
+      close: async () => {},
+      addresses: () => [],
+    },
+    UNHEARD,
+  );
 }
 
 /** The agent with the objects of the recording, synced, and asked for its health once. */

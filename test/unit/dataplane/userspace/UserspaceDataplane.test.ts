@@ -1,5 +1,10 @@
 import t from 'tap';
-import type { Dataplane, SyncReport } from '../../../../src/dataplane/Dataplane.js';
+import {
+  type Dataplane,
+  type DataplaneListener,
+  type SyncReport,
+  UNHEARD,
+} from '../../../../src/dataplane/Dataplane.js';
 import { type EncodingFacts, NOTHING_KNOWN } from '../../../../src/dataplane/userspace/encodeServices.js';
 import { UserspaceDataplane } from '../../../../src/dataplane/userspace/UserspaceDataplane.js';
 import type { ApiObject } from '../../../../src/objects/ApiObject.js';
@@ -19,7 +24,7 @@ class FakeCapture implements Dataplane {
   readonly description = 'nftables';
   readonly families = ['IPv4'] as const;
   readonly calls: string[];
-  onForeignChange: ((what: string) => void) | undefined;
+  listener: DataplaneListener = UNHEARD;
   table: RoutingView | undefined;
   changes: ChangeSet | undefined;
   wrong: string | undefined;
@@ -48,7 +53,7 @@ class FakeCapture implements Dataplane {
   }
 }
 
-function world({ shutdownTimeout = 0 } = {}) {
+function world({ shutdownTimeout = 0, listener = UNHEARD } = {}) {
   const calls: string[] = [];
   const said: string[] = [];
   const engine = new FakeEngine(calls);
@@ -64,12 +69,13 @@ function world({ shutdownTimeout = 0 } = {}) {
     },
     {
       engine,
-      capture,
+      capture: (heard) => Object.assign(capture, { listener: heard }),
       address: () => host.address,
       facts: () => host.facts,
       divert: async (family, what) => calls.push(`divert ${family} ${what}`),
       say: (level, text) => said.push(`${level} ${text}`),
     },
+    listener,
   );
   const table = tableOf([service(), slice([endpoint('10.1.0.1')])]);
   const sync = () => dataplane.sync(table, table.commit());
@@ -222,13 +228,16 @@ t.test('a predecessor: its sockets are taken, and its name as soon as it lets go
 });
 
 t.test('a successor: from then on the kernel is its business', async (t) => {
-  const { dataplane, engine, capture, sync, put, fresh } = world();
   let heard = 0;
   const foreign: string[] = [];
-  dataplane.onSucceeded = () => void heard++;
-  dataplane.onForeignChange = (what) => foreign.push(what);
+  const listener = {
+    ...UNHEARD,
+    succeeded: () => void heard++,
+    foreignChange: (what: string) => void foreign.push(what),
+  };
+  const { dataplane, engine, capture, sync, put, fresh } = world({ listener });
   await sync();
-  capture.onForeignChange?.('the chain is gone');
+  capture.listener.foreignChange('the chain is gone');
   capture.wrong = 'the chain is gone';
   t.equal(await dataplane.verify(), 'the chain is gone');
   engine.status = { ...engine.status, succeeded: 1 };
@@ -236,7 +245,7 @@ t.test('a successor: from then on the kernel is its business', async (t) => {
   fresh();
   t.strictSame(await put(slice([endpoint('10.1.0.2')])), { families: [], problems: [] });
   t.equal(await dataplane.verify(), undefined);
-  capture.onForeignChange?.('every chain is another');
+  capture.listener.foreignChange('every chain is another');
   t.strictSame(foreign, ['the chain is gone']);
   t.strictSame(fresh(), []);
   await new Promise((resolve) => setTimeout(resolve, 250));
