@@ -3,6 +3,7 @@
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { Problem } from '../objects/Problem.js';
+import { ownBudget } from '../observe/http/ConnectionBudget.js';
 import { HealthCheckPorts } from '../observe/http/HealthCheckPorts.js';
 import type { ChangeSet, ServicePortChange } from '../routing/ChangeSet.js';
 import { healthChecks } from '../routing/HealthChecks.js';
@@ -29,7 +30,11 @@ export class HealthChecking {
   ) {
     this.#hostAddresses = hostAddresses;
     this.#nodePortAddresses = nodePortAddresses;
-    this.#ports = { IPv4: new HealthCheckPorts(proxyHealthy), IPv6: new HealthCheckPorts(proxyHealthy) };
+    const budget = ownBudget();
+    this.#ports = {
+      IPv4: new HealthCheckPorts(proxyHealthy, budget),
+      IPv6: new HealthCheckPorts(proxyHealthy, budget),
+    };
   }
 
   /** Before a sync, with everything that it is to write. It is remembered, should the sync fail. */

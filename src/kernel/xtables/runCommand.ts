@@ -18,7 +18,7 @@ export type RunCommand = (
 
 const STATUS_KILLED = 137;
 
-/** Rejects when the program cannot be started (ENOENT, EACCES). After `timeoutMs` it is killed. */
+/** Rejects when the program cannot be started (ENOENT, EACCES, EMFILE, EAGAIN). After `timeoutMs` it is killed. */
 export const runCommand: RunCommand = (program, args, { input = [], timeoutMs = 300_000 } = {}) =>
   new Promise((resolve, reject) => {
     const child = spawn(program, args, {
@@ -28,12 +28,14 @@ export const runCommand: RunCommand = (program, args, { input = [], timeoutMs = 
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
-    child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
     child.on('error', (error) => {
       clearTimeout(timer);
       reject(error);
     });
+    // Without descriptors there are no streams either; the error follows.
+    if (child.stdin === undefined || child.stdout === undefined || child.stderr === undefined) return;
+    child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
     child.on('close', (status) => {
       clearTimeout(timer);
       resolve({

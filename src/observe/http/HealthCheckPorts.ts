@@ -7,6 +7,7 @@ import { messageOf } from '../../errors.js';
 import type { IpAddress } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { HealthCheck } from '../../routing/HealthChecks.js';
+import { type ConnectionBudget, ownBudget } from './ConnectionBudget.js';
 import { openHttpServer } from './openHttpServer.js';
 
 interface Listener {
@@ -17,14 +18,17 @@ interface Listener {
 
 export class HealthCheckPorts {
   readonly #proxyHealthy: () => boolean;
+  readonly #budget: ConnectionBudget;
   readonly #listeners = new Map<string, Listener>();
   #checks: ReadonlyMap<string, HealthCheck> = new Map();
   /** One after the other: a port that one update opens may be what the next one closes. Never rejects. */
   #updating: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  constructor(proxyHealthy: () => boolean) {
+  /** `budget`: for all these ports together. */
+  constructor(proxyHealthy: () => boolean, budget: ConnectionBudget = ownBudget()) {
     this.#proxyHealthy = proxyHealthy;
+    this.#budget = budget;
   }
 
   /**
@@ -66,7 +70,9 @@ export class HealthCheckPorts {
     const servers: Server[] = [];
     try {
       for (const host of addresses) {
-        servers.push(await openHttpServer({ host, port, unspecified: 'family' }, this.#answer(service)));
+        servers.push(
+          await openHttpServer({ host, port, unspecified: 'family' }, this.#budget, this.#answer(service)),
+        );
       }
       if (this.#closed) closeAll(servers);
       else this.#listeners.set(service, { port, addresses, servers });

@@ -9,6 +9,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { ResourceContact } from '../metrics/contactMetrics.js';
 import { preciseNow, rfc3339 } from '../metrics/preciseTime.js';
+import { ownBudget } from './ConnectionBudget.js';
 import { openHttpServer } from './openHttpServer.js';
 
 export interface FamilyHealth {
@@ -43,7 +44,7 @@ export interface HealthServerOptions {
 /** Rejects when the address cannot be bound. */
 export function startHealthServer(options: HealthServerOptions): Promise<Server> {
   const { host, port } = options;
-  return openHttpServer({ host, port, unspecified: 'both' }, (request, response) =>
+  return openHttpServer({ host, port, unspecified: 'both' }, ownBudget(), (request, response) =>
     answer(request, response, options),
   );
 }

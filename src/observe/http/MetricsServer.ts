@@ -4,6 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { messageOf } from '../../errors.js';
 import type { IpAddress } from '../../net/ip.js';
+import { ownBudget } from './ConnectionBudget.js';
 import { openHttpServer } from './openHttpServer.js';
 
 export interface MetricsServerOptions {
@@ -26,6 +27,7 @@ export function startMetricsServer(options: MetricsServerOptions): Promise<Serve
   const { host, port } = options;
   return openHttpServer(
     { host, port, unspecified: 'both' },
+    ownBudget(),
     (request, response) => void answer(request, response, options),
   );
 }

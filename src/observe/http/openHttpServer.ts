@@ -1,6 +1,7 @@
 /** An HTTP server as Go's are opened: what clients of kube-proxy's ports expect. */
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type IpAddress, isUnspecified } from '../../net/ip.js';
+import type { ConnectionBudget } from './ConnectionBudget.js';
 
 export interface HttpAddress {
   readonly host: IpAddress;
@@ -13,10 +14,20 @@ export interface HttpAddress {
   readonly unspecified: 'family' | 'both';
 }
 
+/** Milliseconds. A client that has not said what it wants by then is cut off; so is one that does not read its answer. */
+const TIME_LIMITS = { headersTimeout: 3000, requestTimeout: 5000, connectionsCheckingInterval: 1000 };
+const SILENCE_LIMIT = 30_000;
+
 /** Rejects when the address cannot be bound; the message names address and port. */
-export async function openHttpServer(address: HttpAddress, answer: RequestListener): Promise<Server> {
+export async function openHttpServer(
+  address: HttpAddress,
+  budget: ConnectionBudget,
+  answer: RequestListener,
+): Promise<Server> {
   const { host, port, unspecified } = address;
-  const server = createServer(answer);
+  const server = createServer(TIME_LIMITS, answer);
+  server.setTimeout(SILENCE_LIMIT);
+  budget.include(server);
   if (unspecified === 'both' && isUnspecified(host)) await listenOnBoth(server, host, port);
   else await listen(server, { host, port, ipv6Only: host.includes(':') });
   // accept() fails while descriptors are used up. The connection is lost, the server is not.
