@@ -1,7 +1,7 @@
 /** Who asks for an address and port, and who gets it. */
 import type { IpFamily } from '../net/ip.js';
 import type { Service, ServicePortSpec } from '../objects/Service.js';
-import { ofFamily } from './addresses.js';
+import { contains, ofFamily } from './addresses.js';
 import type { Flow, World } from './World.js';
 
 /** What an address is to a Service. */
@@ -17,6 +17,14 @@ export interface Candidate {
 export interface Claims {
   readonly vip: readonly Candidate[];
   readonly nodePort: readonly Candidate[];
+  /** Those who ask for it as a VIP and may not have it, whoever else asks. */
+  readonly barred: readonly BarredClaim[];
+}
+
+export interface BarredClaim {
+  readonly candidate: Candidate;
+  /** Whose cluster IP it is, or whose node port. */
+  readonly by: Candidate;
 }
 
 export function isServed(world: World, service: Service, family: IpFamily): boolean {
@@ -24,8 +32,16 @@ export function isServed(world: World, service: Service, family: IpFamily): bool
     (service.proxyName ?? '') === (world.serviceProxyName ?? '') &&
     service.type !== 'ExternalName' &&
     !service.headless &&
-    service.clusterIPs[family] !== undefined
+    isAddressed(service, family)
   );
+}
+
+/** In the families of its cluster IPs; without any, where it has another address, and node ports in both. */
+function isAddressed(service: Service, family: IpFamily): boolean {
+  if (Object.keys(service.clusterIPs).length > 0) return service.clusterIPs[family] !== undefined;
+  if (service.ipFamilies && !service.ipFamilies.includes(family)) return false;
+  const others = ofFamily<string>([...service.externalIPs, ...loadBalancerIPs(service)], family);
+  return others.length > 0 || service.ports.some((port) => port.nodePort !== 0);
 }
 
 export function claimsOf(
@@ -33,20 +49,62 @@ export function claimsOf(
   family: IpFamily,
   flow: Pick<Flow, 'protocol' | 'destination' | 'port'>,
 ): Claims {
+  const { destination } = flow;
   const vip: Candidate[] = [];
   const nodePort: Candidate[] = [];
+  const holders: Candidate[] = [];
   for (const service of world.services) {
     for (const port of service.ports) {
-      if (port.protocol !== flow.protocol) continue;
-      const isVip = port.port === flow.port && vipsOf(service, family).includes(flow.destination);
+      const isHolder = service.clusterIPs[family] === destination;
+      const isVip = port.port === flow.port && kindsOf(world, service, family, destination).length > 0;
       const isNodePort = port.nodePort !== 0 && port.nodePort === flow.port;
-      if (!isVip && !isNodePort) continue;
-      if (!isServed(world, service, family)) continue;
+      if (!(isHolder || isVip || isNodePort) || !isServed(world, service, family)) continue;
+      if (isHolder) holders.push({ service, port });
+      if (port.protocol !== flow.protocol) continue;
       if (isVip) vip.push({ service, port });
       if (isNodePort) nodePort.push({ service, port });
     }
   }
-  return { vip: vip.sort(byAge), nodePort: nodePort.sort(byAge) };
+  const rank = (candidate: Candidate) => rankOf(world, candidate, family, destination);
+  vip.sort((a, b) => rank(a) - rank(b) || byAge(a, b));
+  nodePort.sort(byAge);
+  const barred: BarredClaim[] = [];
+  const free = vip.filter((candidate) => {
+    const by =
+      cluster(candidate, holders) ??
+      nodePortBefore(world, candidate, rank(candidate), nodePort[0], destination);
+    if (by) barred.push({ candidate, by });
+    return by === undefined;
+  });
+  // Who is barred has won all the same: nobody gets what it asked for.
+  const isWon = barred.some(({ candidate }) => candidate === vip[0]);
+  return { vip: isWon ? [] : free, nodePort, barred };
+}
+
+/** What is a Service's cluster IP is nobody else's on any port, unless it is the Service's own too. */
+function cluster({ service }: Candidate, holders: readonly Candidate[]): Candidate | undefined {
+  return holders.some((holder) => holder.service === service) ? undefined : holders[0];
+}
+
+/** On an address of the node node ports are asked for too; they rank as load-balancer IPs do. */
+function nodePortBefore(
+  world: World,
+  candidate: Candidate,
+  rank: number,
+  nodePort: Candidate | undefined,
+  address: string,
+): Candidate | undefined {
+  if (nodePort === undefined || rank === 0 || !Object.values(world.nodeAddresses).includes(address))
+    return undefined;
+  if (nodePort.service === candidate.service && nodePort.port === candidate.port) return undefined;
+  return rank === 1 && byAge(candidate, nodePort) < 0 ? undefined : nodePort;
+}
+
+/** Cluster IPs are given by the API server, load-balancer IPs are assigned, external IPs anybody may write. */
+function rankOf(world: World, { service }: Candidate, family: IpFamily, address: string): number {
+  const kinds = kindsOf(world, service, family, address);
+  if (kinds.includes('cluster IP')) return 0;
+  return kinds.includes('load-balancer IP') ? 1 : 2;
 }
 
 /** Whether this port of the Service gets the address that it asks for. */
@@ -57,18 +115,31 @@ export function owns(world: World, family: IpFamily, candidate: Candidate, addre
 }
 
 /** What the address is to the Service; it may be several things at once. */
-export function kindsOf(service: Service, family: IpFamily, address: string): readonly AddressKind[] {
+export function kindsOf(
+  world: World,
+  service: Service,
+  family: IpFamily,
+  address: string,
+): readonly AddressKind[] {
   const kinds: AddressKind[] = [];
   if (service.clusterIPs[family] === address) kinds.push('cluster IP');
-  if ((service.externalIPs as readonly string[]).includes(address)) kinds.push('external IP');
+  if (externalIPs(world, service, family).includes(address)) kinds.push('external IP');
   if (loadBalancerIPs(service).includes(address)) kinds.push('load-balancer IP');
   return kinds;
 }
 
-export function vipsOf(service: Service, family: IpFamily): readonly string[] {
+export function vipsOf(world: World, service: Service, family: IpFamily): readonly string[] {
   const clusterIP = service.clusterIPs[family];
-  const others = ofFamily<string>([...service.externalIPs, ...loadBalancerIPs(service)], family);
+  const others = ofFamily([...externalIPs(world, service, family), ...loadBalancerIPs(service)], family);
   return clusterIP === undefined ? others : [clusterIP, ...others];
+}
+
+/** Those inside of a ServiceCIDR are not served, but for the Service's own cluster IP. */
+function externalIPs(world: World, service: Service, family: IpFamily): readonly string[] {
+  const ranges = world.serviceCIDRs ?? [];
+  return service.externalIPs.filter(
+    (ip) => ip === service.clusterIPs[family] || !ranges.some((range) => contains(range, ip)),
+  );
 }
 
 export function loadBalancerIPs(service: Service): readonly string[] {

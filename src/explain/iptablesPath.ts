@@ -28,7 +28,7 @@ export function iptablesPath(world: World, rules: Rules, flow: Flow): Decision {
   const [vip] = claims.vip;
   const [nodePort] = claims.nodePort;
   if (vip) {
-    for (const kind of kindsOf(vip.service, family, flow.destination)) {
+    for (const kind of kindsOf(world, vip.service, family, flow.destination)) {
       const verdict =
         kind === 'cluster IP'
           ? toClusterIP(world, rules, flow, vip)

@@ -27,7 +27,7 @@ export function ipvsPath(world: World, rules: Rules, flow: Flow): Decision {
   });
   if (vip) {
     // An address that is of two kinds counts as the first of them.
-    const [kind] = kindsOf(vip.service, family, destination);
+    const [kind] = kindsOf(world, vip.service, family, destination);
     if (kind === 'cluster IP') return decide(toClusterIP(world, rules, flow, vip), vip, kind);
     const open = kind !== 'load-balancer IP' || inSourceRanges(world, flow, vip);
     return decide(open ? fromOutside(world, rules, flow, vip) : refuse('drop', 'source-range'), vip, kind);
@@ -46,7 +46,11 @@ export function ipvsPath(world: World, rules: Rules, flow: Flow): Decision {
   // VIPs are bound to kube-ipvs0: the host itself refuses what no Service has.
   const holder = isLocalAddress(world, destination) ? undefined : holderOf(world, flow);
   if (holder)
-    return decide(refuse('reject', 'unknown-port'), holder, kindsOf(holder.service, family, destination)[0]);
+    return decide(
+      refuse('reject', 'unknown-port'),
+      holder,
+      kindsOf(world, holder.service, family, destination)[0],
+    );
   return decide(untouched(world, flow, nodePort), nodePort, nodePort ? 'node port' : undefined);
 }
 
@@ -54,7 +58,8 @@ export function ipvsPath(world: World, rules: Rules, flow: Flow): Decision {
 function holderOf(world: World, flow: Flow): Candidate | undefined {
   const family = familyOfFlow(flow);
   for (const service of world.services) {
-    if (!isServed(world, service, family) || !vipsOf(service, family).includes(flow.destination)) continue;
+    if (!isServed(world, service, family) || !vipsOf(world, service, family).includes(flow.destination))
+      continue;
     const [port] = service.ports;
     if (port) return { service, port };
   }

@@ -45,7 +45,7 @@ export function nftablesPath(world: World, rules: Rules, flow: Flow): Decision {
 
   /** An address of its own counts as cluster IP first, then as load-balancer IP with its ranges. */
   function toVip(candidate: Candidate): Decision {
-    const kinds = kindsOf(candidate.service, family, destination);
+    const kinds = kindsOf(world, candidate.service, family, destination);
     if (kinds.includes('cluster IP')) {
       return decide(toClusterIP(world, rules, flow, candidate), candidate, 'cluster IP');
     }

@@ -44,6 +44,8 @@ export interface Service {
   readonly headless: boolean;
   /** The cluster IP of each family that has one. */
   readonly clusterIPs: Readonly<Partial<Record<IpFamily, IpAddress>>>;
+  /** spec.ipFamilies; undefined when absent. */
+  readonly ipFamilies?: readonly IpFamily[];
   readonly ports: readonly ServicePortSpec[];
   readonly externalIPs: readonly IpAddress[];
   readonly loadBalancerIngress: readonly LoadBalancerIngress[];

@@ -1,34 +1,64 @@
 /** The routing table of one IP family. */
-import type { IpFamily } from '../net/ip.js';
-import { objectName } from '../objects/ApiObject.js';
+import { messageOf } from '../errors.js';
+import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
-import { buildServicePort, claimKeys, isRouted, type ServiceExtras } from './buildServicePorts.js';
+import { allowance } from './build/budget.js';
+import { buildServicePort, isRouted } from './build/buildServicePort.js';
+import type { ServiceBalancing } from './build/ServiceBalancing.js';
+import type { ServiceEndpoints } from './build/ServiceEndpoints.js';
+import { sameServicePort } from './build/sameServicePort.js';
 import type { ServicePortChange } from './ChangeSet.js';
+import { ClusterIPs } from './claims/ClusterIPs.js';
+import { ServiceProblems } from './claims/ServiceProblems.js';
+import { claimsOf, type Loss, rivalNodePort, servedAddresses } from './claims/servedAddresses.js';
+import { VipClaims } from './claims/VipClaims.js';
+import { type WantedVips, wantedVips } from './claims/wantedVips.js';
 import type { NodeFacts } from './NodeFacts.js';
 import type { ServicePort } from './ServicePort.js';
-import { sameServicePort } from './sameServicePort.js';
-import { VipClaims } from './VipClaims.js';
 
 /** What the table remembers of one Service. */
 interface Entry {
-  /** The claims of each port, by port index. */
+  readonly wanted: WantedVips;
+  /** The keys that each port claims, by port index. */
   readonly claims: readonly (readonly string[])[];
+  /** Keys of node ports that its VIPs compete with. */
+  readonly rivals: readonly string[];
   ports: readonly ServicePort[];
 }
 
-export interface ServiceState extends ServiceExtras {
+/** What one Service is made of, at the time of an update. */
+export interface ServiceState {
   readonly service: Service | undefined;
+  /** undefined when there are no slices. */
+  readonly endpoints: ServiceEndpoints | undefined;
+  readonly balancing: ReturnType<ServiceBalancing['of']>;
 }
+
+/** What all Services of the family have in common. */
+export interface Surroundings {
+  readonly node: NodeFacts;
+  /** Every known address of this node. */
+  readonly ownAddresses: ReadonlySet<IpAddress>;
+  /** The ranges of the ServiceCIDRs. */
+  readonly ranges: readonly Cidr[];
+}
+
+const NO_VIPS: WantedVips = { clusterIP: undefined, loadBalancerIPs: [], externalIPs: [], remarks: [] };
 
 export class FamilyTable {
   readonly family: IpFamily;
   readonly #proxyName: string;
   readonly #claims = new VipClaims();
+  readonly #clusterIPs = new ClusterIPs();
+  readonly #problems = new ServiceProblems(this.#claims, this.#clusterIPs);
   readonly #entries = new Map<string, Entry>();
-  /** By Service; only those that have some, because they are asked for after every commit. */
-  readonly #problems = new Map<string, readonly Problem[]>();
   readonly #servicePorts = new Map<string, ServicePort>();
+  /** Services whose claims are to be made anew, and Services to be built anew. They stay here until that has succeeded. */
+  readonly #unclaimed = new Set<string>();
+  readonly #stale = new Set<string>();
+  /** How the service ports that were replaced since collect() were before, by key. */
+  readonly #before = new Map<string, ServicePort | undefined>();
 
   constructor(family: IpFamily, proxyName: string) {
     this.family = family;
@@ -40,104 +70,151 @@ export class FamilyTable {
     return this.#servicePorts;
   }
 
-  /** The Services that lost an address or port to an older one. */
-  *problems(): Iterable<Problem> {
-    for (const problems of this.#problems.values()) yield* problems;
+  /** What is not served of the Services, a bounded number. */
+  problems(): Iterable<Problem> {
+    return this.#problems.list();
   }
 
   /**
-   * Brings the given Services up to date, and those that share an address with them. `respecified` are the dirty
-   * Services whose Service object changed; the others of `dirty` had only endpoint changes.
-   * Costs are those of the Services involved, not of the table.
+   * Brings the given Services up to date, and those that win or lose an address through them. `respecified` are the dirty
+   * Services whose claims may be others; the rest of `dirty` had only endpoint changes. Costs are those of the Services
+   * involved, not of the table. A Service that cannot be built keeps its service ports, is named, and is tried again at the
+   * next update. May be called again after it threw.
    */
   update(
     dirty: ReadonlySet<string>,
     respecified: ReadonlySet<string>,
     stateOf: (service: string) => ServiceState,
-    node: NodeFacts,
-  ): ServicePortChange[] {
-    const affected = new Set(dirty);
-    for (const name of respecified) this.#reclaim(name, stateOf(name).service, affected);
+    surroundings: Surroundings,
+  ): void {
+    for (const name of dirty) this.#stale.add(name);
+    for (const name of respecified) this.#unclaimed.add(name);
+    for (const name of this.#unclaimed) {
+      const claimed = this.#attempt(name, () => this.#reclaim(name, stateOf(name).service, surroundings));
+      if (claimed) this.#unclaimed.delete(name);
+    }
+    for (const name of this.#claims.settle()) this.#stale.add(name);
+    for (const name of this.#clusterIPs.settle()) this.#stale.add(name);
+    for (const name of this.#stale) {
+      if (this.#unclaimed.has(name)) continue;
+      const built = this.#attempt(name, () => this.#rebuild(name, stateOf(name), surroundings));
+      if (built) this.#stale.delete(name);
+    }
+  }
+
+  /** What changed since the last call; each service port once. */
+  collect(): ServicePortChange[] {
     const changes: ServicePortChange[] = [];
-    for (const name of affected) this.#rebuild(name, stateOf(name), node, changes);
+    for (const [key, before] of this.#before) {
+      const after = this.#servicePorts.get(key);
+      if (before !== after) changes.push({ key, before, after });
+    }
+    this.#before.clear();
     return changes;
   }
 
-  /** Replaces the claims of a Service and adds everybody who shares one of them to `affected`. */
-  #reclaim(name: string, service: Service | undefined, affected: Set<string>): void {
-    const entry = this.#entries.get(name);
-    const routed = this.#routed(service);
-    if (!routed && !entry) return;
-    for (const keys of entry?.claims ?? []) {
-      for (const key of keys) {
-        this.#claims.remove(key, name);
-        this.#addClaimants(key, affected);
-      }
+  /** One Service that cannot be handled must not stop the others. */
+  #attempt(name: string, action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      this.#problems.failed(name, messageOf(error));
+      return false;
     }
-    const claims = routed?.ports.map((port) => claimKeys(routed, port, this.family)) ?? [];
-    for (const [portIndex, keys] of claims.entries()) {
-      for (const key of keys) {
-        this.#claims.add(key, { service: name, created: service?.created, portIndex });
-        this.#addClaimants(key, affected);
-      }
-    }
-    this.#entries.set(name, { claims, ports: entry?.ports ?? [] });
-  }
-
-  #addClaimants(key: string, affected: Set<string>): void {
-    for (const { service } of this.#claims.claimants(key)) affected.add(service);
   }
 
   #routed(service: Service | undefined): Service | undefined {
     return service && isRouted(service, this.family, this.#proxyName) ? service : undefined;
   }
 
-  #rebuild(name: string, state: ServiceState, node: NodeFacts, changes: ServicePortChange[]): void {
+  /** Replaces the claims of a Service. */
+  #reclaim(name: string, service: Service | undefined, { ownAddresses, ranges }: Surroundings): void {
     const entry = this.#entries.get(name);
-    if (!entry) return;
-    const service = this.#routed(state.service);
-    const before = entry.ports;
-    const problems: Problem[] = [];
-    const after = service?.ports.map((port, index) => {
-      const lost = (entry.claims[index] ?? []).filter((key) => !this.#owns(key, name, index));
-      if (lost.length > 0) problems.push(...this.#losses(name, lost));
-      const owns = (key: string) => lost.length === 0 || !lost.includes(key);
-      return buildServicePort(service, port, this.family, state, node, owns);
-    });
-    if (!service) this.#entries.delete(name);
-    if (problems.length > 0) this.#problems.set(name, problems);
-    else this.#problems.delete(name);
+    const routed = this.#routed(service);
+    if (!routed && !entry) return;
+    const wanted = routed ? wantedVips(routed, this.family, ranges) : NO_VIPS;
+    const claims = routed?.ports.map((port) => claimsOf(wanted, port)) ?? [];
+    const rivals = routed?.ports.flatMap((port) => rivalNodePort(wanted, port, ownAddresses) ?? []) ?? [];
+    // From here on nothing can fail in the middle.
+    for (const [portIndex, keys] of entry?.claims.entries() ?? [])
+      for (const key of keys) this.#claims.remove(key, name, portIndex);
+    for (const [portIndex, list] of claims.entries())
+      for (const { key, rank } of list)
+        this.#claims.add(key, { service: name, rank, created: routed?.created, portIndex });
+    for (const key of entry?.rivals ?? []) this.#claims.unwatch(key, name);
+    for (const key of rivals) this.#claims.watch(key, name);
+    this.#moveClusterIP(name, entry?.wanted ?? NO_VIPS, wanted);
+    const keys = claims.map((list) => list.map(({ key }) => key));
+    this.#entries.set(name, { wanted, claims: keys, rivals, ports: entry?.ports ?? [] });
+  }
 
-    const previous = new Map(before.map((port) => [port.key, port]));
-    entry.ports = (after ?? []).map((port) => {
-      const old = previous.get(port.key);
-      previous.delete(port.key);
-      if (old && sameServicePort(old, port)) return old;
-      this.#servicePorts.set(port.key, port);
-      changes.push({ key: port.key, before: old, after: port });
-      return port;
-    });
-    for (const [key, gone] of previous) {
-      this.#servicePorts.delete(key);
-      changes.push({ key, before: gone, after: undefined });
+  #moveClusterIP(name: string, before: WantedVips, after: WantedVips): void {
+    for (const ip of [...before.loadBalancerIPs, ...before.externalIPs]) this.#clusterIPs.forgo(ip, name);
+    if (before.clusterIP !== after.clusterIP) {
+      if (before.clusterIP !== undefined) this.#clusterIPs.release(before.clusterIP, name);
+      if (after.clusterIP !== undefined) this.#clusterIPs.hold(after.clusterIP, name);
     }
+    for (const ip of [...after.loadBalancerIPs, ...after.externalIPs]) this.#clusterIPs.ask(ip, name);
   }
 
-  #owns(key: string, service: string, portIndex: number): boolean {
-    const owner = this.#claims.owner(key);
-    return owner?.service === service && owner.portIndex === portIndex;
+  #rebuild(name: string, state: ServiceState, { node, ownAddresses }: Surroundings): void {
+    const entry = this.#entries.get(name);
+    if (!entry) {
+      this.#problems.clear(name);
+      return;
+    }
+    const service = this.#routed(state.service);
+    const losses: Loss[] = [];
+    let remarks: readonly string[] = [];
+    let after: readonly ServicePort[] = [];
+    if (service) {
+      const endpoints = state.endpoints?.ofFamily(this.family, node.name);
+      const allowed = allowance(service, endpoints, entry.wanted);
+      remarks = [...entry.wanted.remarks, ...allowed.remarks];
+      after = service.ports.map((port, portIndex) => {
+        const served = servedAddresses(
+          allowed.vips,
+          { service: name, created: service.created, portIndex, port },
+          ownAddresses,
+          this.#claims,
+          this.#clusterIPs,
+        );
+        for (const loss of served.losses) losses.push(loss);
+        const all = endpoints?.of(port.name, port.protocol, allowed.endpoints) ?? [];
+        return buildServicePort(
+          service,
+          port,
+          this.family,
+          { served, endpoints: all, balancing: state.balancing },
+          node,
+        );
+      });
+    }
+    this.#problems.set(name, losses, remarks);
+    this.#replace(entry, after);
+    if (!service) this.#entries.delete(name);
   }
 
-  #losses(service: string, lost: readonly string[]): Problem[] {
-    const [namespace = '', name = ''] = service.split('/');
-    const subject = objectName({ kind: 'Service', namespace, name });
-    return lost.map((key) => {
-      const owner = this.#claims.owner(key)?.service;
-      const winner = owner === service ? 'another port of it' : `Service ${owner}`;
-      return {
-        subject,
-        message: `${key} already belongs to ${winner}; this claim is ignored until that one goes`,
-      };
+  #replace(entry: Entry, after: readonly ServicePort[]): void {
+    const gone = new Set(entry.ports.map((port) => port.key));
+    const ports = after.map((port) => {
+      gone.delete(port.key);
+      const old = this.#servicePorts.get(port.key);
+      return old && sameServicePort(old, port) ? old : port;
     });
+    for (const port of ports) {
+      this.#note(port.key);
+      this.#servicePorts.set(port.key, port);
+    }
+    for (const key of gone) {
+      this.#note(key);
+      this.#servicePorts.delete(key);
+    }
+    entry.ports = ports;
+  }
+
+  #note(key: string): void {
+    if (!this.#before.has(key)) this.#before.set(key, this.#servicePorts.get(key));
   }
 }

@@ -9,13 +9,13 @@ import type { EndpointSlice } from '../objects/EndpointSlice.js';
 import type { Node } from '../objects/Node.js';
 import type { Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
-import { isRouted } from './buildServicePorts.js';
+import { isRouted } from './build/buildServicePort.js';
+import { ServiceBalancing } from './build/ServiceBalancing.js';
+import { ServiceEndpoints } from './build/ServiceEndpoints.js';
 import type { ChangeSet } from './ChangeSet.js';
 import { FamilyTable, type ServiceState } from './FamilyTable.js';
 import type { NodeFacts } from './NodeFacts.js';
-import { ServiceBalancing } from './ServiceBalancing.js';
 import { ServiceCidrs } from './ServiceCidrs.js';
-import { ServiceEndpoints } from './ServiceEndpoints.js';
 import type { ServicePort } from './ServicePort.js';
 
 export interface RoutingOptions {
@@ -44,16 +44,20 @@ export class RoutingTable {
   readonly #serviceCIDRs = new ServiceCidrs();
   readonly #tables: Readonly<Record<IpFamily, FamilyTable>>;
   readonly #dirty = new Set<string>();
+  /** Those of them whose claims on addresses may be others. */
   readonly #respecified = new Set<string>();
   #triggerTimes: number[] = [];
   #fallbackAddresses: NodeFacts['addresses'];
   #node: NodeFacts;
+  /** Every address that this node is known to have. */
+  #ownAddresses: ReadonlySet<IpAddress>;
   #nodeObject: Node | undefined;
 
   constructor(options: RoutingOptions) {
     this.#options = options;
     this.#fallbackAddresses = options.fallbackAddresses;
     this.#node = this.#nodeFacts();
+    this.#ownAddresses = this.#addressesOf(this.#node);
     this.#tables = {
       IPv4: new FamilyTable('IPv4', options.serviceProxyName),
       IPv6: new FamilyTable('IPv6', options.serviceProxyName),
@@ -108,25 +112,47 @@ export class RoutingTable {
     }
   }
 
-  /** Brings both family tables up to date and says what changed since the last commit. */
+  /** Brings both family tables up to date and says what changed since the last commit that did not throw. */
   commit(): ChangeSet {
-    this.#serviceCIDRs.commit();
-    for (const name of this.#respecified) this.#balancing.update(name, this.#routedService(name));
+    if (this.#serviceCIDRs.commit()) this.#respecifyExternalIPs();
+    const unread = [...this.#respecified].filter((name) => !this.#readBalancing(name));
     const stateOf = (name: string): ServiceState => ({
       service: this.#services.get(name),
       endpoints: this.#endpoints.get(name),
       balancing: this.#balancing.of(name),
     });
-    const update = (family: IpFamily) =>
-      this.#tables[family].update(this.#dirty, this.#respecified, stateOf, this.#node);
+    for (const family of IP_FAMILIES) {
+      this.#tables[family].update(this.#dirty, this.#respecified, stateOf, {
+        node: this.#node,
+        ownAddresses: this.#ownAddresses,
+        ranges: this.#serviceCIDRs.of(family),
+      });
+    }
+    // Only now: had one family failed, the other's changes would be told by the next commit.
     const changes: ChangeSet = {
-      families: { IPv4: update('IPv4'), IPv6: update('IPv6') },
+      families: { IPv4: this.#tables.IPv4.collect(), IPv6: this.#tables.IPv6.collect() },
       triggerTimes: this.#triggerTimes,
     };
     this.#dirty.clear();
     this.#respecified.clear();
     this.#triggerTimes = [];
+    for (const name of unread) this.#markService(name);
     return changes;
+  }
+
+  /** Answers false when that failed; the family tables, where it fails too, name the Service. */
+  #readBalancing(name: string): boolean {
+    try {
+      this.#balancing.update(name, this.#routedService(name));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** External IPs inside of a ServiceCIDR are not served. */
+  #respecifyExternalIPs(): void {
+    for (const [path, service] of this.#services) if (service.externalIPs.length > 0) this.#markService(path);
   }
 
   #upsert(object: ApiObject): void {
@@ -197,12 +223,23 @@ export class RoutingTable {
   /** A new zone or address can change every service port. */
   #updateNode(): void {
     const facts = this.#nodeFacts();
+    const own = this.#addressesOf(facts);
+    const sameOwn =
+      own.size === this.#ownAddresses.size && [...own].every((ip) => this.#ownAddresses.has(ip));
     const same =
       facts.zone === this.#node.zone &&
       IP_FAMILIES.every((f) => facts.addresses[f] === this.#node.addresses[f]);
-    if (same) return;
+    if (same && sameOwn) return;
     this.#node = facts;
-    for (const path of this.#services.keys()) this.#dirty.add(path);
+    this.#ownAddresses = own;
+    for (const path of this.#services.keys()) {
+      this.#dirty.add(path);
+      if (!sameOwn) this.#respecified.add(path);
+    }
+  }
+
+  #addressesOf({ addresses }: NodeFacts): ReadonlySet<IpAddress> {
+    return new Set([...Object.values(addresses), ...(this.#nodeObject?.addresses ?? [])]);
   }
 
   #nodeFacts(): NodeFacts {

@@ -21,16 +21,20 @@ export class ServiceCidrs {
     if (this.#objects.delete(name)) this.#pending = true;
   }
 
-  commit(): void {
-    if (!this.#pending) return;
+  /** Answers whether the ranges are others now. */
+  commit(): boolean {
+    if (!this.#pending) return false;
     this.#pending = false;
+    let changed = false;
     const all = [...new Set([...this.#objects.values()].flat())].sort();
     for (const family of IP_FAMILIES) {
       const now = all.filter((cidr) => familyOf(cidr) === family);
       const before = this.#committed[family];
       const same = now.length === before.length && now.every((cidr, i) => cidr === before[i]);
       if (!same) this.#committed[family] = now;
+      changed ||= !same;
     }
+    return changed;
   }
 
   /** Sorted as text, each once; the same array until its contents change. */

@@ -2,10 +2,10 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ALGORITHMS, type Algorithm, type Weights } from '../../../src/balancing/Balancing.js';
-import type { Moment } from '../../../src/balancing/Moment.js';
 import { maglev } from '../../../src/balancing/maglev.js';
-import { pickOf } from '../../../src/balancing/pick.js';
-import { Sfc32 } from '../../../src/balancing/Sfc32.js';
+import type { Moment } from '../../../src/balancing/pick/Moment.js';
+import { pickOf } from '../../../src/balancing/pick/pick.js';
+import { Sfc32 } from '../../../src/balancing/pick/Sfc32.js';
 import { Cells } from '../../../src/dataplane/userspace/Cells.js';
 import { ServiceRecords } from '../../../src/dataplane/userspace/encodeServices.js';
 import { readProxyOptions } from '../../../src/dataplane/userspace/proxyOptions.js';

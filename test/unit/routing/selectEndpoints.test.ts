@@ -1,8 +1,8 @@
 /** Which endpoints serve: readiness, policies, hints. Cases marked [T] are kube-proxy's own. */
 import t from 'tap';
+import { type EndpointUse, selectEndpoints } from '../../../src/routing/build/selectEndpoints.js';
 import type { NodeFacts } from '../../../src/routing/NodeFacts.js';
 import type { Endpoint } from '../../../src/routing/ServicePort.js';
-import { type EndpointUse, selectEndpoints } from '../../../src/routing/selectEndpoints.js';
 import { DEAD, ip, SERVING_TERMINATING } from '../../support/builders.js';
 
 const NODE: NodeFacts = { name: 'node1', zone: 'z1', addresses: {} };

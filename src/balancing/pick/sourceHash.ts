@@ -1,8 +1,8 @@
 /** By the client's address alone, through slots or through the table of maglev.ts. */
-import { type IpAddress, ipToBytes } from '../net/ip.js';
+import { type IpAddress, ipToBytes } from '../../net/ip.js';
+import { murmur3 } from '../murmur3.js';
 import { fromPlace } from './fromPlace.js';
 import type { Pick } from './Moment.js';
-import { murmur3 } from './murmur3.js';
 
 /** `table` holds indexes of endpoints. */
 export function sourceHash(table: ArrayLike<number>): Pick {

@@ -3,8 +3,8 @@
  * Follows kube-proxy's CategorizeEndpoints: readiness, the fall-back to terminating endpoints (KEP-1669),
  * internal and external traffic policy, node and zone hints (KEP-2433, KEP-4444).
  */
-import type { NodeFacts } from './NodeFacts.js';
-import type { Endpoint, EndpointSets } from './ServicePort.js';
+import type { NodeFacts } from '../NodeFacts.js';
+import type { Endpoint, EndpointSets } from '../ServicePort.js';
 
 export interface EndpointUse {
   /** Some traffic of the service port may go to endpoints anywhere. */

@@ -2,16 +2,16 @@
  * Which endpoint a new connection goes to: the reference of what docs/balancing.md promises. The engine of mode
  * userspace (native/engine/pick.cc) answers the same for the same draws.
  */
-import type { IpAddress } from '../net/ip.js';
-import type { Algorithm, Weights } from './Balancing.js';
+import type { IpAddress } from '../../net/ip.js';
+import type { Algorithm, Weights } from '../Balancing.js';
+import { maglev } from '../maglev.js';
+import { reducedWeights } from '../reducedWeights.js';
+import { slots } from '../slots.js';
 import { leastConnections } from './leastConnections.js';
 import type { Pick } from './Moment.js';
-import { maglev } from './maglev.js';
 import { powerOfTwo } from './powerOfTwo.js';
 import { random } from './random.js';
-import { reducedWeights } from './reducedWeights.js';
 import { roundRobin } from './roundRobin.js';
-import { slots } from './slots.js';
 import { sourceHash } from './sourceHash.js';
 
 type Endpoints = readonly { readonly address: IpAddress; readonly target: string }[];

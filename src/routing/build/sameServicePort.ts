@@ -1,5 +1,5 @@
 /** Whether two states of a service port are equal for every dataplane. */
-import type { Endpoint, EndpointSets, ServicePort } from './ServicePort.js';
+import type { Endpoint, EndpointSets, ServicePort } from '../ServicePort.js';
 
 /** Equal options mean equal balancing, which is read from nothing else. */
 export function sameServicePort(a: ServicePort, b: ServicePort): boolean {

@@ -1,5 +1,5 @@
 /** What an algorithm looks at when a connection arrives, and what it answers. */
-import type { IpAddress } from '../net/ip.js';
+import type { IpAddress } from '../../net/ip.js';
 import type { Sfc32 } from './Sfc32.js';
 
 /** Lists are in the order of the endpoints. */

@@ -1,9 +1,9 @@
 /** The balancing of each Service, read from its annotations once, and what was wrong with them. */
-import { type Balancing, UNWEIGHTED } from '../balancing/Balancing.js';
-import { type BalancingReading, readBalancing } from '../balancing/readBalancing.js';
-import { objectName } from '../objects/ApiObject.js';
-import type { Problem } from '../objects/Problem.js';
-import type { Service } from '../objects/Service.js';
+import { type Balancing, UNWEIGHTED } from '../../balancing/Balancing.js';
+import { type BalancingReading, readBalancing } from '../../balancing/readBalancing.js';
+import { objectName } from '../../objects/ApiObject.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { Service } from '../../objects/Service.js';
 
 export class ServiceBalancing {
   /** By `namespace/name`; only those that ask for something, which few do. */
