@@ -8,6 +8,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 1,
     load: async () => (await import('./serve/runReduced.js')).runReduced,
   },
+  explain: {
+    summary: 'say what becomes of a connection, and why; needs no root',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/explain.js')).explain,
+  },
   render: {
     summary: 'print the rules that would be written; needs no root',
     group: 'See',

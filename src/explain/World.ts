@@ -34,6 +34,8 @@ export interface RuleOptions {
   readonly localhostNodePorts: boolean;
   /** CIDRs; empty: everywhere. */
   readonly nodePortAddresses: readonly string[];
+  /** They are the node's own because nodePortAddresses is `primary`, which does not exclude localhost in modes that pass it on. */
+  readonly nodePortsOnPrimary?: boolean;
   /** Mode userspace: whose address endpoints see unless the Service says it. Absent: the node's. */
   readonly sourceAddress?: 'node' | 'transparent';
 }
@@ -54,4 +56,8 @@ export interface Flow {
 
 export function familyOfFlow(flow: Flow): IpFamily {
   return flow.destination.includes(':') ? 'IPv6' : 'IPv4';
+}
+
+export function isProtocol(text: string): text is Protocol {
+  return text === 'TCP' || text === 'UDP' || text === 'SCTP';
 }

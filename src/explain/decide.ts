@@ -27,13 +27,17 @@ export function decide(world: World, rules: Rules, flow: Flow): Decision {
 }
 
 /** The endpoints of a decision, each with its share of the connections. */
-export function destinations({ verdict, winner }: Decision, flow: Flow): readonly Destination[] {
+export function destinations(
+  { verdict, winner }: Decision,
+  flow: Flow,
+  rules: Pick<Rules, 'mode'>,
+): readonly Destination[] {
   if (verdict.type !== 'forward') return [];
   const weightOf = weights(winner?.service.options ?? {});
   const total = verdict.endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0);
   return verdict.endpoints.map((endpoint) => ({
     target: endpoint.target,
-    masquerade: isMasqueraded(verdict.masquerade, endpoint, flow),
+    masquerade: isMasqueraded(verdict.masquerade, endpoint, flow, rules),
     chance: weightOf(endpoint) / total,
   }));
 }
@@ -42,7 +46,7 @@ export function evaluate(world: World, rules: Rules, flow: Flow): Outcome {
   const decision = decide(world, rules, flow);
   switch (decision.verdict.type) {
     case 'forward':
-      return destinations(decision, flow);
+      return destinations(decision, flow, rules);
     case 'reject':
       return 'REJECT';
     case 'drop':

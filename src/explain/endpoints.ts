@@ -95,7 +95,7 @@ export function whyNot(
   chosen: readonly KnownEndpoint[],
   policy: 'Cluster' | 'Local',
 ): string | undefined {
-  if (chosen.includes(endpoint)) return undefined;
+  if (chosen.some(({ target }) => target === endpoint.target)) return undefined;
   if (!endpoint.ready) {
     if (endpoint.terminating) return endpoint.serving ? 'terminating, and others are ready' : 'terminating';
     return 'not ready';

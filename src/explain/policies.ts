@@ -85,6 +85,7 @@ export function servesNodePorts(rules: Rules, family: IpFamily, address: string)
 /** Whether node ports are wanted on loopback: nothing is said, a range is inside it, or contains its first address. */
 export function servesLocalhost(rules: Rules, family: IpFamily): boolean {
   if (!rules.localhostNodePorts) return false;
+  if (rules.nodePortsOnPrimary && rules.mode !== 'iptables') return true;
   const ranges = ofFamily(rules.nodePortAddresses, family);
   if (ranges.length === 0) return true;
   return family === 'IPv4'

@@ -15,6 +15,8 @@ export interface EndpointPort {
 export interface SliceEndpoint {
   /** The first address of the endpoint; the API allows more, but they are fungible and unused. */
   readonly address: IpAddress;
+  /** Name of the pod, from targetRef; it is in the namespace of the slice. Absent when the slice does not say. */
+  readonly podName?: string;
   /** '' when the slice does not say. */
   readonly nodeName: string;
   /** conditions.ready, true when absent. */

@@ -94,6 +94,16 @@ export class RoutingTable {
     return this.#options.serviceProxyName === '' ? this.#serviceCIDRs.of(family) : NO_RANGES;
   }
 
+  /** Every Service that was applied, also those that are not served. */
+  get services(): Iterable<Service> {
+    return this.#services.values();
+  }
+
+  /** Every EndpointSlice that was applied. */
+  *slices(): Iterable<EndpointSlice> {
+    for (const endpoints of this.#endpoints.values()) yield* endpoints.slices;
+  }
+
   /** As of the last commit: Services that lost an address or port to an older one, and annotations that are wrong. */
   problems(): Problem[] {
     const lost = IP_FAMILIES.flatMap((family) => [...this.#tables[family].problems()]);

@@ -3,8 +3,8 @@ import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/
 import { forbiddenKind, parseObjectIp } from '../addresses.js';
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../EndpointSlice.js';
 import { intern } from '../intern.js';
-import { isLabelName, LABEL_FORM } from '../names.js';
-import type { FieldReader } from './FieldReader.js';
+import { isLabelName, isSubdomainName, LABEL_FORM } from '../names.js';
+import { type FieldReader, isRawObject } from './FieldReader.js';
 import { readPortName, readProtocol } from './portFields.js';
 import { type Metadata, parseTimestamp } from './readMetadata.js';
 
@@ -77,9 +77,18 @@ function readEndpoints(root: FieldReader, family: IpFamily): readonly SliceEndpo
       zoneHints: readHints(hints, 'forZones'),
       nodeHints: readHints(hints, 'forNodes'),
     };
-    if (address !== undefined) endpoints.push({ address, ...endpoint });
+    const podName = readPodName(reader);
+    if (address !== undefined)
+      endpoints.push({ address, ...(podName === undefined ? {} : { podName }), ...endpoint });
   }
   return endpoints;
+}
+
+/** For people: nothing is decided by it, so what is no name counts as none. */
+function readPodName(reader: FieldReader): string | undefined {
+  const target = reader.fields.targetRef;
+  if (!isRawObject(target) || target.kind !== 'Pod' || typeof target.name !== 'string') return undefined;
+  return isSubdomainName(target.name) ? target.name : undefined;
 }
 
 /** The first address; further ones are interchangeable with it and unused. */

@@ -24,6 +24,10 @@ export class ServiceEndpoints {
     return this.#slices.size === 0;
   }
 
+  get slices(): Iterable<EndpointSlice> {
+    return this.#slices.values();
+  }
+
   set(slice: EndpointSlice): void {
     this.#slices.set(slice.name, slice);
   }

@@ -2,9 +2,9 @@
 import type { Balancing } from '../../balancing/Balancing.js';
 import { type Cidr, cidrContains, familyOf, type IpFamily, prefixLength } from '../../net/ip.js';
 import type { Service, ServicePortSpec } from '../../objects/Service.js';
+import type { ServedAddresses } from '../claims/servedAddresses.js';
 import type { NodeFacts } from '../NodeFacts.js';
 import { type Endpoint, isExternallyAccessible, type ServicePort } from '../ServicePort.js';
-import type { ServedAddresses } from '../claims/servedAddresses.js';
 import { selectEndpoints } from './selectEndpoints.js';
 
 /** Most Services have none of most things. */

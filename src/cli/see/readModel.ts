@@ -1,0 +1,136 @@
+/** Objects, node and configuration, read by a command itself: from manifests, or from the API server. Needs no root. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
+import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import type { Mode, Rules, World } from '../../explain/World.js';
+import { rulesOf, worldOf } from '../../explain/worldOf.js';
+import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { KubernetesSource } from '../../kubernetes/KubernetesSource.js';
+import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
+import { openApiServer } from '../../kubernetes/openApiServer.js';
+import { familyOf, type IpAddress, type IpFamily, isLoopback, isUnspecified, parseIp } from '../../net/ip.js';
+import type { Problem } from '../../objects/Problem.js';
+import { createLogger } from '../../observe/log/createLogger.js';
+import { RoutingTable } from '../../routing/RoutingTable.js';
+import { WrongCall } from '../readArguments.js';
+import { packageVersion } from '../version.js';
+import { readOnce } from './render.js';
+
+export const MODES: readonly Mode[] = ['nftables', 'iptables', 'ipvs', 'userspace'];
+
+/** Flags of the commands that can look without an agent. */
+export const MODEL_FLAGS = {
+  manifests: { type: 'string' },
+  config: { type: 'string' },
+  kubeconfig: { type: 'string' },
+  'cluster-cidr': { type: 'string' },
+  node: { type: 'string' },
+  'node-address': { type: 'string', multiple: true },
+  mode: { type: 'string' },
+} as const;
+
+export interface ModelFlags {
+  readonly manifests?: string | undefined;
+  readonly config?: string | undefined;
+  readonly kubeconfig?: string | undefined;
+  readonly 'cluster-cidr'?: string | undefined;
+  readonly node?: string | undefined;
+  readonly 'node-address'?: readonly string[] | undefined;
+  readonly mode?: string | undefined;
+}
+
+export const MODEL_HELP = `Without a running agent, or to ask about other objects than its:
+  --manifests PATH       folder or file of Services, EndpointSlices, Nodes
+  --config FILE          KubeProxyConfiguration of the node (mode, clusterCIDR, …)
+  --kubeconfig FILE      ask the API server
+  --mode MODE            nftables, iptables, ipvs or userspace
+  --node NAME            whose view; default: this host's
+  --node-address IP      an address of that node; may be repeated
+  --cluster-cidr CIDR    where pods have their addresses
+`;
+
+export interface Model {
+  readonly world: World;
+  readonly rules: Rules;
+  readonly config: NodeConfig;
+  readonly table: RoutingTable;
+  readonly problems: readonly Problem[];
+}
+
+/** Whether the call says itself where objects come from: then no agent is asked. */
+export function namesSource(flags: ModelFlags): boolean {
+  return flags.manifests !== undefined || flags.kubeconfig !== undefined || flags.config !== undefined;
+}
+
+export function modeFlag(text: string | undefined): Mode | undefined {
+  const mode = MODES.find((known) => known === text);
+  if (text !== undefined && mode === undefined)
+    throw new WrongCall(`there is no mode ${JSON.stringify(text)}`, `There are ${MODES.join(', ')}.`);
+  return mode;
+}
+
+/** Rejects with WrongCall, or with why the objects cannot be read. */
+export async function readModel(flags: ModelFlags): Promise<Model> {
+  const asked = modeFlag(flags.mode);
+  const own = (flags['node-address'] ?? []).map(addressFlag);
+  const argv = (['manifests', 'config', 'kubeconfig', 'cluster-cidr'] as const).flatMap((name) => {
+    const value = flags[name];
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  const command = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
+  const mode = asked ?? (command.source.mode || 'nftables');
+  const resolved = toNodeConfig({ ...command.source, mode }, hostname());
+  const config: NodeConfig =
+    flags.node === undefined ? resolved : { ...resolved, nodeName: flags.node.toLowerCase() };
+  const bound =
+    isUnspecified(config.bindAddress) || isLoopback(config.bindAddress) ? [] : [config.bindAddress];
+  const table = new RoutingTable({
+    nodeName: config.nodeName,
+    serviceProxyName: config.serviceProxyName,
+    fallbackAddresses: own.length > 0 ? firstOfEach(own) : await primaryAddresses(),
+    fixedAddresses: firstOfEach(bound),
+    externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
+  });
+  const source = await openSource(config, command.options.master);
+  const problems = await readOnce(source, table);
+  table.commit();
+  const world = worldOf(table, config.serviceProxyName, own.length > 0 ? own : addressesOf(table));
+  return {
+    world,
+    rules: rulesOf(config, world),
+    config,
+    table,
+    problems: [...problems, ...table.problems()],
+  };
+}
+
+async function openSource(config: NodeConfig, master: string) {
+  if (config.manifests !== '') return new ManifestSource(config.manifests);
+  const userAgent = `penstock/${packageVersion()}`;
+  const { kubeconfig } = config.clientConnection;
+  const transport = await openApiServer({ kubeconfig, master, userAgent }, process.env);
+  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+  const { nodeName, serviceProxyName } = config;
+  return new KubernetesSource({ transport, nodeName, serviceProxyName, log });
+}
+
+/** Those of this host; of the Node object when that is another machine. */
+function addressesOf(table: RoutingTable): readonly IpAddress[] {
+  const host = hostAddresses();
+  const named = table.nodeObject?.addresses ?? [];
+  return named.length > 0 && !named.some((ip) => host.includes(ip)) ? named : host;
+}
+
+function addressFlag(text: string): IpAddress {
+  const ip = parseIp(text);
+  if (ip === undefined) throw new WrongCall(`--node-address ${JSON.stringify(text)} is no IP address`);
+  return ip;
+}
+
+function firstOfEach(list: readonly IpAddress[]): Partial<Record<IpFamily, IpAddress>> {
+  const found: Partial<Record<IpFamily, IpAddress>> = {};
+  for (const ip of list) found[familyOf(ip)] ??= ip;
+  return found;
+}
