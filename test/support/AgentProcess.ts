@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, plain } from './iptables.js';
 
-export const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
+/** PENSTOCK_PROGRAM names another installation: a bundle starts sooner where the processor is emulated. */
+export const PENSTOCK =
+  process.env.PENSTOCK_PROGRAM ?? fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
 
 export class AgentProcess {
   readonly folder = mkdtempSync(join(tmpdir(), 'penstock-test-'));

@@ -1,11 +1,12 @@
 /** Mode ipvs as an agent, on a kernel with IPVS. */
 import { PENSTOCK } from './AgentProcess.js';
 import { savedRules, shell } from './iptables.js';
+import { PATIENCE } from './patience.js';
 
 export const CART = { name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1', '10.1.0.2'] };
 
 /** Milliseconds for one test; everything is ten times slower there. */
-export const LIMIT_MS = 170_000;
+export const LIMIT_MS = 170_000 * PATIENCE;
 
 /** Until the agent must be ready there, milliseconds. */
 export const READY_MS = 60_000;

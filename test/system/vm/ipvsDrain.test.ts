@@ -7,6 +7,7 @@ import { inVm } from '../../support/inVm.js';
 import { eventually, shell } from '../../support/iptables.js';
 import { CART, LIMIT_MS, READY_MS, servers, settings } from '../../support/ipvsAgent.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
+import { PATIENCE } from '../../support/patience.js';
 import { shopObjects } from '../../support/shopObjects.js';
 
 /** On port 9090, where connections last until the client ends them. */
@@ -76,7 +77,7 @@ if (await inVm(import.meta.url)) {
     const forgotten = performance.now();
     t.ok(await eventually(() => !servers().includes(LASTING), 10_000), 'the real server is gone');
     const gone = performance.now() - forgotten;
-    t.ok(gone < 2000, `${Math.round(gone)} ms after its last connection`);
+    t.ok(gone < 2000 * PATIENCE, `${Math.round(gone)} ms after its last connection`);
     await agent.end('SIGTERM');
   });
 

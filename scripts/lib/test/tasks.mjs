@@ -1,0 +1,176 @@
+// The parts of scripts/test, in the order in which they begin: first what takes long, and what runs one at a time.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { command } from './command.mjs';
+import { CONFORMANCE, CONFORMANCE_IPVS, dealScenarios, readFlows, runnerArguments } from './conformance.mjs';
+import { countTap, failuresIn, skipsIn } from './tap.mjs';
+
+const SHARED = resolve('../shared/conformance');
+const PRIVATE = [resolve('scripts/lib/private-world')];
+/** Seconds for all that runs where the processor is emulated. */
+const EMULATED_LIMIT = 1150;
+/** Of the runner of flows, for one file of scenarios. */
+const FLOWS_LIMIT = 900;
+
+const KERNEL_GROUP = 'the kernel, and whole agents on it';
+const IPVS_GROUP = 'mode ipvs in a virtual machine';
+
+export function allTasks({ nodes, kernel, quick, patterns, logs }) {
+  const [usual] = nodes;
+  const files = readdirSync('dist/test', { recursive: true })
+    .filter((path) => path.endsWith('.test.js'))
+    .map((path) => join('dist/test', path))
+    .filter((path) => patterns.length === 0 || patterns.some((pattern) => pattern.test(path)))
+    .sort();
+  const below = (folder) => files.filter((path) => path.startsWith(`dist/test/${folder}/`));
+  const inVm = below('system/vm');
+  const onKernel = below('system').filter((path) => !inVm.includes(path));
+
+  const test = (node, group, path, more = {}) => tapTask({ node, group, path, logs, ...more });
+  // They look at times, so no two of them run at once. What the kernel does is no business of Node's: on one version.
+  const system = onKernel.map((path) => test(usual, KERNEL_GROUP, path, { room: 'kernel', again: true, seconds: 240 }));
+  const pure = nodes.flatMap((node) => [
+    ...files
+      .filter((path) => !path.startsWith('dist/test/system/'))
+      .map((path) => test(node, `everything pure, on Node ${node.version}`, path, { seconds: 240 })),
+    ...(node === usual ? [] : onKernel.filter((path) => path.includes('/kernel/netlink/'))).map((path) =>
+      test(node, `the netlink socket, on Node ${node.version}`, path, { again: true, seconds: 240 }),
+    ),
+  ]);
+  const machine =
+    kernel === 'qemu' && patterns.length === 0
+      ? [emulatedTask({ node: usual, files: inVm, quick, logs })]
+      : inVm.map((path) => test(usual, IPVS_GROUP, path, { room: 'vm', again: true, seconds: 300 }));
+  if (patterns.length > 0) return [...machine, ...system, ...pure];
+
+  const flows = !quick && existsSync(SHARED);
+  if (!quick && !flows) console.log('conformance flows are left out: ../shared is not here');
+  return [
+    ...interleave(system, [
+      ...machine,
+      ...(flows && kernel === 'uml' ? flowTasks(CONFORMANCE_IPVS, { node: usual, parts: 6, logs, inVm: true }) : []),
+      ...(quick
+        ? []
+        : [
+            scriptTask('the proxy engine under sanitizers', './scripts/sanitize', [], 900, logs),
+            scriptTask('root file systems as deploy/Dockerfile says', './scripts/rootfs', ['check'], 900, logs),
+          ]),
+      ...(flows ? CONFORMANCE.flatMap((each) => flowTasks(each, { node: usual, parts: 6, logs })) : []),
+    ]),
+    ...pure,
+  ];
+}
+
+/** One of each in turn: the first list has one room for all, so that what follows goes on beside it. */
+function interleave(first, second) {
+  const all = [];
+  for (let i = 0; i < Math.max(first.length, second.length); i++) all.push(...first.slice(i, i + 1), ...second.slice(i, i + 1));
+  return all;
+}
+
+/** A test file by itself: each prints TAP. */
+function tapTask({ node, group, path, logs, room, again = false, seconds }) {
+  const name = path.replace(/^dist\/test\//, '');
+  return {
+    name,
+    group,
+    room,
+    again,
+    seconds: 0,
+    run: timed(async ({ suffix = '' } = {}) => {
+      const log = `${logs}/${name.replaceAll('/', '-')}-node${node.version}.log${suffix}`;
+      const status = await command(join(node.folder, 'node'), [path], { log, seconds: seconds + 30, env: envOf(node, seconds) });
+      return { log, ...readTap(readFileSync(log, 'utf8'), status) };
+    }),
+  };
+}
+
+function readTap(text, status) {
+  const counted = countTap(text);
+  const passed = counted?.passed ?? 0;
+  // A file that ends badly has failed, whatever it counted.
+  const failed = Math.max(counted?.failed ?? 1, status === 0 ? 0 : 1);
+  const skipped = skipsIn(text).length;
+  return { passed, failed, text: failed > 0 ? failuresIn(text) : '', notes: skipped > 0 ? [`skipped: ${skipsIn(text)[0]}`] : [] };
+}
+
+function scriptTask(group, program, args, seconds, logs) {
+  return {
+    name: program,
+    group,
+    seconds,
+    run: timed(async () => {
+      const log = `${logs}/${program.split('/').at(-1)}.log`;
+      const status = await command(program, args, { log, seconds });
+      const text = readFileSync(log, 'utf8').split('\n').slice(-50).join('\n');
+      return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, text };
+    }),
+  };
+}
+
+/** In a world of its own each, or in a virtual machine each. */
+function flowTasks(each, { node, parts, logs, inVm = false }) {
+  const dealt = dealScenarios(each, join(SHARED, 'flows.json'), parts, `${logs}/flows-${each.name.replace(/\W+/g, '-')}`);
+  const under = inVm ? ['./scripts/vm', '--timeout', String(FLOWS_LIMIT)] : PRIVATE;
+  return dealt.map(({ file, flows }, i) => ({
+    name: `part ${i + 1} of ${dealt.length}`,
+    group: `conformance flows: ${each.name}`,
+    room: inVm ? 'vm' : undefined,
+    again: true,
+    seconds: FLOWS_LIMIT,
+    run: timed(async ({ suffix = '' } = {}) => {
+      const log = `${file.replace(/json$/, 'log')}${suffix}`;
+      const args = runnerArguments(each, join(SHARED, 'run.py'), resolve(file));
+      await command('python3', args, { log, seconds: FLOWS_LIMIT + 30, env: envOf(node), under });
+      const text = readFileSync(log, 'utf8');
+      return { log, ...(readFlows(each, text) ?? { passed: 0, failed: flows, text: text.split('\n').slice(-50).join('\n') }) };
+    }),
+  }));
+}
+
+/** All of mode ipvs in one machine: to boot it takes as long as a test. What it has no time for is left out, and named. */
+function emulatedTask({ node, files, quick, logs }) {
+  const folder = resolve('.cache/emulated');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const parts = !quick && existsSync(SHARED) ? dealScenarios(CONFORMANCE_IPVS, join(SHARED, 'flows.json'), 26, `${folder}/flows`) : [];
+  const runner = join(SHARED, 'run.py');
+  return {
+    name: 'under qemu',
+    group: IPVS_GROUP,
+    room: 'vm',
+    seconds: EMULATED_LIMIT,
+    run: timed(async () => {
+      const log = `${logs}/emulated.log`;
+      await command('node', ['scripts/bundle.mjs', `${folder}/bundle`], { log: `${logs}/bundle.log`, seconds: 120, env: envOf(node) });
+      const under = ['./scripts/vm', '--qemu', '--memory', '2048', '--timeout', String(EMULATED_LIMIT + 30)];
+      const args = [String(EMULATED_LIMIT), runner, ...files, '--', ...parts.map(({ file }) => file)];
+      await command('./scripts/lib/test/emulated', args, { log, seconds: EMULATED_LIMIT + 60, env: envOf(node), under });
+      const text = readFileSync(log, 'utf8');
+      const tests = countTap(text) ?? { passed: 0, failed: 1 };
+      const flows = [...text.matchAll(/^(\d+) passed, (\d+) failed/gm)];
+      const failed = tests.failed + flows.reduce((n, [, , bad]) => n + Number(bad), 0) + Number(!/^emulated: end$/m.test(text));
+      return {
+        passed: tests.passed + flows.reduce((n, [, ok]) => n + Number(ok), 0),
+        failed,
+        text: failed > 0 ? failuresIn(text) : '',
+        notes: [...text.matchAll(/^left out: .*$/gm)].map(([line]) => line),
+      };
+    }),
+  };
+}
+
+function envOf(node, seconds) {
+  return {
+    PATH: `${node.folder}:${resolve('bin')}:${process.env.PATH}`,
+    ...(seconds === undefined ? {} : { TAP_TIMEOUT: String(seconds) }),
+  };
+}
+
+function timed(run) {
+  return async (options) => {
+    const start = performance.now();
+    const result = await run(options);
+    return { ...result, seconds: (performance.now() - start) / 1000 };
+  };
+}
