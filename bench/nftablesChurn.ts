@@ -1,6 +1,6 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SyncLoop } from '../src/agent/SyncLoop.js';
+import { SyncLoop } from '../src/agent/sync/SyncLoop.js';
 import { systemClock } from '../src/time/Clock.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
 import { slice } from './objects.js';

@@ -1,13 +1,16 @@
 /** argv → command. */
 import { COMMAND_GROUPS, type Command } from './cli/Command.js';
 import { COMMANDS } from './cli/commands.js';
+import { nameProcess } from './cli/nameProcess.js';
 import { PenstockError } from './errors.js';
 import { nearestName } from './net/nearestName.js';
+import { printableLines } from './net/printable.js';
 
 /** Never rejects: what goes wrong is said on standard error and told by the exit status (2: wrong call). */
 export async function main(argv: readonly string[]): Promise<void> {
-  endWhenNobodyReads();
+  nameProcess(argv);
   const [name, ...rest] = resolveHelp(argv);
+  endWhenNobodyReads(name);
   if (name === undefined) {
     process.stdout.write(usage());
     return;
@@ -23,9 +26,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     process.exitCode = await (await command.load())(rest);
   } catch (error) {
-    process.stderr.write(`penstock ${name}: ${explain(error)}\n`);
+    process.stderr.write(printableLines(`penstock ${name}: ${explain(error)}\n`));
     process.exitCode = isWrongCall(error) ? 2 : command.failure;
   }
+  endEvenIfHeld(name);
+}
+
+/** Nothing should be open by now. Should anything be, nobody is to need a second signal. */
+function endEvenIfHeld(name: string): void {
+  const HELD_MS = 3000;
+  setTimeout(() => {
+    const held = process.getActiveResourcesInfo().join(', ');
+    process.stderr.write(`penstock ${name}: ends, although there is still open: ${held}\n`);
+    process.exit();
+  }, HELD_MS).unref();
 }
 
 /** `help`, `--help`, nothing → []; `help run` → run --help. */
@@ -36,9 +50,10 @@ function resolveHelp(argv: readonly string[]): readonly string[] {
   return second === undefined ? [] : [second, '--help'];
 }
 
-/** `penstock render | head`: a reader who has enough is no error. */
-function endWhenNobodyReads(): void {
+/** `penstock render | head`: a reader who has enough is no error. An agent serves on when nobody reads its log any more. */
+function endWhenNobodyReads(name: string | undefined): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (name === 'run') return;
     if (error.code === 'EPIPE') process.exit(0);
     throw error;
   });
@@ -69,5 +84,8 @@ function isWrongCall(error: unknown): boolean {
 function explain(error: unknown): string {
   if (error instanceof PenstockError)
     return error.remedy ? `${error.message}\n→ ${error.remedy}` : error.message;
+  const { code } = error as { code?: unknown };
+  if (code === 'EMFILE' || code === 'ENFILE')
+    return 'there are too few file descriptors\n→ Raise the limit: ulimit -n 1024, or LimitNOFILE= of the unit.';
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

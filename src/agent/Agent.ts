@@ -1,6 +1,6 @@
 /**
- * The life of penstock on a node: sources → routing table → dataplane. Nothing is written before every source has
- * delivered everything; from then on every change leads to a sync, foreign changes to a repair.
+ * Sources → routing table → dataplane. Nothing is written before every source has delivered everything; from then on every
+ * change leads to a sync, foreign changes to a repair. It closes nothing that it was given: NodeAgent does.
  */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
@@ -9,25 +9,19 @@ import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
-import { problemFound, repaired, serverFailed, starting } from '../observe/events/occurrences.js';
-import { type HealthState, isHealthy, startHealthServer } from '../observe/http/HealthServer.js';
-import { type Page, startMetricsServer } from '../observe/http/MetricsServer.js';
+import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
+import { type HealthState, isHealthy } from '../observe/http/HealthServer.js';
 import type { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
-import { contactMetrics } from '../observe/metrics/contactMetrics.js';
-import { ProxyMetrics } from '../observe/metrics/ProxyMetrics.js';
 import { preciseNow } from '../observe/metrics/preciseTime.js';
-import { rulePacketText } from '../observe/metrics/RulePacketMetrics.js';
-import { type CountedServicePort, ServiceMetrics } from '../observe/metrics/ServiceMetrics.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
-import { HealthChecking } from './HealthChecking.js';
 import { ProblemLog } from './ProblemLog.js';
-import { RepairPacer } from './RepairPacer.js';
-import { ServerBinding } from './ServerBinding.js';
-import { SyncLog } from './SyncLog.js';
-import { SyncLoop } from './SyncLoop.js';
-import { SyncProgress } from './SyncProgress.js';
+import { HealthChecking } from './servers/HealthChecking.js';
+import { RepairPacer } from './sync/RepairPacer.js';
+import { SyncLog } from './sync/SyncLog.js';
+import { SyncLoop } from './sync/SyncLoop.js';
+import { SyncProgress } from './sync/SyncProgress.js';
 
 /** Everything is looked at again after this time, in milliseconds. */
 const FULL_SYNC_PERIOD_MS = 3_600_000;
@@ -37,12 +31,12 @@ export interface AgentOptions {
   readonly sources: readonly ObjectSource[];
   readonly table: RoutingTable;
   readonly dataplane: Dataplane;
-  readonly connections: Pick<ConnectionCleaning, 'take' | 'clean' | 'stop'>;
+  readonly connections: Pick<ConnectionCleaning, 'take' | 'clean'>;
   readonly metrics: AgentMetrics;
-  /** Of the metrics port, besides /metrics. */
-  readonly pages: ReadonlyMap<string, Page>;
   readonly events: EventRecorder;
   readonly hostAddresses: () => readonly IpAddress[];
+  /** Runs once, when the sources have begun without an error: the host is made ready for the first sync. */
+  readonly beforeFirstSync: () => Promise<void>;
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
   readonly clock: Clock;
@@ -58,6 +52,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #dataplane: Dataplane;
   readonly #connections: AgentOptions['connections'];
   readonly #metrics: AgentMetrics;
+  readonly #beforeFirstSync: () => Promise<void>;
   readonly #afterFirstSync: () => Promise<void>;
   readonly #log: Logger;
   readonly #events: EventRecorder;
@@ -66,10 +61,11 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #loop: SyncLoop;
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
-  readonly #servers: readonly ServerBinding[];
   readonly #progress: SyncProgress;
   /** Those that were synced while another failed. */
   #syncedApart: IpFamily[] = [];
+  /** The host is ready for the first sync. */
+  #prepared = false;
   #synced = false;
   /** On the clock. */
   #syncStarted = 0;
@@ -90,6 +86,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#dataplane = dataplane;
     this.#connections = connections;
     this.#metrics = metrics;
+    this.#beforeFirstSync = options.beforeFirstSync;
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#clock = options.clock;
@@ -102,10 +99,9 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#syncLog = new SyncLog(log, () => this.#clock.now());
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
-      isHealthy(this.#healthState(), 2 * config.sync.period),
+      isHealthy(this.healthState(), 2 * config.sync.period),
     );
     this.#progress = new SyncProgress(dataplane.families, preciseNow);
-    this.#servers = this.#bindings(options.pages);
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,
@@ -119,12 +115,6 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
 
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
-    for (const server of this.#servers) {
-      await server.start().catch((error: unknown) => {
-        this.#events.record(serverFailed(this.#config.nodeName, server.name, messageOf(error)));
-        throw error;
-      });
-    }
     this.#events.record(starting(this.#config.nodeName, this.#config.mode));
     for (const source of this.#sources) {
       await source.start({
@@ -141,23 +131,20 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
         problems: (list) => this.#problems.set(source.name, list),
       });
     }
+    await this.#beforeFirstSync();
+    this.#prepared = true;
+    this.#requestSync();
     this.#scheduleVerify();
   }
 
-  /** Ends in order. The rules stay: traffic goes on while no agent runs. */
+  /** Resolves when nothing is under way any more. The rules stay: traffic goes on while no agent runs. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#cancelVerify();
     this.#postponedRepair?.();
-    // Before the sources: with theirs goes the connection that Events are sent over.
-    await this.#events.stop();
-    for (const source of this.#sources) await source.stop();
     await this.#verifying;
     await this.#loop.stop();
     this.#healthChecking.close();
-    for (const server of this.#servers) server.close();
-    await this.#connections.stop();
-    await this.#dataplane.close();
   }
 
   foreignChange(what: string): void {
@@ -184,7 +171,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
 
   #requestSync(): void {
     // Changes that arrive before everything is there are not late yet.
-    if (this.#incomplete.size > 0) return;
+    if (this.#incomplete.size > 0 || !this.#prepared) return;
     this.#progress.requested();
     this.#metrics.syncQueued();
     this.#loop.request();
@@ -268,7 +255,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     });
   }
 
-  #healthState(): HealthState {
+  /** For the health server. */
+  healthState(): HealthState {
     const waiting = [...this.#incomplete].map((source) => source.name).join(', ');
     return {
       families: this.#progress.health,
@@ -276,70 +264,12 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
       // A folder of manifests need not have a Node; a cluster does.
       nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
-      contacts: this.#contacts(),
+      contacts: this.contacts(),
     };
   }
 
-  #contacts(): readonly SourceContact[] {
+  /** For metrics and the health server. Empty without an API server. */
+  contacts(): readonly SourceContact[] {
     return this.#sources.flatMap((source) => source.contacts?.() ?? []);
-  }
-
-  #bindings(pages: ReadonlyMap<string, Page>): ServerBinding[] {
-    const { healthz, metrics, bindAddressHardFail, sync, serviceMetricsLimit } = this.#config;
-    const onFailure = bindAddressHardFail ? 'fail' : 'try again';
-    const rest = { onFailure, log: this.#log } as const;
-    const health = {
-      timeoutMs: 2 * sync.period,
-      state: () => this.#healthState(),
-      onAnswer: (path: '/healthz' | '/livez', code: number) => this.#metrics.healthAnswered(path, code),
-    };
-    const services = new ServiceMetrics({
-      limit: serviceMetricsLimit,
-      read: () =>
-        this.#read<readonly CountedServicePort[]>('counters of service ports', () =>
-          this.#dataplane.connectionCounters?.(this.#table),
-        ),
-    });
-    const proxy = new ProxyMetrics({
-      limit: serviceMetricsLimit,
-      read: () => this.#dataplane.proxyReport?.(),
-    });
-    const metricsPage: Page = {
-      contentType: this.#metrics.contentType,
-      headers: this.#metrics.headers,
-      body: async () =>
-        (await this.#metrics.text()) +
-        rulePacketText(await this.#read('packet counters of rules', () => this.#dataplane.rulePackets?.())) +
-        (await services.text()) +
-        proxy.text() +
-        contactMetrics(this.#contacts()),
-    };
-    const allPages = new Map([...pages, ['/metrics', metricsPage] as const]);
-    return [
-      ...(healthz
-        ? [
-            new ServerBinding({
-              name: 'health server',
-              open: () => startHealthServer({ ...healthz, ...health }),
-              ...rest,
-            }),
-          ]
-        : []),
-      new ServerBinding({
-        name: 'metrics server',
-        open: () => startMetricsServer({ ...metrics, pages: allPages }),
-        ...rest,
-      }),
-    ];
-  }
-
-  /** Undefined when the mode has none, or the kernel does not tell at present. */
-  async #read<T>(what: string, read: () => Promise<T> | undefined): Promise<T | undefined> {
-    try {
-      return await read();
-    } catch (error) {
-      this.#log.warn({ err: error }, `the ${what} could not be read: ${messageOf(error)}`);
-      return undefined;
-    }
   }
 }

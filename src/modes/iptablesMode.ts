@@ -1,9 +1,11 @@
 /** Mode iptables on this host: its options, and the dataplane with the kernel behind it. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import { IptablesDataplane } from '../dataplane/iptables/IptablesDataplane.js';
 import type { IptablesOptions } from '../dataplane/iptables/IptablesOptions.js';
+import { planCleanup } from '../dataplane/iptables/plan/planCleanup.js';
+import { SECTION_LIMIT } from '../dataplane/iptables/rules/sections.js';
 import { messageOf } from '../errors.js';
 import { missingForLegacy, requireAll, thisProcess } from '../host/privileges.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
@@ -11,7 +13,8 @@ import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
-import type { ModeHost } from './openDataplane.js';
+import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
+import { type Removal, removeRules } from './removeRules.js';
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIptables(
@@ -19,9 +22,9 @@ export async function openIptables(
   host: ModeHost,
   listener: DataplaneListener,
   log: Logger,
-): Promise<Dataplane> {
+): Promise<OpenMode> {
   const tools = await openTools(config, log);
-  return new IptablesDataplane(
+  const dataplane = new IptablesDataplane(
     iptablesOptions(config),
     {
       tools,
@@ -30,6 +33,7 @@ export async function openIptables(
     },
     listener,
   );
+  return { dataplane, prepareHost: NOTHING_TO_PREPARE };
 }
 
 export function iptablesOptions(config: NodeConfig): IptablesOptions {
@@ -60,4 +64,12 @@ export async function openTools(config: NodeConfig, log: Logger): Promise<Xtable
     }
   }
   return tools;
+}
+
+/**
+ * Removes what mode iptables made; its chains are kube-proxy's too. `plan` changes nothing. Never rejects: what failed is in the
+ * result, and the rest was done.
+ */
+export function removeIptables(what: 'plan' | 'remove'): Promise<Removal[]> {
+  return removeRules(what, (saved, tool) => planCleanup(saved, SECTION_LIMIT[tool.version.backend]));
 }

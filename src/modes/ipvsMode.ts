@@ -2,7 +2,7 @@
 import { release } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import type { IpvsOptions } from '../dataplane/ipvs/desired/IpvsSettings.js';
 import { IpvsDataplane } from '../dataplane/ipvs/IpvsDataplane.js';
 import { hostSysctls } from '../dataplane/ipvs/kernel/hostSysctls.js';
@@ -10,6 +10,7 @@ import { KernelFamily } from '../dataplane/ipvs/kernel/KernelFamily.js';
 import { ServiceLink } from '../dataplane/ipvs/kernel/ServiceLink.js';
 import { TABLES } from '../dataplane/ipvs/rules/chains.js';
 import { messageOf } from '../errors.js';
+import { OpenList } from '../host/OpenList.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { Ipset } from '../kernel/ipset/Ipset.js';
 import { Ipvs } from '../kernel/ipvs/Ipvs.js';
@@ -21,8 +22,8 @@ import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
 import { openTools } from './iptablesMode.js';
-import { openLocalhostProxy } from './localhostNodePorts.js';
-import type { ModeHost } from './openDataplane.js';
+import { openLocalhostProxy, portsOf } from './localhostNodePorts.js';
+import type { ModeHost, OpenMode } from './ModeHost.js';
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -32,55 +33,39 @@ export async function openIpvs(
   host: ModeHost,
   listener: DataplaneListener,
   log: Logger,
-): Promise<Dataplane> {
+): Promise<OpenMode> {
   const tools = await openTools(config, log);
-  const open = (protocol: number) =>
-    NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const channels: Channels = {
-    generic: open(NetlinkProtocol.GENERIC),
-    netfilter: open(NetlinkProtocol.NETFILTER),
-    route: open(NetlinkProtocol.ROUTE),
-  };
-  try {
-    return await openWith(channels, tools, config, host, listener, log);
-  } catch (error) {
-    closeAll(channels);
-    throw error;
-  }
-}
-
-interface Channels {
-  readonly generic: NetlinkChannel;
-  readonly netfilter: NetlinkChannel;
-  readonly route: NetlinkChannel;
-}
-
-function closeAll(channels: Channels): void {
-  for (const channel of Object.values(channels)) channel.close();
+  const open = new OpenList(log);
+  return open.closeUnless(() => openWith(open, tools, config, host, listener, log));
 }
 
 async function openWith(
-  channels: Channels,
+  open: OpenList,
   tools: readonly XtablesTool[],
   config: NodeConfig,
   host: ModeHost,
   listener: DataplaneListener,
   log: Logger,
-): Promise<Dataplane> {
+): Promise<OpenMode> {
   const options = ipvsOptions(config);
-  const ipvs = await Ipvs.open(channels.generic);
-  const ipset = await Ipset.open(channels.netfilter);
-  setSysctls(host.sysctls, options, log);
-  await setTimeouts(ipvs, options, log);
-  const link = new ServiceLink(channels.route, host.ignoreLink);
+  const channel = (protocol: number) => {
+    const opened = NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    open.add(`netlink channel ${protocol}`, () => opened.close());
+    return opened;
+  };
+  const netfilter = channel(NetlinkProtocol.NETFILTER);
+  const ipvs = await Ipvs.open(channel(NetlinkProtocol.GENERIC));
+  const ipset = await Ipset.open(netfilter);
+  const link = new ServiceLink(channel(NetlinkProtocol.ROUTE), host.ignoreLink);
   // Before anybody asks for the addresses of the host.
   await link.announce();
   const localhost = await openLocalhostProxy(
     localhostWanted(config) ? ['IPv4'] : [],
-    new Conntrack(channels.netfilter),
+    new Conntrack(netfilter),
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
     log,
   );
+  open.add('node ports on localhost', () => localhost?.close());
   const programs = tools.map((tool) => tool.description).join(', ');
   const { version } = await ipvs.info();
   const dataplane: IpvsDataplane = new IpvsDataplane(
@@ -92,19 +77,19 @@ async function openWith(
       ),
       addresses: host.addresses,
       randomFully: tools.every((tool) => tool.version.randomFully),
-      localhostPorts: (family) => {
-        const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
-        return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
-      },
-      rulesState: () => rulesState(tools, channels.netfilter),
-      close: async () => {
-        await localhost?.close();
-        closeAll(channels);
-      },
+      localhostPorts: (family) => portsOf(localhost, family),
+      rulesState: () => rulesState(tools, netfilter),
+      close: () => open.close(),
     },
     listener,
   );
-  return dataplane;
+  return {
+    dataplane,
+    prepareHost: async () => {
+      setSysctls(host.sysctls, options, log);
+      await setTimeouts(ipvs, options, log);
+    },
+  };
 }
 
 /** Every transaction of anybody changes it (nf_tables), or every rule that comes or goes (ip_tables). */

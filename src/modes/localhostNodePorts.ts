@@ -47,6 +47,15 @@ export async function openLocalhostProxy(
   }
 }
 
+/** Where it listens for node ports of a family. */
+export function portsOf(
+  proxy: LocalhostProxy | undefined,
+  family: IpFamily,
+): { readonly tcp?: number; readonly udp?: number } {
+  const [tcp, udp] = [proxy?.port(family, 'TCP'), proxy?.port(family, 'UDP')];
+  return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
+}
+
 async function originalPort(
   conntrack: Conntrack,
   flow: RedirectedFlow,

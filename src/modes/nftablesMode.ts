@@ -1,10 +1,11 @@
 /** Mode nftables on this host: its options, and the dataplane with the kernel behind it. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import type { NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import { isNotOurs } from '../dataplane/nftables/desired/sets.js';
 import { NftablesDataplane, type NftablesHost, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
+import { OpenList } from '../host/OpenList.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
@@ -12,8 +13,8 @@ import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { localhostFamilies, openLocalhostProxy } from './localhostNodePorts.js';
-import type { ModeHost } from './openDataplane.js';
+import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
+import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
 /** The largest transaction must fit: 20 MB for half a million endpoints. */
 const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
@@ -24,53 +25,46 @@ export async function openNftables(
   host: ModeHost,
   listener: DataplaneListener,
   log: Logger,
-): Promise<Dataplane> {
-  const families = nftablesFamilies();
-  const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
-  const localhost = await openLocalhostProxy(
-    localhostFamilies(config, families),
-    new Conntrack(asking),
-    (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
-    log,
-  );
-  const dataplane = openTable(
-    TABLE,
-    nftablesOptions(config),
-    host,
-    {
-      localhostPorts: (family) => {
-        const [tcp, udp] = [localhost?.port(family, 'TCP'), localhost?.port(family, 'UDP')];
-        return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
-      },
-      close: async () => {
-        await localhost?.close();
-        asking.close();
-      },
-    },
-    listener,
-  );
-  return dataplane;
+): Promise<OpenMode> {
+  const open = new OpenList(log);
+  return open.closeUnless(async () => {
+    const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+    open.add('the view of tracked connections', () => asking.close());
+    const localhost = await openLocalhostProxy(
+      localhostFamilies(config, nftablesFamilies()),
+      new Conntrack(asking),
+      (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
+      log,
+    );
+    open.add('node ports on localhost', () => localhost?.close());
+    const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
+    const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
+    return { dataplane, prepareHost: NOTHING_TO_PREPARE };
+  });
 }
 
 export function nftablesFamilies(): readonly IpFamily[] {
   return IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
 }
 
-/** Mode nftables in a table of the given name. */
+/** Mode nftables in a table of the given name. Its close() closes all of `open`. */
 export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  { close, ...own }: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'close'>,
+  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark'>,
+  open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
+  open.add(`the table ${name}`, () => channel.close());
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
+  open.add(`the watch on table ${name}`, () => watching.close());
   return new NftablesDataplane(
     options,
     {
@@ -80,11 +74,7 @@ export function openTable(
         new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
       },
       ...own,
-      close: async () => {
-        await close();
-        watching.close();
-        channel.close();
-      },
+      close: () => open.close(),
     },
     listener,
   );

@@ -4,12 +4,11 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import { removeDivertRoutes } from './removeDivertRoutes.js';
-import { removeIptables } from './removeIptables.js';
+import { removeIptables } from './iptablesMode.js';
 import { removeIpvs } from './removeIpvs.js';
 import { removeNftables } from './removeNftables.js';
 import type { Removal } from './removeRules.js';
-import { DIVERT } from './userspaceMode.js';
+import { DIVERT, removeDivertRoutes } from './userspaceMode.js';
 
 /**
  * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy

@@ -2,20 +2,21 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import { localTraffic, type NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
 import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
+import { OpenList } from '../host/OpenList.js';
 import { thisProcess } from '../host/privileges.js';
 import type { NativeEngine, NativeEngineOptions } from '../kernel/engine/NativeEngine.js';
 import { nativeAddon } from '../kernel/nativeAddon.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
-import { familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { localhostFamilies } from './localhostNodePorts.js';
+import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
-import type { ModeHost } from './openDataplane.js';
 
 /** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
 const TAKEOVER_NAME = 'penstock-userspace';
@@ -34,9 +35,8 @@ export async function openUserspace(
   host: ModeHost,
   listener: DataplaneListener,
   log: Logger,
-): Promise<Dataplane> {
-  const { threads, takeover, portRange, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } =
-    config.userspace;
+): Promise<OpenMode> {
+  const { threads, takeover, portRange } = config.userspace;
   const families = nftablesFamilies();
   if (!thisProcess().capabilities.has('NET_RAW'))
     log.warn(
@@ -49,6 +49,25 @@ export async function openUserspace(
     lastPort: portRange.last,
     takeOverFrom: takeover ? TAKEOVER_NAME : '',
   });
+  try {
+    return openAround(engine, config, host, listener, log);
+  } catch (error) {
+    engine.close();
+    throw error;
+  }
+}
+
+/** Throws what cannot be opened besides the engine; nothing of that is open then. */
+function openAround(
+  engine: NativeEngine,
+  config: NodeConfig,
+  host: ModeHost,
+  listener: DataplaneListener,
+  log: Logger,
+): OpenMode {
+  const { udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } = config.userspace;
+  const families = nftablesFamilies();
+  const open = new OpenList(log);
   const onLoopback = localhostFamilies(config, families);
   const capture = (heard: DataplaneListener) =>
     openTable(
@@ -62,8 +81,8 @@ export async function openUserspace(
           return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
         },
         divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
-        close: async () => {},
       },
+      open,
       heard,
     );
   const routes = new DivertRoutes(DIVERT);
@@ -87,7 +106,7 @@ export async function openUserspace(
     },
     listener,
   );
-  return dataplane;
+  return { dataplane, prepareHost: NOTHING_TO_PREPARE };
 }
 
 /** The proxy is on this host: it sees clients as they are. */
@@ -147,4 +166,12 @@ export function engineAddress(
   const wanted = node.addresses[family];
   if (wanted !== undefined && own.includes(wanted)) return wanted;
   return own[0] ?? LOOPBACK[family];
+}
+
+/** Removes the routes for connections that bear addresses of clients. The families that had any. Rejects with NetlinkError. */
+export async function removeDivertRoutes(): Promise<IpFamily[]> {
+  const routes = new DivertRoutes(DIVERT);
+  const removed: IpFamily[] = [];
+  for (const family of IP_FAMILIES) if (await routes.remove(family)) removed.push(family);
+  return removed;
 }

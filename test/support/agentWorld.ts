@@ -2,6 +2,7 @@
 import pino from 'pino';
 import type { Test } from 'tap';
 import { Agent, type AgentOptions } from '../../src/agent/Agent.js';
+import { AgentServers } from '../../src/agent/servers/AgentServers.js';
 import {
   type Dataplane,
   type DataplaneListener,
@@ -54,11 +55,16 @@ export class NotingDataplane implements Dataplane {
   async close(): Promise<void> {}
 }
 
+/** An address on loopback that no other process uses for this. */
+export const HOST = ip(`127.79.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`);
 /** The same array as long as they do not change. */
-const ADDRESSES = [ip('127.0.79.1')];
+const ADDRESSES = [HOST];
 
 export interface AgentWorld {
   readonly agent: Agent;
+  /** The servers and the agent. */
+  readonly start: () => Promise<void>;
+  readonly stop: () => Promise<void>;
   readonly metrics: AgentMetrics;
   readonly table: RoutingTable;
   /** What the source may say. Throws before the agent was started. */
@@ -94,11 +100,11 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     config,
     sources: [source],
     table,
-    connections: { take: () => {}, clean: async () => {}, stop: async () => {} },
+    connections: { take: () => {}, clean: async () => {} },
     metrics,
-    pages: new Map(),
     events: new EventRecorder({ hostname: 'host1', request: undefined, onFailure: () => {} }),
     hostAddresses: () => ADDRESSES,
+    beforeFirstSync: async () => {},
     afterFirstSync: async () => {},
     clock: systemClock,
     random: Math.random,
@@ -111,7 +117,26 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     if (listener === undefined) throw new Error('not started');
     return listener;
   };
-  return { agent, metrics, table, tell };
+  const servers = new AgentServers({
+    config,
+    agent,
+    dataplane,
+    table,
+    metrics,
+    pages: new Map(),
+    onFailed: () => {},
+    clock: systemClock,
+    log: pino({ level: 'silent' }),
+  });
+  const start = async () => {
+    await servers.start();
+    await agent.start();
+  };
+  const stop = async () => {
+    servers.close();
+    await agent.stop();
+  };
+  return { agent, start, stop, metrics, table, tell };
 }
 
 function listenerOf(agent: Agent): DataplaneListener {
@@ -125,7 +150,7 @@ function listenerOf(agent: Agent): DataplaneListener {
 /** Stopped when the test ends. */
 export async function runningAgent(t: Test, options: AgentWorldOptions): Promise<AgentWorld> {
   const world = agentWorld(options);
-  await world.agent.start();
-  t.teardown(() => world.agent.stop());
+  await world.start();
+  t.teardown(() => world.stop());
   return world;
 }

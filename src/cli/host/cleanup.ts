@@ -2,12 +2,11 @@
 
 import { messageOf, PenstockError } from '../../errors.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
-import { removeDivertRoutes } from '../../modes/removeDivertRoutes.js';
-import { removeIptables } from '../../modes/removeIptables.js';
+import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
-import { DIVERT } from '../../modes/userspaceMode.js';
+import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
 import { readArguments } from '../readArguments.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;

@@ -8,7 +8,7 @@ import type { FeatureResult } from '../../kernel/nftables/features.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
 import { openXtables } from '../../kernel/xtables/selectBackend.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
-import { removeIptables } from '../../modes/removeIptables.js';
+import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import { readArguments } from '../readArguments.js';

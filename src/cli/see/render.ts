@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { makeTable } from '../../agent/makeTable.js';
+import { readOnce } from '../../agent/readOnce.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
 import { renderFamily as renderIptables } from '../../dataplane/iptables/renderFamily.js';
@@ -12,15 +14,13 @@ import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
 import { PenstockError } from '../../errors.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
-import type { ObjectSource, SourceContact } from '../../kubernetes/ObjectSource.js';
 import { iptablesOptions } from '../../modes/iptablesMode.js';
 import { ipvsOptions } from '../../modes/ipvsMode.js';
 import { localhostFamilies } from '../../modes/localhostNodePorts.js';
 import { nftablesOptions } from '../../modes/nftablesMode.js';
 import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
-import type { Problem } from '../../objects/Problem.js';
-import { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
 
@@ -114,12 +114,7 @@ export async function render(argv: readonly string[]): Promise<number> {
       remedy: 'Give --manifests PATH.',
     });
   }
-  const table = new RoutingTable({
-    nodeName: config.nodeName,
-    serviceProxyName: config.serviceProxyName,
-    fallbackAddresses: await primaryAddresses(),
-    fixedAddresses: {},
-  });
+  const table = makeTable(config, await primaryAddresses());
   const problems = await readOnce(new ManifestSource(config.manifests), table);
   table.commit();
   for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
@@ -156,48 +151,4 @@ function splitArguments(argv: readonly string[]): {
     own: { ...(mode ? { mode } : {}), ...(family ? { family } : {}), help: values.help === true },
     rest: argv.filter((_, index) => !ownIndexes.has(index)),
   };
-}
-
-/** Milliseconds of failures after which nobody waits on. */
-const PATIENCE_MS = 30_000;
-
-/** Takes everything that a source has into the table. Rejects when a part of it does not answer for half a minute. */
-export async function readOnce(
-  source: ObjectSource,
-  table: RoutingTable,
-  patienceMs = PATIENCE_MS,
-): Promise<readonly Problem[]> {
-  let problems: readonly Problem[] = [];
-  let impatience: NodeJS.Timeout | undefined;
-  const complete = new Promise<void>((resolve, reject) => {
-    impatience = setInterval(() => {
-      const hopeless = source
-        .contacts?.()
-        .find(({ complete, connected, forMs }) => !complete && !connected && forMs >= patienceMs);
-      if (hopeless) reject(unreadable(source.name, hopeless, patienceMs));
-    }, patienceMs / 30);
-    source
-      .start({
-        changes: (batch) => table.apply(batch),
-        complete: resolve,
-        problems: (list) => {
-          problems = list;
-        },
-      })
-      .catch(reject);
-  });
-  try {
-    await complete;
-  } finally {
-    clearInterval(impatience);
-    await source.stop();
-  }
-  return problems;
-}
-
-function unreadable(name: string, { resource, reason }: SourceContact, patienceMs: number): PenstockError {
-  const message = `${name}: ${resource} could not be read for ${patienceMs / 1000} s: ${reason ?? 'no answer'}`;
-  return new PenstockError('PENSTOCK_SOURCE_UNREADABLE', message, {
-    remedy: 'Check that the API server runs, that this host reaches it, and the credentials.',
-  });
 }

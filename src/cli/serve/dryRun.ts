@@ -1,6 +1,9 @@
 /** penstock run --dry-run: prints what a start would set and write on this host, and changes nothing. Needs no root. */
 import { hostname } from 'node:os';
-import type { Run } from '../../agent/ConfigReload.js';
+import { makeTable } from '../../agent/makeTable.js';
+import { openSources } from '../../agent/openSources.js';
+import { readOnce } from '../../agent/readOnce.js';
+import type { Run } from '../../agent/reload/ConfigReload.js';
 import { configWarnings } from '../../config/file/configWarnings.js';
 import { toNodeConfig } from '../../config/NodeConfig.js';
 import { conntrackSysctls, cpuCount, modeSysctls } from '../../host/hostTuning.js';
@@ -10,26 +13,21 @@ import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
-import { RoutingTable } from '../../routing/RoutingTable.js';
-import { readOnce, rendererOf } from '../see/render.js';
+import { createLogger } from '../../observe/log/createLogger.js';
+import { systemClock } from '../../time/Clock.js';
+import { rendererOf } from '../see/render.js';
+import { packageVersion } from '../version.js';
 
 /** Resolves with 1 when objects would be set aside. Rules and settings go to standard output, doubts to standard error. */
-export async function dryRun(
-  { source, config: given, options }: Run,
-  sources: readonly ObjectSource[],
-): Promise<number> {
+export async function dryRun(run: Run): Promise<number> {
+  const { source, config: given, options } = run;
   const mode = given.mode === '' ? await likelyMode() : given.mode;
   const config = toNodeConfig({ ...source, mode }, hostname());
   const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
-  const table = new RoutingTable({
-    nodeName: config.nodeName,
-    serviceProxyName: config.serviceProxyName,
-    fallbackAddresses: await primaryAddresses(),
-    fixedAddresses: {},
-    externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
-  });
+  const table = makeTable(config, await primaryAddresses());
   const problems = [];
-  for (const each of sources) problems.push(...(await readOnce(each, table)));
+  for (const each of options.initOnly ? [] : await sourcesOf(run))
+    problems.push(...(await readOnce(each, table)));
   table.commit();
 
   process.stdout.write(`# mode ${mode}, node ${config.nodeName}; nothing is changed\n`);
@@ -57,6 +55,12 @@ export async function dryRun(
   );
   for (const line of [...doubts, ...setAside]) process.stderr.write(`penstock run --dry-run: ${line}\n`);
   return all.length === 0 ? 0 : 1;
+}
+
+async function sourcesOf(run: Run): Promise<readonly ObjectSource[]> {
+  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+  const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
+  return sources;
 }
 
 /** As penstock run would choose; what may not be asked is taken for a kernel of today. */

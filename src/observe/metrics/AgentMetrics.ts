@@ -2,21 +2,13 @@
  * What the agent measures of its own work, under kube-proxy's names where it has them. docs/metrics.md lists them all.
  * Buckets and meanings: pkg/proxy/metrics of Kubernetes 1.36.
  */
-import {
-  Counter,
-  collectDefaultMetrics,
-  exponentialBuckets,
-  Gauge,
-  Histogram,
-  linearBuckets,
-  Registry,
-} from 'prom-client';
+import { Counter, exponentialBuckets, Gauge, Histogram, linearBuckets, Registry } from 'prom-client';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import type { ObjectChange } from '../../objects/ApiObject.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { IptablesMetrics, type TableRules } from './IptablesMetrics.js';
-import { registerProcessMetrics } from './processMetrics.js';
+import { processRegistry } from './processMetrics.js';
 import { RestClientMetrics } from './RestClientMetrics.js';
 import { type FailingMode, SyncStateMetrics } from './SyncStateMetrics.js';
 
@@ -118,9 +110,6 @@ export class AgentMetrics {
   constructor(now: () => number = Date.now) {
     this.#now = now;
     this.#startedAt = now();
-    // With its default, 10 ms, the loop would wake a hundred times a second to measure itself.
-    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: 1000 });
-    registerProcessMetrics(this.#registry);
     this.requests = new RestClientMetrics(this.#registry);
   }
 
@@ -181,8 +170,8 @@ export class AgentMetrics {
   }
 
   /** In Prometheus' text format. */
-  text(): Promise<string> {
-    return this.#registry.metrics();
+  async text(): Promise<string> {
+    return (await processRegistry().metrics()) + (await this.#registry.metrics());
   }
 
   objectsChanged(batch: readonly ObjectChange[]): void {

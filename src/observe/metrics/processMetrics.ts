@@ -1,6 +1,6 @@
 /** What Kubernetes' components tell of their process and prom-client does not. */
 import { readFileSync } from 'node:fs';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 /** RLIM_INFINITY, as Go's collector writes it. */
 const UNLIMITED = 2 ** 64;
@@ -11,8 +11,20 @@ export interface NetworkBytes {
   readonly sent: number;
 }
 
+let ofThisProcess: Registry | undefined;
+
+/** One for the process, however many agents it has had: what observes the process for prom-client never ends. */
+export function processRegistry(): Registry {
+  if (ofThisProcess !== undefined) return ofThisProcess;
+  ofThisProcess = new Registry();
+  // With its default, 10 ms, the loop would wake a hundred times a second to measure itself.
+  collectDefaultMetrics({ register: ofThisProcess, eventLoopMonitoringPrecision: 1000 });
+  registerProcessMetrics(ofThisProcess);
+  return ofThisProcess;
+}
+
 /** Left out where /proc does not tell. */
-export function registerProcessMetrics(registry: Registry): void {
+function registerProcessMetrics(registry: Registry): void {
   const registers = [registry];
   const limit = readAddressSpaceLimit(readProc('limits'));
   if (limit !== undefined) {

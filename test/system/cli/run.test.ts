@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { readOnce } from '../../../src/cli/see/render.js';
+import { readOnce } from '../../../src/agent/readOnce.js';
 import { RoutingTable } from '../../../src/routing/RoutingTable.js';
 import { PENSTOCK } from '../../support/AgentProcess.js';
 import { fromRoot } from '../../support/fromRoot.js';

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { FileWatch } from '../../../src/agent/FileWatch.js';
+import { FileWatch } from '../../../src/agent/reload/FileWatch.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, listedRuleset, savedRules, shell } from '../../support/iptables.js';
@@ -96,13 +96,13 @@ t.test('a file is followed through the links of a ConfigMap', async (t) => {
   symlinkSync('../first', join(mount, '..data'));
   symlinkSync('..data/config.yaml', join(mount, 'config.yaml'));
   let changes = 0;
-  const watch = new FileWatch(
-    join(mount, 'config.yaml'),
-    () => {
+  const watch = new FileWatch({
+    file: join(mount, 'config.yaml'),
+    onChange: () => {
       changes++;
     },
-    20,
-  );
+    lookEveryMs: 20,
+  });
   symlinkSync('../second', join(mount, '..data_tmp'));
   renameSync(join(mount, '..data_tmp'), join(mount, '..data'));
   t.ok(await eventually(() => changes === 1));

@@ -1,18 +1,18 @@
 /** The agent with a dataplane that only takes notes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { agentWorld, NotingDataplane, runningAgent } from '../../support/agentWorld.js';
+import { agentWorld, HOST, NotingDataplane, runningAgent } from '../../support/agentWorld.js';
 import { endpoint, node, service, slice, upsert } from '../../support/builders.js';
 import { eventually } from '../../support/iptables.js';
 import { ask } from '../../support/recordedAnswer.js';
 import { parseMetrics, seriesValue } from '../observe/parseMetrics.js';
 
-const HEALTH = 'http://127.0.79.1:10256';
-const METRICS = 'http://127.0.79.1:10249/metrics';
-const HEALTH_CHECK = 'http://127.0.79.1:32123/';
+const HEALTH = `http://${HOST}:10256`;
+const METRICS = `http://${HOST}:10249/metrics`;
+const HEALTH_CHECK = `http://${HOST}:32123/`;
 const CONFIG =
-  'mode: nftables\nhealthzBindAddress: 127.0.79.1:10256\nmetricsBindAddress: 127.0.79.1:10249\n' +
-  'nodePortAddresses: [127.0.79.1/32]\n';
+  `mode: nftables\nhealthzBindAddress: ${HOST}:10256\nmetricsBindAddress: ${HOST}:10249\n` +
+  `nodePortAddresses: [${HOST}/32]\n`;
 /** Changes are late after two seconds. */
 const HASTY = `${CONFIG}nftables: {syncPeriod: 1s}`;
 
@@ -43,7 +43,7 @@ const SERVED = [
 
 t.test('stopped while the rules are verified, it waits for that and verifies no more', async (t) => {
   let verifications = 0;
-  let closed = false;
+  let ended = 0;
   const { agent } = agentWorld({
     text: `${CONFIG}penstock: {verifyPeriod: 10ms}`,
     sources: [],
@@ -53,20 +53,18 @@ t.test('stopped while the rules are verified, it waits for that and verifies no 
       sync: async () => ({ families: [], problems: [] }),
       verify: async () => {
         verifications++;
-        t.notOk(closed, 'the kernel is still open to it');
         await sleep(100);
+        ended++;
         return undefined;
       },
-      close: async () => {
-        closed = true;
-      },
+      close: async () => {},
     },
   });
   await agent.start();
   agent.hostChanged();
   while (verifications === 0) await sleep(5);
   await agent.stop();
-  t.ok(closed);
+  t.equal(ended, 1);
   await sleep(150);
   t.equal(verifications, 1);
 });

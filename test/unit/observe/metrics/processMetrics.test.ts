@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { Registry } from 'prom-client';
 import t from 'tap';
 import {
+  processRegistry,
   readAddressSpaceLimit,
   readNetworkBytes,
-  registerProcessMetrics,
 } from '../../../../src/observe/metrics/processMetrics.js';
 import { parseMetrics, seriesValue } from '../parseMetrics.js';
 
@@ -28,8 +27,7 @@ t.test('the limit of the address space', async (t) => {
 });
 
 t.test('on this machine', async (t) => {
-  const registry = new Registry();
-  registerProcessMetrics(registry);
+  const registry = processRegistry();
   const received = () => readNetworkBytes(readFileSync('/proc/self/net/netstat', 'utf8'))?.received ?? 0;
   const least = received();
   await registry.metrics();
@@ -37,4 +35,8 @@ t.test('on this machine', async (t) => {
   const told = seriesValue(page, 'process_network_receive_bytes_total') ?? -1;
   t.ok(told >= least && told <= received(), 'what is read twice is not added up');
   t.ok((seriesValue(page, 'process_virtual_memory_max_bytes') ?? 0) > 0);
+});
+
+t.test('there is one, however many agents a process has had', async (t) => {
+  t.equal(processRegistry(), processRegistry());
 });

@@ -1,11 +1,11 @@
 /** Says in the log what of a valid configuration is doubtful on this node: at start, and again when the node is known. */
 import type { Logger } from 'pino';
-import { configWarnings, type NodeNetwork } from '../config/file/configWarnings.js';
-import type { NodeConfig } from '../config/NodeConfig.js';
-import { PenstockError } from '../errors.js';
-import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
-import type { IpFamily } from '../net/ip.js';
-import type { RoutingTable } from '../routing/RoutingTable.js';
+import { configWarnings, type NodeNetwork } from '../../config/file/configWarnings.js';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import { PenstockError } from '../../errors.js';
+import { hostHasIpv6 } from '../../kernel/host/hostHasIpv6.js';
+import type { IpFamily } from '../../net/ip.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 export class ConfigAdvice {
   readonly #config: NodeConfig;

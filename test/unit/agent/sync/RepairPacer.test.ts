@@ -1,6 +1,6 @@
 /** Repairs at once, until somebody changes our rules again and again. */
 import t from 'tap';
-import { RepairPacer } from '../../../src/agent/RepairPacer.js';
+import { RepairPacer } from '../../../../src/agent/sync/RepairPacer.js';
 
 t.test('rare repairs come at once, for ever', async (t) => {
   const pacer = new RepairPacer(0);

@@ -1,9 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import t from 'tap';
-import { ServerBinding, type ServerBindingOptions } from '../../../src/agent/ServerBinding.js';
-import { createLogger } from '../../../src/observe/log/createLogger.js';
-import { eventually } from '../../support/iptables.js';
+import { ServerBinding, type ServerBindingOptions } from '../../../../src/agent/servers/ServerBinding.js';
+import { createLogger } from '../../../../src/observe/log/createLogger.js';
+import { systemClock } from '../../../../src/time/Clock.js';
+import { eventually } from '../../../support/iptables.js';
 
 const RETRY_MS = 20;
 
@@ -32,7 +33,14 @@ function binding(port: number, onFailure: ServerBindingOptions['onFailure']) {
         resolve(server);
       });
     });
-  const options = { name: 'health server' as const, open, onFailure, retryMs: RETRY_MS, log };
+  const options = {
+    name: 'health server' as const,
+    open,
+    onFailure,
+    retryMs: RETRY_MS,
+    clock: systemClock,
+    log,
+  };
   return { binding: new ServerBinding(options), opened, said: () => said };
 }
 
@@ -40,7 +48,7 @@ t.test('a bind that fails is tried again', async (t) => {
   const { port, free } = await taken();
   const { binding: server, opened, said } = binding(port, 'try again');
   await server.start();
-  t.match(said(), /ERROR.*health server: .*EADDRINUSE.*trying again in 0\.02 s/);
+  t.match(said(), /ERROR.*health server: .*EADDRINUSE.*trying again every 0\.02 s/);
   await free();
   t.ok(await eventually(() => opened.length === 1), 'it listens once the port is free');
   server.close();

@@ -1,9 +1,9 @@
 /** What the log says of syncs. */
 import t from 'tap';
-import { SyncLog } from '../../../src/agent/SyncLog.js';
-import type { FamilyReport } from '../../../src/dataplane/Dataplane.js';
-import { createLogger } from '../../../src/observe/log/createLogger.js';
-import { tableOf } from '../../support/builders.js';
+import { SyncLog } from '../../../../src/agent/sync/SyncLog.js';
+import type { FamilyReport } from '../../../../src/dataplane/Dataplane.js';
+import { createLogger } from '../../../../src/observe/log/createLogger.js';
+import { tableOf } from '../../../support/builders.js';
 
 const NOTHING = { families: { IPv4: [], IPv6: [] }, triggerTimes: [] };
 const family = (fields: Partial<FamilyReport>): FamilyReport => ({

@@ -1,8 +1,9 @@
 /** Opens a server, and tries again while its address cannot be bound: maybe another kube-proxy is about to end. */
 import type { Server } from 'node:http';
 import type { Logger } from 'pino';
-import { messageOf, PenstockError } from '../errors.js';
-import type { ServerName } from '../observe/events/occurrences.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import type { ServerName } from '../../observe/events/occurrences.js';
+import type { Clock } from '../../time/Clock.js';
 
 const RETRY_MS = 5000;
 
@@ -14,14 +15,17 @@ export interface ServerBindingOptions {
   readonly onFailure: 'try again' | 'fail';
   /** Milliseconds between two tries. Default 5000. */
   readonly retryMs?: number;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
 export class ServerBinding {
   readonly #options: ServerBindingOptions;
   #server: Server | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  #cancelRetry: () => void = () => {};
   #closed = false;
+  /** What was said last. */
+  #failure: string | undefined;
 
   constructor(options: ServerBindingOptions) {
     this.#options = options;
@@ -33,20 +37,29 @@ export class ServerBinding {
 
   /** Resolves after the first try. Rejects with PENSTOCK_CANNOT_BIND, if that is how it was configured. */
   async start(): Promise<void> {
-    const { name, open, onFailure, retryMs = RETRY_MS, log } = this.#options;
+    const { name, open, onFailure } = this.#options;
     try {
       this.#server = await open();
+      if (this.#failure !== undefined) this.#options.log.info(`solved: ${name}: ${this.#failure}`);
     } catch (error) {
       if (onFailure === 'fail') throw cannotBind(name, error);
-      log.error({ err: error }, `${name}: ${messageOf(error)}; trying again in ${retryMs / 1000} s`);
-      if (!this.#closed) this.#retry = setTimeout(() => void this.start(), retryMs);
+      this.#tryAgain(error);
     }
     if (this.#closed) this.close();
   }
 
+  #tryAgain(error: unknown): void {
+    const { name, retryMs = RETRY_MS, clock, log } = this.#options;
+    const why = messageOf(error);
+    if (why !== this.#failure)
+      log.error({ err: error }, `${name}: ${why}; trying again every ${retryMs / 1000} s`);
+    this.#failure = why;
+    if (!this.#closed) this.#cancelRetry = clock.after(retryMs, () => void this.start());
+  }
+
   close(): void {
     this.#closed = true;
-    clearTimeout(this.#retry);
+    this.#cancelRetry();
     this.#server?.close();
     this.#server?.closeAllConnections();
   }

@@ -1,8 +1,8 @@
 /** Tells of syncs: of full ones and slow ones at once, of the many small ones once in a while what they came to. */
 import type { Logger } from 'pino';
-import type { SyncReport } from '../dataplane/Dataplane.js';
-import { type ChangeSet, isEmpty } from '../routing/ChangeSet.js';
-import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { SyncReport } from '../../dataplane/Dataplane.js';
+import { type ChangeSet, isEmpty } from '../../routing/ChangeSet.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 /** Milliseconds between two summaries of small syncs. */
 const SUMMARY_MS = 60_000;

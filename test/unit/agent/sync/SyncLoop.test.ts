@@ -1,6 +1,6 @@
 import t from 'tap';
-import { SyncLoop, type SyncLoopOptions } from '../../../src/agent/SyncLoop.js';
-import { FakeClock } from '../../support/FakeClock.js';
+import { SyncLoop, type SyncLoopOptions } from '../../../../src/agent/sync/SyncLoop.js';
+import { FakeClock } from '../../../support/FakeClock.js';
 
 const HOUR = 3_600_000;
 

@@ -5,9 +5,9 @@
  * kube-proxy calls this the bounded frequency runner; it retries only after its sync period of 30 s.
  */
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.js';
-import { BackOff } from '../time/BackOff.js';
-import type { Clock } from '../time/Clock.js';
+import { messageOf } from '../../errors.js';
+import { BackOff } from '../../time/BackOff.js';
+import type { Clock } from '../../time/Clock.js';
 
 export interface SyncLoopOptions {
   /** Milliseconds between the end of one run and the start of the next. */

@@ -1,6 +1,6 @@
 import t from 'tap';
-import { SyncProgress } from '../../../src/agent/SyncProgress.js';
-import type { IpFamily } from '../../../src/net/ip.js';
+import { SyncProgress } from '../../../../src/agent/sync/SyncProgress.js';
+import type { IpFamily } from '../../../../src/net/ip.js';
 
 function fresh() {
   const clock = { now: 100 };

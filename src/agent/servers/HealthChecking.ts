@@ -1,13 +1,13 @@
 /** Keeps the health-check node ports of both families in agreement with the routing table. */
 
-import { IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
-import { type NodePortAddresses, selectNodePortAddresses } from '../net/nodePortAddresses.js';
-import type { Problem } from '../objects/Problem.js';
-import { ownBudget } from '../observe/http/ConnectionBudget.js';
-import { HealthCheckPorts } from '../observe/http/HealthCheckPorts.js';
-import type { ChangeSet, ServicePortChange } from '../routing/ChangeSet.js';
-import { healthChecks } from '../routing/HealthChecks.js';
-import type { RoutingTable } from '../routing/RoutingTable.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
+import { type NodePortAddresses, selectNodePortAddresses } from '../../net/nodePortAddresses.js';
+import type { Problem } from '../../objects/Problem.js';
+import { ownBudget } from '../../observe/http/ConnectionBudget.js';
+import { HealthCheckPorts } from '../../observe/http/HealthCheckPorts.js';
+import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
+import { healthChecks } from '../../routing/HealthChecks.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 const ANY: Readonly<Record<IpFamily, IpAddress>> = { IPv4: '0.0.0.0' as IpAddress, IPv6: '::' as IpAddress };
 

@@ -1,6 +1,6 @@
 /** Of each family: when it was last brought into agreement, and since when a change waits to be in force. */
-import type { IpFamily } from '../net/ip.js';
-import type { FamilyHealth } from '../observe/http/HealthServer.js';
+import type { IpFamily } from '../../net/ip.js';
+import type { FamilyHealth } from '../../observe/http/HealthServer.js';
 
 interface Progress {
   /** All in milliseconds since the epoch. */

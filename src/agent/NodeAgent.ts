@@ -1,0 +1,239 @@
+/**
+ * Everything of penstock on a node, put together for one configuration: what can be wrong is found before the host is
+ * touched, what is open stands in one list, and that is closed in reverse, whatever fails and when.
+ */
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
+import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
+import type { DataplaneListener } from '../dataplane/Dataplane.js';
+import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
+import { OpenList } from '../host/OpenList.js';
+import { setOomScore } from '../host/oomScore.js';
+import { primaryAddresses } from '../kernel/host/hostAddresses.js';
+import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
+import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { settleMode } from '../modes/chooseMode.js';
+import type { OpenMode } from '../modes/ModeHost.js';
+import { openMode } from '../modes/openMode.js';
+import { removeOtherModes } from '../modes/removeOtherModes.js';
+import { EventRecorder } from '../observe/events/EventRecorder.js';
+import { serverFailed } from '../observe/events/occurrences.js';
+import type { Page } from '../observe/http/MetricsServer.js';
+import { profilePages } from '../observe/http/profilePages.js';
+import { statusPages } from '../observe/http/statusPages.js';
+import { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
+import type { NodeFacts } from '../routing/NodeFacts.js';
+import type { Clock } from '../time/Clock.js';
+import { Agent } from './Agent.js';
+import { ConnectionCleaning } from './ConnectionCleaning.js';
+import { makeTable } from './makeTable.js';
+import { openSources } from './openSources.js';
+import { ConfigAdvice } from './reload/ConfigAdvice.js';
+import type { Run } from './reload/ConfigReload.js';
+import { AgentServers } from './servers/AgentServers.js';
+
+export interface NodeAgentOptions {
+  readonly run: Run;
+  /** Of penstock. */
+  readonly version: string;
+  readonly sysctls: Sysctls;
+  readonly clock: Clock;
+  /** 0 to 1, as Math.random. */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export class NodeAgent {
+  readonly #options: NodeAgentOptions;
+  readonly #config: NodeConfig;
+  readonly #hostAddresses: NodeFacts['addresses'];
+  readonly #advice: ConfigAdvice;
+  readonly #open: OpenList;
+  #succeed: () => void = () => {};
+  /** Resolves when another penstock goes on with the work of this one. */
+  readonly succeeded: Promise<void>;
+
+  /** Serves. Rejects with what cannot be; nothing is open then. */
+  static async start(options: NodeAgentOptions): Promise<NodeAgent> {
+    const node = await NodeAgent.#look(options);
+    await node.#open.closeUnless(() => node.#start());
+    return node;
+  }
+
+  /** --init-only: makes the settings of the host, and is open no longer. Rejects with what cannot be. */
+  static async initialise(options: NodeAgentOptions): Promise<void> {
+    const node = await NodeAgent.#look(options);
+    const { log, sysctls } = options;
+    try {
+      // Nothing is told before the first sync.
+      const { prepareHost } = await node.#openMode(await node.#openAddresses(), () => {
+        throw new TypeError('there is no agent');
+      });
+      tuneConntrack(node.#config, sysctls, log);
+      setSysctls(modeSysctls(node.#config), sysctls, log);
+      await prepareHost();
+    } finally {
+      await node.#open.close();
+    }
+    log.info('--init-only: the settings of the host are made, nothing is served');
+  }
+
+  /** Ends in order. The rules stay: traffic goes on while no agent runs. Never rejects. */
+  stop(): Promise<void> {
+    return this.#open.close();
+  }
+
+  /** What this host is, and whether it can be served with this configuration. Opens nothing that stays. */
+  static async #look(options: NodeAgentOptions): Promise<NodeAgent> {
+    const { run, log } = options;
+    const withMode = (mode: NodeConfig['mode']) => toNodeConfig({ ...run.source, mode }, hostname());
+    const config = await settleMode(run.config, withMode, log);
+    const hostAddresses = await primaryAddresses();
+    const advice = new ConfigAdvice(config, log);
+    advice.atStart(hostAddresses);
+    return new NodeAgent(options, config, hostAddresses, advice);
+  }
+
+  private constructor(
+    options: NodeAgentOptions,
+    config: NodeConfig,
+    hostAddresses: NodeFacts['addresses'],
+    advice: ConfigAdvice,
+  ) {
+    this.#options = options;
+    this.#config = config;
+    this.#hostAddresses = hostAddresses;
+    this.#advice = advice;
+    this.#open = new OpenList(options.log);
+    this.succeeded = new Promise((resolve) => {
+      this.#succeed = resolve;
+    });
+  }
+
+  async #start(): Promise<void> {
+    const { run, version, sysctls, clock, random, log } = this.#options;
+    const config = this.#config;
+    const table = makeTable(config, this.#hostAddresses);
+    const { sources, apiServer } = await openSources(run, version, clock, random, log);
+    for (const source of sources) this.#open.add(source.name, () => source.stop());
+    const addresses = await this.#openAddresses();
+    const { dataplane, prepareHost } = await this.#openMode(addresses, () => agent);
+    const metrics = this.#makeMetrics((family) => table.servicePorts(family).values());
+    if (apiServer) apiServer.observer = metrics.requests;
+    const connections = this.#openConnections(addresses, metrics);
+    const events = new EventRecorder({
+      hostname: hostname(),
+      request: apiServer && ((method, path, body) => apiServer.send(method, path, body)),
+      onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
+    });
+    this.#open.add('Events', () => events.stop());
+    const agent: Agent = new Agent({
+      config,
+      sources,
+      table,
+      dataplane,
+      connections,
+      metrics,
+      events,
+      hostAddresses: () => addresses.addresses,
+      beforeFirstSync: async () => {
+        tuneConntrack(config, sysctls, log);
+        setOomScore(config.oomScoreAdj, (text) => log.info(text));
+        await prepareHost();
+      },
+      afterFirstSync: async () => {
+        this.#advice.onNode(table);
+        await removeOtherModes(config, sysctls, log);
+      },
+      clock,
+      random,
+      log,
+    });
+    this.#open.add('the agent', () => agent.stop());
+    addresses.onChange = async () => {
+      table.setFallbackAddresses(await primaryAddresses());
+      agent.hostChanged();
+    };
+    const servers = new AgentServers({
+      config,
+      agent,
+      dataplane,
+      table,
+      metrics,
+      pages: this.#pages(),
+      onFailed: (server, why) => events.record(serverFailed(config.nodeName, server, why)),
+      clock,
+      log,
+    });
+    this.#open.add('the servers', () => servers.close());
+    await servers.start();
+    await agent.start();
+  }
+
+  async #openAddresses(): Promise<HostAddressWatch> {
+    const watch = await HostAddressWatch.open();
+    this.#open.add('the watch on addresses', () => watch.close());
+    return watch;
+  }
+
+  async #openMode(watch: HostAddressWatch, agent: () => Agent): Promise<OpenMode> {
+    const { sysctls, log } = this.#options;
+    const host = {
+      sysctls,
+      addresses: () => watch.addresses,
+      ignoreLink: (index: number) => watch.ignoreLink(index),
+    };
+    const listener: DataplaneListener = {
+      foreignChange: (what) => agent().foreignChange(what),
+      familyFailed: (family) => agent().familyFailed(family),
+      familySynced: (report) => agent().familySynced(report),
+      restoreFailed: (family, kind) => agent().restoreFailed(family, kind),
+      succeeded: () => this.#succeed(),
+    };
+    const mode = await openMode(this.#config, host, listener, log);
+    this.#open.add(`mode ${this.#config.mode}`, () => mode.dataplane.close());
+    log.info(`mode ${this.#config.mode}: ${mode.dataplane.description}`);
+    return mode;
+  }
+
+  #makeMetrics(servicePorts: Parameters<AgentMetrics['follow']>[1]): AgentMetrics {
+    const metrics = new AgentMetrics();
+    metrics.build(this.#options.version);
+    metrics.features(this.#config.featureGates);
+    metrics.follow(this.#config.mode || 'nftables', servicePorts);
+    return metrics;
+  }
+
+  /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
+  #openConnections(
+    watch: HostAddressWatch,
+    metrics: AgentMetrics,
+  ): Pick<ConnectionCleaning, 'take' | 'clean'> {
+    const { mode, nodePortAddresses, localhostNodePorts } = this.#config;
+    if (mode === 'userspace') return { take: () => {}, clean: async () => {} };
+    const connections = new ConnectionCleaning({
+      nodePortAddresses,
+      localhostNodePorts: mode === 'iptables' && localhostNodePorts,
+      hostAddresses: () => watch.addresses,
+      onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
+      log: this.#options.log,
+    });
+    this.#open.add('the cleaning of connections', () => connections.stop());
+    return connections;
+  }
+
+  /** The pages of the metrics port, besides /metrics. */
+  #pages(): ReadonlyMap<string, Page> {
+    const { run, version } = this.#options;
+    const status = statusPages({
+      mode: this.#config.mode,
+      version,
+      startedAt: Date.now(),
+      now: Date.now,
+      configuration: effectiveConfiguration(run.source, this.#config),
+      flags: run.flags,
+    });
+    return this.#config.enableProfiling ? new Map([...status, ...profilePages()]) : status;
+  }
+}

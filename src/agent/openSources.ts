@@ -1,0 +1,44 @@
+/** Where Services come from: a folder of manifests, or else the API server. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/NodeConfig.js';
+import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
+import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
+import type { ObjectSource } from '../kubernetes/ObjectSource.js';
+import {
+  type ApiServer,
+  type ApiServerChoice,
+  openApiServer,
+  requireApiServer,
+} from '../kubernetes/openApiServer.js';
+import type { Clock } from '../time/Clock.js';
+import type { Run } from './reload/ConfigReload.js';
+
+export interface OpenedSources {
+  readonly sources: readonly ObjectSource[];
+  /** Undefined without an API server. */
+  readonly apiServer: ApiServer | undefined;
+}
+
+/** Rejects with PenstockError when the kubeconfig cannot be used. Whoever calls it stops the sources. */
+export async function openSources(
+  { config, options }: Run,
+  version: string,
+  clock: Clock,
+  random: () => number,
+  log: Logger,
+): Promise<OpenedSources> {
+  const { manifests, nodeName, serviceProxyName } = config;
+  if (manifests !== '') return { sources: [new ManifestSource(manifests)], apiServer: undefined };
+  const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env);
+  const source = new KubernetesSource({ transport, nodeName, serviceProxyName, log, clock, random });
+  return { sources: [source], apiServer: transport };
+}
+
+/** Throws PENSTOCK_NO_SOURCE. */
+export function requireSource({ config, options }: Run): void {
+  if (config.manifests === '') requireApiServer(apiServerChoice(config, options.master, ''), process.env);
+}
+
+function apiServerChoice({ clientConnection }: NodeConfig, master: string, version: string): ApiServerChoice {
+  return { kubeconfig: clientConnection.kubeconfig, master, userAgent: `penstock/${version}` };
+}

@@ -1,0 +1,179 @@
+/**
+ * Takes in a configuration file that changes while the process runs: what can be is in force at once, for some fields the
+ * agent starts anew in this process, the rest is said.
+ */
+import type { Logger } from 'pino';
+import { changedFields } from '../../config/file/changedFields.js';
+import type { RunCommand } from '../../config/flags/parseRunCommand.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import { tuneConntrack } from '../../host/hostTuning.js';
+import { setOomScore } from '../../host/oomScore.js';
+import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import { logLevel } from '../../observe/log/createLogger.js';
+import { FileWatch } from './FileWatch.js';
+
+export type Run = Extract<RunCommand, { type: 'run' }>;
+
+export interface ConfigReloadOptions {
+  /** What the process was started with. */
+  readonly run: Run;
+  /** Reads the command line and its file again. Throws what is wrong with them. */
+  readonly parse: () => Run;
+  readonly sysctls: Sysctls;
+  readonly log: Logger;
+}
+
+export class ConfigReload {
+  readonly #options: ConfigReloadOptions;
+  readonly #file: string;
+  readonly #watch: FileWatch | undefined;
+  /** What the agent was started with, and what was read last. */
+  #serving: Run;
+  #read: Run;
+  /** Fields that only another process will follow. */
+  #waiting: readonly string[] = [];
+  /** Why the file as it is was not taken; undefined: it was. */
+  #refusal: string | undefined;
+  #gone = false;
+  #wanted: Run | undefined;
+  #want: ((run: Run) => void) | undefined;
+
+  constructor(options: ConfigReloadOptions) {
+    this.#options = options;
+    this.#serving = options.run;
+    this.#read = options.run;
+    this.#file = options.run.options.configFile;
+    this.#watch =
+      this.#file === ''
+        ? undefined
+        : new FileWatch({
+            file: this.#file,
+            onChange: () => this.#changed(),
+            onGone: () => this.#vanished(),
+          });
+  }
+
+  close(): void {
+    this.#watch?.close();
+  }
+
+  /** The agent serves this now. Resolves to a configuration that it has to be started anew for. */
+  next(serving: Run): Promise<Run> {
+    this.#serving = serving;
+    const wanted = this.#wanted;
+    this.#wanted = undefined;
+    if (wanted !== undefined && wanted !== serving) return Promise.resolve(wanted);
+    return new Promise((resolve) => {
+      this.#want = resolve;
+    });
+  }
+
+  /** Reads the file now, changed or not, and says what came of it. */
+  readAgain(why: string): void {
+    const { log } = this.#options;
+    if (this.#watch === undefined) {
+      log.info(`${why}: there is no configuration file to read again`);
+      return;
+    }
+    log.info(`${why}: reading ${this.#file} again`);
+    this.#watch.taken();
+    if (this.#changed() === 'nothing new') log.info(`${this.#file} has not changed`);
+  }
+
+  #vanished(): void {
+    const { log } = this.#options;
+    const stays = 'the configuration before stays in force';
+    this.#gone = true;
+    if (this.#refusal !== undefined)
+      log.info(`solved: ${this.#file}, which was not taken, is gone; ${stays}`);
+    else log.warn(`${this.#file} is gone; ${stays}, and a new start would fail`);
+    this.#refusal = undefined;
+  }
+
+  #changed(): 'taken' | 'refused' | 'nothing new' {
+    const { parse } = this.#options;
+    try {
+      const run = parse();
+      this.#sayTaken();
+      return this.#take(run);
+    } catch (error) {
+      this.#sayRefused(error);
+      return 'refused';
+    }
+  }
+
+  #sayTaken(): void {
+    const { log } = this.#options;
+    if (this.#refusal !== undefined) log.info(`solved: ${this.#file} can be taken again`);
+    else if (this.#gone) log.info(`solved: ${this.#file} is there again`);
+    this.#refusal = undefined;
+    this.#gone = false;
+  }
+
+  #sayRefused(error: unknown): void {
+    const remedy = error instanceof PenstockError && error.remedy ? ` → ${error.remedy}` : '';
+    this.#refusal = `${oneLine(messageOf(error))}${remedy}`;
+    this.#options.log.error(
+      `${this.#file} has changed and is not taken; the configuration before stays in force: ${this.#refusal}`,
+    );
+  }
+
+  #take(run: Run): 'taken' | 'nothing new' {
+    const { log } = this.#options;
+    const { live } = changedFields(this.#read.source, run.source);
+    const { anew } = changedFields(this.#serving.source, run.source);
+    this.#read = run;
+    const saidOfRestart = this.#sayWhatWaits(run);
+    if (anew.length > 0) {
+      const all = [...new Set([...live, ...anew])].join(', ');
+      log.info(`${this.#file} has changed: ${all}; starting anew in this process`);
+      this.#begin(run);
+      return 'taken';
+    }
+    // What was to be started anew for was taken back before it was.
+    this.#wanted = undefined;
+    if (live.length === 0) return saidOfRestart ? 'taken' : 'nothing new';
+    this.#apply(run);
+    log.info(`${this.#file} has changed: ${live.join(', ')}; in force`);
+    return 'taken';
+  }
+
+  /** Whether there was something to say. */
+  #sayWhatWaits(run: Run): boolean {
+    const { log, run: started } = this.#options;
+    // The log is that of the process, however often its agent has started anew.
+    const ofLog = changedFields(started.source, run.source).restart.filter((field) =>
+      field.startsWith('logging.'),
+    );
+    const ofAgent = changedFields(this.#serving.source, run.source).restart.filter(
+      (field) => !field.startsWith('logging.'),
+    );
+    const waiting = [...ofLog, ...ofAgent];
+    const added = waiting.filter((field) => !this.#waiting.includes(field));
+    const back = this.#waiting.filter((field) => !waiting.includes(field));
+    this.#waiting = waiting;
+    if (added.length > 0)
+      log.warn(`${this.#file} has changed: ${added.join(', ')} will be in force after a restart of penstock`);
+    if (back.length > 0)
+      log.info(`${this.#file} has changed: ${back.join(', ')} as in force again; no restart is needed`);
+    return added.length + back.length > 0;
+  }
+
+  #begin(run: Run): void {
+    const want = this.#want;
+    this.#want = undefined;
+    if (want) want(run);
+    else this.#wanted = run;
+  }
+
+  #apply({ config }: Run): void {
+    const { sysctls, log } = this.#options;
+    log.level = logLevel(config.logging.verbosity);
+    tuneConntrack(config, sysctls, log);
+    setOomScore(config.oomScoreAdj, (text) => log.info(text));
+  }
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, ' ');
+}

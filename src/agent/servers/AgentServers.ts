@@ -1,0 +1,116 @@
+/** The health server and the metrics server of an agent. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import type { Dataplane } from '../../dataplane/Dataplane.js';
+import { messageOf } from '../../errors.js';
+import type { ServerName } from '../../observe/events/occurrences.js';
+import { startHealthServer } from '../../observe/http/HealthServer.js';
+import { type Page, startMetricsServer } from '../../observe/http/MetricsServer.js';
+import type { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
+import { contactMetrics } from '../../observe/metrics/contactMetrics.js';
+import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
+import { rulePacketText } from '../../observe/metrics/RulePacketMetrics.js';
+import { type CountedServicePort, ServiceMetrics } from '../../observe/metrics/ServiceMetrics.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Agent } from '../Agent.js';
+import { ServerBinding } from './ServerBinding.js';
+
+export interface AgentServersOptions {
+  readonly config: NodeConfig;
+  readonly agent: Pick<Agent, 'healthState' | 'contacts'>;
+  readonly dataplane: Dataplane;
+  readonly table: RoutingTable;
+  readonly metrics: AgentMetrics;
+  /** Of the metrics port, besides /metrics. */
+  readonly pages: ReadonlyMap<string, Page>;
+  /** Hears that one could not be opened although the configuration says that it must. */
+  readonly onFailed: (server: ServerName, why: string) => void;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export class AgentServers {
+  readonly #options: AgentServersOptions;
+  readonly #bindings: readonly ServerBinding[];
+
+  constructor(options: AgentServersOptions) {
+    this.#options = options;
+    this.#bindings = [...this.#health(), this.#metrics()];
+  }
+
+  /** Rejects with PENSTOCK_CANNOT_BIND where bindAddressHardFail is set; close() is still to be called. */
+  async start(): Promise<void> {
+    for (const binding of this.#bindings) {
+      try {
+        await binding.start();
+      } catch (error) {
+        this.#options.onFailed(binding.name, messageOf(error));
+        throw error;
+      }
+    }
+  }
+
+  close(): void {
+    for (const binding of this.#bindings) binding.close();
+  }
+
+  get #rest() {
+    const { config, clock, log } = this.#options;
+    return { onFailure: config.bindAddressHardFail ? 'fail' : 'try again', clock, log } as const;
+  }
+
+  #health(): ServerBinding[] {
+    const { config, agent, metrics } = this.#options;
+    const { healthz, sync } = config;
+    if (healthz === undefined) return [];
+    const open = () =>
+      startHealthServer({
+        ...healthz,
+        timeoutMs: 2 * sync.period,
+        state: () => agent.healthState(),
+        onAnswer: (path, code) => metrics.healthAnswered(path, code),
+      });
+    return [new ServerBinding({ name: 'health server', open, ...this.#rest })];
+  }
+
+  #metrics(): ServerBinding {
+    const { config, pages } = this.#options;
+    const all = new Map([...pages, ['/metrics', this.#metricsPage()] as const]);
+    const open = () => startMetricsServer({ ...config.metrics, pages: all });
+    return new ServerBinding({ name: 'metrics server', open, ...this.#rest });
+  }
+
+  #metricsPage(): Page {
+    const { config, agent, dataplane, table, metrics } = this.#options;
+    const limit = config.serviceMetricsLimit;
+    const services = new ServiceMetrics({
+      limit,
+      read: () =>
+        this.#read<readonly CountedServicePort[]>('counters of service ports', () =>
+          dataplane.connectionCounters?.(table),
+        ),
+    });
+    const proxy = new ProxyMetrics({ limit, read: () => dataplane.proxyReport?.() });
+    return {
+      contentType: metrics.contentType,
+      headers: metrics.headers,
+      body: async () =>
+        (await metrics.text()) +
+        rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
+        (await services.text()) +
+        proxy.text() +
+        contactMetrics(agent.contacts()),
+    };
+  }
+
+  /** Undefined when the mode has none, or the kernel does not tell at present. */
+  async #read<T>(what: string, read: () => Promise<T> | undefined): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      this.#options.log.warn({ err: error }, `the ${what} could not be read: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+}

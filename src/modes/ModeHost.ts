@@ -1,0 +1,21 @@
+/** What a mode uses of the host, and what it gives. */
+import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import type { IpAddress } from '../net/ip.js';
+
+export interface ModeHost {
+  readonly sysctls: Sysctls;
+  /** The same array until they change. */
+  readonly addresses: () => readonly IpAddress[];
+  /** The addresses of this link are those of Services, not the host's own. */
+  readonly ignoreLink: (index: number) => void;
+}
+
+/** A mode of which nothing on the host is seen yet. */
+export interface OpenMode {
+  readonly dataplane: Dataplane;
+  /** Sets what the mode needs of the host besides rules. Rejects when it cannot serve without. */
+  readonly prepareHost: () => Promise<void>;
+}
+
+export const NOTHING_TO_PREPARE = async (): Promise<void> => {};
