@@ -1,21 +1,21 @@
 /** Objects, node and configuration, read by a command itself: from manifests, or from the API server. Needs no root. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { makeTable } from '../../agent/makeTable.js';
+import { openSources } from '../../agent/openSources.js';
+import { readOnce } from '../../agent/readOnce.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
-import { KubernetesSource } from '../../kubernetes/KubernetesSource.js';
-import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
-import { openApiServer } from '../../kubernetes/openApiServer.js';
-import { familyOf, type IpAddress, type IpFamily, isLoopback, isUnspecified, parseIp } from '../../net/ip.js';
+import { familyOf, type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import { createLogger } from '../../observe/log/createLogger.js';
-import { RoutingTable } from '../../routing/RoutingTable.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import { systemClock } from '../../time/Clock.js';
 import { WrongCall } from '../readArguments.js';
 import { packageVersion } from '../version.js';
-import { readOnce } from './render.js';
 
 export const MODES: readonly Mode[] = ['nftables', 'iptables', 'ipvs', 'userspace'];
 
@@ -84,17 +84,12 @@ export async function readModel(flags: ModelFlags): Promise<Model> {
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());
   const config: NodeConfig =
     flags.node === undefined ? resolved : { ...resolved, nodeName: flags.node.toLowerCase() };
-  const bound =
-    isUnspecified(config.bindAddress) || isLoopback(config.bindAddress) ? [] : [config.bindAddress];
-  const table = new RoutingTable({
-    nodeName: config.nodeName,
-    serviceProxyName: config.serviceProxyName,
-    fallbackAddresses: own.length > 0 ? firstOfEach(own) : await primaryAddresses(),
-    fixedAddresses: firstOfEach(bound),
-    externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
-  });
-  const source = await openSource(config, command.options.master);
-  const problems = await readOnce(source, table);
+  const table = makeTable(config, own.length > 0 ? firstOfEach(own) : await primaryAddresses());
+  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+  const run = { ...command, config };
+  const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
+  const problems: Problem[] = [];
+  for (const source of sources) problems.push(...(await readOnce(source, table)));
   table.commit();
   const world = worldOf(table, config.serviceProxyName, own.length > 0 ? own : addressesOf(table));
   return {
@@ -104,16 +99,6 @@ export async function readModel(flags: ModelFlags): Promise<Model> {
     table,
     problems: [...problems, ...table.problems()],
   };
-}
-
-async function openSource(config: NodeConfig, master: string) {
-  if (config.manifests !== '') return new ManifestSource(config.manifests);
-  const userAgent = `penstock/${packageVersion()}`;
-  const { kubeconfig } = config.clientConnection;
-  const transport = await openApiServer({ kubeconfig, master, userAgent }, process.env);
-  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const { nodeName, serviceProxyName } = config;
-  return new KubernetesSource({ transport, nodeName, serviceProxyName, log });
 }
 
 /** Those of this host; of the Node object when that is another machine. */
