@@ -20,9 +20,10 @@ const ALLOWED = {
   host: ['net', 'time', 'kernel', 'config', 'dataplane'],
   modes: [...PURE, 'kernel', 'config', 'dataplane', 'host'],
   explain: [...PURE],
+  compare: [...PURE, 'explain'],
   balancer: [...PURE, 'kernel', 'config', 'kubernetes'],
   agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'balancer', 'observe', 'host', 'modes'],
-  cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'balancer', 'observe', 'host', 'modes', 'agent'],
+  cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'compare', 'balancer', 'observe', 'host', 'modes', 'agent'],
   '.': ['cli', 'net'],
 };
 

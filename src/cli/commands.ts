@@ -20,6 +20,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 1,
     load: async () => (await import('./see/render.js')).render,
   },
+  compare: {
+    summary: "say where another proxy's rules lead clients elsewhere than penstock would",
+    group: 'Replace and return',
+    failure: 2,
+    load: async () => (await import('./swap/compare.js')).compare,
+  },
   doctor: {
     summary: 'say what this kernel and host can, and what stands in the way',
     group: 'Host',

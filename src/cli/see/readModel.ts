@@ -70,8 +70,11 @@ export function modeFlag(text: string | undefined): Mode | undefined {
   return mode;
 }
 
-/** Rejects with WrongCall, or with why the objects cannot be read. */
-export async function readModel(flags: ModelFlags): Promise<Model> {
+/** Rejects with WrongCall, or with why the objects cannot be read. `mode`: when neither flag nor file names one. */
+export async function readModel(
+  flags: ModelFlags,
+  { mode: otherwise = 'nftables' }: { readonly mode?: Mode } = {},
+): Promise<Model> {
   const asked = modeFlag(flags.mode);
   const own = (flags['node-address'] ?? []).map(addressFlag);
   const argv = (['manifests', 'config', 'kubeconfig', 'cluster-cidr'] as const).flatMap((name) => {
@@ -80,7 +83,7 @@ export async function readModel(flags: ModelFlags): Promise<Model> {
   });
   const command = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
-  const mode = asked ?? (command.source.mode || 'nftables');
+  const mode = asked ?? (command.source.mode || otherwise);
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());
   const config: NodeConfig =
     flags.node === undefined ? resolved : { ...resolved, nodeName: flags.node.toLowerCase() };
