@@ -3,12 +3,16 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { messageOf, PenstockError } from '../errors.js';
+import type { AnnounceModel, AnnounceOptions, NativeResponder } from './announce/NativeResponder.js';
 import type { NativeEngine, NativeEngineOptions } from './engine/NativeEngine.js';
 import type { NativeSocket, NativeSocketOptions } from './netlink/NativeSocket.js';
 
 export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
   readonly ProxyEngine: new (options: NativeEngineOptions) => NativeEngine;
+  /** `onEvents` is called when there is something to take; it does not keep the process alive. */
+  readonly AnnounceResponder: new (options: AnnounceOptions, onEvents: () => void) => NativeResponder;
+  readonly AnnounceModel: new (node: string, everyMs: number, lost: number) => AnnounceModel;
   /** native/xtables_info.h. Throws as in Node: `code` ENOENT without such a table. */
   readonly xtablesInfo: (
     family: 4 | 6,

@@ -1,0 +1,332 @@
+/**
+ * Announces addresses on the LANs of this node: election → claims → orders to the responder → events of the responder → claims.
+ * Nothing here is asked before an answer goes out: what is owned is answered by the responder's thread.
+ */
+import {
+  type AnnounceEvent,
+  AnnounceEventKind,
+  type AnnounceStatus,
+  type NativeResponder,
+} from '../../kernel/announce/NativeResponder.js';
+import { bytesToIp, type IpAddress, ipToBytes } from '../../net/ip.js';
+import type { Clock } from '../../time/Clock.js';
+import type { MembershipView } from '../membership/Member.js';
+import { AddressClaim, type ClaimState } from './AddressClaim.js';
+import { type AddressWish, type Election, elect, type Liveness } from './election.js';
+import { encodeOrders, type GiveWay, type Order } from './orders.js';
+
+/** A wish, and where this node can announce it. */
+export interface LocalWish extends AddressWish {
+  /** Indexes of interfaces; none: this node cannot. */
+  readonly interfaces: readonly number[];
+}
+
+/** An interface of this node that is on a LAN. */
+export interface LanInterface {
+  readonly index: number;
+  readonly linkLocal: IpAddress | undefined;
+}
+
+export interface Layer2Listener {
+  /** This node announces it from now on, or no longer. `peer`: who does instead, as far as was heard. */
+  announcing(address: IpAddress, index: number, announces: boolean, peer: string | undefined): void;
+  /** A stranger has it. `mac`: `02:00:…`. */
+  conflict(address: IpAddress, index: number, mac: string): void;
+  /** The process did not run for so long. */
+  paused(milliseconds: number): void;
+  peerChanged(name: string, state: 'alive' | 'dead' | 'leaving'): void;
+  /** The kernel does not let the interface be used: errno. */
+  interfaceFailed(index: number, errno: number): void;
+}
+
+export interface Layer2Options {
+  readonly node: string;
+  /** Opens the responder; it is closed with this. */
+  readonly openResponder: (onEvents: () => void) => NativeResponder;
+  readonly clock: Clock;
+  /** 0 up to 1. */
+  readonly random: () => number;
+  readonly listener: Layer2Listener;
+}
+
+/** How one address stands, for those who look. */
+export interface Announced {
+  readonly address: IpAddress;
+  readonly interface: number;
+  readonly state: ClaimState;
+  readonly election: Election;
+  readonly heardPeer: string | undefined;
+  readonly conflict: string | undefined;
+}
+
+interface Entry {
+  readonly wish: LocalWish;
+  election: Election;
+  /** By interface. */
+  readonly claims: Map<number, AddressClaim>;
+}
+
+export class Layer2 {
+  readonly #options: Layer2Options;
+  readonly #responder: NativeResponder;
+  readonly #entries = new Map<IpAddress, Entry>();
+  readonly #liveness = new Map<string, 'alive' | 'dead' | 'leaving'>();
+  #view: MembershipView = { members: new Map(), connected: false };
+  #cancelTimer: (() => void) | undefined;
+  #closed = false;
+
+  /** Throws what the responder throws. */
+  constructor(options: Layer2Options) {
+    this.#options = options;
+    this.#responder = options.openResponder(() => this.#takeEvents());
+  }
+
+  /** Whole list. */
+  setInterfaces(interfaces: readonly LanInterface[]): void {
+    const failed = this.#responder.setInterfaces(
+      interfaces.map(({ index, linkLocal }) => ({
+        index,
+        linkLocal: linkLocal === undefined ? new Uint8Array() : ipToBytes(linkLocal),
+        mac: new Uint8Array(6),
+        up: 0,
+      })),
+    );
+    for (let i = 0; i < failed.length; i += 2)
+      this.#options.listener.interfaceFailed(failed[i] as number, failed[i + 1] as number);
+  }
+
+  setMembership(view: MembershipView): void {
+    this.#view = view;
+    const peers = [...view.members.values()].filter(({ name }) => name !== this.#options.node);
+    this.#responder.setPeers(
+      peers.map(({ name, address, macs }) => ({
+        name,
+        address: address === undefined ? new Uint8Array() : ipToBytes(address),
+        macs,
+      })),
+    );
+    for (const name of this.#liveness.keys())
+      if (!view.members.has(name) && name !== this.#options.node) this.#liveness.delete(name);
+    this.#elect();
+  }
+
+  /** Whole list. */
+  setWishes(wishes: readonly LocalWish[]): void {
+    const orders: Order[] = [];
+    const wanted = new Map(wishes.map((wish) => [wish.address, wish]));
+    for (const [address, { claims }] of this.#entries) {
+      if (wanted.has(address)) continue;
+      for (const claim of claims.values()) orders.push(this.#forget(claim));
+      this.#entries.delete(address);
+    }
+    for (const wish of wanted.values()) {
+      const claims = this.#entries.get(wish.address)?.claims ?? new Map<number, AddressClaim>();
+      for (const [index, claim] of claims) {
+        if (wish.interfaces.includes(index)) continue;
+        orders.push(this.#forget(claim));
+        claims.delete(index);
+      }
+      for (const index of wish.interfaces) {
+        if (claims.has(index)) continue;
+        claims.set(index, new AddressClaim(wish.address, index, this.#options.node, this.#options.random));
+        orders.push({ command: 'observe', interface: index, address: wish.address });
+      }
+      const election = elect(wish, this.#view, this.#liveness);
+      this.#entries.set(wish.address, { wish, election, claims });
+    }
+    this.#elect(orders);
+  }
+
+  /** As setFreshUntil() of the responder, from a moment of its now(). */
+  setFreshUntil(until: number): void {
+    this.#responder.setFreshUntil(until);
+  }
+
+  /** On the clock of setFreshUntil(). */
+  now(): number {
+    return this.#responder.now();
+  }
+
+  /** Lets the others take over in order. Resolves when nothing is announced here any more, or the time is up. */
+  async leave(withinMs: number): Promise<void> {
+    const { clock, node } = this.#options;
+    this.#liveness.set(node, 'leaving');
+    this.#responder.setLeaving(1);
+    this.#elect();
+    const end = clock.now() + withinMs;
+    while (this.#owned() > 0 && clock.now() < end && !this.#closed)
+      await new Promise<void>((resolve) => clock.after(50, resolve));
+  }
+
+  announced(): readonly Announced[] {
+    return [...this.#entries.values()].flatMap(({ election, claims }) =>
+      [...claims.values()].map((claim) => ({
+        address: claim.address,
+        interface: claim.interface,
+        state: claim.state,
+        election,
+        heardPeer: claim.heardPeer,
+        conflict: claim.conflict,
+      })),
+    );
+  }
+
+  /** Also of addresses that this node cannot announce. */
+  elections(): ReadonlyMap<IpAddress, Election> {
+    return new Map([...this.#entries].map(([address, { election }]) => [address, election]));
+  }
+
+  status(): AnnounceStatus {
+    return this.#responder.status();
+  }
+
+  get liveness(): Liveness {
+    return this.#liveness;
+  }
+
+  /** Silent at once; leave() hands over before. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelTimer?.();
+    this.#responder.close();
+  }
+
+  #owned(): number {
+    let count = 0;
+    for (const { claims } of this.#entries.values())
+      for (const { state } of claims.values()) if (isAnnounced(state)) count++;
+    return count;
+  }
+
+  #forget(claim: AddressClaim): Order {
+    if (isAnnounced(claim.state))
+      this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
+    return { command: 'forget', interface: claim.interface, address: claim.address };
+  }
+
+  /** Who owns what, anew; after the orders that are given. */
+  #elect(before: readonly Order[] = []): void {
+    if (this.#closed) return;
+    const now = this.#options.clock.now();
+    const orders = [...before];
+    for (const entry of this.#entries.values()) {
+      entry.election = elect(entry.wish, this.#view, this.#liveness);
+      const { owner, passedOver } = entry.election;
+      const wanted = { owner, giveWay: this.#giveWay(passedOver) };
+      for (const claim of entry.claims.values()) this.#step(claim, orders, () => claim.want(wanted, now));
+    }
+    this.#run(orders);
+  }
+
+  /** Those passed over may be alive, and only unheard. A frozen view may be wrong about anybody. */
+  #giveWay(passedOver: readonly string[]): GiveWay {
+    if (!this.#view.connected) return 'to all';
+    return passedOver.length > 0 ? 'to first' : 'to nobody';
+  }
+
+  #step(claim: AddressClaim, orders: Order[], decide: () => Order | undefined): void {
+    const owned = isAnnounced(claim.state);
+    const order = decide();
+    if (order) orders.push(order);
+    if (owned && !isAnnounced(claim.state) && claim.state !== 'probing')
+      this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
+  }
+
+  #run(orders: readonly Order[]): void {
+    if (orders.length > 0) this.#responder.run(encodeOrders(orders));
+    this.#setTimer();
+  }
+
+  /** For the first of the claims that are to be tried again. */
+  #setTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    if (this.#closed) return;
+    let first = Number.POSITIVE_INFINITY;
+    for (const { claims } of this.#entries.values())
+      for (const { retryAt } of claims.values()) if (retryAt !== undefined) first = Math.min(first, retryAt);
+    if (first === Number.POSITIVE_INFINITY) return;
+    this.#cancelTimer = this.#options.clock.after(Math.max(1, first - this.#options.clock.now()), () => {
+      const now = this.#options.clock.now();
+      const orders: Order[] = [];
+      for (const { claims } of this.#entries.values())
+        for (const claim of claims.values()) this.#step(claim, orders, () => claim.next(now));
+      this.#run(orders);
+    });
+  }
+
+  #takeEvents(): void {
+    if (this.#closed) return;
+    let peersChanged = false;
+    for (const event of this.#responder.takeEvents()) peersChanged = this.#take(event) || peersChanged;
+    if (peersChanged) this.#elect();
+    else this.#setTimer();
+  }
+
+  /** Answers whether another may be elected now. */
+  #take(event: AnnounceEvent): boolean {
+    const { listener } = this.#options;
+    const kind = AnnounceEventKind;
+    const state = PEER_EVENTS.get(event.kind);
+    if (state !== undefined) {
+      this.#liveness.set(event.peer, state);
+      listener.peerChanged(event.peer, state);
+      return true;
+    }
+    if (event.kind === kind.paused) listener.paused(event.value);
+    if (event.address.length === 0) return false;
+    const address = bytesToIp(event.address);
+    const claim = this.#entries.get(address)?.claims.get(event.interface);
+    // An event may be about what was forgotten meanwhile.
+    if (claim) this.#tell(claim, event);
+    return false;
+  }
+
+  #tell(claim: AddressClaim, event: AnnounceEvent): void {
+    const { clock, listener } = this.#options;
+    const { address, interface: index } = claim;
+    const kind = AnnounceEventKind;
+    const before = claim.state;
+    switch (event.kind) {
+      case kind.claimed:
+        // The election may have thought better of it while it was probed.
+        if (before !== 'probing' && before !== 'owning') return;
+        claim.claimed();
+        if (before !== 'owning') listener.announcing(address, index, true, undefined);
+        return;
+      case kind.yielded:
+      case kind.answered:
+        claim.lost(event.peer, clock.now());
+        break;
+      case kind.ceded:
+        claim.ceded(event.peer);
+        break;
+      case kind.conflict:
+        claim.conflicted(macText(event.mac), event.value === 1, clock.now());
+        listener.conflict(address, index, macText(event.mac));
+        break;
+      case kind.seen:
+        claim.seen(event.peer);
+        return;
+    }
+    if (isAnnounced(before) && claim.state === 'observing')
+      listener.announcing(address, index, false, claim.heardPeer);
+  }
+}
+
+/** Whether it is answered for. */
+function isAnnounced(state: ClaimState): boolean {
+  return state === 'owning' || state === 'ceding';
+}
+
+const PEER_EVENTS: ReadonlyMap<number, 'alive' | 'dead' | 'leaving'> = new Map([
+  [AnnounceEventKind.peerUp, 'alive'],
+  [AnnounceEventKind.peerDown, 'dead'],
+  [AnnounceEventKind.peerLeaving, 'leaving'],
+]);
+
+/** `02:00:5e:10:00:01` */
+export function macText(mac: Uint8Array): string {
+  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
+}

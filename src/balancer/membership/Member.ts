@@ -1,0 +1,30 @@
+/** The nodes that may announce, as this node knows them. */
+import type { Cidr, IpAddress } from '../../net/ip.js';
+
+export interface Member {
+  readonly name: string;
+  /** Where its heartbeats come from; undefined: it sends none. */
+  readonly address: IpAddress | undefined;
+  /**
+   * Whether its Lease runs. A member whose Lease has run out is no candidate, but still no stranger on the wire: it may answer
+   * until it hears its successor.
+   */
+  readonly fresh: boolean;
+  /** Hardware addresses of its interfaces on the LANs, 6 bytes each; empty: those that its heartbeats name. */
+  readonly macs: readonly Uint8Array[];
+  /** Of its interfaces on the LANs; empty: it does not say, and may have any. */
+  readonly subnets: readonly Cidr[];
+  /** Advertisements that it may announce for; `preferred`: before the others. Undefined: for all. */
+  readonly advertises: ReadonlyMap<string, 'candidate' | 'preferred'> | undefined;
+}
+
+/** How a node stands in the election. */
+export interface MembershipView {
+  /** This node among them when it is one. By name. */
+  readonly members: ReadonlyMap<string, Member>;
+  /**
+   * Whether the view is kept up to date. When not, it is frozen: nobody leaves it and nobody comes, and this node claims nothing
+   * that anybody may have.
+   */
+  readonly connected: boolean;
+}
