@@ -11,7 +11,10 @@ export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
   readonly ProxyEngine: new (options: NativeEngineOptions) => NativeEngine;
   /** `onEvents` is called when there is something to take; it does not keep the process alive. */
-  readonly AnnounceResponder: new (options: AnnounceOptions, onEvents: () => void) => NativeResponder;
+  readonly AnnounceResponder: new (
+    options: AnnounceOptions,
+    onEvents: () => void,
+  ) => NativeResponder;
   readonly AnnounceModel: new (node: string, everyMs: number, lost: number) => AnnounceModel;
   /** native/xtables_info.h. Throws as in Node: `code` ENOENT without such a table. */
   readonly xtablesInfo: (

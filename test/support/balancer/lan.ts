@@ -33,9 +33,13 @@ export class LanHost {
     this.name = name;
     this.#holder = spawn(...plain('unshare', '--net', 'sleep', '1000'), { stdio: 'ignore' });
     this.pid = this.#holder.pid as number;
-    shell(`until [ "$(readlink /proc/${this.pid}/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done`);
+    shell(
+      `until [ "$(readlink /proc/${this.pid}/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done`,
+    );
     this.mac = `02:00:00:00:00:${last.toString(16).padStart(2, '0')}`;
-    shell(`ip link add ${name} type veth peer name eth0 address ${this.mac} netns ${this.pid}; ip link set ${name} master lan up`);
+    shell(
+      `ip link add ${name} type veth peer name eth0 address ${this.mac} netns ${this.pid}; ip link set ${name} master lan up`,
+    );
     this.run(`ip link set lo up; ip link set eth0 up; ip addr add 192.0.2.${last}/24 dev eth0`);
     this.run(`ip addr add 2001:db8::${last.toString(16)}/64 dev eth0 nodad`);
   }
@@ -63,7 +67,16 @@ export class LanNode extends LanHost {
   async start(): Promise<void> {
     this.events.length = 0;
     const index = JSON.parse(this.run('ip -j link show eth0'))[0].ifindex;
-    const [program, args] = plain('nsenter', '-t', String(this.pid), '-n', process.execPath, PROGRAM, this.name, String(index));
+    const [program, args] = plain(
+      'nsenter',
+      '-t',
+      String(this.pid),
+      '-n',
+      process.execPath,
+      PROGRAM,
+      this.name,
+      String(index),
+    );
     const started = spawn(program, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#process = started;
     createInterface(started.stdout).on('line', (line) => this.events.push(JSON.parse(line)));
@@ -106,7 +119,8 @@ export class LanNode extends LanHost {
 /** Hardware address that the test's namespace gets when it asks for the address anew; '' for none. */
 export function askFor(address: string): string {
   shell(`ip neigh flush to ${address} dev lan 2>/dev/null || true`);
-  const send = "const s=require('dgram').createSocket(process.argv[1].includes(':')?'udp6':'udp4');s.send('x',9,process.argv[1],()=>s.close())";
+  const send =
+    "const s=require('dgram').createSocket(process.argv[1].includes(':')?'udp6':'udp4');s.send('x',9,process.argv[1],()=>s.close())";
   shell(`${process.execPath} -e "${send}" ${address}`);
   for (let i = 0; i < 25; i++) {
     const mac = macOf(address);

@@ -24,7 +24,8 @@ export interface NodeCommand {
 }
 
 const [, , node = '', index = '0', port = '7790'] = process.argv;
-const say = (event: object) => process.stdout.write(`${JSON.stringify({ at: performance.timeOrigin + performance.now(), ...event })}\n`);
+const say = (event: object) =>
+  process.stdout.write(`${JSON.stringify({ at: performance.timeOrigin + performance.now(), ...event })}\n`);
 const layer2 = new Layer2({
   node,
   openResponder: (onEvents) =>
@@ -49,7 +50,14 @@ createInterface(process.stdin)
     if (command.members) {
       const members = command.members.map(([name, address]): [string, Member] => [
         name,
-        { name, address: address as IpAddress, fresh: !command.stale?.includes(name), macs: [], subnets: [], advertises: undefined },
+        {
+          name,
+          address: address as IpAddress,
+          fresh: !command.stale?.includes(name),
+          macs: [],
+          subnets: [],
+          advertises: undefined,
+        },
       ]);
       layer2.setMembership({ members: new Map(members), connected: command.connected ?? true });
     }

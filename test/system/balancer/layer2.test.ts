@@ -17,7 +17,11 @@ if (await inNetns(import.meta.url)) {
   });
   const members = nodes.map(({ name, address }) => [name, address] as const);
   const byRank = (address: string) =>
-    [...nodes].sort((a, b) => compareRank(address as IpAddress, a.name, b.name)) as [LanNode, LanNode, LanNode];
+    [...nodes].sort((a, b) => compareRank(address as IpAddress, a.name, b.name)) as [
+      LanNode,
+      LanNode,
+      LanNode,
+    ];
   const owners = (address: string) => nodes.filter((node) => node.announced().has(address));
   const settled = async (address: string, owner: LanNode) =>
     eventually(() => owners(address).length === 1 && owners(address)[0] === owner, 8000);
@@ -54,7 +58,11 @@ if (await inNetns(import.meta.url)) {
     t.equal(askFor(V4), first.mac);
     const killed = Date.now();
     first.signal('SIGKILL');
-    t.ok(await eventually(() => macOf(V4) === second.mac, 5000), 'the neighbour entry changed without a question');
+    t.ok(
+      await eventually(() => macOf(V4) === second.mac, 5000),
+      'the neighbour entry changed without a question',
+    );
+    t.ok(await eventually(() => second.announced().has(V4)));
     const took = second.events.findLast(({ event, address }) => event === 'announcing' && address === V4);
     const gap = (took?.at ?? 0) - killed;
     t.ok(gap > 0 && gap < 1500, `announced after ${Math.round(gap)} ms, at most 1500`);
@@ -136,7 +144,8 @@ if (await inNetns(import.meta.url)) {
     for (const node of nodes) node.tell({ wishes: [V4, V6, ...taken] });
     for (const address of taken) {
       const [first] = byRank(address);
-      const conflict = () => first.events.find((each) => each.event === 'conflict' && each.address === address);
+      const conflict = () =>
+        first.events.find((each) => each.event === 'conflict' && each.address === address);
       t.ok(await eventually(() => conflict() !== undefined, 5000));
       t.equal(conflict()?.mac, host.mac);
       t.same(owners(address), []);
@@ -146,7 +155,10 @@ if (await inNetns(import.meta.url)) {
   });
 
   t.test('1,000 addresses move at once', async (t) => {
-    const many = Array.from({ length: 1000 }, (_, i) => `198.51.${100 + Math.floor(i / 250)}.${(i % 250) + 1}`);
+    const many = Array.from(
+      { length: 1000 },
+      (_, i) => `198.51.${100 + Math.floor(i / 250)}.${(i % 250) + 1}`,
+    );
     for (const node of nodes) node.tell({ wishes: [...many, V4, V6], movedTo: 'node1' });
     const [node1, node2] = nodes as [LanNode, LanNode];
     t.ok(await eventually(() => node1.announced().size === 1002, 15_000));
@@ -157,11 +169,19 @@ if (await inNetns(import.meta.url)) {
     t.ok(await eventually(() => node1.announced().size === 1002 && node2.announced().size === 0, 15_000));
     node1.signal('SIGKILL');
     const survivors = nodes.slice(1);
-    t.ok(await eventually(() => survivors.reduce((sum, node) => sum + node.announced().size, 0) === 1002, 15_000));
+    t.ok(
+      await eventually(
+        () => survivors.reduce((sum, node) => sum + node.announced().size, 0) === 1002,
+        15_000,
+      ),
+    );
     for (const node of survivors) {
       const lost = node.events.findLast(({ event, state }) => event === 'peer' && state === 'dead')?.at ?? 0;
       const last = node.events.findLast(({ event }) => event === 'announcing')?.at ?? 0;
-      t.ok(last - lost < 400, `${node.name}: ${Math.round(last - lost)} ms from the loss to the last, probes included`);
+      t.ok(
+        last - lost < 400,
+        `${node.name}: ${Math.round(last - lost)} ms from the loss to the last, probes included`,
+      );
     }
   });
 }
