@@ -80,13 +80,14 @@ int DescriptorLimit() {
 
 napi_value New(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  int64_t threads, ipv6, first, last;
+  int64_t threads, ipv6, first, last, mark;
   std::string takeover_from;
   napi_value name;
   if (!GetOption(env, call.arguments[0], "threads", kMaxThreads, &threads) ||
       !GetOption(env, call.arguments[0], "ipv6", 1, &ipv6) ||
       !GetOption(env, call.arguments[0], "firstPort", kMaxPort, &first) ||
       !GetOption(env, call.arguments[0], "lastPort", kMaxPort, &last) ||
+      !GetOption(env, call.arguments[0], "mark", UINT32_MAX, &mark) ||
       napi_get_named_property(env, call.arguments[0], "takeOverFrom", &name) != napi_ok ||
       !GetString(env, name, "takeOverFrom", &takeover_from)) {
     return nullptr;
@@ -109,6 +110,7 @@ napi_value New(napi_env env, napi_callback_info info) {
     options.first_port = static_cast<uint16_t>(first);
     options.last_port = static_cast<uint16_t>(last);
     options.descriptor_limit = DescriptorLimit();
+    options.mark = static_cast<uint32_t>(mark);
     proxy->engine = std::make_shared<Engine>(options, std::move(sockets));
   } catch (const std::system_error& error) {
     ThrowSystemError(env, error.code().value(), "bind", error.what());

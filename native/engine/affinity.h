@@ -8,6 +8,7 @@
 
 #include "address.h"
 #include "service.h"
+#include "snapshot.h"
 
 namespace penstock::engine {
 
@@ -16,8 +17,10 @@ class Affinity {
   // Index into list.endpoints, kNobody when nothing is known or the endpoint is none of the list's.
   uint32_t Find(const Service& service, const EndpointList& list, const Address& client, uint64_t now_ms);
 
-  // From now on for service.affinity_ms.
-  void Remember(const Service& service, const Address& client, const Address& endpoint, uint64_t now_ms);
+  // For the affinity time of the service from now on; should the time change meanwhile, for that one. `services`: those of
+  // today, by which what is over is thrown away when there is too much.
+  void Remember(const Snapshot& services, const Service& service, const Address& client, const Address& endpoint,
+                uint64_t now_ms);
 
  private:
   struct Client {
@@ -30,7 +33,7 @@ class Affinity {
   };
   struct Place {
     Address endpoint;
-    uint64_t until_ms;
+    uint64_t seen_ms;  // when it was sent there the last time
   };
   struct Shard {
     std::mutex mutex;
@@ -38,9 +41,13 @@ class Affinity {
     size_t sweep_at = 1024;  // entries at which those that are over are thrown away
   };
 
+  static void Sweep(Shard& shard, const Snapshot& services, uint64_t now_ms);
+
   Shard& ShardOf(const Client& client) { return shards_[ClientHash()(client) >> 7 & (kShards - 1)]; }
 
   static constexpr size_t kShards = 64;
+  // Of a shard; a million clients together, 100 MB.
+  static constexpr size_t kMostPlaces = 16'384;
   Shard shards_[kShards];
 };
 

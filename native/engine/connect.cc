@@ -1,4 +1,5 @@
 // How a connection finds its endpoint: attempts, one after the other, each to another one.
+#include <netinet/in.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -29,9 +30,13 @@ bool IsEndpointsFault(int error) {
   }
 }
 
+// Until a connection for which there is no room is reset.
+constexpr uint64_t kWaitForShareMs = 10'000;
+
 }  // namespace
 
 void Connection::Start() {
+  if (!TakeShare()) return;
   ServiceCell& cell = worker_.shared().cells.service(service_->cell);
   Add(cell.connections, 1);
   Add(cell.active, 1);
@@ -39,6 +44,20 @@ void Connection::Start() {
   worker_.shared().health.EarnRetry(*service_, worker_.now_ms());
   if (ReadFirst()) Attempt();
   else Reset();
+}
+
+// When the service port or the client has enough already, the connection waits, for a while.
+bool Connection::TakeShare() {
+  Shared& shared = worker_.shared();
+  has_share_ = shared.shares.Take(Shares::HolderOf(*service_, client_address_), kDescriptorsEach,
+                                  shared.free_descriptors());
+  if (has_share_) return true;
+  if (shared.MayComplainOf(service_->cell, worker_.now_ms()))
+    shared.Report({Event::Kind::kShareUsedUp, service_->cell, 0, Failure::kRefused});
+  if (worker_.now_ms() - started_ms_ < kWaitForShareMs && worker_.Park(this)) return false;
+  Add(shared.cells.service(service_->cell).failed, 1);
+  Reset();
+  return false;
 }
 
 // What the client has said already. False when it is gone: nobody needs an endpoint.
@@ -69,7 +88,12 @@ void Connection::Attempt() {
     endpoint_cell_ = endpoint.cell;
     Add(worker_.shared().cells.endpoint(endpoint.cell).active, 1);
     attempts_++;
-    if (Dial(endpoint)) return;
+    if (worker_.snapshot().IsService(IPPROTO_TCP, endpoint)) {
+      worker_.shared().Report({Event::Kind::kLoop, service_->cell, endpoint.cell, Failure::kRefused});
+      errno = ELOOP;
+    } else if (Dial(endpoint)) {
+      return;
+    }
     AttemptFailed(errno);
     if (!NextMayBeTried()) return Reset();
   }
@@ -79,13 +103,14 @@ void Connection::Attempt() {
 bool Connection::Dial(const Endpoint& endpoint) {
   const FirstData first = up_.is_stuck() ? FirstData::kWaiting : FirstData::kNone;
   const Address* const source = SourceFor(keeps_source_, endpoint, client_address_);
-  server_.fd = DialEndpoint(*service_, endpoint, source, first);
+  server_.fd = DialEndpoint(*service_, endpoint, source, first, worker_.shared().mark);
   if (server_.fd < 0) return false;
   // On this node the handshake is over before connect returns: what the client has said goes out at once.
   if (first == FirstData::kWaiting && endpoint.local) {
     const ssize_t sent = Write(server_, up_.pending.get(), up_.pending_end, 0);
     if (sent < 0 && errno != EAGAIN) return false;
     if (sent > 0) {
+      has_spoken_ = true;
       up_.pending_at = static_cast<uint32_t>(sent);
       server_.tells_room = up_.is_stuck();
       if (!up_.is_stuck()) up_.pending.reset();
@@ -128,7 +153,7 @@ void Connection::AttemptFailed(int error) {
 bool Connection::NextMayBeTried() {
   Shared& shared = worker_.shared();
   ServiceCell& cell = shared.cells.service(service_->cell);
-  if (attempts_ < service_->attempts_ms.size() && shared.health.SpendRetry(*service_)) {
+  if (!has_spoken_ && attempts_ < service_->attempts_ms.size() && shared.health.SpendRetry(*service_)) {
     Add(cell.retries, 1);
     return true;
   }
@@ -145,8 +170,8 @@ void Connection::Connected() {
   Add(cell.bytes_to, up_.pending_end);  // what was read before there was an endpoint
   worker_.shared().health.Succeeded(endpoint_cell_);
   if (service_->affinity_ms != 0)
-    worker_.shared().affinity.Remember(*service_, client_address_, list_.endpoints[endpoint_index_].address,
-                                       worker_.now_ms());
+    worker_.shared().affinity.Remember(worker_.snapshot(), *service_, client_address_,
+                                       list_.endpoints[endpoint_index_].address, worker_.now_ms());
   tried_.reset();
   server_.writable = client_.writable = true;
   // Tells at once what the client has sent since.
@@ -162,6 +187,7 @@ void Connection::OnTimer(uint64_t now_ms) {
     else Reset();
     return;
   }
+  if (state_ == State::kEnding) return WaitForDelivery();
   const bool too_old = service_->lifetime_ms != 0 && now_ms - started_ms_ >= service_->lifetime_ms;
   const bool idle = service_->idle_ms != 0 && now_ms - active_ms_ >= service_->idle_ms;
   if (too_old || idle) Reset();

@@ -14,6 +14,9 @@ namespace penstock::engine {
 // What epoll tells of a descriptor of a connection, besides room to write.
 constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
+// Descriptors: the client's and the endpoint's.
+constexpr int kDescriptorsEach = 2;
+
 class Connection final : public Timer {
  public:
   // Owns `client_fd`. `client` is who called.
@@ -28,6 +31,7 @@ class Connection final : public Timer {
   void Reset();
   // The connection is not a short one: its sockets get what short ones do not need.
   void Settle();
+  const Service& service() const { return *service_; }
   bool Uses(uint32_t endpoint_cell) const { return endpoint_cell_ == endpoint_cell; }
   void OnTimer(uint64_t now_ms) override;
 
@@ -43,6 +47,7 @@ class Connection final : public Timer {
     bool writable = false;
     bool ending = false;  // the peer has said that it ends; what it sent before may still be unread
     bool ended = false;   // everything that it sent has been read
+    bool broken = false;  // reset, or unreachable: nothing can be sent to it; what it sent before may still be unread
     bool tells_room = false;  // epoll says when there is room to write again
     uint8_t writes = 0;       // stops at 2: the first write needs no TCP_NODELAY
   };
@@ -61,10 +66,12 @@ class Connection final : public Timer {
     bool is_stuck() const { return pending_at < pending_end || in_pipe > 0; }
   };
 
-  enum class State : uint8_t { kConnecting, kRelaying, kClosed };
+  // Ending: one side is broken; what it sent is on its way to the other, which then gets the reset too.
+  enum class State : uint8_t { kConnecting, kRelaying, kEnding, kClosed };
 
   void OnEvents(Peer& peer, uint32_t events);
   // connect.cc
+  bool TakeShare();
   bool ReadFirst();
   void Attempt();
   bool Dial(const Endpoint& endpoint);
@@ -74,10 +81,14 @@ class Connection final : public Timer {
   bool NextMayBeTried();
   // relay.cc
   void Relay();
-  bool Pump(Direction& direction);
-  bool Flush(Direction& direction);
-  bool Copy(Direction& direction);
-  bool FillPipe(Direction& direction);
+  void Pump(Direction& direction);
+  void Flush(Direction& direction);
+  void Copy(Direction& direction);
+  void FillPipe(Direction& direction);
+  void ReadEnded(Peer& from, ssize_t got);
+  void Discard(Direction& direction);
+  void PassOnReset();
+  void WaitForDelivery();
   bool Keep(Direction& direction, const uint8_t* data, size_t length);
   ssize_t Write(Peer& to, const uint8_t* data, size_t length, int flags);
   void NeedRoom(Peer& peer);
@@ -101,10 +112,14 @@ class Connection final : public Timer {
   uint32_t endpoint_index_ = kNobody;
   uint8_t attempts_ = 0;
   uint8_t turns_left_ = 0;
+  uint8_t looks_ = 0;        // at what is not delivered yet
+  uint32_t undelivered_ = 0;  // bytes, at the last look
   State state_ = State::kConnecting;
   bool waits_again_ = false;
   bool settled_ = false;
+  bool has_share_ = false;  // and is counted
   bool keeps_source_;
+  bool has_spoken_ = false;  // the endpoint was given bytes of the client, which nobody else can be given again
   Connection* next_ = nullptr;
   Connection* previous_ = nullptr;
 };

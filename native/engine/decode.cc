@@ -45,6 +45,7 @@ uint32_t CountDifferent(const std::vector<EndpointList>& lists) {
 }  // namespace
 
 bool DecodeService(Reader& reader, Service* service) {
+  service->tenant = reader.U32();
   service->protocol = reader.U8();
   service->family = reader.U8() == 4 ? AF_INET : AF_INET6;
   const uint8_t algorithm = reader.U8();

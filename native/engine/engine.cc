@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <future>
 #include <random>
 #include <system_error>
 
@@ -13,7 +14,7 @@
 namespace penstock::engine {
 
 Engine::Engine(const EngineOptions& options, std::vector<ListeningSocket> inherited)
-    : shared_(options.descriptor_limit), sockets_(std::move(inherited)) {
+    : shared_(options.descriptor_limit, options.mark), sockets_(std::move(inherited)) {
   if (sockets_.empty()) sockets_ = BindPorts(options);
   std::random_device seed;
   for (size_t i = 0; i < options.threads; i++) {
@@ -49,20 +50,43 @@ bool Engine::Update(const uint8_t* data, size_t length, std::string* error) {
 // The sockets are shared out among the threads: one of each kind for each, unless another number was inherited.
 void Engine::StartListening() {
   if (listening_) return;
-  listening_ = true;
-  size_t next = 0;
+  std::vector<ListeningSocket> own;
   for (const ListeningSocket& socket : sockets_) {
-    ListeningSocket own = socket;
     // The threads close theirs; ours stay, to be handed over.
-    own.fd = fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
-    if (own.fd < 0) throw std::system_error(errno, std::generic_category(), "dup of a listening socket");
-    Worker& worker = *workers_[next++ % workers_.size()];
-    worker.Post([&worker, own] { worker.Listen(own); });
+    const int fd = fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+      const int error = errno;
+      for (const ListeningSocket& each : own) close(each.fd);
+      throw std::system_error(error, std::generic_category(), "dup of a listening socket");
+    }
+    own.push_back(socket);
+    own.back().fd = fd;
   }
+  std::vector<std::future<int>> outcomes;
+  for (size_t i = 0; i < own.size(); i++) {
+    Worker& worker = *workers_[i % workers_.size()];
+    auto outcome = std::make_shared<std::promise<int>>();
+    outcomes.push_back(outcome->get_future());
+    worker.Post([&worker, outcome, socket = own[i]] { outcome->set_value(worker.Listen(socket) ? 0 : errno); });
+  }
+  int error = 0;
+  for (std::future<int>& outcome : outcomes)
+    if (const int each = outcome.get()) error = each;
+  if (error == 0) {
+    listening_ = true;
+    return;
+  }
+  // Connections are spread over all sockets: those that nobody accepts from would wait for ever.
+  PostStopListening();
+  throw std::system_error(error, std::generic_category(), "waiting for connections");
+}
+
+void Engine::PostStopListening() {
+  for (auto& worker : workers_) worker->Post([each = worker.get()] { each->StopListening(); });
 }
 
 void Engine::StopListening() {
-  for (auto& worker : workers_) worker->Post([each = worker.get()] { each->StopListening(); });
+  PostStopListening();
   for (const ListeningSocket& socket : sockets_) close(socket.fd);
   sockets_.clear();
   listening_ = false;

@@ -19,6 +19,7 @@ struct EngineOptions {
   uint16_t first_port = 0;
   uint16_t last_port = 0;
   int descriptor_limit = 1024;
+  uint32_t mark = 0;  // Shared::mark
 };
 
 class Engine {
@@ -35,6 +36,7 @@ class Engine {
 
   // False with `error` set; the table before then stays in force.
   bool Update(const uint8_t* data, size_t length, std::string* error);
+  // Either all sockets or none. Throws std::system_error; may then be called again.
   void StartListening();
   // New connections are refused from now on, unless another process has the sockets as well.
   void StopListening();
@@ -47,6 +49,8 @@ class Engine {
   Shared& shared() { return shared_; }
 
  private:
+  void PostStopListening();
+
   Shared shared_;
   std::vector<ListeningSocket> sockets_;  // as long as nobody listens: ours to close
   bool listening_ = false;

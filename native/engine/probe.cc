@@ -16,9 +16,12 @@ constexpr uint64_t kPatienceMs = 1000;
 }  // namespace
 
 Probe::Probe(Worker& worker, ServicePointer service, uint32_t endpoint_cell)
-    : worker_(worker), service_(std::move(service)), endpoint_cell_(endpoint_cell) {}
+    : worker_(worker), service_(std::move(service)), endpoint_cell_(endpoint_cell) {
+  worker_.AddProbe(this);
+}
 
 Probe::~Probe() {
+  worker_.RemoveProbe(this);
   worker_.timers().Cancel(this);
   if (fd_ < 0) return;
   CloseWithReset(fd_);
@@ -30,7 +33,7 @@ void Probe::Start(Worker& worker, const ServicePointer& service, const Endpoint&
   // UDP has no handshake: the next datagrams will tell.
   if (service->protocol != IPPROTO_TCP) return probe->End(true);
   if (!worker.shared().TakeDescriptors(1)) return probe->End(false);
-  probe->fd_ = socket(service->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  probe->fd_ = OpenSocket(service->family, SOCK_STREAM, worker.shared().mark);
   if (probe->fd_ < 0) {
     worker.shared().ReturnDescriptors(1);
     return probe->End(false);

@@ -1,5 +1,7 @@
 // What an established connection does: bytes from one side to the other, ends passed on, both ways.
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,9 @@ namespace {
 // Rounds of a connection until others must have a turn: full pipes are up to 8 MB.
 constexpr uint8_t kTurns = 8;
 constexpr ssize_t kSmall = 16 * 1024;
+// How long the last bytes may take without any progress before the reset that follows them.
+constexpr uint64_t kDeliveryMs = 5'000;
+constexpr uint64_t kLongestLookMs = 250;
 
 }  // namespace
 
@@ -53,21 +58,23 @@ void Connection::OnEvents(Peer& peer, uint32_t events) {
     if (NextMayBeTried()) return Attempt();
     return Reset();
   }
-  if ((events & EPOLLERR) != 0) return Reset();
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP)) != 0) peer.readable = true;
-  if ((events & (EPOLLRDHUP | EPOLLHUP)) != 0) peer.ending = true;
+  if ((events & EPOLLERR) != 0) peer.broken = true;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) peer.readable = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) peer.ending = true;
   if ((events & EPOLLOUT) != 0) peer.writable = true;
   Relay();
 }
 
 void Connection::Continue() {
   waits_again_ = false;
-  if (state_ == State::kRelaying) Relay();
+  if (state_ == State::kRelaying || state_ == State::kEnding) Relay();
 }
 
 void Connection::Relay() {
   turns_left_ = kTurns;
-  if (!Pump(up_) || !Pump(down_)) return Reset();
+  Pump(up_);
+  Pump(down_);
+  if (client_.broken || server_.broken) return PassOnReset();
   if (up_.finished && down_.finished) return Close();
   if (turns_left_ == 0 && !waits_again_) {
     waits_again_ = true;
@@ -75,76 +82,123 @@ void Connection::Relay() {
   }
 }
 
-// As far as it goes now. False when the connection is broken.
-bool Connection::Pump(Direction& direction) {
+// As far as it goes now. Whoever turns out to be broken is marked so.
+void Connection::Pump(Direction& direction) {
+  Peer& from = *direction.from;
+  Peer& to = *direction.to;
   while (!direction.finished) {
-    if (direction.is_stuck() && !Flush(direction)) return false;
-    if (direction.is_stuck()) return true;
-    if (direction.from->ended) {
+    if (!to.broken && direction.is_stuck()) Flush(direction);
+    if (to.broken) return Discard(direction);
+    if (direction.is_stuck()) return;
+    if (from.ended) {
       worker_.pipes().Return(&direction.pipe);
       direction.finished = true;
-      // When both directions are over, close says it as well.
+      // A reset follows, not an end. When both directions are over, close says it as well.
       const Direction& other = &direction == &up_ ? down_ : up_;
-      if (!other.finished && shutdown(direction.to->fd, SHUT_WR) != 0 && errno != ENOTCONN) return false;
-      return true;
+      if (!from.broken && !other.finished && shutdown(to.fd, SHUT_WR) != 0 && errno != ENOTCONN) to.broken = true;
+      return;
     }
-    if (!direction.from->readable) break;
-    if (turns_left_ == 0) return true;
+    if (!from.readable) break;
+    if (turns_left_ == 0) return;
     turns_left_--;
-    if (!(direction.bulk ? FillPipe(direction) : Copy(direction))) return false;
+    if (direction.bulk) FillPipe(direction);
+    else Copy(direction);
   }
   worker_.pipes().Return(&direction.pipe);
-  return true;
+}
+
+// Nobody is there to take it.
+void Connection::Discard(Direction& direction) {
+  direction.pending.reset();
+  direction.pending_at = direction.pending_end = 0;
+  if (direction.in_pipe > 0) worker_.pipes().Close(&direction.pipe);
+  else worker_.pipes().Return(&direction.pipe);
+  direction.in_pipe = 0;
+  direction.finished = true;
+}
+
+// One side is broken. What it sent before belongs to the other, which then learns of the reset: in that order, for a reset
+// throws away what the kernel has not sent yet.
+void Connection::PassOnReset() {
+  if (client_.broken && server_.broken) return Reset();
+  Peer& broken = client_.broken ? client_ : server_;
+  Direction& rest = client_.broken ? up_ : down_;
+  if (state_ != State::kEnding) {
+    state_ = State::kEnding;
+    active_ms_ = worker_.now_ms();
+    // A write may have found it out; what can be read was not looked at then.
+    broken.readable = broken.ending = true;
+    Discard(client_.broken ? down_ : up_);
+    Pump(rest);
+  }
+  if (rest.to->broken) return Reset();
+  if (!rest.finished && turns_left_ == 0 && !waits_again_) {
+    waits_again_ = true;
+    worker_.Again(this);
+  }
+  WaitForDelivery();
+}
+
+// Resets once the kernel has no more to send, or nobody takes it.
+void Connection::WaitForDelivery() {
+  const Direction& rest = client_.broken ? up_ : down_;
+  int queued = 0;
+  if (ioctl(rest.to->fd, SIOCOUTQ, &queued) != 0) return Reset();
+  if (rest.finished && queued == 0) return Reset();
+  const uint32_t left = static_cast<uint32_t>(queued) + rest.pending_end - rest.pending_at + rest.in_pipe;
+  if (left != undelivered_) active_ms_ = worker_.now_ms();
+  undelivered_ = left;
+  if (worker_.now_ms() - active_ms_ >= kDeliveryMs) return Reset();
+  const uint64_t pause = std::min<uint64_t>(TimerWheel::kTickMs << std::min<uint8_t>(looks_, 5), kLongestLookMs);
+  if (looks_ < UINT8_MAX) looks_++;
+  worker_.timers().Set(this, worker_.now_ms() + pause);
 }
 
 // Reads once and writes it at once.
-bool Connection::Copy(Direction& direction) {
+void Connection::Copy(Direction& direction) {
   Peer& from = *direction.from;
   uint8_t* const buffer = worker_.buffer();
   const ssize_t got = recv(from.fd, buffer, Worker::kBufferBytes, 0);
-  if (got < 0) {
-    from.readable = false;
-    return errno == EAGAIN || errno == EINTR;
-  }
-  if (got == 0) {
-    from.ended = true;
-    return true;
-  }
+  if (got <= 0) return ReadEnded(from, got);
   Count(direction, static_cast<size_t>(got));
   // Less than there was room for: it is all, and epoll tells when more comes. An end that came before is not told again.
   if (static_cast<size_t>(got) < Worker::kBufferBytes && !from.ending) from.readable = false;
   direction.bulk = static_cast<size_t>(got) == Worker::kBufferBytes;
   // After an end there comes nothing but the end, which shares a packet with what was sent last.
-  const bool is_last = from.ending && static_cast<size_t>(got) < Worker::kBufferBytes;
+  const bool is_last = from.ending && !from.broken && static_cast<size_t>(got) < Worker::kBufferBytes;
   const int flags = is_last ? MSG_MORE : 0;
   const ssize_t sent = Write(*direction.to, buffer, static_cast<size_t>(got), flags);
-  if (sent == got) return true;
-  if (sent < 0 && errno != EAGAIN && errno != EINTR) return false;
-  const size_t done = sent < 0 ? 0 : static_cast<size_t>(sent);
+  if (sent == got) return;
+  if (sent >= 0) errno = EAGAIN;
   NeedRoom(*direction.to);
-  return Keep(direction, buffer + done, static_cast<size_t>(got) - done);
+  if (direction.to->broken) return;
+  const size_t done = sent < 0 ? 0 : static_cast<size_t>(sent);
+  // Without memory for it the stream has a gap: neither side may take it for whole.
+  if (!Keep(direction, buffer + done, static_cast<size_t>(got) - done)) client_.broken = server_.broken = true;
 }
 
-bool Connection::FillPipe(Direction& direction) {
+// `got` of a read that brought nothing, with errno.
+void Connection::ReadEnded(Peer& from, ssize_t got) {
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+    from.readable = false;
+    return;
+  }
+  from.ended = true;
+  if (got < 0) from.broken = true;
+}
+
+void Connection::FillPipe(Direction& direction) {
   if (!direction.pipe.is_open()) direction.pipe = worker_.pipes().Take();
   if (!direction.pipe.is_open()) return Copy(direction);
-  Peer& from = *direction.from;
-  const ssize_t got = splice(from.fd, nullptr, direction.pipe.write, nullptr, PipePool::kMostBytes,
+  // The pipe is empty here, so it is the socket that has nothing when there is nothing.
+  const ssize_t got = splice(direction.from->fd, nullptr, direction.pipe.write, nullptr, PipePool::kMostBytes,
                              SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-  if (got < 0) {
-    // The pipe is empty here, so it is the socket that has nothing.
-    from.readable = false;
-    return errno == EAGAIN || errno == EINTR;
-  }
-  if (got == 0) {
-    from.ended = true;
-    return true;
-  }
+  if (got <= 0) return ReadEnded(*direction.from, got);
   // Small messages are cheaper to copy.
   direction.bulk = got >= kSmall;
   direction.in_pipe += static_cast<uint32_t>(got);
   Count(direction, static_cast<size_t>(got));
-  return Flush(direction);
+  Flush(direction);
 }
 
 // Nagle's algorithm holds back only what follows unacknowledged data, so the first write does not need the option.
@@ -160,17 +214,14 @@ void Connection::Settle() {
   SetKeepAlive(server_.fd);
 }
 
-// Writes what waits. False when the connection is broken.
-bool Connection::Flush(Direction& direction) {
+// Writes what waits.
+void Connection::Flush(Direction& direction) {
   Peer& to = *direction.to;
-  if (!to.writable) return true;
+  if (!to.writable) return;
   while (direction.pending_at < direction.pending_end) {
     const ssize_t sent =
         Write(to, direction.pending.get() + direction.pending_at, direction.pending_end - direction.pending_at, 0);
-    if (sent < 0) {
-      NeedRoom(to);
-      return errno == EAGAIN || errno == EINTR;
-    }
+    if (sent < 0) return NeedRoom(to);
     direction.pending_at += static_cast<uint32_t>(sent);
   }
   if (direction.pending_end > 0) {
@@ -180,14 +231,13 @@ bool Connection::Flush(Direction& direction) {
   while (direction.in_pipe > 0) {
     const ssize_t sent = splice(direction.pipe.read, nullptr, to.fd, nullptr, direction.in_pipe,
                                 SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
-    if (sent < 0) {
-      NeedRoom(to);
-      return errno == EAGAIN || errno == EINTR;
+    if (sent < 0) return NeedRoom(to);
+    if (sent == 0) {
+      to.broken = true;
+      return;
     }
-    if (sent == 0) return false;
     direction.in_pipe -= static_cast<uint32_t>(sent);
   }
-  return true;
 }
 
 bool Connection::Keep(Direction& direction, const uint8_t* data, size_t length) {
@@ -199,15 +249,17 @@ bool Connection::Keep(Direction& direction, const uint8_t* data, size_t length) 
   return true;
 }
 
+// After a write that took nothing, or not all, with errno.
 void Connection::NeedRoom(Peer& peer) {
-  const int error = errno;
-  peer.writable = false;
-  if (!peer.tells_room) {
-    peer.tells_room = true;
-    // Edge triggered: if there is room again already, this tells it.
-    worker_.Rewatch(peer.fd, kWatched | EPOLLOUT, &peer);
+  if (errno != EAGAIN && errno != EINTR) {
+    peer.broken = true;
+    return;
   }
-  errno = error;
+  peer.writable = false;
+  if (peer.tells_room) return;
+  peer.tells_room = true;
+  // Edge triggered: if there is room again already, this tells it.
+  worker_.Rewatch(peer.fd, kWatched | EPOLLOUT, &peer);
 }
 
 void Connection::Count(const Direction& direction, size_t bytes) {
@@ -235,22 +287,22 @@ void Connection::Reset() {
 void Connection::Close() {
   state_ = State::kClosed;
   worker_.timers().Cancel(this);
-  for (Direction* direction : {&up_, &down_}) {
-    // What is in a pipe cannot be given to the next.
-    if (direction->in_pipe > 0) worker_.pipes().Close(&direction->pipe);
-    else worker_.pipes().Return(&direction->pipe);
-    direction->pending.reset();
-  }
+  // What is in a pipe cannot be given to the next.
+  Discard(up_);
+  Discard(down_);
   close(client_.fd);
   client_.fd = -1;
   if (server_.fd >= 0) close(server_.fd);
   server_.fd = -1;
   Shared& shared = worker_.shared();
-  shared.ReturnDescriptors(2);
+  shared.ReturnDescriptors(kDescriptorsEach);
   LetGoOfEndpoint();
-  Subtract(shared.cells.service(service_->cell).active, 1);
-  shared.active.fetch_sub(1, std::memory_order_relaxed);
-  if (waits_again_) worker_.Forget(this);
+  if (has_share_) {
+    shared.shares.Return(Shares::HolderOf(*service_, client_address_), kDescriptorsEach);
+    Subtract(shared.cells.service(service_->cell).active, 1);
+    shared.active.fetch_sub(1, std::memory_order_relaxed);
+  }
+  if (waits_again_ || !has_share_) worker_.Forget(this);
   worker_.Release(this);
 }
 

@@ -49,6 +49,7 @@ constexpr uint8_t kNoRange = 255;
 
 struct Service {
   uint32_t cell;
+  uint32_t tenant;   // who pays: a number for its namespace
   uint8_t protocol;  // IPPROTO_TCP or IPPROTO_UDP
   uint8_t family;
   Algorithm algorithm;

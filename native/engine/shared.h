@@ -7,18 +7,27 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <unordered_set>
 #include <vector>
 
 #include "affinity.h"
 #include "cells.h"
 #include "health.h"
+#include "shares.h"
 #include "snapshot.h"
 
 namespace penstock::engine {
 
 // Something that the log should know of an endpoint.
 struct Event {
-  enum class Kind : uint8_t { kEjected = 0, kReturned = 1, kStillAway = 2, kOutOfDescriptors = 3 };
+  enum class Kind : uint8_t {
+    kEjected = 0,
+    kReturned = 1,
+    kStillAway = 2,
+    kOutOfDescriptors = 3,
+    kShareUsedUp = 4,  // the service port, or one client of it, holds as many descriptors as it may
+    kLoop = 5,         // the endpoint is the address of a Service
+  };
   Kind kind;
   uint32_t service_cell;
   uint32_t endpoint_cell;
@@ -27,13 +36,16 @@ struct Event {
 
 class Shared {
  public:
-  explicit Shared(int descriptor_limit) : health(cells), descriptor_limit_(descriptor_limit) {
+  // `mark`: of packets that the engine sends itself, by which the rules that capture know them; 0: none.
+  Shared(int descriptor_limit, uint32_t mark) : health(cells), mark(mark), descriptor_limit_(descriptor_limit) {
     snapshot_ = std::make_shared<Snapshot>();
   }
 
   Cells cells;
   Health health;
   Affinity affinity;
+  Shares shares;
+  const uint32_t mark;
   // TCP connections and UDP flows, all threads.
   std::atomic<int64_t> active{0};
   // Room of all pipes that are open.
@@ -61,12 +73,24 @@ class Shared {
   bool DescriptorsAreScarce() const {
     return descriptors_.load(std::memory_order_relaxed) > descriptor_limit_ - descriptor_limit_ / 8;
   }
+  int free_descriptors() const { return descriptor_limit_ - descriptors_.load(std::memory_order_relaxed); }
+  int descriptor_limit() const { return descriptor_limit_; }
   int descriptors() const { return descriptors_.load(std::memory_order_relaxed); }
 
   // True once a minute: all threads run out of descriptors at once, and each tries again and again.
   bool MayComplain(uint64_t now_ms) {
     uint64_t last = complained_ms_.load(std::memory_order_relaxed);
     return (last == 0 || now_ms - last > 60'000) && complained_ms_.compare_exchange_strong(last, now_ms);
+  }
+
+  // True once a minute for each service port.
+  bool MayComplainOf(uint32_t service_cell, uint64_t now_ms) {
+    const std::lock_guard<std::mutex> lock(events_mutex_);
+    if (now_ms - complaints_since_ms_ > 60'000) {
+      complaints_.clear();
+      complaints_since_ms_ = now_ms;
+    }
+    return complaints_.size() < kMostEvents && complaints_.insert(service_cell).second;
   }
 
   void Report(const Event& event) {
@@ -90,6 +114,8 @@ class Shared {
   std::atomic<uint64_t> complained_ms_{0};
   std::mutex events_mutex_;
   std::deque<Event> events_;
+  std::unordered_set<uint32_t> complaints_;
+  uint64_t complaints_since_ms_ = 0;
 };
 
 }  // namespace penstock::engine

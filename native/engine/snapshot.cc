@@ -38,6 +38,11 @@ Snapshot::Found Snapshot::Find(uint8_t protocol, const Address& destination) con
   return {&services_[entry->service - 1], entry->kind};
 }
 
+bool Snapshot::IsService(uint8_t protocol, const Endpoint& endpoint) const {
+  const Found found = Find(protocol, endpoint.address);
+  return found.service != nullptr && (found.kind == KeyKind::kNodePort) == endpoint.on_host;
+}
+
 const ServicePointer* Snapshot::ByCell(uint32_t cell) const {
   return cell < services_.size() && services_[cell] ? &services_[cell] : nullptr;
 }

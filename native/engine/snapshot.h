@@ -22,6 +22,10 @@ class Snapshot {
   // Where a packet went before the kernel redirected it. A VIP comes before a node port.
   Found Find(uint8_t protocol, const Address& destination) const;
 
+  // Whether connections to the endpoint would be for a Service again: its address is a VIP that is not the node's own, or it
+  // is a node port here. They would go in circles.
+  bool IsService(uint8_t protocol, const Endpoint& endpoint) const;
+
   const ServicePointer* ByCell(uint32_t cell) const;
 
   // Reads an update (src/dataplane/userspace/encodeServices.ts) on top of `before`. nullptr with `error` set when the

@@ -51,9 +51,17 @@ void SetKeepAlive(int fd) {
   SetOption(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
 }
 
-int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first) {
+int OpenSocket(uint8_t family, int type, uint32_t mark) {
+  const int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  // Not possible without CAP_NET_ADMIN; the rules then take it for anybody's.
+  if (fd >= 0 && mark != 0) SetOption(fd, SOL_SOCKET, SO_MARK, static_cast<int>(mark));
+  return fd;
+}
+
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first,
+                 uint32_t mark) {
   const bool tcp = service.protocol == IPPROTO_TCP;
-  const int fd = socket(service.family, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int fd = OpenSocket(service.family, tcp ? SOCK_STREAM : SOCK_DGRAM, mark);
   if (fd < 0) return -1;
   if (tcp && first == FirstData::kWaiting) SetOption(fd, IPPROTO_TCP, TCP_QUICKACK, 0);
   if (source != nullptr) BindToClient(fd, *source);

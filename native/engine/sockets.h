@@ -16,10 +16,14 @@ int PendingError(int fd);
 
 enum class FirstData : uint8_t { kNone, kWaiting };
 
-// A non-blocking socket to the endpoint, on its way to be connected. -1 with errno. `source`: the address that the
+// A non-blocking socket; what it sends bears the mark, unless that is 0. -1 with errno.
+int OpenSocket(uint8_t family, int type, uint32_t mark);
+
+// A socket of OpenSocket to the endpoint, on its way to be connected. -1 with errno. `source`: the address that the
 // endpoint shall see, nullptr for the node's. With data waiting to be sent the handshake's last
 // packet waits for it: one packet less. A server that speaks first must not wait.
-int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first);
+int DialEndpoint(const Service& service, const Endpoint& endpoint, const Address* source, FirstData first,
+                 uint32_t mark);
 
 // Small writes are sent at once.
 void SetNoDelay(int fd);

@@ -18,14 +18,10 @@ namespace {
 constexpr int kAtOnce = 64;
 // Until connections are accepted again after the descriptors were used up; the others wait in the kernel's queue.
 constexpr uint64_t kPauseMs = 20;
-// For a connection: the client's and the endpoint's. One more for a probe or a new attempt.
-constexpr int kDescriptorsEach = 2;
 
 }  // namespace
 
-TcpListener::TcpListener(Worker& worker, const ListeningSocket& socket) : worker_(worker), socket_(socket) {
-  worker_.Watch(socket_.fd, EPOLLIN, this);
-}
+TcpListener::TcpListener(Worker& worker, const ListeningSocket& socket) : worker_(worker), socket_(socket) {}
 
 TcpListener::~TcpListener() {
   worker_.timers().Cancel(this);

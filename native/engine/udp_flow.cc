@@ -15,6 +15,8 @@ namespace {
 
 // A service port without a time of its own (TypeScript always gives one).
 constexpr uint64_t kDefaultIdleMs = 250;
+// A question that is not answered yet: a name server may have to ask others first, and its clients wait 5 seconds.
+constexpr uint64_t kPatienceMs = 10'000;
 // Batches of answers until others must have a turn.
 constexpr int kBatches = 4;
 constexpr size_t kFew = 16;
@@ -50,6 +52,7 @@ UdpFlow::~UdpFlow() {
   worker_.timers().Cancel(this);
   close(fd_);
   shared.ReturnDescriptors(1);
+  shared.shares.Return(Shares::HolderOf(*service_, client_), 1);
   Subtract(shared.cells.service(service_->cell).active, 1);
   Subtract(shared.cells.endpoint(endpoint_cell_).active, 1);
   shared.active.fetch_sub(1, std::memory_order_relaxed);
@@ -70,8 +73,15 @@ bool UdpFlow::StillHolds() {
   return true;
 }
 
+bool UdpFlow::IsOver() {
+  if (StillHolds()) return false;
+  // An endpoint that only gets no new flows may still answer what it was asked.
+  return !waits_ || worker_.snapshot().ByCell(service_->cell) == nullptr;
+}
+
 void UdpFlow::Take(DatagramBatch& batch, size_t first, size_t count) {
   active_ms_ = worker_.now_ms();
+  waits_ = true;
   size_t bytes = 0;
   for (size_t i = first; i < first + count; i++) bytes += batch.length(i);
   Add(worker_.shared().cells.endpoint(endpoint_cell_).bytes_to, bytes);
@@ -88,6 +98,7 @@ void UdpFlow::OnEvents(uint32_t events) {
     if (count < 0 && errno == ECONNREFUSED) return EndpointRefused();
     if (count <= 0) return;
     active_ms_ = worker_.now_ms();
+    if (waits_) Answered();
     size_t bytes = 0;
     for (int at = 0; at < count; at++) bytes += batch.length(static_cast<size_t>(at));
     Add(worker_.shared().cells.endpoint(endpoint_cell_).bytes_from, bytes);
@@ -105,8 +116,16 @@ void UdpFlow::EndpointRefused() {
   listener_.Remove(this);
 }
 
+// The timer may be set to the end of the patience, which is later.
+void UdpFlow::Answered() {
+  waits_ = false;
+  worker_.timers().Cancel(this);
+  OnTimer(active_ms_);
+}
+
 void UdpFlow::OnTimer(uint64_t now_ms) {
-  const uint64_t idle = service_->idle_ms == 0 ? kDefaultIdleMs : service_->idle_ms;
+  uint64_t idle = service_->idle_ms == 0 ? kDefaultIdleMs : service_->idle_ms;
+  if (waits_) idle = std::max(idle, kPatienceMs);
   if (now_ms - active_ms_ >= idle) listener_.Remove(this);
   else worker_.timers().Set(this, active_ms_ + idle);
 }

@@ -8,7 +8,8 @@ namespace penstock::engine {
 
 class UdpFlow final : public Source, public Timer {
  public:
-  // `client` called our `local` address, meaning `destination`. Owns endpoint_fd, which is connected.
+  // `client` called our `local` address, meaning `destination`. Owns endpoint_fd, which is connected, its descriptor and the
+  // share that was taken for it.
   UdpFlow(UdpListener& listener, ServicePointer service, const Endpoint& endpoint, int endpoint_fd,
           const Address& client, const Address& local, const Address& destination);
   ~UdpFlow() override;
@@ -23,8 +24,11 @@ class UdpFlow final : public Source, public Timer {
   const Address& local() const { return local_; }
   // Whether the routing table still sends this client's datagrams to where they go.
   bool StillHolds();
+  // Whether it ends, although nobody has sent anything that shows it.
+  bool IsOver();
 
  private:
+  void Answered();
   void EndpointRefused();
 
   UdpListener& listener_;
@@ -39,6 +43,7 @@ class UdpFlow final : public Source, public Timer {
   const Address destination_;
   uint64_t generation_;
   uint64_t active_ms_;
+  bool waits_ = false;  // the client has said something since the last answer
 };
 
 }  // namespace penstock::engine

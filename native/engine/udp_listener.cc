@@ -22,9 +22,7 @@ constexpr int kBatches = 4;
 }  // namespace
 
 UdpListener::UdpListener(Worker& worker, const ListeningSocket& socket)
-    : worker_(worker), socket_(socket), icmp_(OpenIcmpSocket(socket.family)) {
-  worker_.Watch(socket_.fd, EPOLLIN, this);
-}
+    : worker_(worker), socket_(socket), icmp_(OpenIcmpSocket(socket.family)) {}
 
 UdpListener::~UdpListener() {
   flows_.clear();
@@ -78,25 +76,53 @@ UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
                         : socket_.side == Side::kInside  ? service->inside_list
                                                          : service->outside_list;
   const EndpointList& list = service->lists[index];
-  const uint32_t chosen = ChooseEndpoint(worker_, service, list, client, nullptr);
+  const uint32_t chosen = Choose(service, list, client);
   if (chosen == kNobody) {
     Refuse(client, local);
     return nullptr;
   }
   // Without a descriptor the datagram is lost; the client sends it again.
   if (!shared.TakeDescriptors(1)) return nullptr;
-  const Endpoint& endpoint = list.endpoints[chosen];
-  const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
-  const int fd = DialEndpoint(*service, endpoint, SourceFor(keeps_source, endpoint, client), FirstData::kNone);
-  if (fd < 0) {
+  const Shares::Holder holder = Shares::HolderOf(*service, client);
+  if (!shared.shares.Take(holder, 1, shared.free_descriptors())) {
     shared.ReturnDescriptors(1);
+    if (shared.MayComplainOf(service->cell, worker_.now_ms()))
+      shared.Report({Event::Kind::kShareUsedUp, service->cell, 0, Failure::kRefused});
     return nullptr;
   }
-  if (service->affinity_ms != 0) shared.affinity.Remember(*service, client, endpoint.address, worker_.now_ms());
+  const Endpoint& endpoint = list.endpoints[chosen];
+  const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
+  const Address* const source = SourceFor(keeps_source, endpoint, client);
+  const int fd = DialEndpoint(*service, endpoint, source, FirstData::kNone, shared.mark);
+  if (fd < 0) {
+    shared.ReturnDescriptors(1);
+    shared.shares.Return(holder, 1);
+    return nullptr;
+  }
+  if (service->affinity_ms != 0)
+    shared.affinity.Remember(worker_.snapshot(), *service, client, endpoint.address, worker_.now_ms());
   auto flow = std::make_unique<UdpFlow>(*this, service, endpoint, fd, client, local, destination);
   UdpFlow* raw = flow.get();
   flows_.emplace(client, std::move(flow));
   return raw;
+}
+
+uint32_t UdpListener::Choose(const ServicePointer& service, const EndpointList& list, const Address& client) {
+  std::vector<uint32_t> tried;
+  while (tried.size() < list.endpoints.size()) {
+    const uint32_t chosen = ChooseEndpoint(worker_, service, list, client, tried.empty() ? nullptr : &tried);
+    if (chosen == kNobody || !worker_.snapshot().IsService(IPPROTO_UDP, list.endpoints[chosen])) return chosen;
+    worker_.shared().Report({Event::Kind::kLoop, service->cell, list.endpoints[chosen].cell, Failure::kRefused});
+    tried.push_back(chosen);
+  }
+  return kNobody;
+}
+
+void UdpListener::Sweep() {
+  std::vector<UdpFlow*> over;
+  for (const auto& [client, flow] : flows_)
+    if (flow->IsOver()) over.push_back(flow.get());
+  for (UdpFlow* flow : over) Remove(flow);
 }
 
 void UdpListener::Answer(const SocketAddress& client, const Address& local, DatagramBatch& batch, size_t count) {

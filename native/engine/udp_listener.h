@@ -23,8 +23,10 @@ class UdpListener final : public Listener {
   // Answers still go out through the socket.
   bool Stop() override {
     worker_.Unwatch(socket_.fd);
-    return false;
+    return flows_.empty();
   }
+
+  void Sweep() override;
 
   // For the flows.
   Worker& worker() { return worker_; }
@@ -41,6 +43,8 @@ class UdpListener final : public Listener {
   };
 
   UdpFlow* FlowOf(const Address& client, const Address& local);
+  // Index into the list; kNobody when nobody may serve.
+  uint32_t Choose(const ServicePointer& service, const EndpointList& list, const Address& client);
   UdpFlow* NewFlow(const Address& client, const Address& local);
 
   Worker& worker_;

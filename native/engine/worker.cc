@@ -22,6 +22,10 @@ namespace {
 
 // How often connections are looked at that have not lived up to a second write yet.
 constexpr uint64_t kSettleMs = 60'000;
+// How soon after a change what is gone is looked for.
+constexpr uint64_t kSweepMs = 1'000;
+// Between two looks at whether there is room for those who wait.
+constexpr uint64_t kParkMs = 20;
 
 }  // namespace
 
@@ -40,7 +44,8 @@ Worker::Worker(Shared& shared, uint32_t seed)
       pipes_(shared),
       random_(seed),
       buffer_(new uint8_t[kBufferBytes]),
-      settled_ms_(now_ms_) {
+      settled_ms_(now_ms_),
+      swept_ms_(now_ms_) {
   if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
   epoll_event event{};
   event.events = EPOLLIN;
@@ -88,6 +93,11 @@ void Worker::RunTasks() {
 
 int Worker::SleepMs() const {
   const int sleep = timers_.SleepMs(now_ms_);
+  if (swept_generation_ != shared_.generation()) {
+    const uint64_t due = swept_ms_ + kSweepMs;
+    const int until = due <= now_ms_ ? 0 : static_cast<int>(due - now_ms_);
+    return sleep < 0 ? until : std::min(sleep, until);
+  }
   // An idle thread without connections has nothing to settle.
   if (first_ == nullptr) return sleep;
   return sleep < 0 ? static_cast<int>(kSettleMs) : sleep;
@@ -119,12 +129,15 @@ void Worker::Run() {
       if (connection != nullptr) connection->Continue();
     timers_.Turn(now_ms_);
     if (now_ms_ - settled_ms_ > kSettleMs) SettleOld();
+    if (now_ms_ - swept_ms_ >= kSweepMs && (swept_generation_ != generation_ || shared_.DescriptorsAreScarce())) Sweep();
     retired_.clear();
   }
   while (first_ != nullptr) first_->Reset();
   listeners_.clear();
   again_.clear();
   retired_.clear();
+  // Each takes itself from the set.
+  while (!probes_.empty()) delete *probes_.begin();
 }
 
 // Connections that wait for their first answer must notice too when the endpoint vanishes.
@@ -151,8 +164,39 @@ void Worker::Rewatch(int fd, uint32_t events, Source* source) {
 
 void Worker::Retire(std::unique_ptr<Source> source) { retired_.push_back(std::move(source)); }
 
+bool Worker::Park(Connection* connection) {
+  // All threads together a sixteenth of all descriptors.
+  const size_t most = static_cast<size_t>(shared_.descriptor_limit()) / (16 * kDescriptorsEach);
+  if (parked_.size() >= std::max<size_t>(most, 1)) return false;
+  parked_.push_back(connection);
+  if (!park_timer_.is_set()) timers_.Set(&park_timer_, now_ms_ + kParkMs);
+  return true;
+}
+
+void Worker::Unpark() {
+  std::vector<Connection*> parked;
+  parked.swap(parked_);
+  for (Connection* connection : parked)
+    if (connection != nullptr) connection->Start();
+}
+
+// After changes, and not at each of them: what is for service ports that are gone must not hold descriptors that others
+// need. UDP flows end; TCP connections go on, as with the kernel modes, while there is room.
+void Worker::Sweep() {
+  swept_ms_ = now_ms_;
+  swept_generation_ = generation_;
+  for (auto& listener : listeners_) listener->Sweep();
+  if (!shared_.DescriptorsAreScarce()) return;
+  for (Connection* connection = first_; connection != nullptr;) {
+    Connection* next = connection->next_;
+    if (snapshot_->ByCell(connection->service().cell) == nullptr) connection->Reset();
+    connection = next;
+  }
+}
+
 void Worker::Forget(Connection* connection) {
   std::replace(again_.begin(), again_.end(), connection, static_cast<Connection*>(nullptr));
+  std::replace(parked_.begin(), parked_.end(), connection, static_cast<Connection*>(nullptr));
 }
 
 namespace {
@@ -184,9 +228,13 @@ void Worker::Release(Connection* connection) {
   retired_.push_back(std::make_unique<RetiredConnection>(connection));
 }
 
-void Worker::Listen(const ListeningSocket& socket) {
-  if (socket.protocol == IPPROTO_TCP) listeners_.push_back(std::make_unique<TcpListener>(*this, socket));
-  else listeners_.push_back(std::make_unique<UdpListener>(*this, socket));
+bool Worker::Listen(const ListeningSocket& socket) {
+  std::unique_ptr<Listener> listener;
+  if (socket.protocol == IPPROTO_TCP) listener = std::make_unique<TcpListener>(*this, socket);
+  else listener = std::make_unique<UdpListener>(*this, socket);
+  if (!Watch(socket.fd, EPOLLIN, listener.get())) return false;
+  listeners_.push_back(std::move(listener));
+  return true;
 }
 
 void Worker::StopListening() {

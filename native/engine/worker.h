@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "pick.h"
@@ -37,9 +38,12 @@ class Listener : public Source {
  public:
   // Takes nobody new. False while it is still needed for those it has.
   virtual bool Stop() = 0;
+  // Ends what is for service ports and endpoints that are gone.
+  virtual void Sweep() {}
 };
 
 class Connection;
+class Probe;
 
 class Worker {
  public:
@@ -55,7 +59,8 @@ class Worker {
   void Post(std::function<void()> task);
 
   // The rest is for the worker's own thread.
-  void Listen(const ListeningSocket& socket);
+  // Owns the socket. False with errno when it cannot be waited for; it is closed then.
+  bool Listen(const ListeningSocket& socket);
   // Takes no new connections and flows; those that are there go on.
   void StopListening();
   void ResetEndpoint(uint32_t endpoint_cell);
@@ -69,12 +74,17 @@ class Worker {
   void Retire(std::unique_ptr<Source> source);
   // Continues it once this round is over: it has more to do but others must have a turn.
   void Again(Connection* connection) { again_.push_back(connection); }
+  // Starts it again in a moment. False when too many wait already.
+  bool Park(Connection* connection);
   void Forget(Connection* connection);
 
   // Starts it once all events of this round are handled: by then most clients have said what they want.
   void Accepted(std::unique_ptr<Connection> connection);
   // Takes it from the list and frees it after this round.
   void Release(Connection* connection);
+  // Probes that are under way, which end with the thread.
+  void AddProbe(Probe* probe) { probes_.insert(probe); }
+  void RemoveProbe(Probe* probe) { probes_.erase(probe); }
   void StartProbes(const ServicePointer& service, const EndpointList& list);
 
   Shared& shared() { return shared_; }
@@ -90,7 +100,15 @@ class Worker {
   static uint64_t ReadClock();
 
  private:
+  struct ParkTimer final : Timer {
+    explicit ParkTimer(Worker& worker) : worker(worker) {}
+    void OnTimer(uint64_t) override { worker.Unpark(); }
+    Worker& worker;
+  };
+
   void Run();
+  void Unpark();
+  void Sweep();
   void RunTasks();
   void SettleOld();
   int SleepMs() const;
@@ -111,8 +129,13 @@ class Worker {
   std::vector<Connection*> accepted_;  // in this round
   std::vector<std::unique_ptr<Source>> retired_;
   std::vector<Connection*> again_;
+  std::vector<Connection*> parked_;
+  ParkTimer park_timer_{*this};
+  uint64_t swept_ms_;
+  uint64_t swept_generation_ = 0;
   std::mutex tasks_mutex_;
   std::vector<std::function<void()>> tasks_;
+  std::unordered_set<Probe*> probes_;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -22,6 +22,8 @@ import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js'
 const TAKEOVER_NAME = 'penstock-userspace';
 /** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
 export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
+/** Bit 12: connections of the proxy itself, which no rule sends back to it. */
+const OWN_MARK = 0x1000;
 const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
   IPv4: '127.0.0.1' as IpAddress,
   IPv6: '::1' as IpAddress,
@@ -47,6 +49,7 @@ export async function openUserspace(
     ipv6: families.includes('IPv6') ? 1 : 0,
     firstPort: portRange.first,
     lastPort: portRange.last,
+    mark: OWN_MARK,
     takeOverFrom: takeover ? TAKEOVER_NAME : '',
   });
   try {
@@ -111,7 +114,7 @@ function openAround(
 
 /** The proxy is on this host: it sees clients as they are. */
 export function captureOptions(config: NodeConfig): NftablesOptions {
-  return { ...nftablesOptions(config), masqueradeMark: 0 };
+  return { ...nftablesOptions(config), masqueradeMark: 0, ownMark: OWN_MARK };
 }
 
 /** What source address transparent depends on, as one object for as long as nothing differs. */

@@ -12,6 +12,8 @@ export class FakeEngine implements NativeEngine {
   events: readonly number[] = [];
   /** How many times offerTakeover() fails. */
   busyOffers = 0;
+  /** What fails, always. */
+  broken: 'update' | 'startListening' | undefined;
 
   constructor(calls: string[] = []) {
     this.calls = calls;
@@ -22,10 +24,12 @@ export class FakeEngine implements NativeEngine {
   }
 
   update(records: Uint8Array): void {
+    this.#fail('update');
     this.calls.push(`update ${records.length > 0 ? 'with' : 'without'} records`);
   }
 
   startListening(): void {
+    this.#fail('startListening');
     this.calls.push('startListening');
   }
 
@@ -54,5 +58,9 @@ export class FakeEngine implements NativeEngine {
 
   close(): void {
     this.calls.push('close');
+  }
+
+  #fail(step: typeof this.broken): void {
+    if (this.broken === step) throw new Error(step);
   }
 }

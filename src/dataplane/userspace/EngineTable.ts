@@ -31,8 +31,6 @@ export interface LeavingEndpoint {
 }
 
 export interface EngineChanges {
-  /** For NativeEngine.update. */
-  readonly records: Uint8Array;
   readonly leaving: readonly LeavingEndpoint[];
   /** Endpoints that may get connections and could not before: of a cell that had others before, nothing holds any more. */
   readonly returned: readonly number[];
@@ -40,17 +38,35 @@ export interface EngineChanges {
 
 const SCTP = 'SCTP cannot be proxied: connections are refused in mode userspace; the other modes serve it';
 
+const UNDIVERTED =
+  'metadata.annotations[penstock.io/source-address]: this node has no policy routing that brings answers back, ' +
+  "so endpoints see the node's address";
+/** Of a service port that are named. */
+const MOST_LOOPS = 8;
+
+/** What is wrong with an endpoint that is a Service. */
+export function loopText(target: string): string {
+  return `endpoint ${target} is the address of a Service, not of a server: connections to it are refused, they would go in circles`;
+}
+
 export class EngineTable {
   readonly #cells: Cells;
   readonly #defaults: ProxyDefaults;
   readonly #rows = new Map<string, EngineRow>();
   readonly #problems = new Map<string, Problem[]>();
+  /** Service ports by cell that the engine was not told of yet; undefined: it is gone. */
+  readonly #unsaid = new Map<number, EngineRow | undefined>();
+  /** Endpoints that are addresses of Services, by the key of the row. */
+  readonly #loops = new Map<string, Map<string, Problem>>();
   /** Cell → what it stands for, for the log. */
   readonly #names = new Map<number, string>();
   readonly #factsOf: (family: IpFamily) => EncodingFacts;
   /** What the engine's records were written with. */
   readonly #facts = new Map<IpFamily, EncodingFacts>();
   readonly #transparent = new Map<IpFamily, Set<string>>();
+  readonly #undiverted = new Set<IpFamily>();
+  /** Cell of a service port → key of its row. */
+  readonly #keys = new Map<number, string>();
 
   /** `factsOf` must give the same object until something differs. */
   constructor(
@@ -73,7 +89,8 @@ export class EngineTable {
   }
 
   get problems(): readonly Problem[] {
-    return [...this.#problems.values()].flat();
+    const loops = [...this.#loops.values()].flatMap((known) => [...known.values()]);
+    return [...[...this.#problems.values()].flat(), ...loops, ...this.#undivertedProblems()];
   }
 
   /** `shop/cart:http`, `10.0.0.7:8080`; the cell's number when it stands for nothing any more. */
@@ -81,40 +98,87 @@ export class EngineTable {
     return this.#names.get(cell) ?? `cell ${cell}`;
   }
 
+  /**
+   * Takes note of changes. What the engine must be told of them, and of earlier ones that it was not told of, `records`
+   * has until `said()`.
+   */
   apply(changes: ChangeSet['families']): EngineChanges {
     this.#cells.reuse();
-    const records = new ServiceRecords();
     const leaving: LeavingEndpoint[] = [];
     const returned: number[] = [];
     for (const family of IP_FAMILIES) {
       const facts = this.#factsOf(family);
-      if (this.#facts.get(family) !== facts) this.#rewrite(family, facts, records);
+      if (this.#facts.get(family) !== facts) this.#rewrite(family, facts);
       for (const { key: name, after } of changes[family]) {
         const key = `${family} ${name}`;
         const before = this.#rows.get(key);
         this.#problems.delete(key);
+        this.#loops.delete(key);
         if (after && isProxied(after)) {
           const row = this.#row(key, after, before, leaving, returned);
-          if (row) this.#write(row, facts, records);
+          if (row) this.#unsaid.set(row.cell, row);
         } else {
           if (after) this.#report(key, after, [SCTP]);
-          if (before) this.#remove(key, before, records, leaving);
+          if (before) this.#remove(key, before, leaving);
         }
       }
     }
-    return { records: records.bytes, leaving, returned };
+    return { leaving, returned };
   }
 
-  #rewrite(family: IpFamily, facts: EncodingFacts, records: ServiceRecords): void {
+  /** For NativeEngine.update; empty when there is nothing to tell. */
+  get records(): Uint8Array {
+    const records = new ServiceRecords();
+    for (const [cell, row] of this.#unsaid) {
+      if (row === undefined) records.remove(cell);
+      else this.#write(row, records);
+    }
+    return records.bytes;
+  }
+
+  /** The engine knows all that `records` had. */
+  said(): void {
+    this.#unsaid.clear();
+  }
+
+  /** Whether answers to addresses of clients can be brought to the engine; as long as nobody says so, they can. */
+  setDiverted(family: IpFamily, diverted: boolean): void {
+    if (diverted !== this.#undiverted.has(family)) return;
+    if (diverted) this.#undiverted.delete(family);
+    else this.#undiverted.add(family);
+    for (const key of this.#transparent.get(family) ?? []) {
+      const row = this.#rows.get(key);
+      if (row) this.#unsaid.set(row.cell, row);
+    }
+  }
+
+  /** An endpoint that is the address of a Service. Whether that is news. */
+  noteLoop(service: number, endpoint: number): boolean {
+    const key = this.#keys.get(service);
+    const row = key === undefined ? undefined : this.#rows.get(key);
+    if (key === undefined || row === undefined) return false;
+    const known = this.#loops.get(key) ?? new Map<string, Problem>();
+    const target = this.nameOf(endpoint);
+    if (known.has(target) || known.size >= MOST_LOOPS) return false;
+    known.set(target, { subject: subjectOf(row.port), message: loopText(target) });
+    this.#loops.set(key, known);
+    return true;
+  }
+
+  #rewrite(family: IpFamily, facts: EncodingFacts): void {
     this.#facts.set(family, facts);
-    for (const row of this.#rows.values()) if (row.port.family === family) this.#write(row, facts, records);
+    for (const row of this.#rows.values()) if (row.port.family === family) this.#unsaid.set(row.cell, row);
   }
 
-  #write(row: EngineRow, facts: EncodingFacts, records: ServiceRecords): void {
+  #write(row: EngineRow, records: ServiceRecords): void {
     const { port } = row;
     if (!isProxied(port)) return;
     const cellOf = ({ target }: Endpoint) => row.endpoints.get(target) as number;
-    records.set({ ...row, port, cellOf, facts });
+    const facts = this.#facts.get(port.family) ?? NOTHING_KNOWN;
+    const options = this.#undiverted.has(port.family)
+      ? { ...row.options, sourceAddress: 'node' as const }
+      : row.options;
+    records.set({ ...row, options, port, cellOf, facts });
   }
 
   /** Undefined when there are not enough cells left for it; that is reported, and what was before stays. */
@@ -161,13 +225,15 @@ export class EngineTable {
       }
     }
     this.#rows.set(key, row);
+    this.#keys.set(cell, key);
     this.#noteTransparent(key, port.family, options.sourceAddress);
     this.#names.set(cell, `${port.name}/${port.protocol}`);
     return row;
   }
 
-  #remove(key: string, row: EngineRow, records: ServiceRecords, leaving: LeavingEndpoint[]): void {
-    records.remove(row.cell);
+  #remove(key: string, row: EngineRow, leaving: LeavingEndpoint[]): void {
+    this.#unsaid.set(row.cell, undefined);
+    this.#keys.delete(row.cell);
     for (const [target, cell] of row.endpoints) {
       leaving.push({ row, target, cell, how: 'removed' });
       this.#cells.retireEndpoint(cell, row.cell);
@@ -180,8 +246,20 @@ export class EngineTable {
   #noteTransparent(key: string, family: IpFamily, source: SourceAddress): void {
     const keys = this.#transparent.get(family) ?? new Set();
     this.#transparent.set(family, keys);
-    if (source === 'transparent') keys.add(key);
-    else keys.delete(key);
+    if (source === 'node') keys.delete(key);
+    else keys.add(key);
+  }
+
+  /** Those who asked for it are told; where it is the default, the log is. */
+  #undivertedProblems(): readonly Problem[] {
+    return [...this.#undiverted].flatMap((family) =>
+      [...(this.#transparent.get(family) ?? [])].flatMap((key) => {
+        const port = this.#rows.get(key)?.port;
+        return port?.options['source-address'] === undefined
+          ? []
+          : [{ subject: subjectOf(port), message: UNDIVERTED }];
+      }),
+    );
   }
 
   #full(key: string, port: ServicePort): undefined {
@@ -193,12 +271,16 @@ export class EngineTable {
 
   #report(key: string, port: ServicePort, faults: readonly string[]): void {
     if (faults.length === 0) return;
-    const subject = objectName({ kind: 'Service', namespace: port.namespace, name: port.service });
+    const subject = subjectOf(port);
     this.#problems.set(
       key,
       faults.map((message) => ({ subject, message })),
     );
   }
+}
+
+function subjectOf(port: ServicePort): string {
+  return objectName({ kind: 'Service', namespace: port.namespace, name: port.service });
 }
 
 type ProxiedPort = ServicePort & { readonly protocol: 'TCP' | 'UDP' };

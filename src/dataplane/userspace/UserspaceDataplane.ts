@@ -2,6 +2,7 @@
  * Mode userspace: a proxy that tries the next endpoint when one fails. The engine (native/engine/) carries the bytes; the
  * kernel's rules, those of mode nftables in a table of their own, send it every connection that may be served.
  */
+import { messageOf } from '../../errors.js';
 import type { NativeEngine } from '../../kernel/engine/NativeEngine.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
@@ -11,9 +12,9 @@ import type { Dataplane, DataplaneListener, ProxyReport, SyncReport } from '../D
 import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
 import { Cells } from './Cells.js';
 import { DrainDeadlines } from './DrainDeadlines.js';
-import { EngineTable } from './EngineTable.js';
+import { EngineTable, type LeavingEndpoint, loopText } from './EngineTable.js';
 import type { EncodingFacts } from './encodeServices.js';
-import { describeEvents } from './engineEvents.js';
+import { describeEvents, loops } from './engineEvents.js';
 import type { ProxyDefaults } from './proxyOptions.js';
 import { proxyReport } from './proxyReport.js';
 
@@ -45,6 +46,7 @@ export interface UserspaceHost {
 
 /** How often the engine is asked for news. */
 const POLL_MS: Milliseconds = 100;
+const NO_CHANGES: ChangeSet = { families: { IPv4: [], IPv6: [] }, triggerTimes: [] };
 
 export class UserspaceDataplane implements Dataplane {
   readonly #options: UserspaceOptions;
@@ -59,7 +61,11 @@ export class UserspaceDataplane implements Dataplane {
   readonly #poll: NodeJS.Timeout;
   /** Families with routes of ours; unknown at first. */
   readonly #diverted = new Map<IpFamily, boolean>();
+  readonly #undivertable = new Set<IpFamily>();
   #routing: RoutingView | undefined;
+  /** What the capture was not told of yet, and what the drains were not. */
+  #captured: ChangeSet = NO_CHANGES;
+  readonly #leaving: LeavingEndpoint[] = [];
   #listening = false;
   /** Another process has our sockets: what the kernel holds is its business now. */
   #succeeded = false;
@@ -100,29 +106,64 @@ export class UserspaceDataplane implements Dataplane {
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     if (this.#succeeded) return { families: [], problems: [] };
     this.#routing = table;
-    // The engine first: whoever the rules send there must be known.
-    const { records, leaving, returned } = this.#table.apply(changes.families);
-    if (records.length > 0) this.#engine.update(records);
-    for (const cell of returned) this.#drains.returned(cell);
-    for (const endpoint of leaving) this.#drains.leaving(endpoint);
-    if (!this.#listening) this.#startListening();
+    this.#take(table, changes);
     await this.#divert();
-    const captured = this.#captured(table, changes);
+    // The engine before the rules: whoever they send there must be known.
+    this.#tellEngine();
+    if (!this.#listening) this.#startListening();
+    const captured = this.#captured;
+    this.#captured = NO_CHANGES;
     const report = await this.#capture.sync(throughViews(table, this.#views), captured);
     return { ...report, problems: [...report.problems, ...this.#table.problems] };
   }
 
-  /** Whether packets for connections with addresses of clients are to be marked. */
-  isTransparent(family: IpFamily): boolean {
-    return this.#table.isTransparent(family);
+  /** First of all, so that no failure later can lose anything. */
+  #take(table: RoutingView, changes: ChangeSet): void {
+    const { leaving, returned } = this.#table.apply(changes.families);
+    for (const cell of returned) this.#drains.returned(cell);
+    this.#leaving.push(...leaving);
+    this.#captured = merged(this.#captured, this.#view(table, changes));
   }
 
+  /** What it could not take is told again the next time. */
+  #tellEngine(): void {
+    const records = this.#table.records;
+    if (records.length > 0) this.#engine.update(records);
+    this.#table.said();
+    // Not before the engine sends them nobody new.
+    for (const endpoint of this.#leaving.splice(0)) this.#drains.leaving(endpoint);
+  }
+
+  /** Whether packets for connections with addresses of clients are to be marked. */
+  isTransparent(family: IpFamily): boolean {
+    return this.#diverted.get(family) === true;
+  }
+
+  /**
+   * Without the routes endpoints see the node's address; nothing else is lost, and each sync tries again. Connections that
+   * bear addresses of clients need the routes as long as they last: what was there before us goes at the first sync, what
+   * is ours stays.
+   */
   async #divert(): Promise<void> {
     for (const family of this.#options.families) {
       const wanted = this.#table.isTransparent(family);
-      if (this.#diverted.get(family) === wanted) continue;
-      await this.#host.divert(family, wanted ? 'add' : 'remove');
-      this.#diverted.set(family, wanted);
+      const diverted = this.#diverted.get(family);
+      if (diverted === wanted || diverted === true) continue;
+      try {
+        await this.#host.divert(family, wanted ? 'add' : 'remove');
+        this.#diverted.set(family, wanted);
+        this.#table.setDiverted(family, true);
+        if (this.#undivertable.delete(family))
+          this.#host.say('info', `endpoints see the addresses of ${family} clients from now on`);
+      } catch (error) {
+        this.#table.setDiverted(family, false);
+        if (!wanted || this.#undivertable.has(family)) continue;
+        this.#undivertable.add(family);
+        this.#host.say(
+          'warn',
+          `endpoints see the node's address, not that of ${family} clients: this node has no policy routing (${messageOf(error)})`,
+        );
+      }
     }
   }
 
@@ -186,8 +227,8 @@ export class UserspaceDataplane implements Dataplane {
   }
 
   /** Where an address of the host is another, every service port must be sent elsewhere. */
-  #captured(table: RoutingView, changes: ChangeSet): ChangeSet {
-    const captured = (family: IpFamily): readonly ServicePortChange[] => {
+  #view(table: RoutingView, changes: ChangeSet): ChangeSet {
+    const capture = (family: IpFamily): readonly ServicePortChange[] => {
       if (!this.#options.families.includes(family)) return [];
       const address = this.#addressOf(family, this.#host.address(family, table));
       const known = this.#views.get(family);
@@ -201,19 +242,39 @@ export class UserspaceDataplane implements Dataplane {
       return [...keys].map((key) => ({ key, before: known?.servicePorts.get(key), after: present.get(key) }));
     };
     return {
-      families: { IPv4: captured('IPv4'), IPv6: captured('IPv6') },
+      families: { IPv4: capture('IPv4'), IPv6: capture('IPv6') },
       triggerTimes: changes.triggerTimes,
     };
   }
 
   #listenToEngine(): void {
-    for (const { level, text } of describeEvents(this.#engine.takeEvents(), (cell) =>
-      this.#table.nameOf(cell),
-    )) {
+    const events = this.#engine.takeEvents();
+    for (const { level, text } of describeEvents(events, (cell) => this.#table.nameOf(cell))) {
       this.#host.say(level, text);
+    }
+    for (const [service, endpoint] of loops(events)) {
+      if (!this.#table.noteLoop(service, endpoint)) continue;
+      this.#host.say('warn', `${this.#table.nameOf(service)}: ${loopText(this.#table.nameOf(endpoint))}`);
     }
     if (this.#succeeded || this.#engine.status.succeeded === 0) return;
     this.#succeeded = true;
     this.#listener.succeeded();
   }
+}
+
+/** Two change sets, one after the other. */
+function merged(older: ChangeSet, newer: ChangeSet): ChangeSet {
+  const both = (family: IpFamily): readonly ServicePortChange[] => {
+    if (older.families[family].length === 0) return newer.families[family];
+    const known = new Map(older.families[family].map((change) => [change.key, change]));
+    for (const { key, before, after } of newer.families[family]) {
+      const first = known.get(key);
+      known.set(key, { key, before: first ? first.before : before, after });
+    }
+    return [...known.values()];
+  };
+  return {
+    families: { IPv4: both('IPv4'), IPv6: both('IPv6') },
+    triggerTimes: [...older.triggerTimes, ...newer.triggerTimes],
+  };
 }

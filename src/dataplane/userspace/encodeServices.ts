@@ -47,6 +47,13 @@ const NO_RANGE = 255;
 const FLAG = { transparent: 1, externalLocal: 2, masqueradeAll: 4 } as const;
 const ENDPOINT_FLAG = { local: 1, onHost: 2 } as const;
 
+/** Service ports of a namespace share descriptors; those of two with the same number do, too. FNV-1a, 32 bits. */
+function tenantNumber(namespace: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < namespace.length; i++) hash = Math.imul(hash ^ namespace.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}
+
 export class ServiceRecords {
   #buffer = Buffer.alloc(4096);
   #length = 0;
@@ -68,6 +75,7 @@ export class ServiceRecords {
   set({ port, options, cell, cellOf, facts = NOTHING_KNOWN }: EncodedServicePort): void {
     this.#u8(SET);
     this.#u32(cell);
+    this.#u32(tenantNumber(port.namespace));
     this.#u8(PROTOCOL[port.protocol]);
     this.#u8(port.family === 'IPv4' ? 4 : 6);
     this.#u8(ALGORITHM[options.algorithm]);

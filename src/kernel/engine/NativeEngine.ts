@@ -7,6 +7,8 @@ export interface NativeEngineOptions {
   /** Listening ports are taken from this range; 0, 0: wherever the kernel has one. */
   readonly firstPort: number;
   readonly lastPort: number;
+  /** Of the packets that the proxy sends itself, so that no rule captures them; 0 for none. */
+  readonly mark: number;
   /** Abstract Unix socket of a process whose listening sockets are to be inherited; '' for none. */
   readonly takeOverFrom: string;
 }
@@ -33,14 +35,17 @@ export interface NativeEngine {
   port(protocol: number, family: 4 | 6, side: 0 | 1): number;
   /** Service ports that are new, changed or gone, as encodeServices.ts writes them; in force when it returns. */
   update(records: Uint8Array): void;
-  /** Also tells the predecessor to stop. */
+  /** Also tells the predecessor to stop. Throws when not all sockets can be waited for: nobody is accepted then; may be tried again. */
   startListening(): void;
   stopListening(): void;
   /** Lets a successor inherit the listening sockets. */
   offerTakeover(name: string): void;
   /** Cuts the connections to an endpoint. */
   resetEndpoint(cell: number): void;
-  /** Four numbers each: kind (0 ejected, 1 returned, 2 still away, 3 out of descriptors), cells, 0 refused or 1 timed out. */
+  /**
+   * Four numbers each: kind (0 ejected, 1 returned, 2 still away, 3 out of descriptors, 4 share used up, 5 endpoint is a
+   * Service), cells of the service port and the endpoint, 0 refused or 1 timed out.
+   */
   takeEvents(): Uint32Array;
   /** What the algorithm of a service port answers, for tests: indexes into the list. */
   picks(

@@ -306,6 +306,9 @@ export const RESET: Statement = {
   expressions: [expression('reject', { kind: 1, code: 0 })],
 };
 
+/** The end of this chain and its hook's; chains of others still see the packet. */
+export const ACCEPT: Statement = verdict('accept', VerdictCode.ACCEPT);
+
 export const DROP: Statement = verdict('drop', VerdictCode.DROP);
 
 export function goTo(chain: string): Statement {

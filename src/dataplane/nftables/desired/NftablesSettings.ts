@@ -14,6 +14,8 @@ export interface NftablesOptions {
   readonly answerPing: boolean;
   /** Service ports count their connections. */
   readonly counters: boolean;
+  /** Connections of this host whose packets bear this mark are for no Service. 0 or absent: there are none. */
+  readonly ownMark?: number;
 }
 
 /** How to tell that a packet comes from a pod: by its source, or by the interface it enters (`cni*`: any that begins so). */
@@ -35,6 +37,8 @@ export interface NftablesSettings {
   readonly localhostPorts: { readonly tcp?: number; readonly udp?: number };
   /** What packets are marked with that are for sockets of ours with addresses of clients; 0: there are none. */
   readonly divertMark: number;
+  /** What the connections of a proxy of ours are marked with, which must not come back to it; 0: there is none. */
+  readonly ownMark: number;
   readonly answerPing: boolean;
   readonly counters: boolean;
   /** Cluster IPs that no Service has: packets to them are dropped. */
@@ -67,6 +71,7 @@ export function nftablesSettings(
     nodePortIPs: [...(selected === 'all' ? host : selected)].sort(),
     localhostPorts,
     divertMark,
+    ownMark: options.ownMark ?? 0,
     answerPing,
     counters,
     serviceCIDRs: table.serviceCIDRs(family),

@@ -6,6 +6,7 @@ import {
   ORIGINAL_DESTINATION_PORT,
 } from '../../../kernel/nftables/fields.js';
 import {
+  ACCEPT,
   clearMark,
   DROP,
   FOR_TRANSPARENT_SOCKET,
@@ -77,7 +78,11 @@ export function fixedChains(
     ...learning,
     ...divertChain(settings),
     { name: 'nat-prerouting', hook: nat('prerouting'), rules: [[goTo('services')]] },
-    { name: 'nat-output', hook: nat('output'), rules: [...localhostRules(settings), [goTo('services')]] },
+    {
+      name: 'nat-output',
+      hook: nat('output'),
+      rules: [...ownRules(settings), ...localhostRules(settings), [goTo('services')]],
+    },
     {
       name: 'nat-postrouting',
       hook: nat('postrouting'),
@@ -139,6 +144,11 @@ function refuse(
     name,
     rules: [[inSet(keyFields(family, space), 'is', set), DROP], [isProtocol('tcp'), RESET], [reject(family)]],
   };
+}
+
+/** What a proxy of ours calls is meant as it is: sent to the proxy again it would go in circles. */
+function ownRules({ ownMark }: NftablesSettings): Rule[] {
+  return ownMark === 0 ? [] : [[isMarked(ownMark), ACCEPT]];
 }
 
 /** Packets from loopback cannot leave the host (route_localnet is off): the agent itself passes these on. */

@@ -43,7 +43,8 @@ function follow(...objects: readonly ApiObject[]) {
   const routing = tableOf(objects);
   const commit = () => {
     const changes = table.apply(routing.commit().families);
-    if (changes.records.length > 0) engine.update(changes.records);
+    engine.update(table.records);
+    table.said();
     return changes;
   };
   const put = (...next: readonly ApiObject[]) => {
@@ -152,9 +153,10 @@ t.test('more endpoints than there is room for: what was before stays, and nothin
     return table.apply(routing.commit().families);
   };
   table.apply(routing.commit().families);
+  table.said();
   const { [ONE]: one } = cellsOf(table);
-  const { records, leaving, returned } = put('10.1.0.2', '10.1.0.3', '10.1.0.4', '10.1.0.5');
-  t.strictSame([records.length, leaving, returned], [0, [], []]);
+  const { leaving, returned } = put('10.1.0.2', '10.1.0.3', '10.1.0.4', '10.1.0.5');
+  t.strictSame([table.records.length, leaving, returned], [0, [], []]);
   t.strictSame(cellsOf(table), { [ONE]: one });
   t.match(table.problems, [{ subject: 'Service shop/cart', message: /^there are more .* has room for/ }]);
   clock.now += 2000;
@@ -222,8 +224,9 @@ t.test(
         const routing = tableOf([]);
         const step = () => {
           const before = rowsOf(table);
-          const { records, leaving, returned } = table.apply(routing.commit().families);
-          engine.update(records);
+          const { leaving, returned } = table.apply(routing.commit().families);
+          engine.update(table.records);
+          table.said();
           const after = rowsOf(table);
           const exists = (key: string, target: string) => {
             const [family = '', ...name] = key.split(' ');

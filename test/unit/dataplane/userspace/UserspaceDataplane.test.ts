@@ -58,7 +58,7 @@ function world({ shutdownTimeout = 0, listener = UNHEARD } = {}) {
   const said: string[] = [];
   const engine = new FakeEngine(calls);
   const capture = new FakeCapture(calls);
-  const host = { address: ip('192.168.0.2'), facts: NOTHING_KNOWN };
+  const host = { address: ip('192.168.0.2'), facts: NOTHING_KNOWN, brokenRoutes: false };
   const dataplane = new UserspaceDataplane(
     {
       families: ['IPv4'],
@@ -72,7 +72,10 @@ function world({ shutdownTimeout = 0, listener = UNHEARD } = {}) {
       capture: (heard) => Object.assign(capture, { listener: heard }),
       address: () => host.address,
       facts: () => host.facts,
-      divert: async (family, what) => calls.push(`divert ${family} ${what}`),
+      divert: async (family, what) => {
+        if (host.brokenRoutes) throw new Error('no policy routing');
+        calls.push(`divert ${family} ${what}`);
+      },
       say: (level, text) => said.push(`${level} ${text}`),
     },
     listener,
@@ -100,10 +103,10 @@ t.test('the engine knows what the kernel will send it, and listens before', asyn
   const { dataplane, sync, put, fresh, captured } = world();
   const report = await sync();
   t.strictSame(fresh(), [
+    'divert IPv4 remove',
     'update with records',
     'startListening',
     'offerTakeover name',
-    'divert IPv4 remove',
     'capture.sync',
   ]);
   t.strictSame(captured(), [`shop/cart/TCP 192.168.0.2:${ENGINE_PORT}`]);
@@ -148,7 +151,7 @@ t.test('connections of endpoints that are gone are cut where the Service wants i
 });
 
 t.test(
-  'routes for addresses of clients are there before connections bear them, and only while some do',
+  'routes for addresses of clients are there before connections bear them, and as long as one may',
   async (t) => {
     const { dataplane, put, sync, fresh } = world();
     await sync();
@@ -156,14 +159,84 @@ t.test(
     t.notOk(dataplane.isTransparent('IPv4'));
     await put(service({ options: { 'source-address': 'transparent' } }));
     t.ok(dataplane.isTransparent('IPv4'));
-    t.strictSame(fresh(), ['update with records', 'divert IPv4 add', 'capture.sync']);
+    t.strictSame(fresh(), ['divert IPv4 add', 'update with records', 'capture.sync']);
     await sync();
     t.strictSame(fresh(), ['capture.sync']);
     await put(service());
-    t.strictSame(fresh(), ['update with records', 'divert IPv4 remove', 'capture.sync']);
+    t.strictSame(fresh(), ['update with records', 'capture.sync']);
+    t.ok(dataplane.isTransparent('IPv4'));
     await dataplane.close();
   },
 );
+
+t.test('whatever fails before it, the kernel is told in the end', async (t) => {
+  for (const step of ['update', 'startListening'] as const) {
+    const { dataplane, engine, sync, put, fresh, captured } = world();
+    engine.broken = step;
+    await t.rejects(sync(), step);
+    await t.rejects(put(service({ name: 'till', clusterIPs: { IPv4: ip('10.96.0.11') } })), step);
+    t.strictSame(captured(), undefined, 'nothing is sent to an engine that does not know of it');
+    fresh();
+    engine.broken = undefined;
+    await sync();
+    t.match(fresh(), step === 'update' ? ['update with records', 'startListening'] : ['startListening']);
+    t.strictSame(captured(), [`shop/cart/TCP 192.168.0.2:${ENGINE_PORT}`, 'shop/till/TCP ']);
+    await dataplane.close();
+  }
+});
+
+t.test('endpoints that leave while the engine cannot be told', async (t) => {
+  const { dataplane, engine, put, sync, fresh } = world();
+  await put(service({ options: { 'removed-endpoints': 'reset' } }));
+  engine.broken = 'update';
+  await t.rejects(put(slice([endpoint('10.1.0.2')])));
+  fresh();
+  engine.broken = undefined;
+  await sync();
+  t.strictSame(fresh(), ['update with records', `resetEndpoint ${CELLS_OF_ENDPOINTS}`, 'capture.sync']);
+  await dataplane.close();
+});
+
+t.test(
+  'a node without policy routing: who wants addresses of clients does without, nobody else',
+  async (t) => {
+    const { dataplane, host, put, sync, fresh, said, captured } = world();
+    await sync();
+    host.brokenRoutes = true;
+    const { problems } = await put(
+      service({ options: { 'source-address': 'transparent' } }),
+      service({ name: 'till', clusterIPs: { IPv4: ip('10.96.0.11') } }),
+    );
+    t.strictSame(captured(), ['shop/till/TCP ']);
+    t.notOk(dataplane.isTransparent('IPv4'), 'no packet is marked');
+    t.match(problems, [{}, { subject: 'Service shop/cart', message: /has no policy routing/ }]);
+    await sync();
+    t.equal(said.filter((line) => /no policy routing/.test(line)).length, 1, 'said once');
+    fresh();
+    host.brokenRoutes = false;
+    const healed = await sync();
+    t.strictSame(fresh(), ['divert IPv4 add', 'update with records', 'capture.sync']);
+    t.strictSame(healed, SYNCED);
+    t.ok(dataplane.isTransparent('IPv4'));
+    await dataplane.close();
+  },
+);
+
+t.test('an endpoint that is a Service is named once, until the Service changes', async (t) => {
+  const { dataplane, engine, said, sync, put } = world();
+  await sync();
+  engine.events = [5, 0, CELLS_OF_ENDPOINTS, 0, 5, 0, CELLS_OF_ENDPOINTS, 0];
+  const line = /^warn shop\/cart\/TCP: endpoint 10\.1\.0\.1:8080 is the address of a Service/;
+  const told = () => said.filter((text) => line.test(text)).length;
+  t.ok(await eventually(() => told() > 0));
+  engine.events = [5, 0, CELLS_OF_ENDPOINTS, 0, 5, 99, 98, 0];
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  t.equal(told(), 1);
+  const { problems } = await sync();
+  t.match(problems, [{}, { subject: 'Service shop/cart', message: /would go in circles/ }]);
+  t.strictSame((await put(slice([endpoint('10.1.0.2')]))).problems.length, 1);
+  await dataplane.close();
+});
 
 t.test('other facts of the node: the engine is told everything again', async (t) => {
   const { dataplane, host, sync, fresh } = world();
@@ -221,7 +294,7 @@ t.test('a predecessor: its sockets are taken, and its name as soon as it lets go
   engine.busyOffers = 2;
   await sync();
   t.strictSame(said, ['info took over the listening sockets of the penstock that ran here']);
-  t.strictSame(fresh(), ['update with records', 'startListening', 'divert IPv4 remove', 'capture.sync']);
+  t.strictSame(fresh(), ['divert IPv4 remove', 'update with records', 'startListening', 'capture.sync']);
   t.ok(await eventually(() => fresh().includes('offerTakeover name')));
   t.equal(said.length, 1);
   await dataplane.close();
