@@ -16,7 +16,7 @@ const ALLOWED = {
   config: ['net', 'time'],
   kubernetes: ['net', 'time', 'objects'],
   dataplane: [...PURE, 'kernel'],
-  observe: [...PURE],
+  observe: [...PURE, 'explain'],
   host: ['net', 'time', 'kernel', 'config', 'dataplane'],
   modes: [...PURE, 'kernel', 'config', 'dataplane', 'host'],
   explain: [...PURE],

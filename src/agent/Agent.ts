@@ -8,6 +8,7 @@ import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../
 import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
+import type { Problem } from '../objects/Problem.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy } from '../observe/http/HealthServer.js';
@@ -266,6 +267,11 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
       contacts: this.contacts(),
     };
+  }
+
+  /** Everything that is set aside or in conflict now. */
+  problems(): readonly Problem[] {
+    return this.#problems.all();
   }
 
   /** For metrics and the health server. Empty without an API server. */

@@ -32,6 +32,7 @@ import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import type { Run } from './reload/ConfigReload.js';
 import { AgentServers } from './servers/AgentServers.js';
+import { openAdmin } from './servers/openAdmin.js';
 
 export interface NodeAgentOptions {
   readonly run: Run;
@@ -168,6 +169,16 @@ export class NodeAgent {
     });
     this.#open.add('the servers', () => servers.close());
     await servers.start();
+    const admin = await openAdmin({
+      config,
+      agent,
+      table,
+      description: dataplane.description,
+      version,
+      hostAddresses: () => addresses.addresses,
+      log,
+    });
+    this.#open.add('the admin socket', () => admin?.close());
     await agent.start();
   }
 

@@ -8,6 +8,30 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 1,
     load: async () => (await import('./serve/runReduced.js')).runReduced,
   },
+  status: {
+    summary: 'say how penstock does on this node, and test it',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/status.js')).status,
+  },
+  services: {
+    summary: 'list what this node serves, and what it cannot serve',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/services.js')).services,
+  },
+  endpoints: {
+    summary: 'list endpoints, their pods and who may reach them',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/endpoints.js')).endpoints,
+  },
+  connections: {
+    summary: 'list connections to Services, by name',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/connections.js')).connections,
+  },
   explain: {
     summary: 'say what becomes of a connection, and why; needs no root',
     group: 'See',

@@ -2,11 +2,12 @@
 
 import type { Explanation } from '../../explain/explain.js';
 import { explain as explainFlow } from '../../explain/explain.js';
-import { readFlow, UnknownName } from '../../explain/names.js';
+import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { explanationText } from './explainText.js';
+import { type Look, look } from './look.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { MODEL_FLAGS, MODEL_HELP, readModel } from './readModel.js';
+import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
 const HELP = `penstock explain CLIENT DESTINATION [-o json]
 
@@ -17,6 +18,8 @@ CLIENT       an address, NAMESPACE/POD, node, localhost, or outside
 DESTINATION  VIP:PORT/PROTO, [VIP]:PORT, SERVICE:PORT, NAMESPACE/SERVICE:PORT NAME,
              NODE:NODEPORT; PROTO is TCP (default), UDP or SCTP
   --interface NAME       where the packet enters the node
+
+A running agent is asked, as root.
 
 ${MODEL_HELP}
 Exit status: 0 it reaches an endpoint, or is none of penstock's business; 1 it is
@@ -38,23 +41,24 @@ export async function explain(argv: readonly string[]): Promise<number> {
   }
   const format = formatOf(values.output);
   const [client = '', destination = ''] = words;
-  const { world, rules, problems } = await readModel(values);
-  const explanation = told(() =>
-    explainFlow(
-      world,
-      rules,
-      readFlow({ client, destination, interface: values.interface }, world, rules),
-      problems,
-    ),
-  );
+  const explanation = await explained(await look(values), {
+    client,
+    destination,
+    interface: values.interface,
+  });
   if (format === 'json') printJson(explanation);
   else print(explanationText(explanation));
   return explanation.isProblem ? 1 : 0;
 }
 
-function told(work: () => Explanation): Explanation {
+async function explained(found: Look, words: FlowWords): Promise<Explanation> {
+  if (found.from === 'agent') {
+    const { client, destination: to, interface: entry = '' } = words;
+    return (await found.agent.ask('/v1/explain', { client, to, interface: entry })) as Explanation;
+  }
+  const { world, rules, problems } = found.model;
   try {
-    return work();
+    return explainFlow(world, rules, readFlow(words, world, rules), problems);
   } catch (error) {
     if (error instanceof UnknownName) throw new WrongCall(error.message);
     throw error;

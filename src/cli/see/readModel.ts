@@ -70,10 +70,20 @@ export function modeFlag(text: string | undefined): Mode | undefined {
   return mode;
 }
 
-/** Rejects with WrongCall, or with why the objects cannot be read. `mode`: when neither flag nor file names one. */
+/** How an agent was called, and in which mode it ran. */
+export interface CalledAgent {
+  readonly mode: string;
+  readonly arguments: readonly string[];
+  readonly folder: string;
+}
+
+/**
+ * Rejects with WrongCall, or with why the objects cannot be read. `mode`: when neither flag nor file names one. `called`: an
+ * agent whose sources and configuration are read, unless flags name others.
+ */
 export async function readModel(
   flags: ModelFlags,
-  { mode: otherwise = 'nftables' }: { readonly mode?: Mode } = {},
+  { mode: otherwise = 'nftables', called }: { readonly mode?: Mode; readonly called?: CalledAgent } = {},
 ): Promise<Model> {
   const asked = modeFlag(flags.mode);
   const own = (flags['node-address'] ?? []).map(addressFlag);
@@ -81,9 +91,12 @@ export async function readModel(
     const value = flags[name];
     return value === undefined ? [] : [`--${name}`, value];
   });
-  const command = parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  // The paths of its command line are relative to where it was called.
+  if (called) process.chdir(called.folder);
+  const words = called ? [...called.arguments.filter((word) => word !== 'run'), ...argv] : argv;
+  const command = parseRunCommand(words, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
-  const mode = asked ?? (command.source.mode || otherwise);
+  const mode = asked ?? (command.source.mode || modeOf(called?.mode, otherwise));
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());
   const config: NodeConfig =
     flags.node === undefined ? resolved : { ...resolved, nodeName: flags.node.toLowerCase() };
@@ -102,6 +115,10 @@ export async function readModel(
     table,
     problems: [...problems, ...table.problems()],
   };
+}
+
+function modeOf(text: string | undefined, otherwise: Mode): Mode {
+  return MODES.find((mode) => mode === text) ?? otherwise;
 }
 
 /** Those of this host; of the Node object when that is another machine. */

@@ -1,9 +1,10 @@
 /**
  * Kernel parameters under /proc/sys. What was there before is recorded, so that `penstock cleanup` can put it back.
  */
-import { mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, PenstockError } from '../../errors.js';
+import { networkNamespaceId } from '../host/networkNamespaceId.js';
 
 /** By name with slashes: `net/ipv4/conf/all/route_localnet`. */
 type SysctlRecord = Record<string, { readonly before: string; readonly ours: string }>;
@@ -82,14 +83,5 @@ export class Sysctls {
     } catch {
       return {};
     }
-  }
-}
-
-/** The inode number of this process's network namespace. */
-function networkNamespaceId(): string {
-  try {
-    return /\d+/.exec(readlinkSync('/proc/self/ns/net'))?.[0] ?? 'unknown';
-  } catch {
-    return 'unknown';
   }
 }

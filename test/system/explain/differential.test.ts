@@ -11,7 +11,7 @@ import type { Flow } from '../../../src/explain/World.js';
 import { rulesOf, worldOf } from '../../../src/explain/worldOf.js';
 import { hostAddresses } from '../../../src/kernel/host/hostAddresses.js';
 import { Sysctls } from '../../../src/kernel/sysctl/Sysctls.js';
-import { openDataplane } from '../../../src/modes/openDataplane.js';
+import { openMode } from '../../../src/modes/openMode.js';
 import type { IpAddress } from '../../../src/net/ip.js';
 import type { ApiObject } from '../../../src/objects/ApiObject.js';
 import { RoutingTable } from '../../../src/routing/RoutingTable.js';
@@ -132,7 +132,8 @@ penstock: {sourceAddress: transparent, proxyThreads: 1}
           addresses: () => addresses,
           ignoreLink: () => {},
         };
-        const dataplane = await openDataplane(config, host, UNHEARD, log);
+        const { dataplane, prepareHost } = await openMode(config, host, UNHEARD, log);
+        await prepareHost();
         const table = new RoutingTable({
           nodeName: NODE,
           serviceProxyName: '',

@@ -1,0 +1,98 @@
+/** The admin socket of this node's agent, and the note beside it that lets commands go on when the agent is gone. */
+import { rmSync, writeFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import { messageOf } from '../../errors.js';
+import { rulesOf, worldOf } from '../../explain/worldOf.js';
+import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import type { IpAddress } from '../../net/ip.js';
+import { AdminServer } from '../../observe/admin/AdminServer.js';
+import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/admin/AgentStatus.js';
+import { adminApi } from '../../observe/admin/adminApi.js';
+import { adminPaths, notePath } from '../../observe/admin/adminPaths.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Agent } from '../Agent.js';
+
+export interface AdminOptions {
+  readonly config: NodeConfig;
+  readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems'>;
+  readonly table: RoutingTable;
+  /** Of the mode. */
+  readonly description: string;
+  readonly version: string;
+  readonly hostAddresses: () => readonly IpAddress[];
+  readonly log: Logger;
+}
+
+/** Undefined when it cannot be had: that keeps nobody from being served. */
+export async function openAdmin(options: AdminOptions): Promise<AdminServer | undefined> {
+  const { config, agent, table, hostAddresses, log } = options;
+  const networkNamespace = networkNamespaceId();
+  const startedAt = Date.now();
+  const status = () => statusOf(options, networkNamespace, startedAt);
+  const api = adminApi({
+    table,
+    world: () => worldOf(table, config.serviceProxyName, hostAddresses()),
+    rules: (world) => rulesOf(config, world),
+    problems: () => agent.problems(),
+    status,
+  });
+  try {
+    const server = await AdminServer.open(adminPaths(networkNamespace), api);
+    writeNote(notePath(networkNamespace), status());
+    return server;
+  } catch (error) {
+    log.warn(`commands cannot ask this agent: ${messageOf(error)}`);
+    return undefined;
+  }
+}
+
+/** What a command needs to look by itself: how the agent was called, in which mode. */
+function writeNote(
+  path: string,
+  { version, mode, node, pid, startedAt, networkNamespace, ...status }: AgentStatus,
+): void {
+  const note = {
+    version,
+    mode,
+    node,
+    pid,
+    startedAt,
+    networkNamespace,
+    arguments: status.arguments,
+    folder: status.folder,
+  };
+  rmSync(path, { force: true });
+  writeFileSync(path, `${JSON.stringify(note)}\n`, { mode: 0o600, flag: 'wx' });
+}
+
+function statusOf(
+  { config, agent, table, description, version }: AdminOptions,
+  networkNamespace: string,
+  startedAt: number,
+): AgentStatus {
+  const { ready, reason, contacts } = agent.healthState();
+  const problems = agent.problems();
+  return {
+    version,
+    mode: config.mode,
+    description,
+    node: config.nodeName,
+    pid: process.pid,
+    networkNamespace,
+    startedAt,
+    arguments: process.argv.slice(2),
+    folder: process.cwd(),
+    ready,
+    waitingFor: ready ? '' : reason,
+    sources: contacts.map(({ resource, connected, reason: why }) => ({
+      resource,
+      connected,
+      reason: why ?? '',
+    })),
+    ...tableStatus(table),
+    problems: problems.slice(0, SHOWN_PROBLEMS),
+    problemCount: problems.length,
+    residentMemory: process.memoryUsage.rss(),
+  };
+}

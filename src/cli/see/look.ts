@@ -1,0 +1,52 @@
+/** Where a command gets its answer from: what the call names, else a running agent, else what the last agent was given. */
+import { readFileSync } from 'node:fs';
+import { PenstockError } from '../../errors.js';
+import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import { notePath } from '../../observe/admin/adminPaths.js';
+import { AgentClient } from './AgentClient.js';
+import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
+
+export type Look =
+  | { readonly from: 'agent'; readonly agent: AgentClient }
+  /** `agentIsGone`: there was one. */
+  | { readonly from: 'model'; readonly model: Model; readonly agentIsGone: boolean };
+
+/** How an agent was called. */
+export interface AgentNote {
+  readonly mode: string;
+  readonly node: string;
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly arguments: readonly string[];
+  readonly folder: string;
+}
+
+/** Rejects with PENSTOCK_NO_AGENT when there is nothing to look at. */
+export async function look(flags: ModelFlags): Promise<Look> {
+  if (namesSource(flags)) return { from: 'model', model: await readModel(flags), agentIsGone: false };
+  const agent = await AgentClient.find();
+  const asksElse =
+    flags.mode !== undefined || flags.node !== undefined || flags['node-address'] !== undefined;
+  if (agent && !asksElse) return { from: 'agent', agent };
+  const note = agent?.status ?? readNote();
+  if (note)
+    return {
+      from: 'model',
+      model: await readModel(flags, { called: note }),
+      agentIsGone: agent === undefined,
+    };
+  throw new PenstockError('PENSTOCK_NO_AGENT', 'no agent runs here, and none has', {
+    remedy:
+      'Start penstock run, or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
+  });
+}
+
+/** Of the last agent of this network namespace. */
+export function readNote(): AgentNote | undefined {
+  try {
+    const note = JSON.parse(readFileSync(notePath(networkNamespaceId()), 'utf8')) as AgentNote;
+    return Array.isArray(note.arguments) && typeof note.folder === 'string' ? note : undefined;
+  } catch {
+    return undefined;
+  }
+}

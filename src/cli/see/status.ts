@@ -1,0 +1,200 @@
+/** penstock status: how penstock does on this node. It tests: what an agent believes may not be so. */
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
+import { adminPaths } from '../../observe/admin/adminPaths.js';
+import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
+import { readArguments } from '../readArguments.js';
+import { type Look, look } from './look.js';
+import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
+import { MODEL_FLAGS } from './readModel.js';
+
+const HELP = `penstock status [-o json]
+
+Shows how penstock does on this node, and tests it: it asks the agent, and makes
+connections through VIPs of Services that have endpoints.
+
+Exit status: 0 healthy, 1 something is wrong, 2 could not look.
+`;
+
+export interface Test {
+  readonly name: string;
+  readonly passed: boolean;
+  readonly says: string;
+}
+
+interface Status {
+  readonly healthy: boolean;
+  /** The worst thing, in one line; `healthy`. */
+  readonly verdict: string;
+  readonly agent: AgentStatus | null;
+  readonly counts: AgentStatus['counts'];
+  readonly withoutEndpoints: readonly string[];
+  readonly conntrack: { readonly used: number; readonly limit: number } | null;
+  readonly tests: readonly Test[];
+}
+
+/** Connections that are made, and how long each may take in milliseconds. */
+const CONNECTIONS = 3;
+const PATIENCE_MS = 1000;
+const FULL = 0.9;
+
+export async function status(argv: readonly string[]): Promise<number> {
+  const { values } = readArguments(argv, { options: { ...OUTPUT_FLAG, ...MODEL_FLAGS } });
+  if (values.help) {
+    print([HELP.trimEnd()]);
+    return 0;
+  }
+  const format = formatOf(values.output);
+  const found = await look(values);
+  const report = await statusOf(found);
+  if (format === 'json') printJson(report);
+  else print(statusText(report));
+  return report.healthy ? 0 : 1;
+}
+
+async function statusOf(found: Look): Promise<Status> {
+  const agent = found.from === 'agent' ? found.agent.status : null;
+  const rows =
+    found.from === 'agent'
+      ? await found.agent.list<ServiceRow>('/v1/services')
+      : serviceRows(found.model.table);
+  const { counts, withoutEndpoints } =
+    agent ?? tableStatus(found.from === 'model' ? found.model.table : NO_TABLE);
+  const conntrack = readConntrack();
+  const tests: Test[] = [agentTest(agent), ...(agent ? [readyTest(agent), ...sourceTests(agent)] : [])];
+  tests.push(...(await connectionTests(rows)));
+  if (conntrack) {
+    const passed = conntrack.used < conntrack.limit * FULL;
+    const share = `${conntrack.used} of ${conntrack.limit} connections`;
+    tests.push({ name: 'conntrack', passed, says: passed ? share : `${share}: new ones will be dropped` });
+  }
+  const failed = tests.find(({ passed }) => !passed);
+  const healthy = failed === undefined && counts.withoutEndpoints === 0 && (agent?.problemCount ?? 0) === 0;
+  return {
+    healthy,
+    verdict: failed ? `${failed.name}: ${failed.says}` : softVerdict(counts, agent),
+    agent,
+    counts,
+    withoutEndpoints,
+    conntrack,
+    tests,
+  };
+}
+
+const NO_TABLE = { servicePorts: () => new Map() };
+
+function softVerdict(counts: AgentStatus['counts'], agent: AgentStatus | null): string {
+  if (counts.withoutEndpoints > 0)
+    return `${counts.withoutEndpoints} service ports have no endpoints: penstock services --problems`;
+  const problems = agent?.problemCount ?? 0;
+  return problems > 0 ? `${problems} objects are set aside or in conflict, see below` : 'healthy';
+}
+
+function agentTest(agent: AgentStatus | null): Test {
+  if (agent) return { name: 'agent', passed: true, says: `answers, process ${agent.pid}` };
+  const [path] = adminPaths(networkNamespaceId());
+  return {
+    name: 'agent',
+    passed: false,
+    says: `does not run (${path} does not answer); rules in the kernel go on as they are`,
+  };
+}
+
+function readyTest({ ready, waitingFor }: AgentStatus): Test {
+  return {
+    name: 'synced',
+    passed: ready,
+    says: ready ? 'the kernel has what the objects ask for' : waitingFor,
+  };
+}
+
+function sourceTests({ sources }: AgentStatus): readonly Test[] {
+  const lost = sources.find(({ connected }) => !connected);
+  if (sources.length === 0) return [];
+  return [
+    lost
+      ? { name: 'API server', passed: false, says: `${lost.resource}: ${lost.reason || 'no contact'}` }
+      : { name: 'API server', passed: true, says: 'in contact' },
+  ];
+}
+
+/** default/kubernetes first: every cluster has it. */
+async function connectionTests(rows: readonly ServiceRow[]): Promise<readonly Test[]> {
+  const chosen = rows
+    .filter(
+      ({ protocol, state, clusterIPs }) => protocol === 'TCP' && state === 'ok' && clusterIPs.length > 0,
+    )
+    .sort((a, b) => Number(b.service === 'default/kubernetes') - Number(a.service === 'default/kubernetes'))
+    .slice(0, CONNECTIONS);
+  return Promise.all(
+    chosen.map(async ({ service, clusterIPs: [address = ''], port }) => {
+      const failure = await connectTo(address, port);
+      const to = `${service} (${address}:${port})`;
+      return failure === undefined
+        ? { name: 'connection', passed: true, says: `${to} answers` }
+        : { name: 'connection', passed: false, says: `${to} ${failure} although it has endpoints` };
+    }),
+  );
+}
+
+/** Undefined when it was accepted. */
+export function connectTo(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    const end = (failure?: string) => {
+      socket.destroy();
+      resolve(failure);
+    };
+    socket.setTimeout(PATIENCE_MS, () => end('does not answer'));
+    socket.once('connect', () => end());
+    socket.once('error', ({ code }: NodeJS.ErrnoException) =>
+      end(code === 'ECONNREFUSED' ? 'refuses' : `fails (${code})`),
+    );
+  });
+}
+
+function readConntrack(): Status['conntrack'] {
+  const read = (name: string) => Number(readFileSync(`/proc/sys/net/netfilter/${name}`, 'utf8'));
+  try {
+    return { used: read('nf_conntrack_count'), limit: read('nf_conntrack_max') };
+  } catch {
+    return null;
+  }
+}
+
+function statusText(report: Status): string[] {
+  const { agent, counts, tests } = report;
+  const seconds = agent ? Math.round((Date.now() - agent.startedAt) / 1000) : 0;
+  const mebibytes = agent ? Math.round(agent.residentMemory / 1024 / 1024) : 0;
+  return [
+    ...(agent
+      ? [
+          ...field(
+            'penstock',
+            `${agent.version} on node ${agent.node}, up ${duration(seconds)}, ${mebibytes} MiB`,
+          ),
+          ...field('mode', `${agent.mode}: ${agent.description}`),
+        ]
+      : []),
+    ...field(
+      'serves',
+      `${counts.services} Services, ${counts.servicePorts} ports, ${counts.endpoints} endpoints; ` +
+        `${counts.withoutEndpoints} ports without endpoints, ${counts.withoutLocalEndpoints} without local ones`,
+    ),
+    ...report.withoutEndpoints.flatMap((key, i) => field(i === 0 ? 'without' : '', key)),
+    ...tests.flatMap(({ name, passed, says }) => field(name, `${passed ? '' : 'FAILED: '}${says}`)),
+    ...(agent?.problems ?? [])
+      .slice(0, 10)
+      .flatMap(({ subject, message }, i) => field(i === 0 ? 'set aside' : '', `${subject}: ${message}`)),
+    '',
+    colour(report.healthy ? 'green' : 'red', report.verdict),
+  ];
+}
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}

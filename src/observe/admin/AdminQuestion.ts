@@ -1,0 +1,35 @@
+/** What a command asks the agent: a path of the first version, and its words. */
+export class UnknownPath extends Error {}
+
+/** Rows of one answer: a list is read in pages, so that no answer holds up the agent. */
+const MOST_ROWS = 500;
+
+export class AdminQuestion {
+  /** `/v1/services` */
+  readonly path: string;
+  readonly #words: URLSearchParams;
+
+  constructor(url: string) {
+    const { pathname, searchParams } = new URL(url, 'http://agent');
+    this.path = pathname;
+    this.#words = searchParams;
+  }
+
+  /** '' when absent. */
+  word(name: string): string {
+    return this.#words.get(name) ?? '';
+  }
+
+  /** The rows of a page: those after `after`, and where the next page begins. `rows` must be sorted by `key`. */
+  page<T>(
+    rows: readonly T[],
+    key: (row: T) => string,
+  ): { readonly items: readonly T[]; readonly next: string } {
+    const after = this.word('after');
+    const start = after === '' ? 0 : rows.findIndex((row) => key(row) > after);
+    if (start < 0) return { items: [], next: '' };
+    const items = rows.slice(start, start + MOST_ROWS);
+    const last = items.at(-1);
+    return { items, next: last !== undefined && start + MOST_ROWS < rows.length ? key(last) : '' };
+  }
+}

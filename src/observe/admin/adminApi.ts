@@ -1,0 +1,65 @@
+/** What the admin socket answers: /v1/… → JSON. Every answer is worked out when it is asked for. */
+import { type Explanation, explain } from '../../explain/explain.js';
+import { readFlow } from '../../explain/names.js';
+import type { Rules, World } from '../../explain/World.js';
+import type { Problem } from '../../objects/Problem.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import { UnknownPath } from './AdminQuestion.js';
+import type { AdminApi } from './AdminServer.js';
+import type { AgentStatus } from './AgentStatus.js';
+import { endpointRows, serviceRows } from './serviceRows.js';
+
+export interface AdminFacts {
+  readonly table: RoutingTable;
+  readonly world: () => World;
+  readonly rules: (world: World) => Rules;
+  readonly problems: () => readonly Problem[];
+  readonly status: () => AgentStatus;
+}
+
+export function adminApi(facts: AdminFacts): AdminApi {
+  return (question) => {
+    switch (question.path) {
+      case '/v1/status':
+        return { json: facts.status() };
+      case '/v1/services':
+        return { json: question.page(serviceRows(facts.table), ({ key }) => key) };
+      case '/v1/endpoints': {
+        const names = namesOf(facts.table);
+        const rows = endpointRows(facts.table, question.word('service'), (ip) => names.get(ip) ?? NOBODY);
+        return { json: question.page(rows, ({ key }) => key) };
+      }
+      case '/v1/problems':
+        return { json: { items: facts.problems() } };
+      case '/v1/explain':
+        return {
+          json: explained(facts, question.word('client'), question.word('to'), question.word('interface')),
+        };
+      default:
+        throw new UnknownPath(`there is no ${question.path}`);
+    }
+  };
+}
+
+function explained(facts: AdminFacts, client: string, destination: string, entry: string): Explanation {
+  const world = facts.world();
+  const rules = facts.rules(world);
+  const words = { client, destination, interface: entry === '' ? undefined : entry };
+  return explain(world, rules, readFlow(words, world, rules), facts.problems());
+}
+
+interface Named {
+  readonly pod: string;
+  readonly node: string;
+}
+
+const NOBODY: Named = { pod: '', node: '' };
+
+/** Pod and node of every address of an endpoint. */
+export function namesOf(table: Pick<RoutingTable, 'slices'>): ReadonlyMap<string, Named> {
+  const names = new Map<string, Named>();
+  for (const slice of table.slices())
+    for (const { address, podName = '', nodeName } of slice.endpoints)
+      names.set(address, { pod: podName, node: nodeName });
+  return names;
+}

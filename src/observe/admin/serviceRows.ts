@@ -1,0 +1,135 @@
+/** Services and endpoints as a person wants to see them: one row for each port of a Service. */
+import { IP_FAMILIES } from '../../net/ip.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
+import { type Endpoint, isExternallyAccessible, type ServicePort } from '../../routing/ServicePort.js';
+
+/** `ok`: every way to the Service has an endpoint. The rest: for whom it has none. */
+export type ServiceState = 'ok' | 'no endpoints' | 'no local endpoints';
+
+export interface ServiceRow {
+  /** `namespace/service:port/PROTOCOL`: unique, and the order of rows. */
+  readonly key: string;
+  readonly service: string;
+  readonly portName: string;
+  readonly protocol: string;
+  readonly port: number;
+  readonly nodePort: number;
+  readonly clusterIPs: readonly string[];
+  readonly externalIPs: readonly string[];
+  readonly loadBalancerIPs: readonly string[];
+  readonly internalPolicy: string;
+  readonly externalPolicy: string;
+  readonly affinitySeconds: number | null;
+  readonly sourceRanges: readonly string[];
+  /** Of all families. `serving`: those that some connection may reach from this node. */
+  readonly endpoints: { readonly all: number; readonly serving: number; readonly here: number };
+  readonly state: ServiceState;
+}
+
+export function serviceRows(view: Pick<RoutingView, 'servicePorts'>): ServiceRow[] {
+  const byKey = new Map<string, ServicePort[]>();
+  for (const family of IP_FAMILIES) {
+    for (const port of view.servicePorts(family).values()) {
+      const known = byKey.get(port.key);
+      if (known) known.push(port);
+      else byKey.set(port.key, [port]);
+    }
+  }
+  return [...byKey.values()].map(rowOf).sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function rowOf(ports: readonly ServicePort[]): ServiceRow {
+  const [first] = ports as readonly [ServicePort];
+  const all = (list: (port: ServicePort) => readonly string[]) => ports.flatMap(list);
+  const count = (list: (port: ServicePort) => readonly Endpoint[]) =>
+    ports.reduce((sum, port) => sum + list(port).length, 0);
+  return {
+    key: first.key,
+    service: `${first.namespace}/${first.service}`,
+    portName: first.portName,
+    protocol: first.protocol,
+    port: first.port,
+    nodePort: Math.max(...ports.map((port) => port.nodePort)),
+    clusterIPs: all((port) => (port.clusterIP === undefined ? [] : [port.clusterIP])),
+    externalIPs: all((port) => port.externalIPs),
+    loadBalancerIPs: all((port) => port.loadBalancerIPs),
+    internalPolicy: first.internalPolicy,
+    externalPolicy: first.externalPolicy,
+    affinitySeconds: first.affinitySeconds ?? null,
+    sourceRanges: all((port) => port.sourceRanges),
+    endpoints: {
+      all: count((port) => port.endpoints.all),
+      serving: count((port) => port.endpoints.reachable),
+      here: count((port) => port.endpoints.reachable.filter((e) => e.local)),
+    },
+    state: stateOf(ports),
+  };
+}
+
+function stateOf(ports: readonly ServicePort[]): ServiceState {
+  // One family that serves is enough: clients of the other may not exist.
+  if (!ports.some((port) => port.endpoints.any)) return 'no endpoints';
+  const isLocal = (port: ServicePort) =>
+    port.internalPolicy === 'Local' || (port.externalPolicy === 'Local' && isExternallyAccessible(port));
+  return ports.some((port) => port.endpoints.any && isLocal(port) && port.endpoints.local.length === 0)
+    ? 'no local endpoints'
+    : 'ok';
+}
+
+export interface EndpointRow {
+  /** The row of the service port, and the target: the order of rows. */
+  readonly key: string;
+  readonly servicePort: string;
+  readonly endpoint: string;
+  readonly pod: string;
+  readonly node: string;
+  readonly here: boolean;
+  readonly condition: 'ready' | 'terminating, serving' | 'terminating' | 'not ready';
+  /** Who may get to it from this node. */
+  readonly serves: 'all' | 'policy Cluster' | 'policy Local' | 'nobody';
+}
+
+/** `nameOf`: the pod and node of an address, as far as they are known. */
+export function endpointRows(
+  view: Pick<RoutingView, 'servicePorts'>,
+  service: string,
+  nameOf: (address: string) => { readonly pod: string; readonly node: string },
+): EndpointRow[] {
+  const rows: EndpointRow[] = [];
+  for (const family of IP_FAMILIES) {
+    for (const port of view.servicePorts(family).values()) {
+      const path = `${port.namespace}/${port.service}`;
+      if (service !== '' && service !== path && service !== port.name) continue;
+      for (const endpoint of port.endpoints.all) {
+        rows.push({
+          key: `${port.key} ${endpoint.target}`,
+          servicePort: port.name,
+          endpoint: endpoint.target,
+          ...nameOf(endpoint.address),
+          here: endpoint.local,
+          condition: conditionOf(endpoint),
+          serves: servesOf(port, endpoint),
+        });
+      }
+    }
+  }
+  return rows.sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+function conditionOf({ ready, serving, terminating }: Endpoint): EndpointRow['condition'] {
+  if (ready) return 'ready';
+  if (!terminating) return 'not ready';
+  return serving ? 'terminating, serving' : 'terminating';
+}
+
+function servesOf(
+  { endpoints, internalPolicy, externalPolicy }: ServicePort,
+  endpoint: Endpoint,
+): EndpointRow['serves'] {
+  const inCluster = endpoints.cluster.includes(endpoint);
+  const inLocal = endpoints.local.includes(endpoint);
+  const asked = internalPolicy === 'Local' || externalPolicy === 'Local';
+  if (inCluster && (inLocal || !asked)) return 'all';
+  if (inCluster) return 'policy Cluster';
+  return inLocal ? 'policy Local' : 'nobody';
+}

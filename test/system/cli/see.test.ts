@@ -1,0 +1,201 @@
+/** status, services, endpoints, connections, explain beside a running agent, and after it was killed. */
+import { execFile } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { request } from 'node:http';
+import { connect, createServer, type Socket } from 'node:net';
+import t from 'tap';
+import { networkNamespaceId } from '../../../src/kernel/host/networkNamespaceId.js';
+import { adminPaths } from '../../../src/observe/admin/adminPaths.js';
+import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
+import { inNetns } from '../../support/inNetns.js';
+import { plain, shell } from '../../support/iptables.js';
+
+interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function penstock(...words: readonly string[]): Promise<Said> {
+  return new Promise((resolve) => {
+    const [file, args] = plain(PENSTOCK, ...words);
+    execFile(file, args, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
+    });
+  });
+}
+
+const json = async (...words: readonly string[]) => {
+  const { code, out } = await penstock(...words, '-o', 'json');
+  return { code, value: JSON.parse(out) as unknown };
+};
+
+function objects(): object[] {
+  const service = (name: string, clusterIP: string) => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: 'shop' },
+    spec: { clusterIP, ports: [{ name: 'http', port: 80, protocol: 'TCP' }] },
+  });
+  return [
+    service('cart', '172.30.0.10'),
+    service('empty', '172.30.0.11'),
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'cart-1', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'cart' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+      endpoints: [
+        { addresses: ['10.1.0.1'], nodeName: 'node1', targetRef: { kind: 'Pod', name: 'cart-a' } },
+        {
+          addresses: ['10.1.0.2'],
+          nodeName: 'node1',
+          conditions: { ready: false },
+          targetRef: { kind: 'Pod', name: 'cart-b' },
+        },
+      ],
+    },
+  ];
+}
+
+/** The status of a request to the admin socket. */
+function raw(method: string, path: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath: socketPath(), method, path }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on('error', reject)
+      .end();
+  });
+}
+
+/** Another test's agent may have the first of the paths: ours is the one that bears our namespace. */
+function socketPath(): string {
+  const [first = '', second = ''] = adminPaths(networkNamespaceId());
+  return existsSync(second) ? second : first;
+}
+
+if (await inNetns(import.meta.url)) {
+  shell(
+    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
+  );
+  shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out; ip addr add 10.1.0.1/32 dev lo');
+  const agent = new AgentProcess('mode: nftables\n');
+  t.teardown(() => agent[Symbol.asyncDispose]());
+  agent.write('objects.json', objects());
+  agent.start();
+  await agent.ready();
+  const server = createServer((socket) => socket.on('error', () => {}));
+  await new Promise<void>((resolve) => server.listen(8080, '10.1.0.1', resolve));
+  const client = await new Promise<Socket>((resolve) => {
+    const socket = connect({ host: '172.30.0.10', port: 80 }, () => resolve(socket));
+  });
+  t.teardown(() => {
+    client.destroy();
+    server.close();
+  });
+
+  t.test('a running agent answers', async (t) => {
+    const status = await json('status');
+    t.match(status.value, {
+      healthy: false,
+      verdict: /1 service ports have no endpoints/,
+      agent: { mode: 'nftables', node: 'node1', ready: true },
+      counts: { services: 2, servicePorts: 2, endpoints: 2, withoutEndpoints: 1 },
+      withoutEndpoints: ['shop/empty:http/TCP'],
+    });
+    const { tests } = status.value as { tests: { name: string; passed: boolean }[] };
+    t.strictSame(
+      tests.filter(({ name }) => name === 'connection').map(({ passed }) => passed),
+      [true],
+      'a connection was made',
+    );
+    t.equal(status.code, 1);
+
+    const services = await json('services');
+    t.match(services, {
+      code: 1,
+      value: {
+        agent: true,
+        items: [
+          { service: 'shop/cart', state: 'ok', endpoints: { all: 2, serving: 1, here: 1 } },
+          { service: 'shop/empty', state: 'no endpoints' },
+        ],
+      },
+    });
+    t.match(await penstock('services', 'cart'), {
+      code: 0,
+      out: /shop\/cart:http +80\/TCP +172\.30\.0\.10 +1 of 2, 1 here +ok/,
+    });
+
+    const endpoints = await json('endpoints', 'shop/cart');
+    t.match(endpoints, {
+      code: 1,
+      value: {
+        items: [
+          { endpoint: '10.1.0.1:8080', pod: 'cart-a', serves: 'all' },
+          { pod: 'cart-b', condition: 'not ready', serves: 'nobody' },
+        ],
+      },
+    });
+
+    const connections = await json('connections', 'shop/cart');
+    const { items } = connections.value as { items: object[] };
+    t.match(
+      items.find((item) => (item as { state: string }).state === 'open'),
+      {
+        service: 'shop/cart:http',
+        destination: '172.30.0.10:80',
+        endpoint: '10.1.0.1:8080',
+        endpointPod: 'cart-a',
+      },
+    );
+
+    const refused = await json('explain', 'node', 'empty:http');
+    t.match(refused, {
+      code: 1,
+      value: { outcome: 'refused', reason: 'no-endpoints', service: 'shop/empty', node: 'node1' },
+    });
+    t.match(await penstock('explain', 'node', 'nothing:http'), {
+      code: 2,
+      err: /there is no Service nothing/,
+    });
+  });
+
+  t.test('the socket is for root, reads only, and does not mind nonsense', async (t) => {
+    const path = socketPath();
+    const { mode, uid } = statSync(path);
+    t.equal(mode & 0o777, 0o600);
+    t.equal(uid, 0);
+    t.equal(await raw('POST', '/v1/status'), 405);
+    t.equal(await raw('GET', '/v1/nothing'), 404);
+    t.equal(await raw('GET', '/v1/explain?client=x&to=%00'), 400);
+    t.equal(await raw('GET', '//'), 400);
+    const asNobody = `setpriv --reuid 65534 --clear-groups ${process.execPath} -e 'require("net").connect("${path}").on("error", (e) => console.log(e.code)).on("connect", () => console.log("connected"))'`;
+    t.match(shell(asNobody), 'EACCES');
+    t.equal(await raw('GET', '/v1/status'), 200, 'it goes on');
+  });
+
+  t.test('after the agent was killed the commands still answer, and say so', async (t) => {
+    await agent.end('SIGKILL');
+    const status = await json('status');
+    t.equal(status.code, 1);
+    t.match(status.value, {
+      healthy: false,
+      verdict: /agent: does not run/,
+      agent: null,
+      counts: { services: 2 },
+    });
+    t.match(await json('services'), {
+      code: 1,
+      value: { agent: false, items: [{ service: 'shop/cart' }, {}] },
+    });
+    t.match(await penstock('services'), { out: /no agent runs/ });
+    t.match(await json('explain', 'node', 'cart:http'), {
+      code: 0,
+      value: { outcome: 'endpoint', endpoints: ['10.1.0.1:8080'], mode: 'nftables' },
+    });
+  });
+}
