@@ -26,10 +26,16 @@ export class ProblemLog {
     this.#known.set(reporter, now);
     for (const [text, problem] of now) {
       if (before.has(text)) continue;
-      const { where } = problem;
-      this.#log.warn(where === undefined ? {} : { where }, text);
+      const { where, severity } = problem;
+      const at = where === undefined ? {} : { where };
+      if (severity === 'note') {
+        this.#log.info(at, text);
+        continue;
+      }
+      this.#log.warn(at, text);
       this.#onNew(reporter, problem);
     }
-    for (const [text] of before) if (!now.has(text)) this.#log.info(`solved: ${text}`);
+    for (const [text, { severity }] of before)
+      if (!now.has(text) && severity !== 'note') this.#log.info(`solved: ${text}`);
   }
 }

@@ -21,6 +21,9 @@ export interface KubernetesSourceOptions {
   readonly random?: () => number;
 }
 
+/** A cluster with a hundred thousand bad objects must not cost each node a hundred thousand lines. */
+const MOST_PROBLEMS = 1000;
+
 export class KubernetesSource implements ObjectSource {
   readonly name: string;
   readonly #transport: ApiTransport;
@@ -29,8 +32,8 @@ export class KubernetesSource implements ObjectSource {
   readonly #reflectors: readonly Reflector[];
   #listener: SourceListener | undefined;
   #incomplete: number;
-  /** The problems last reported, as JSON. */
-  #reported = '[]';
+  /** The sum of the stores' versions when problems were reported last. */
+  #reported = 0;
 
   constructor(options: KubernetesSourceOptions) {
     const { transport, nodeName, serviceProxyName, log, clock = systemClock, random = Math.random } = options;
@@ -83,11 +86,22 @@ export class KubernetesSource implements ObjectSource {
   }
 
   #reportProblems(): void {
+    const version = this.#reflectors.reduce((sum, { store }) => sum + store.problemVersion, 0);
+    if (version === this.#reported) return;
+    this.#reported = version;
     const list: Problem[] = [];
-    for (const { store } of this.#reflectors) for (const problems of store.problems) list.push(...problems);
-    const report = JSON.stringify(list);
-    if (report === this.#reported) return;
-    this.#reported = report;
+    let hidden = 0;
+    for (const { store } of this.#reflectors) {
+      for (const problems of store.problems) {
+        if (list.length < MOST_PROBLEMS) list.push(...problems);
+        else hidden += problems.length;
+      }
+    }
+    if (hidden > 0)
+      list.push({
+        subject: this.name,
+        message: `${hidden} more problems; the first ${list.length} are named`,
+      });
     this.#listener?.problems(list);
   }
 }

@@ -9,4 +9,6 @@ export interface Problem {
   readonly message: string;
   /** File and line it came from, when there is one: `manifests/cart.yaml:12`. */
   readonly where?: string;
+  /** `note`: worth knowing, but nothing is wrong. Absent: something is not served as it was asked for. */
+  readonly severity?: 'note';
 }

@@ -12,20 +12,39 @@ export function parseObjectIp(text: string): IpAddress | undefined {
 
 /** Why traffic must not be sent to the address; undefined when it may. */
 export function forbiddenKind(ip: IpAddress): string | undefined {
-  return neverServed(ip) ?? (isLinkLocal(ip) ? 'a link-local address' : undefined);
+  return isLinkLocal(ip) ? 'a link-local address' : neverServed(ip);
 }
 
 /** Like forbiddenKind, but link-local addresses may serve as the address of a Service. */
 export function neverServed(ip: IpAddress): string | undefined {
-  if (familyOf(ip) === 'IPv6') {
-    if (ip === '::1') return 'a loopback address';
-    if (ip === '::') return 'the unspecified address';
-    return ip.startsWith('ff') && ip.indexOf(':') === 4 ? 'a multicast address' : undefined;
-  }
+  return familyOf(ip) === 'IPv6' ? neverServedIpv6(ip) : neverServedIpv4(ip);
+}
+
+/** Source: IANA special-purpose address registry; RFC 1112, 5771, 6890. */
+function neverServedIpv4(ip: IpAddress): string | undefined {
   const first = Number(ip.slice(0, ip.indexOf('.')));
+  if (first > 0 && first < 127) return undefined;
   if (first === 127) return 'a loopback address';
   if (ip === '0.0.0.0') return 'the unspecified address';
-  return first >= 224 && first <= 239 ? 'a multicast address' : undefined;
+  if (first === 0) return 'an address of "this network" (0.0.0.0/8)';
+  if (ip === '255.255.255.255') return 'the broadcast address';
+  if (first >= 240) return 'a reserved address (240.0.0.0/4)';
+  if (first >= 224) return 'a multicast address';
+  return isMetadata(ip) ? CLOUD : undefined;
+}
+
+function neverServedIpv6(ip: IpAddress): string | undefined {
+  if (ip === '::1') return 'a loopback address';
+  if (ip === '::') return 'the unspecified address';
+  if (ip.startsWith('ff') && ip.indexOf(':') === 4) return 'a multicast address';
+  return isMetadata(ip) ? CLOUD : undefined;
+}
+
+const CLOUD = 'an address at which clouds serve metadata and credentials';
+
+/** Whoever has it is trusted with the node's credentials (AWS, Azure, Google and others). */
+function isMetadata(ip: IpAddress): boolean {
+  return ip.startsWith('169.254.169.') || ip.startsWith('169.254.170.') || ip.startsWith('fd00:ec2::');
 }
 
 /** 169.254.0.0/16 and fe80::/10 */

@@ -20,6 +20,7 @@ import { localhostFamilies } from '../../modes/localhostNodePorts.js';
 import { nftablesOptions } from '../../modes/nftablesMode.js';
 import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { printableLines } from '../../net/printable.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
@@ -122,9 +123,11 @@ export async function render(argv: readonly string[]): Promise<number> {
   }
   const all = [...problems, ...table.problems()];
   for (const { subject, message, where } of all) {
-    process.stderr.write(`penstock render: ${where ? `${where}: ` : ''}${subject}: ${message}\n`);
+    process.stderr.write(
+      printableLines(`penstock render: ${where ? `${where}: ` : ''}${subject}: ${message}\n`),
+    );
   }
-  return all.length === 0 ? 0 : 1;
+  return all.every(({ severity }) => severity === 'note') ? 0 : 1;
 }
 
 /** The flags of render alone, and all others, which are those of run. */

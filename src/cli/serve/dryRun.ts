@@ -13,6 +13,7 @@ import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { printableLines } from '../../net/printable.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { systemClock } from '../../time/Clock.js';
 import { rendererOf } from '../see/render.js';
@@ -53,8 +54,9 @@ export async function dryRun(run: Run): Promise<number> {
   const setAside = all.map(
     ({ subject, message, where }) => `${where ? `${where}: ` : ''}${subject}: ${message}`,
   );
-  for (const line of [...doubts, ...setAside]) process.stderr.write(`penstock run --dry-run: ${line}\n`);
-  return all.length === 0 ? 0 : 1;
+  for (const line of [...doubts, ...setAside])
+    process.stderr.write(printableLines(`penstock run --dry-run: ${line}\n`));
+  return all.every(({ severity }) => severity === 'note') ? 0 : 1;
 }
 
 async function sourcesOf(run: Run): Promise<readonly ObjectSource[]> {

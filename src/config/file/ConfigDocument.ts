@@ -4,8 +4,12 @@
  * Equal keys in one block are faults: YAML would keep one of them silently. Fields without a value (`iptables:`) are
  * left out, which Kubernetes treats alike. Anchors and aliases are refused, so that every value stands where it counts.
  */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, type LineCounter, type YAMLMap } from 'yaml';
+import { YamlFault, type YamlReading, yamlDocument } from '../../yaml/boundedYaml.js';
 import type { ConfigFault, FieldPath } from './ConfigFault.js';
+
+/** Characters. The longest that is known has 5,000. */
+const LONGEST = 256 * 1024;
 
 export class ConfigDocument {
   /** Undefined when the text holds nothing, or is no YAML; the faults then say why. */
@@ -14,20 +18,26 @@ export class ConfigDocument {
   readonly broken: boolean;
 
   readonly #faults: ConfigFault[] = [];
-  readonly #lineCounter = new LineCounter();
+  readonly #lineCounter: LineCounter | undefined;
   readonly #lines = new Map<string, number>();
 
   constructor(text: string) {
-    const document = parseDocument(text, {
-      lineCounter: this.#lineCounter,
-      uniqueKeys: false,
-      prettyErrors: false,
-    });
-    this.broken = document.errors.length > 0;
-    for (const { message, pos } of document.errors) {
-      this.#faults.push({ path: [], message: `is not valid YAML: ${message}`, line: this.#lineAt(pos[0]) });
+    const reading = this.#parse(text);
+    this.broken = this.#faults.length > 0;
+    this.#lineCounter = reading?.lines;
+    this.value = reading && this.#read(reading.document.contents, []);
+  }
+
+  #parse(text: string): YamlReading | undefined {
+    try {
+      if (text.length > LONGEST)
+        throw new YamlFault(`longer than ${LONGEST / 1024} KiB, which no configuration is`);
+      return yamlDocument(text, 'any');
+    } catch (error) {
+      if (!(error instanceof YamlFault)) throw error;
+      this.#faults.push({ path: [], message: `is ${error.message}`, line: error.line ?? 1 });
+      return undefined;
     }
-    this.value = this.broken ? undefined : this.#read(document.contents, []);
   }
 
   get faults(): readonly ConfigFault[] {
@@ -81,7 +91,7 @@ export class ConfigDocument {
   }
 
   #lineAt(offset: number): number {
-    return this.#lineCounter.linePos(offset).line;
+    return this.#lineCounter?.linePos(offset).line ?? 1;
   }
 }
 

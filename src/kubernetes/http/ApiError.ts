@@ -1,5 +1,6 @@
 /** The API server answered, and not with what was asked for: an HTTP status, or a Status object within a watch. */
 import { PenstockError } from '../../errors.js';
+import { printable } from '../../net/printable.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
 
 /** Milliseconds; a server that asks for more is asked again sooner. */
@@ -51,7 +52,7 @@ function statusMessage(body: string): string | undefined {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, ' ').trim().slice(0, 300);
+  return printable(text.slice(0, 2000).replace(/\s+/g, ' ').trim()).slice(0, 300);
 }
 
 /** Seconds only: API servers send no dates there. */

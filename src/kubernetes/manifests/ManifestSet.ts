@@ -4,11 +4,16 @@
  * A file that cannot be read keeps its last good content in force, an object that turns invalid its last good version.
  * Of objects with the same name the first by path order counts.
  */
+import { printable } from '../../net/printable.js';
 import { type ApiObject, type ObjectChange, objectName, refOf } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
-import { parseObject } from '../../objects/read/parseObject.js';
+import { endpointsAsSlices, isEndpoints } from '../../objects/read/endpointsAsSlices.js';
+import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
+import { type ParseResult, parseObject } from '../../objects/read/parseObject.js';
 import { sameObject } from '../../objects/sameObject.js';
 import { isBelow, type Unreadable } from './findManifests.js';
+import { adviceOn, dropEclipsed, type InForce } from './manifestAdvice.js';
+import { bounded, ForeignKinds } from './manifestNotes.js';
 import type { ManifestFault, ManifestObject } from './parseManifest.js';
 
 export interface ManifestUpdate {
@@ -25,18 +30,16 @@ interface Entry {
   readonly problem: Problem | undefined;
   /** File and, where known, line. */
   readonly where: string;
+  /** It was made of an Endpoints object, which is called so. */
+  readonly madeOf: string | undefined;
 }
 
 interface Content {
   readonly entries: readonly Entry[];
   /** Of items within objects, and of objects without a name. */
   readonly problems: readonly Problem[];
-}
-
-interface InForce {
-  readonly object: ApiObject;
-  readonly path: string;
-  readonly where: string;
+  /** When the file came to be, for Services that do not say it: milliseconds since the epoch. */
+  readonly since: number | undefined;
 }
 
 export class ManifestSet {
@@ -46,11 +49,14 @@ export class ManifestSet {
   /** What update() said last; undefined when something has changed since. */
   #last: { readonly unreadable: string; readonly problems: readonly Problem[] } | undefined;
 
-  /** The file has been read and holds these objects. */
-  replace(path: string, objects: readonly ManifestObject[]): void {
+  /**
+   * The file has been read and holds these objects. `since`: when they came to be, for those that do not say it, in
+   * milliseconds since the epoch; what is in force already keeps its time.
+   */
+  replace(path: string, objects: readonly ManifestObject[], since?: number): void {
     this.#last = undefined;
     this.#faults.delete(path);
-    this.#contents.set(path, readContent(path, objects));
+    this.#contents.set(path, readContent(path, objects, since));
   }
 
   /** The file cannot be used as it is. */
@@ -70,10 +76,13 @@ export class ManifestSet {
   update(unreadable: readonly Unreadable[]): ManifestUpdate {
     const unreadableText = JSON.stringify(unreadable);
     if (this.#last?.unreadable === unreadableText) return { changes: [], problems: this.#last.problems };
-    const problems = unreadable.map(({ path, message }) =>
+    const all = unreadable.map(({ path, message }) =>
       faultProblem(path, { line: undefined, message }, this.#holds(path)),
     );
-    const next = this.#resolve(problems);
+    const next = this.#resolve(all);
+    dropEclipsed(next, all);
+    all.push(...adviceOn(next));
+    const problems = bounded(all);
     const changes: ObjectChange[] = [];
     for (const [key, { object }] of this.#inForce)
       if (!next.has(key)) changes.push({ type: 'delete', ref: refOf(object) });
@@ -92,60 +101,103 @@ export class ManifestSet {
     return false;
   }
 
-  #resolve(problems: Problem[]): ReadonlyMap<string, InForce> {
+  #resolve(problems: Problem[]): Map<string, InForce> {
     const next = new Map<string, InForce>();
     const paths = new Set([...this.#contents.keys(), ...this.#faults.keys()]);
     for (const path of [...paths].sort()) {
       const content = this.#contents.get(path);
       const fault = this.#faults.get(path);
       if (fault) problems.push(faultProblem(path, fault, content !== undefined));
-      for (const entry of content?.entries ?? []) this.#resolveEntry(entry, path, next, problems);
+      for (const entry of content?.entries ?? [])
+        this.#resolveEntry(entry, path, content?.since, next, problems);
       for (const problem of content?.problems ?? []) problems.push(problem);
     }
     return next;
   }
 
-  #resolveEntry(entry: Entry, path: string, next: Map<string, InForce>, problems: Problem[]): void {
-    const { key, where } = entry;
+  #resolveEntry(
+    entry: Entry,
+    path: string,
+    since: number | undefined,
+    next: Map<string, InForce>,
+    problems: Problem[],
+  ): void {
+    const { key, where, madeOf } = entry;
     const first = next.get(key);
     if (first) {
       const message = `is also in ${first.where}, which comes first; this one is set aside`;
       problems.push({ subject: key, message, where });
       return;
     }
-    if (entry.object) next.set(key, { object: entry.object, path, where });
-    if (!entry.problem) return;
     const before = this.#inForce.get(key);
+    if (entry.object)
+      next.set(key, { object: dated(entry.object, before?.object, since), path, where, madeOf });
+    if (!entry.problem) return;
     const hasGoodVersion = before !== undefined && before.path === path;
     if (hasGoodVersion) next.set(key, { ...before, where });
     problems.push(withConsequence(entry.problem, hasGoodVersion ? 'its last good version' : undefined));
   }
 }
 
-function readContent(path: string, objects: readonly ManifestObject[]): Content {
+/**
+ * A Service that does not say when it was made was made when it was first seen: it keeps a contested port or address whatever
+ * the names of those that come later.
+ */
+function dated(object: ApiObject, before: ApiObject | undefined, since: number | undefined): ApiObject {
+  if (object.kind !== 'Service' || object.created !== undefined) return object;
+  return { ...object, created: before?.kind === 'Service' ? (before.created ?? since) : since };
+}
+
+function readContent(path: string, objects: readonly ManifestObject[], since: number | undefined): Content {
   const entries: Entry[] = [];
   const problems: Problem[] = [];
+  const foreign = new ForeignKinds(path);
   for (const { raw, line, apiVersion, kind } of objects) {
-    const where = line === undefined ? path : `${path}:${line}`;
-    const result = parseObject(raw, { where, apiVersion, kind });
-    if (result.type !== 'invalid') problems.push(...result.warnings);
-    if (result.type === 'object') {
-      const { object } = result;
-      entries.push({ key: objectName(refOf(object)), object, problem: undefined, where });
-    } else if (result.type === 'invalid') {
-      const { ref, problem } = result;
-      if (ref) entries.push({ key: objectName(ref), object: undefined, problem, where });
-      else problems.push(withConsequence(problem, undefined));
+    const where = printable(line === undefined ? path : `${path}:${line}`);
+    const type = isRawObject(raw) ? { apiVersion: raw.apiVersion ?? apiVersion, kind: raw.kind ?? kind } : {};
+    if (isEndpoints(raw, type.kind, type.apiVersion)) {
+      readEndpoints(raw, where, entries, problems);
+      continue;
     }
+    const result = parseObject(raw, { where, apiVersion, kind, writtenBy: 'person' });
+    if (result.type === 'ignored' && result.ref === undefined && result.warnings.length === 0)
+      foreign.add(raw, type.kind);
+    readResult(result, where, undefined, entries, problems);
   }
-  return { entries, problems };
+  return { entries, problems: [...problems, ...foreign.problems()], since };
+}
+
+function readEndpoints(raw: RawObject, where: string, entries: Entry[], problems: Problem[]): void {
+  const { subject, faults, slices } = endpointsAsSlices(raw);
+  for (const message of faults) problems.push({ subject, message, where });
+  for (const slice of slices)
+    readResult(parseObject(slice, { where, subject }), where, subject, entries, problems);
+}
+
+function readResult(
+  result: ParseResult,
+  where: string,
+  madeOf: string | undefined,
+  entries: Entry[],
+  problems: Problem[],
+): void {
+  if (result.type !== 'invalid') problems.push(...result.warnings);
+  if (result.type === 'object') {
+    const { object } = result;
+    entries.push({ key: objectName(refOf(object)), object, problem: undefined, where, madeOf });
+  } else if (result.type === 'invalid') {
+    const { ref, problem } = result;
+    if (ref) entries.push({ key: objectName(ref), object: undefined, problem, where, madeOf });
+    else problems.push(withConsequence(problem, undefined));
+  }
 }
 
 function faultProblem(path: string, fault: ManifestFault, hasContent: boolean): Problem {
-  const where = fault.line === undefined ? path : `${path}:${fault.line}`;
+  const shown = printable(path);
+  const where = fault.line === undefined ? shown : `${shown}:${fault.line}`;
   const message = fault.line === undefined ? fault.message : `line ${fault.line}: ${fault.message}`;
   return withConsequence(
-    { subject: path, message, where },
+    { subject: shown, message, where },
     hasContent ? 'its last good content' : undefined,
     'nothing of it is used',
   );

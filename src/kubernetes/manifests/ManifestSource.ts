@@ -12,6 +12,7 @@ import { type FoundFile, findManifests, GONE, isBelow, type Unreadable } from '.
 import { ManifestSet } from './ManifestSet.js';
 import { manifestsMissing, manifestsUnusable } from './manifestErrors.js';
 import { readManifest } from './readManifest.js';
+import { Seniority } from './Seniority.js';
 
 export interface ManifestTiming {
   /** Milliseconds from an event to the look at the files; also how long a file must have been left alone. */
@@ -34,6 +35,7 @@ export class ManifestSource implements ObjectSource {
   readonly #path: string;
   readonly #timing: ManifestTiming;
   readonly #set = new ManifestSet();
+  readonly #seniority = new Seniority(Date.now);
   /** The stamp of each file as it was last read. */
   readonly #stamps = new Map<string, string>();
   readonly #watches = new FolderWatches(() => this.#lookWithin(this.#timing.settle));
@@ -139,7 +141,8 @@ export class ManifestSource implements ObjectSource {
     if (read.type === 'gone') return undefined;
     const final = read.type !== 'unreadable' && !this.#isFresh(file);
     this.#stamps.set(file.path, final ? file.stamp : STALE);
-    if (read.type === 'objects') this.#set.replace(file.path, read.objects);
+    if (read.type === 'objects')
+      this.#set.replace(file.path, read.objects, this.#seniority.ofFound(file.since));
     else this.#set.keep(file.path, read.fault);
     return read.type === 'unreadable' ? read.fault.message : undefined;
   }
@@ -150,7 +153,7 @@ export class ManifestSource implements ObjectSource {
     const read = await readManifest(file);
     if (read.type === 'gone' || !read.steady) return this.#lookWithin(this.#timing.settle);
     this.#stamps.set(file.path, read.type === 'unreadable' ? STALE : file.stamp);
-    if (read.type === 'objects') this.#set.replace(file.path, read.objects);
+    if (read.type === 'objects') this.#set.replace(file.path, read.objects, this.#seniority.ofNew());
     else this.#set.keep(file.path, read.fault);
   }
 

@@ -12,6 +12,8 @@ export interface FoundFile {
   readonly size: number;
   /** Milliseconds since the epoch. */
   readonly modified: number;
+  /** When the file or its content came to be, whichever is longer ago; milliseconds since the epoch. */
+  readonly since: number;
   /** Differs whenever the content may differ. */
   readonly stamp: string;
 }
@@ -102,8 +104,11 @@ class Search implements Found {
   }
 
   #addFile(path: string, stats: BigIntStats): void {
-    const { size, mtimeMs } = stats;
-    this.files.push({ path, size: Number(size), modified: Number(mtimeMs), stamp: stampOf(stats) });
+    const { size, mtimeMs, birthtimeMs } = stats;
+    const modified = Number(mtimeMs);
+    // File systems that keep no time of birth say 0.
+    const since = Math.min(modified, Number(birthtimeMs) || modified);
+    this.files.push({ path, size: Number(size), modified, since, stamp: stampOf(stats) });
   }
 }
 

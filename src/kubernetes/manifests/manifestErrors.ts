@@ -1,11 +1,12 @@
 /** Why manifests cannot be a source at all, for the person who named the path. */
 import { PenstockError } from '../../errors.js';
+import { printable } from '../../net/printable.js';
 import { type Found, MANIFEST_EXTENSIONS } from './findManifests.js';
 
 const PATTERNS = MANIFEST_EXTENSIONS.map((extension) => `*${extension}`).join(', ');
 
 export function manifestsMissing(path: string): PenstockError {
-  return new PenstockError('PENSTOCK_MANIFESTS_MISSING', `manifests: ${path} does not exist`, {
+  return new PenstockError('PENSTOCK_MANIFESTS_MISSING', `manifests: ${printable(path)} does not exist`, {
     remedy: `Name a manifest file, or a folder with ${PATTERNS} files; the folder may be empty.`,
   });
 }
@@ -19,7 +20,7 @@ export function manifestsUnusable(
   if (lost.length < found.files.length) return undefined;
   const reason = lost[0] ?? found.unreadable.map((place) => `${place.path} ${place.message}`)[0];
   if (reason !== undefined) {
-    return new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `manifests: ${reason}`, {
+    return new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `manifests: ${printable(reason)}`, {
       remedy: `Make ${path} readable for the user that penstock runs as.`,
     });
   }
@@ -28,7 +29,7 @@ export function manifestsUnusable(
   const names = found.others.slice(0, 3).join(', ');
   return new PenstockError(
     'PENSTOCK_MANIFESTS_NONE',
-    `manifests: ${path} has no ${PATTERNS} file, only ${names}${more}`,
+    `manifests: ${printable(path)} has no ${PATTERNS} file, only ${printable(names)}${more}`,
     {
       remedy: 'Name the folder that holds the manifests, or give the files one of these extensions.',
     },

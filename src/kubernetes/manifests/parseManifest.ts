@@ -1,9 +1,10 @@
 /**
  * The text of a manifest file as Kubernetes objects: several YAML documents or one JSON text, lists taken apart.
  */
-import { Composer, type CST, type Document, LineCounter, type ParsedNode, Parser } from 'yaml';
+import { isMap, isSeq, type LineCounter, type ParsedNode } from 'yaml';
 import { messageOf } from '../../errors.js';
 import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
+import { type YamlDocument, YamlFault, yamlDocuments } from '../../yaml/boundedYaml.js';
 
 export interface ManifestObject {
   readonly raw: unknown;
@@ -27,8 +28,6 @@ export type ParsedManifest =
 
 /** Aliases may multiply a document at most this much; more is a bomb ("billion laughs"). */
 const MAX_ALIASES = 100;
-/** Levels of nesting; Kubernetes objects have less than 20. The YAML library recurses, see boundedDepth. */
-const MAX_DEPTH = 100;
 
 /** Never throws for a bad text. JSON is far faster to read than YAML; the first character says which one it is. */
 export async function parseManifest(text: string, extension: string): Promise<ParsedManifest> {
@@ -55,18 +54,11 @@ function jsonErrorLine(text: string, message: string): number | undefined {
   return message.startsWith('Unexpected end') ? text.trimEnd().split('\n').length : undefined;
 }
 
-function parseYaml(text: string): ParsedManifest {
-  const lines = new LineCounter();
+async function parseYaml(text: string): Promise<ParsedManifest> {
   const objects: ManifestObject[] = [];
   let line: number | undefined;
   try {
-    const composer = new Composer<ParsedNode>({ merge: true });
-    for (const document of composer.compose(boundedDepth(new Parser(lines.addNewLine).parse(text)))) {
-      const [error] = document.errors;
-      if (error) {
-        const message = `not valid YAML: ${error.message.replace(/\s+/g, ' ')}`;
-        return { fault: { line: lines.linePos(error.pos[0]).line, message } };
-      }
+    for await (const { document, lines } of yamlDocuments(text)) {
       line = lineOf(document.contents, lines);
       const found = expandDocument(document, lines);
       if ('fault' in found) return found;
@@ -74,40 +66,19 @@ function parseYaml(text: string): ParsedManifest {
       line = undefined;
     }
   } catch (error) {
-    // Unknown or too many aliases, or too deep.
+    if (error instanceof YamlFault) return { fault: { line: error.line, message: error.message } };
+    // Unknown or too many aliases.
     return { fault: { line, message: `not readable as YAML: ${messageOf(error)}` } };
   }
   return { objects };
 }
 
-/**
- * Passes the tokens on and throws at one that is nested too deep. The library would overflow the stack, which is not
- * always an exception: V8 ends the process when a regular expression is compiled close to the end of the stack.
- */
-function* boundedDepth(tokens: Iterable<CST.Token>): Iterable<CST.Token> {
-  for (const token of tokens) {
-    let level: CST.Token[] = [token];
-    for (let depth = 0; level.length > 0; depth++) {
-      if (depth > MAX_DEPTH) throw new RangeError(`nested deeper than ${MAX_DEPTH} levels`);
-      level = level.flatMap(childrenOf);
-    }
-    yield token;
-  }
-}
-
-function childrenOf(token: CST.Token): CST.Token[] {
-  if (token.type === 'document') return token.value ? [token.value] : [];
-  if (!('items' in token)) return [];
-  return token.items
-    .flatMap(({ key, value }) => [key, value])
-    .filter((part) => part !== undefined && part !== null);
-}
-
-function expandDocument(document: Document.Parsed, lines: LineCounter): ParsedManifest {
+function expandDocument(document: YamlDocument, lines: LineCounter): ParsedManifest {
   const raw: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+  const items = isMap(document.contents) ? document.contents.get('items', true) : undefined;
   return expand(raw, (item) => {
     if (item === undefined) return lineOf(document.contents, lines);
-    return lineOf(document.getIn(['items', item], true), lines);
+    return lineOf(isSeq(items) ? items.items[item] : undefined, lines);
   });
 }
 

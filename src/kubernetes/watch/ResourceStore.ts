@@ -13,6 +13,7 @@ export class ResourceStore {
   readonly #resource: Resource;
   readonly #objects = new Map<string, ApiObject>();
   readonly #problems = new Map<string, readonly Problem[]>();
+  #problemVersion = 0;
 
   constructor(resource: Resource) {
     this.#resource = resource;
@@ -20,6 +21,11 @@ export class ResourceStore {
 
   get problems(): Iterable<readonly Problem[]> {
     return this.#problems.values();
+  }
+
+  /** Grows whenever a problem comes, goes or changes: what is the same has not to be looked at. */
+  get problemVersion(): number {
+    return this.#problemVersion;
   }
 
   /** The object exists now, like this. */
@@ -74,7 +80,7 @@ export class ResourceStore {
   }
 
   #drop(key: string): readonly ObjectChange[] {
-    this.#problems.delete(key);
+    this.#setProblems(key, []);
     const object = this.#objects.get(key);
     this.#objects.delete(key);
     return object ? [{ type: 'delete', ref: refOf(object) }] : [];
@@ -88,14 +94,22 @@ export class ResourceStore {
     if (result.type === 'invalid') {
       const consequence = before ? 'its last good version stays in force' : 'it is set aside';
       const message = `${result.problem.message}; ${consequence}`;
-      this.#problems.set(key, [{ ...result.problem, message }]);
+      this.#setProblems(key, [{ ...result.problem, message }]);
       return undefined;
     }
-    if (result.warnings.length > 0) this.#problems.set(key, result.warnings);
-    else this.#problems.delete(key);
+    this.#setProblems(key, result.warnings);
     if (result.type === 'ignored') return before && { type: 'delete', ref: refOf(before) };
     const { object } = result;
     return before && sameObject(before, object) ? undefined : { type: 'upsert', object };
+  }
+
+  #setProblems(key: string, problems: readonly Problem[]): void {
+    const before = this.#problems.get(key) ?? [];
+    if (problems.length === 0) this.#problems.delete(key);
+    else this.#problems.set(key, problems);
+    const same =
+      before.length === problems.length && before.every(({ message }, i) => message === problems[i]?.message);
+    if (!same) this.#problemVersion++;
   }
 
   /** As objectName() has it, also for objects that cannot be read. */

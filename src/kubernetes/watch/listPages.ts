@@ -9,6 +9,10 @@ import { versionOf } from './resourceVersion.js';
 
 /** As client-go's pager. */
 const PAGE_SIZE = 500;
+/** Kubernetes is tested with 10,000 Services and 150,000 Pods; nobody has more objects of a kind than that. */
+const MOST_ITEMS = 250_000;
+/** Pages without an object, one after the other: selectors may leave nothing of a page. */
+const MOST_EMPTY_PAGES = 100;
 /** Milliseconds without a byte after which a list counts as hung. */
 const SILENCE_MS = 30_000;
 
@@ -30,12 +34,26 @@ export interface ListOptions {
  */
 export async function listPages(options: ListOptions): Promise<string> {
   let continuation = '';
+  let items = 0;
+  let emptyPages = 0;
   for (;;) {
-    const page = await readPage(options, continuation);
+    let found = 0;
+    const onItem = (raw: unknown) => {
+      found++;
+      options.onItem(raw);
+    };
+    const page = await readPage({ ...options, onItem }, continuation);
     const version = versionOf(page);
     if (version === undefined) throw noList(options.resource, 'a list without a resourceVersion');
-    continuation = continuationOf(page);
-    if (continuation === '') return version;
+    const next = continuationOf(page);
+    if (next === '') return version;
+    items += found;
+    // A server that goes round in circles, or makes up pages, would be asked for ever.
+    emptyPages = found === 0 ? emptyPages + 1 : 0;
+    if (next === continuation || emptyPages > MOST_EMPTY_PAGES)
+      throw endless(options.resource, 'it goes on, but brings nothing new');
+    if (items > MOST_ITEMS) throw endless(options.resource, `there is more after ${items} objects`);
+    continuation = next;
   }
 }
 
@@ -83,6 +101,14 @@ function continuationOf(page: unknown): string {
 
 function noList(resource: Resource, found: string): PenstockError {
   const message = `the list of ${resource.title} is ${found}`;
+  return new PenstockError('PENSTOCK_API_NOT_A_LIST', message, {
+    remedy:
+      'Check that the server is a Kubernetes API server, and that no proxy in between changes its answers.',
+  });
+}
+
+function endless(resource: Resource, found: string): PenstockError {
+  const message = `the list of ${resource.title} has no end: ${found}`;
   return new PenstockError('PENSTOCK_API_NOT_A_LIST', message, {
     remedy:
       'Check that the server is a Kubernetes API server, and that no proxy in between changes its answers.',

@@ -1,4 +1,6 @@
 /** What is wrong with one object, as sentences; long lists are cut, so that one object cannot flood the log. */
+import { printable } from '../../net/printable.js';
+
 const SHOWN = 10;
 
 export class FaultList {
@@ -9,9 +11,14 @@ export class FaultList {
     return this.#count === 0;
   }
 
+  /** Further sentences are counted, not shown. */
+  get isFull(): boolean {
+    return this.#sentences.length >= SHOWN;
+  }
+
   add(sentence: string): void {
     this.#count++;
-    if (this.#sentences.length < SHOWN) this.#sentences.push(sentence);
+    if (!this.isFull) this.#sentences.push(sentence);
   }
 
   /** The first ten, and how many more there are. */
@@ -21,9 +28,9 @@ export class FaultList {
   }
 }
 
-/** A value for a message: JSON, hence one line, and short. */
+/** A value for a message: JSON, hence one line, short, and nothing in it that a terminal would act on. */
 export function quote(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : shortJson(value);
+  const text = typeof value === 'string' ? printable(JSON.stringify(value.slice(0, 100))) : shortJson(value);
   return text.length <= 80 ? text : `${text.slice(0, 77)}...`;
 }
 

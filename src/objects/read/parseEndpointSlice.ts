@@ -3,7 +3,7 @@ import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/
 import { forbiddenKind, parseObjectIp } from '../addresses.js';
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../EndpointSlice.js';
 import { intern } from '../intern.js';
-import { isLabelName, isSubdomainName, LABEL_FORM } from '../names.js';
+import { isLabelName, isSubdomainName } from '../names.js';
 import { type FieldReader, isRawObject } from './FieldReader.js';
 import { readPortName, readProtocol } from './portFields.js';
 import { type Metadata, parseTimestamp } from './readMetadata.js';
@@ -14,33 +14,32 @@ const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
 const NO_HINTS: readonly string[] = [];
 
-/** undefined when the slice is none of ours: that of a headless Service, or one that holds no IP addresses. */
+/**
+ * undefined when the slice is none of ours: that of a headless Service, one of no Service (which several controllers make for
+ * purposes of their own), or one that holds no IP addresses.
+ */
 export function parseEndpointSlice(root: FieldReader, metadata: Metadata): EndpointSlice | undefined {
-  if (metadata.labels.has(HEADLESS_LABEL)) return undefined;
+  const serviceName = metadata.labels.text(SERVICE_LABEL);
+  // What is no name of a Service is a label like others, and no Service will ever have it.
+  if (metadata.labels.has(HEADLESS_LABEL) || !isLabelName(serviceName)) return undefined;
   const addressType = root.text('addressType');
+  if (addressType === 'FQDN') return undefined;
   const family = IP_FAMILIES.find((known) => known === addressType);
   if (family === undefined && addressType !== '') {
     root.warn('addressType', addressType, 'only IPv4 and IPv6 can be routed; the slice is ignored');
     return undefined;
   }
-  if (!root.has('addressType')) root.fault('addressType', `one of ${IP_FAMILIES.join(', ')}`);
+  if (family === undefined) root.fault('addressType', `one of ${IP_FAMILIES.join(', ')}`);
   return {
     kind: 'EndpointSlice',
     namespace: metadata.namespace,
     name: metadata.name,
-    serviceName: readServiceName(metadata.labels),
+    serviceName,
     family: family ?? 'IPv4',
     ports: readPorts(root),
     endpoints: readEndpoints(root, family ?? 'IPv4'),
     triggerTime: parseTimestamp(metadata.annotations.text(TRIGGER_TIME)),
   };
-}
-
-function readServiceName(labels: FieldReader): string {
-  const name = labels.text(SERVICE_LABEL);
-  if (name === '') labels.fault(SERVICE_LABEL, 'the name of the Service that the slice belongs to');
-  else if (!isLabelName(name)) labels.fault(SERVICE_LABEL, LABEL_FORM);
-  return name;
 }
 
 function readPorts(root: FieldReader): readonly EndpointPort[] {
@@ -49,13 +48,8 @@ function readPorts(root: FieldReader): readonly EndpointPort[] {
     const port = reader.integer('port', 0, 65_535, 0);
     const protocol = readProtocol(reader);
     const name = readPortName(reader);
-    if (!reader.has('name'))
-      reader.warn(
-        'name',
-        undefined,
-        'this port is skipped; write name: "" for the unnamed port of a Service',
-      );
-    else if (port === 0)
+    // An absent name is '', as the API server has it.
+    if (port === 0)
       reader.warn('port', reader.fields.port, 'and there is no "all ports"; this port is skipped');
     else ports.push({ name, protocol, port });
   }

@@ -17,6 +17,7 @@ import { parseNode } from './parseNode.js';
 import { parseService } from './parseService.js';
 import { parseServiceCIDR } from './parseServiceCIDR.js';
 import { type Metadata, readMetadata } from './readMetadata.js';
+import { noteUnknownFields } from './unknownFields.js';
 
 export interface ParseOptions {
   /** File and line, for the problems: `manifests/cart.yaml:12`. */
@@ -24,6 +25,10 @@ export interface ParseOptions {
   /** Type of objects that carry none, as the items of a ServiceList do. */
   readonly apiVersion?: string | undefined;
   readonly kind?: string | undefined;
+  /** `person`: nobody has checked the object yet, so fields that do not exist are told. Absent: the API server has. */
+  readonly writtenBy?: 'person';
+  /** What the object is called in problems, when it was made of another one. */
+  readonly subject?: string;
 }
 
 export type ParseResult =
@@ -53,20 +58,19 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
   const apiVersion = raw.apiVersion ?? options.apiVersion;
   const findings = new Findings();
   const root = new FieldReader(raw, findings);
-  if (!isKnownKind(kind)) {
-    return kind === 'Endpoints' && apiVersion === 'v1' ? outdated(root, kind, 'v1', options) : FOREIGN;
-  }
+  if (!isKnownKind(kind)) return FOREIGN;
   if (kind === 'EndpointSlice' && apiVersion === 'discovery.k8s.io/v1beta1')
     return outdated(root, kind, apiVersion, options);
   if (apiVersion === undefined || apiVersion === null) root.fault('apiVersion', API_VERSIONS[kind]);
   // Other API groups have a kind Service too (Knative).
   else if (apiVersion !== API_VERSIONS[kind]) return FOREIGN;
 
+  if (options.writtenBy === 'person') noteUnknownFields(raw, kind, findings.warnings);
   const metadata = readMetadata(root, kind);
   const object = readers[kind](root, metadata);
   const valid = metadata.name !== '' && (isClusterScoped(kind) || metadata.namespace !== '');
   const ref = valid ? { kind, namespace: metadata.namespace, name: metadata.name } : undefined;
-  const subject = ref ? objectName(ref) : unsureName(kind, metadata);
+  const subject = options.subject ?? (ref ? objectName(ref) : unsureName(kind, metadata));
   if (!findings.faults.isEmpty) {
     const message = findings.faults.sentences().join('; ');
     return { type: 'invalid', ref, problem: problem(subject, message, options) };
@@ -88,7 +92,7 @@ function isKnownKind(kind: unknown): kind is ObjectKind {
   return typeof kind === 'string' && Object.hasOwn(API_VERSIONS, kind);
 }
 
-/** Kinds that once held endpoints. A person who has them in a manifest expects them to work. */
+/** A version that is no longer served. A person who has them in a manifest expects them to work. */
 function outdated(root: FieldReader, kind: string, apiVersion: string, options: ParseOptions): ParseResult {
   const { name, namespace } = readMetadata(root, 'EndpointSlice');
   const message =

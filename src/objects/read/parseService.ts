@@ -2,7 +2,7 @@
  * A v1 Service, checked by the rules of the API server (pkg/apis/core/validation, ValidateService) as far as they
  * concern fields that are used. The API server has checked its own objects; manifests have been checked by nobody.
  */
-import { type Cidr, type IpAddress, parseCidr } from '../../net/ip.js';
+import { type Cidr, IP_FAMILIES, type IpAddress, parseCidr } from '../../net/ip.js';
 import { forbiddenKind, neverServed, parseObjectIp } from '../addresses.js';
 import type {
   LoadBalancerIngress,
@@ -45,6 +45,7 @@ export function parseService(root: FieldReader, metadata: Metadata): Service {
     type,
     headless,
     clusterIPs,
+    ...readFamilies(spec),
     ports: readPorts(spec, headless || type === 'ExternalName'),
     externalIPs: readExternalIPs(spec),
     loadBalancerIngress: readIngress(root),
@@ -69,6 +70,12 @@ function readOptions(annotations: FieldReader): Readonly<Record<string, string>>
   const keys = Object.keys(annotations.fields).filter((key) => key.startsWith(OPTION_PREFIX));
   if (keys.length === 0) return NO_OPTIONS;
   return Object.fromEntries(keys.map((key) => [key.slice(OPTION_PREFIX.length), annotations.text(key)]));
+}
+
+/** Only those of a Service without cluster IP are ever asked for; of the others the addresses tell. */
+function readFamilies(spec: FieldReader): Pick<Service, 'ipFamilies'> {
+  if (spec.has('clusterIP') || spec.has('clusterIPs') || spec.isEmpty('ipFamilies')) return {};
+  return { ipFamilies: IP_FAMILIES.filter((family) => spec.texts('ipFamilies').includes(family)) };
 }
 
 function readPorts(spec: FieldReader, mayHaveNone: boolean): readonly ServicePortSpec[] {

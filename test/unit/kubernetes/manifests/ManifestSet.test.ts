@@ -4,8 +4,11 @@ import type { ManifestObject } from '../../../../src/kubernetes/manifests/parseM
 import { objectName, refOf } from '../../../../src/objects/ApiObject.js';
 import { serviceCIDRManifest, serviceManifest, sliceManifest } from '../../objects/samples.js';
 
-const cart = (type = 'ClusterIP') => serviceManifest({ type });
-const shop = (type = 'ClusterIP') => serviceManifest({ type }, { name: 'shop' });
+const portsOf = (type: string) => [
+  { name: 'http', port: 80, ...(type === 'NodePort' ? { nodePort: 30080 } : {}) },
+];
+const cart = (type = 'ClusterIP') => serviceManifest({ type, ports: portsOf(type) });
+const shop = (type = 'ClusterIP') => serviceManifest({ type, ports: portsOf(type) }, { name: 'shop' });
 const BAD = 'no type';
 
 function at(line: number, raw: unknown): ManifestObject {

@@ -16,6 +16,7 @@ import { ManifestSource, type ManifestTiming } from '../../../../src/kubernetes/
 import type { SourceListener } from '../../../../src/kubernetes/ObjectSource.js';
 import { type ObjectChange, objectName, refOf } from '../../../../src/objects/ApiObject.js';
 import type { Problem } from '../../../../src/objects/Problem.js';
+import { tableOf } from '../../../support/builders.js';
 import { serviceManifest } from '../../objects/samples.js';
 
 /** Without events nothing happens for an hour, so that a test shows that the event was seen. */
@@ -116,8 +117,11 @@ t.test('what is there at the start is delivered, then complete', async (t) => {
     'complete',
   ]);
   t.strictSame(
-    seen.problemList.map(({ subject, where }) => [subject, where]),
-    [[join(path, 'bad.yaml'), `${join(path, 'bad.yaml')}:1`]],
+    seen.problemList.map(({ subject, where, severity }) => [subject, where, severity]),
+    [
+      [join(path, 'bad.yaml'), `${join(path, 'bad.yaml')}:1`, undefined],
+      [join(path, 'config.yaml'), join(path, 'config.yaml'), 'note'],
+    ],
   );
 });
 
@@ -347,4 +351,62 @@ t.test('nothing is delivered after the stop', async (t) => {
   replace(join(path, 'a.yaml'), cart(82));
   await wait(100);
   t.strictSame(seen.log, []);
+});
+
+/** Who has node port 30080 when two ask for it. */
+function nodePortOwner(batches: readonly ObjectChange[]): string[] {
+  const table = tableOf([]);
+  table.apply(batches);
+  table.commit();
+  return [...table.servicePorts('IPv4').values()].filter((p) => p.nodePort === 30080).map((p) => p.service);
+}
+
+const ported = (name: string, n: number) =>
+  JSON.stringify(
+    serviceManifest(
+      { type: 'NodePort', clusterIP: `10.96.0.${n}`, ports: [{ name: 'http', port: 80, nodePort: 30080 }] },
+      { name },
+    ),
+  );
+
+t.test(
+  'without a creationTimestamp who was there first keeps a contested port, also after a restart',
+  async (t) => {
+    const folder = t.testdir({});
+    const old = Date.now() / 1000 - 3600;
+    write(join(folder, 'z.json'), ported('zebra', 1));
+    utimesSync(join(folder, 'z.json'), old, old);
+    const changes: ObjectChange[] = [];
+    const listener = (): SourceListener => ({
+      changes: (batch) => void changes.push(...batch),
+      complete: () => {},
+      problems: () => {},
+    });
+    const source = new ManifestSource(folder, EVENTS_ONLY);
+    await source.start(listener());
+    write(join(folder, 'a.json'), ported('ant', 2));
+    await until(() => changes.length >= 2);
+    t.same(nodePortOwner(changes), ['zebra']);
+    write(join(folder, 'z.json'), ported('zebra', 3));
+    await until(() => changes.length >= 3);
+    t.same(nodePortOwner(changes), ['zebra'], 'a changed file keeps its age');
+    await source.stop();
+
+    utimesSync(join(folder, 'z.json'), old, old);
+    changes.length = 0;
+    const again = new ManifestSource(folder, EVENTS_ONLY);
+    t.teardown(() => again.stop());
+    await again.start(listener());
+    t.same(nodePortOwner(changes), ['zebra']);
+  },
+);
+
+t.test('names of files and what is in them cannot forge a line', async (t) => {
+  const { seen } = await run(t, {
+    'a\n2026 forged\u001b[2J\u202e.yaml': 'a: [',
+    'b.yaml': 'kind: "\\u009b31m"\n',
+  });
+  t.equal(seen.problemList.length, 2);
+  for (const { subject, message, where } of seen.problemList)
+    t.notMatch(`${subject} ${message} ${where}`, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
 });

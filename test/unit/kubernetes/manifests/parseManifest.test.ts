@@ -95,3 +95,51 @@ t.test('faults say the line and the cause', async (t) => {
     t.notMatch(fault?.message, /\n/, 'one line');
   }
 });
+
+/** Milliseconds of processor time. */
+async function cost(action: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage().user;
+  await action();
+  return (process.cpuUsage().user - before) / 1000;
+}
+
+t.test('what is large costs in proportion, and others get their turn', async (t) => {
+  const map = (count: number) =>
+    `a:\n${Array.from({ length: count }, (_, i) => `  key${i}: ${i}\n`).join('')}`;
+  await parseManifest(map(2000), '.yaml');
+  const small = await cost(() => parseManifest(map(5000), '.yaml'));
+  const large = await cost(() => parseManifest(map(20_000), '.yaml'));
+  t.ok(large < small * 8 + 200, `${large} ms for 20,000 keys, ${small} for 5,000`);
+
+  const list = `kind: List\n${map(3000)}items:\n${'- {kind: A}\n'.repeat(3000)}`;
+  let turns = 0;
+  const counting = setInterval(() => turns++, 1);
+  const parsed = await parseManifest(list, '.yaml');
+  clearInterval(counting);
+  t.equal(objectsOf(parsed).length, 3000);
+  t.ok(turns > 2, `${turns} turns`);
+});
+
+t.test('a key that is there twice is found wherever it is', async (t) => {
+  const cases: [text: string, line: number][] = [
+    ['a: 1\nb: {c: 1, c: 2}\n', 2],
+    ['a:\n- x: 1\n  y: 2\n  x: 3\n', 4],
+    ['a: {b: [{c: 1, "c": 2}]}\n', 1],
+  ];
+  for (const [text, line] of cases) {
+    const parsed = await parseManifest(text, '.yaml');
+    t.match(parsed, { fault: { line, message: /^not valid YAML: Map keys must be unique/ } }, text);
+  }
+});
+
+t.test('more YAML than anybody writes is refused before it is read', async (t) => {
+  const text = `a: ${'x'.repeat(9 * 1024 * 1024)}\n`;
+  const ms = await cost(async () => {
+    t.match(await parseManifest(text, '.yaml'), {
+      fault: { message: /^10 MiB of YAML, at most 8 are read/ },
+    });
+  });
+  t.ok(ms < 500, `${ms} ms`);
+  const json = JSON.stringify({ kind: 'A', x: 'x'.repeat(9 * 1024 * 1024) });
+  t.equal(objectsOf(await parseManifest(json, '.json')).length, 1);
+});

@@ -92,6 +92,12 @@ t.test('items that cannot be used are left out with a warning', async (t) => {
         ['IPv6', 'ff02::1', 'a multicast address'],
         ['IPv4', '0.0.0.0', 'the unspecified address'],
         ['IPv6', '0:0::0', 'the unspecified address'],
+        ['IPv4', '0.0.0.1', 'an address of "this network" (0.0.0.0/8)'],
+        ['IPv4', '0.255.255.255', 'an address of "this network" (0.0.0.0/8)'],
+        ['IPv4', '240.0.0.1', 'a reserved address (240.0.0.0/4)'],
+        ['IPv4', '255.255.255.254', 'a reserved address (240.0.0.0/4)'],
+        ['IPv4', '255.255.255.255', 'the broadcast address'],
+        ['IPv6', 'fd00:ec2::254', 'an address at which clouds serve metadata and credentials'],
       ] as const
     ).map(
       ([addressType, address, kind]) =>
@@ -125,27 +131,44 @@ t.test('addresses next to the refused ranges are good', async (t) => {
   }
 });
 
-t.test('ports without a name or a number are left out', async (t) => {
-  const fields = { ports: [{ port: 1 }, { name: 'a' }, { name: 'b', port: 0 }, { name: 'c', port: 3 }] };
-  t.strictSame(parse(sliceManifest(fields)).ports, [{ name: 'c', protocol: 'TCP', port: 3 }]);
-  const start = 'EndpointSlice shop/cart-x7k2p: ';
-  t.strictSame(warningsOf(parseObject(sliceManifest(fields))), [
-    `${start}ports[0].name is missing, this port is skipped; write name: "" for the unnamed port of a Service`,
-    `${start}ports[1].port is missing, and there is no "all ports"; this port is skipped`,
-    `${start}ports[2].port is 0, and there is no "all ports"; this port is skipped`,
-  ]);
+t.test(
+  'a port without a name has the name of the unnamed port; one without a number is left out',
+  async (t) => {
+    const fields = { ports: [{ port: 1 }, { name: 'a' }, { name: 'b', port: 0 }, { name: 'c', port: 3 }] };
+    t.strictSame(parse(sliceManifest(fields)).ports, [
+      { name: '', protocol: 'TCP', port: 1 },
+      { name: 'c', protocol: 'TCP', port: 3 },
+    ]);
+    const start = 'EndpointSlice shop/cart-x7k2p: ';
+    t.strictSame(warningsOf(parseObject(sliceManifest(fields))), [
+      `${start}ports[1].port is missing, and there is no "all ports"; this port is skipped`,
+      `${start}ports[2].port is 0, and there is no "all ports"; this port is skipped`,
+    ]);
+  },
+);
+
+t.test('a slice of no Service is legal, and none of ours', async (t) => {
+  const labels: Record<string, unknown>[] = [
+    {},
+    { 'kubernetes.io/service-name': '' },
+    { 'kubernetes.io/service-name': 'Not_A_Service.Name' },
+    { 'multicluster.kubernetes.io/service-name': 'web' },
+  ];
+  for (const each of labels) {
+    for (const ports of [null, [], [{ name: '' }], [{ name: 'a', port: 70000 }]]) {
+      const raw = sliceManifest({ ports }, { labels: each });
+      for (const options of [{}, { writtenBy: 'person' as const }]) {
+        const result = parseObject(raw, options);
+        t.equal(result.type, 'ignored');
+        t.strictSame(warningsOf(result), []);
+      }
+    }
+  }
+  t.equal(parseObject(sliceManifest({}, { labels: undefined })).type, 'ignored');
 });
 
 t.test('faults set the slice aside', async (t) => {
   const cases: [raw: Record<string, unknown>, message: string][] = [
-    [
-      sliceManifest({}, { labels: {} }),
-      'metadata.labels[kubernetes.io/service-name] is missing, must be the name of the Service that the slice belongs to',
-    ],
-    [
-      sliceManifest({}, { labels: { 'kubernetes.io/service-name': '' } }),
-      'metadata.labels[kubernetes.io/service-name] is "", must be the name of the Service that the slice belongs to',
-    ],
     [sliceManifest({ addressType: undefined }), 'addressType is missing, must be one of IPv4, IPv6'],
     [sliceManifest({ ports: [{ name: 'a', port: 70000 }] }), 'ports[0].port is 70000, must be 0 to 65535'],
     [
@@ -177,8 +200,9 @@ t.test('slices that are none of ours', async (t) => {
   const headless = parseObject(sliceManifest({}, { labels }));
   t.strictSame([headless.type, warningsOf(headless)], ['ignored', []]);
   const named = parseObject(sliceManifest({ addressType: 'FQDN' }));
-  t.equal(named.type, 'ignored');
-  t.strictSame(warningsOf(named), [
-    'EndpointSlice shop/cart-x7k2p: addressType is "FQDN", only IPv4 and IPv6 can be routed; the slice is ignored',
+  t.strictSame([named.type, warningsOf(named)], ['ignored', []], 'legal, if not of use here');
+  const unknown = parseObject(sliceManifest({ addressType: 'IPv9' }));
+  t.strictSame(warningsOf(unknown), [
+    'EndpointSlice shop/cart-x7k2p: addressType is "IPv9", only IPv4 and IPv6 can be routed; the slice is ignored',
   ]);
 });

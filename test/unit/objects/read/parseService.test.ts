@@ -304,3 +304,52 @@ t.test('bad items are left out with a warning', async (t) => {
     `${start}spec.loadBalancerSourceRanges[2] is "fd00::/129", which is no CIDR such as 192.0.2.0/24; this entry is skipped`,
   ]);
 });
+
+t.test('no Service has an address that is for something else, in whatever role', async (t) => {
+  const cases: [address: string, kind: string][] = [
+    ['0.0.0.0', 'the unspecified address'],
+    ['0.0.0.1', 'an address of "this network" (0.0.0.0/8)'],
+    ['127.8.8.8', 'a loopback address'],
+    ['224.0.0.5', 'a multicast address'],
+    ['239.255.255.255', 'a multicast address'],
+    ['240.0.0.1', 'a reserved address (240.0.0.0/4)'],
+    ['255.255.255.255', 'the broadcast address'],
+    ['169.254.169.254', 'an address at which clouds serve metadata and credentials'],
+    ['::', 'the unspecified address'],
+    ['::1', 'a loopback address'],
+    ['ff02::1', 'a multicast address'],
+    ['fd00:ec2::254', 'an address at which clouds serve metadata and credentials'],
+  ];
+  for (const [address, kind] of cases) {
+    const status = { loadBalancer: { ingress: [{ ip: address }] } };
+    const result = parseObject(serviceManifest({ externalIPs: [address] }, {}, { status }));
+    const asExternal = address.startsWith('169.254.') ? 'a link-local address' : kind;
+    t.strictSame(warningsOf(result), [
+      `Service shop/cart: spec.externalIPs[0] is "${address}", which is ${asExternal}; this entry is skipped`,
+      `Service shop/cart: status.loadBalancer.ingress[0].ip is "${address}", which is ${kind}; this entry is skipped`,
+    ]);
+    if (result.type === 'object' && result.object.kind === 'Service')
+      t.strictSame([result.object.externalIPs, result.object.loadBalancerIngress], [[], []]);
+    t.equal(
+      verdict(serviceManifest({ clusterIP: address })),
+      `Service shop/cart: spec.clusterIP is "${address}", must be an address that can be served, not ${kind}`,
+    );
+  }
+});
+
+t.test('legal addresses next to those are served', async (t) => {
+  for (const address of [
+    '1.0.0.1',
+    '126.0.0.1',
+    '128.0.0.1',
+    '169.253.1.1',
+    '223.255.255.255',
+    '100.64.0.1',
+    'fd00:ec3::1',
+  ]) {
+    const status = { loadBalancer: { ingress: [{ ip: address }] } };
+    const result = parseObject(serviceManifest({ externalIPs: [address] }, {}, { status }));
+    t.strictSame(warningsOf(result), [], address);
+    t.equal(verdict(serviceManifest({ clusterIP: address })), 'object');
+  }
+});
