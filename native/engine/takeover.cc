@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -15,11 +16,16 @@ namespace penstock::engine {
 
 namespace {
 
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
 // SCM_MAX_FD is 253.
 constexpr size_t kSocketsEach = 64;
 constexpr int kAnswerMs = 2000;
 // The new process reads the whole cluster before it listens.
 constexpr int kConfirmMs = 300'000;
+constexpr char kHello = 'h';
 constexpr char kReady = 'r';
 
 // As it is sent. Both sides are penstock of this machine, of versions that may differ: the first field tells.
@@ -32,15 +38,34 @@ struct SocketNote {
   uint8_t side;
   uint8_t padding[3];
 };
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
-sockaddr_un AbstractAddress(const std::string& name, socklen_t* length) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const size_t size = std::min(name.size(), sizeof address.sun_path - 1);
-  memcpy(address.sun_path + 1, name.data(), size);
-  *length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + size);
-  return address;
+// False when the path does not fit.
+bool SocketAddressOf(const std::string& path, sockaddr_un* address) {
+  *address = {};
+  address->sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address->sun_path) return false;
+  memcpy(address->sun_path, path.data(), path.size());
+  return true;
+}
+
+bool IsOurs(uid_t user) { return user == 0 || user == geteuid(); }
+
+// Nobody else can have put anything into the folder of `path`.
+bool IsInTrustedFolder(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos || slash == 0) return false;
+  struct stat folder{};
+  return lstat(path.substr(0, slash).c_str(), &folder) == 0 && S_ISDIR(folder.st_mode) && IsOurs(folder.st_uid) &&
+         (folder.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+bool Connect(int fd, const std::string& path) {
+  sockaddr_un address;
+  struct stat own{};
+  if (!SocketAddressOf(path, &address) || !IsInTrustedFolder(path)) return false;
+  if (lstat(path.c_str(), &own) != 0 || !S_ISSOCK(own.st_mode) || !IsOurs(own.st_uid)) return false;
+  return connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
 }
 
 bool WaitFor(int fd, int ms) {
@@ -52,8 +77,87 @@ bool WaitFor(int fd, int ms) {
 bool IsTrusted(int peer) {
   ucred credentials{};
   socklen_t length = sizeof credentials;
-  if (getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return false;
-  return credentials.uid == 0 || credentials.uid == geteuid();
+  return getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0 && IsOurs(credentials.uid);
+}
+
+// A socket that only CAP_NET_ADMIN can have made: SO_DEBUG is set (socket(7)). -1 without that capability. To be root is no
+// proof: containers are, often without any capability.
+int OpenProof() {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_DEBUG, &on, sizeof on) == 0) return fd;
+  if (fd >= 0) close(fd);
+  return -1;
+}
+
+uint64_t NamespaceOf(int fd) {
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  // Linux before 5.14 does not tell.
+  return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) == 0 ? cookie : 0;
+}
+
+bool IsProof(int fd) {
+  int debug = 0;
+  socklen_t length = sizeof debug;
+  if (getsockopt(fd, SOL_SOCKET, SO_DEBUG, &debug, &length) != 0 || debug != 1) return false;
+  const int own = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool here = own >= 0 && NamespaceOf(own) == NamespaceOf(fd);
+  if (own >= 0) close(own);
+  return here;
+}
+
+// One byte and, if there is one, the proof.
+bool SendProof(int peer) {
+  const int proof = OpenProof();
+  char hello = kHello;
+  iovec vector{&hello, 1};
+  alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  if (proof >= 0) {
+    auto* header = reinterpret_cast<cmsghdr*>(control);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &proof, sizeof proof);
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+  }
+  const bool sent = sendmsg(peer, &message, MSG_NOSIGNAL) == 1;
+  if (proof >= 0) close(proof);
+  return sent;
+}
+
+// Whether the other side may do what we may. Who has no proof himself (a user namespace) asks for none.
+bool ReceiveProof(int peer) {
+  char hello = 0;
+  iovec vector{&hello, 1};
+  alignas(cmsghdr) uint8_t control[CMSG_SPACE(4 * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (recvmsg(peer, &message, MSG_CMSG_CLOEXEC) != 1) return false;
+  bool proven = false;
+  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(&message, each)) {
+    if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (each->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(each) + i * sizeof fd, sizeof fd);
+      proven = proven || IsProof(fd);
+      close(fd);
+    }
+  }
+  if (!proven) {
+    const int own = OpenProof();
+    proven = own < 0;
+    if (own >= 0) close(own);
+  }
+  return proven && hello == kHello;
 }
 
 bool SendSockets(int peer, const std::vector<ListeningSocket>& sockets) {
@@ -115,19 +219,49 @@ bool ReceiveSockets(int peer, std::vector<ListeningSocket>* sockets, size_t* tot
 
 }  // namespace
 
-TakeoverServer::TakeoverServer(const std::string& name, std::vector<ListeningSocket> sockets,
+TakeoverServer::TakeoverServer(const std::string& path, std::vector<ListeningSocket> sockets,
                                std::function<void()> taken)
-    : sockets_(std::move(sockets)), taken_(std::move(taken)) {
-  socklen_t length;
-  const sockaddr_un address = AbstractAddress(name, &length);
-  fd_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd_ < 0 || bind(fd_, reinterpret_cast<const sockaddr*>(&address), length) != 0 || listen(fd_, 1) != 0) {
-    const int error = errno;
-    if (fd_ >= 0) close(fd_);
-    throw std::system_error(error, std::generic_category(), "offering the listening sockets to a successor");
-  }
+    : path_(path), sockets_(std::move(sockets)), taken_(std::move(taken)) {
+  fd_ = Listen();
   stop_ = eventfd(0, EFD_CLOEXEC);
   thread_ = std::thread([this] { Run(); });
+}
+
+// Throws std::system_error.
+int TakeoverServer::Listen() const {
+  const auto fail = [](int error) {
+    throw std::system_error(error, std::generic_category(), "offering the listening sockets to a successor");
+  };
+  sockaddr_un address;
+  if (!SocketAddressOf(path_, &address)) fail(ENAMETOOLONG);
+  // It stays when it is there.
+  mkdir(path_.substr(0, path_.rfind('/')).c_str(), 0700);
+  if (!IsInTrustedFolder(path_)) fail(EPERM);
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail(errno);
+  const auto bound = [&] { return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0; };
+  bool good = bound();
+  if (!good && errno == EADDRINUSE && !IsAnswered()) {
+    // Left over by a process that was killed.
+    unlink(path_.c_str());
+    good = bound();
+  }
+  // Linux asks for write permission of whoever connects. Until then nobody can: it does not listen.
+  good = good && chmod(path_.c_str(), S_IRUSR | S_IWUSR) == 0 && listen(fd, 1) == 0;
+  if (good) return fd;
+  const int error = errno;
+  close(fd);
+  fail(error);
+  return -1;
+}
+
+bool TakeoverServer::IsAnswered() const {
+  const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;
+  const bool connected = Connect(fd, path_);
+  const bool refused = !connected && errno == ECONNREFUSED;
+  close(fd);
+  return !refused;
 }
 
 TakeoverServer::~TakeoverServer() {
@@ -135,7 +269,13 @@ TakeoverServer::~TakeoverServer() {
   [[maybe_unused]] const ssize_t written = write(stop_, &one, sizeof one);
   thread_.join();
   close(stop_);
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) Withdraw();
+}
+
+void TakeoverServer::Withdraw() {
+  unlink(path_.c_str());
+  close(fd_);
+  fd_ = -1;
 }
 
 void TakeoverServer::Run() {
@@ -148,15 +288,16 @@ void TakeoverServer::Run() {
     const bool handed_over = IsTrusted(peer) && HandOver(peer);
     close(peer);
     if (!handed_over) continue;
-    // The name is the successor's from now on.
-    close(fd_);
-    fd_ = -1;
+    // The path is the successor's from now on.
+    Withdraw();
     taken_();
     return;
   }
 }
 
 bool TakeoverServer::HandOver(int peer) {
+  pollfd first[2] = {{peer, POLLIN, 0}, {stop_, POLLIN, 0}};
+  if (poll(first, 2, kAnswerMs) <= 0 || first[1].revents != 0 || !ReceiveProof(peer)) return false;
   if (!SendSockets(peer, sockets_)) return false;
   pollfd wanted[2] = {{peer, POLLIN, 0}, {stop_, POLLIN, 0}};
   char word = 0;
@@ -164,11 +305,9 @@ bool TakeoverServer::HandOver(int peer) {
   return recv(peer, &word, 1, 0) == 1 && word == kReady;
 }
 
-Takeover::Takeover(const std::string& name) {
-  socklen_t length;
-  const sockaddr_un address = AbstractAddress(name, &length);
+Takeover::Takeover(const std::string& path) {
   fd_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd_ < 0 || connect(fd_, reinterpret_cast<const sockaddr*>(&address), length) != 0 || !IsTrusted(fd_)) return;
+  if (fd_ < 0 || !Connect(fd_, path) || !IsTrusted(fd_) || !SendProof(fd_)) return;
   size_t total = 1;
   while (sockets_.size() < total && WaitFor(fd_, kAnswerMs) && ReceiveSockets(fd_, &sockets_, &total)) {
   }

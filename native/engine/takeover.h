@@ -1,6 +1,6 @@
-// How a new process inherits the listening sockets of the old, so that an upgrade loses no connection: over an abstract
-// Unix socket, which belongs to the network namespace as the ports do. The new one says when it listens; only then the
-// old one stops.
+// How a new process inherits the listening sockets of the old, so that an upgrade loses no connection: over a Unix
+// socket in a folder of root, whose name says the network namespace, as the ports belong to one. The new one proves that it may
+// do what the old one may (CAP_NET_ADMIN), and says when it listens; only then the old one stops.
 #ifndef PENSTOCK_ENGINE_TAKEOVER_H_
 #define PENSTOCK_ENGINE_TAKEOVER_H_
 
@@ -16,17 +16,23 @@ namespace penstock::engine {
 // The side of the old process.
 class TakeoverServer {
  public:
-  // `taken` runs once, in another thread, when a new process listens. Throws std::system_error when the name is taken.
-  TakeoverServer(const std::string& name, std::vector<ListeningSocket> sockets, std::function<void()> taken);
+  // `taken` runs once, in another thread, when a new process listens. Throws std::system_error when somebody has the path,
+  // or others may write to its folder.
+  TakeoverServer(const std::string& path, std::vector<ListeningSocket> sockets, std::function<void()> taken);
   ~TakeoverServer();
   TakeoverServer(const TakeoverServer&) = delete;
   TakeoverServer& operator=(const TakeoverServer&) = delete;
 
  private:
+  int Listen() const;
+  // Whether somebody listens at the path already.
+  bool IsAnswered() const;
+  void Withdraw();
   void Run();
   // True when the other has confirmed.
   bool HandOver(int peer);
 
+  const std::string path_;
   std::vector<ListeningSocket> sockets_;
   std::function<void()> taken_;
   int fd_;
@@ -37,8 +43,9 @@ class TakeoverServer {
 // The side of the new process.
 class Takeover {
  public:
-  // Asks who has the name. Without anybody, or with somebody who does not answer as he should, there are no sockets.
-  explicit Takeover(const std::string& name);
+  // Asks who has the path. Without anybody, or with somebody who is not to be trusted or does not answer as he should,
+  // there are no sockets.
+  explicit Takeover(const std::string& path);
   ~Takeover();
   Takeover(const Takeover&) = delete;
   Takeover& operator=(const Takeover&) = delete;

@@ -1,9 +1,9 @@
 // The proxy engine as a program, for the sanitizers, which do not go well with Node. Reads updates from files, as
 // src/dataplane/userspace/encodeServices.ts writes them, and obeys lines on standard input:
 //
-//   update FILE    reset CELL    churn FILE COUNT    offer NAME    stop
+//   update FILE    reset CELL    churn FILE COUNT    offer PATH    stop
 //
-// Says its ports and what it has done on standard output. With a name as second argument it takes over the sockets of
+// Says its ports and what it has done on standard output. With a path as second argument it takes over the sockets of
 // another driver first.
 #include <netinet/in.h>
 
@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   EngineOptions options;
   options.threads = 3;
   options.descriptor_limit = 4000;
-  Takeover predecessor(argc > 2 ? argv[2] : "nobody has this name");
+  Takeover predecessor(argc > 2 ? argv[2] : "");
   Engine engine(options, predecessor.TakeSockets());
   if (!Update(engine, argv[1])) return 1;
   engine.StartListening();

@@ -14,6 +14,7 @@ import { problemFound, repaired, starting } from '../observe/events/occurrences.
 import { type HealthState, isHealthy } from '../observe/http/HealthServer.js';
 import type { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
 import { preciseNow } from '../observe/metrics/preciseTime.js';
+import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
@@ -161,6 +162,10 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#syncedApart.push(report.family);
   }
 
+  captured(changes: ChangeSet): void {
+    this.#connections.take(changes);
+  }
+
   restoreFailed(family: IpFamily, kind: 'full' | 'partial'): void {
     this.#metrics.restoreFailed(family, kind);
   }
@@ -183,7 +188,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#progress.taken();
     const changes = this.#table.commit();
     this.#healthChecking.take(changes);
-    this.#connections.take(changes);
+    // A proxy says itself where connections lead to.
+    if (this.#config.mode !== 'userspace') this.#connections.take(changes);
     this.#metrics.taken(changes);
     let report: SyncReport;
     this.#syncedApart = [];

@@ -17,10 +17,15 @@ import type { RoutingTable } from '../routing/RoutingTable.js';
 /** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
+const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
+  IPv4: '127.0.0.1' as IpAddress,
+  IPv6: '::1' as IpAddress,
+};
+
 export interface ConnectionCleaningOptions {
   readonly nodePortAddresses: NodePortAddresses;
-  /** Rules of the kernel serve node ports on 127.0.0.0/8. */
-  readonly localhostNodePorts: boolean;
+  /** Families whose node ports rules of the kernel serve on loopback too. */
+  readonly localhostNodePorts: readonly IpFamily[];
   readonly hostAddresses: () => readonly IpAddress[];
   /** Hears of every look at the connection table. */
   readonly onLooked: (family: IpFamily, deleted: number, milliseconds: number) => void;
@@ -69,8 +74,9 @@ export class ConnectionCleaning {
       const selected = selectNodePortAddresses(nodePortAddresses, family, own, address);
       const served = (selected === 'all' ? own : selected).filter((ip) => !isLoopback(ip));
       const loopback =
-        family === 'IPv4' && localhostNodePorts && includesIpv4Loopback(nodePortAddresses, address);
-      return loopback ? [...served, '127.0.0.1' as IpAddress] : served;
+        localhostNodePorts.includes(family) &&
+        (family === 'IPv6' || includesIpv4Loopback(nodePortAddresses, address));
+      return loopback ? [...served, LOOPBACK[family]] : served;
     });
   }
 

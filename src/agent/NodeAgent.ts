@@ -2,6 +2,7 @@
  * Everything of penstock on a node, put together for one configuration: what can be wrong is found before the host is
  * touched, what is open stands in one list, and that is closed in reverse, whatever fails and when.
  */
+
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
@@ -17,6 +18,7 @@ import { settleMode } from '../modes/chooseMode.js';
 import type { OpenMode } from '../modes/ModeHost.js';
 import { openMode } from '../modes/openMode.js';
 import { removeOtherModes } from '../modes/removeOtherModes.js';
+import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { EventRecorder } from '../observe/events/EventRecorder.js';
 import { serverFailed } from '../observe/events/occurrences.js';
 import type { Page } from '../observe/http/MetricsServer.js';
@@ -200,6 +202,7 @@ export class NodeAgent {
       familyFailed: (family) => agent().familyFailed(family),
       familySynced: (report) => agent().familySynced(report),
       restoreFailed: (family, kind) => agent().restoreFailed(family, kind),
+      captured: (changes) => agent().captured(changes),
       succeeded: () => this.#succeed(),
     };
     const mode = await openMode(this.#config, host, listener, log);
@@ -216,16 +219,16 @@ export class NodeAgent {
     return metrics;
   }
 
-  /** In mode userspace every tracked connection ends at the proxy: none contradicts the table. */
   #openConnections(
     watch: HostAddressWatch,
     metrics: AgentMetrics,
   ): Pick<ConnectionCleaning, 'take' | 'clean'> {
     const { mode, nodePortAddresses, localhostNodePorts } = this.#config;
-    if (mode === 'userspace') return { take: () => {}, clean: async () => {} };
+    const onLoopback: readonly IpFamily[] =
+      mode === 'iptables' ? ['IPv4'] : mode === 'userspace' ? IP_FAMILIES : [];
     const connections = new ConnectionCleaning({
       nodePortAddresses,
-      localhostNodePorts: mode === 'iptables' && localhostNodePorts,
+      localhostNodePorts: localhostNodePorts ? onLoopback : [],
       hostAddresses: () => watch.addresses,
       onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
       log: this.#options.log,

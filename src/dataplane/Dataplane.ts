@@ -98,6 +98,11 @@ export interface DataplaneListener {
   readonly familySynced: (report: FamilyReport) => void;
   /** Each time that iptables-restore did not take what a sync wrote, also if the sync succeeds in the end. */
   readonly restoreFailed: (family: IpFamily, kind: 'full' | 'partial') => void;
+  /**
+   * Where a proxy's rules lead connections to, before they are written: connections are then held against these, not against
+   * the endpoints.
+   */
+  readonly captured: (changes: ChangeSet) => void;
   /** Another process has taken over; this one should end. */
   readonly succeeded: () => void;
 }
@@ -108,6 +113,7 @@ export const UNHEARD: DataplaneListener = {
   familyFailed: () => {},
   familySynced: () => {},
   restoreFailed: () => {},
+  captured: () => {},
   succeeded: () => {},
 };
 

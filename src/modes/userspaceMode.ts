@@ -1,4 +1,5 @@
 /** Mode userspace on this host: the engine, and the rules that send it connections. */
+import { readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
@@ -18,8 +19,8 @@ import { localhostFamilies } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
 
-/** Abstract Unix socket, so it is one for each network namespace, as the listening ports are. */
-const TAKEOVER_NAME = 'penstock-userspace';
+/** Only root can write there. */
+const STATE_FOLDER = '/run/penstock';
 /** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
 export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
 /** Bit 12: connections of the proxy itself, which no rule sends back to it. */
@@ -50,7 +51,7 @@ export async function openUserspace(
     firstPort: portRange.first,
     lastPort: portRange.last,
     mark: OWN_MARK,
-    takeOverFrom: takeover ? TAKEOVER_NAME : '',
+    takeOverFrom: takeover ? takeoverSocket() : '',
   });
   try {
     return openAround(engine, config, host, listener, log);
@@ -68,7 +69,7 @@ function openAround(
   listener: DataplaneListener,
   log: Logger,
 ): OpenMode {
-  const { udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } = config.userspace;
+  const { takeover, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } = config.userspace;
   const families = nftablesFamilies();
   const open = new OpenList(log);
   const onLoopback = localhostFamilies(config, families);
@@ -97,7 +98,7 @@ function openAround(
       drainTimeout: drainTimeout === 0 ? undefined : drainTimeout,
       sourceAddress,
       shutdownTimeout,
-      takeoverName: TAKEOVER_NAME,
+      takeoverPath: takeover ? takeoverSocket() : undefined,
     },
     {
       engine,
@@ -110,6 +111,12 @@ function openAround(
     listener,
   );
   return { dataplane, prepareHost: NOTHING_TO_PREPARE };
+}
+
+/** One for each network namespace, as the listening ports are. */
+function takeoverSocket(): string {
+  const inode = readlinkSync('/proc/self/ns/net').replace(/\D/g, '');
+  return `${STATE_FOLDER}/takeover-${inode}.sock`;
 }
 
 /** The proxy is on this host: it sees clients as they are. */

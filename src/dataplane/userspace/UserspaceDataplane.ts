@@ -25,8 +25,8 @@ export interface UserspaceOptions extends ProxyDefaults {
   readonly families: readonly IpFamily[];
   /** How long connections may go on when the agent stops. */
   readonly shutdownTimeout: Milliseconds;
-  /** Abstract Unix socket where a successor may ask for the listening sockets. */
-  readonly takeoverName: string;
+  /** Unix socket where a successor may ask for the listening sockets; undefined: none may. */
+  readonly takeoverPath: string | undefined;
 }
 
 export interface UserspaceHost {
@@ -46,6 +46,7 @@ export interface UserspaceHost {
 
 /** How often the engine is asked for news. */
 const POLL_MS: Milliseconds = 100;
+const OFFER_TRIES = 20;
 const NO_CHANGES: ChangeSet = { families: { IPv4: [], IPv6: [] }, triggerTimes: [] };
 
 export class UserspaceDataplane implements Dataplane {
@@ -67,6 +68,7 @@ export class UserspaceDataplane implements Dataplane {
   #captured: ChangeSet = NO_CHANGES;
   readonly #leaving: LeavingEndpoint[] = [];
   #listening = false;
+  #closed = false;
   /** Another process has our sockets: what the kernel holds is its business now. */
   #succeeded = false;
 
@@ -122,7 +124,9 @@ export class UserspaceDataplane implements Dataplane {
     const { leaving, returned } = this.#table.apply(changes.families);
     for (const cell of returned) this.#drains.returned(cell);
     this.#leaving.push(...leaving);
-    this.#captured = merged(this.#captured, this.#view(table, changes));
+    const seen = this.#view(table, changes);
+    this.#listener.captured(seen);
+    this.#captured = merged(this.#captured, seen);
   }
 
   /** What it could not take is told again the next time. */
@@ -176,6 +180,7 @@ export class UserspaceDataplane implements Dataplane {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#poll);
     this.#drains.close();
     await this.#capture.close();
@@ -204,15 +209,17 @@ export class UserspaceDataplane implements Dataplane {
     this.#engine.startListening();
     this.#listening = true;
     if (inherited) this.#host.say('info', 'took over the listening sockets of the penstock that ran here');
-    this.#offer(20);
+    const { takeoverPath } = this.#options;
+    if (takeoverPath !== undefined) this.#offer(takeoverPath, OFFER_TRIES);
   }
 
-  /** The name is free once the predecessor has let go of it. */
-  #offer(tries: number): void {
+  /** The path is free once the predecessor has let go of it. */
+  #offer(path: string, tries: number): void {
+    if (this.#closed) return;
     try {
-      this.#engine.offerTakeover(this.#options.takeoverName);
+      this.#engine.offerTakeover(path);
     } catch (error) {
-      if (tries > 0) setTimeout(() => this.#offer(tries - 1), POLL_MS).unref();
+      if (tries > 0) setTimeout(() => this.#offer(path, tries - 1), POLL_MS).unref();
       else this.#host.say('warn', `an upgrade will not be able to take over without a gap: ${String(error)}`);
     }
   }

@@ -9,7 +9,7 @@ export interface NativeEngineOptions {
   readonly lastPort: number;
   /** Of the packets that the proxy sends itself, so that no rule captures them; 0 for none. */
   readonly mark: number;
-  /** Abstract Unix socket of a process whose listening sockets are to be inherited; '' for none. */
+  /** Path of the Unix socket of a process whose listening sockets are to be inherited; '' for none. */
   readonly takeOverFrom: string;
 }
 
@@ -38,8 +38,8 @@ export interface NativeEngine {
   /** Also tells the predecessor to stop. Throws when not all sockets can be waited for: nobody is accepted then; may be tried again. */
   startListening(): void;
   stopListening(): void;
-  /** Lets a successor inherit the listening sockets. */
-  offerTakeover(name: string): void;
+  /** Lets a successor inherit the listening sockets, at a path in a folder that only root can write to. Throws EADDRINUSE. */
+  offerTakeover(path: string): void;
   /** Cuts the connections to an endpoint. */
   resetEndpoint(cell: number): void;
   /**

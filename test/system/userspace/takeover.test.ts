@@ -1,7 +1,23 @@
 /** Ends and upgrades of the agent: transfers go on, and nobody is refused. */
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
 import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually } from '../../support/iptables.js';
@@ -54,7 +70,7 @@ if (await inNetns(import.meta.url)) {
   const wholeStory = PARTS * PART.length;
 
   t.test('a new agent takes over under load', async (t) => {
-    await using old = new AgentProcess('mode: userspace\n');
+    await using old = new AgentProcess('mode: userspace\npenstock: {takeover: true}\n');
     old.write('web.json', objects);
     old.start();
     t.ok(await old.ready());
@@ -73,6 +89,7 @@ if (await inNetns(import.meta.url)) {
       stories.map(() => wholeStory),
       'every story was told to its end',
     );
+    t.ok(await eventually(async () => fresh.output.includes('took over the listening sockets'), 60_000));
     going = false;
     await Promise.all(clients);
     t.strictSame(
@@ -80,10 +97,90 @@ if (await inNetns(import.meta.url)) {
       [],
       `0 of ${outcomes.length} connections failed`,
     );
-    t.match(fresh.output, 'took over the listening sockets');
     t.equal(await old.ended(), 0, 'the old one ended by itself');
     t.match(old.output, 'another penstock has taken over');
     t.equal((await call()).text, 'ok');
+  });
+
+  t.test('the sockets are for nobody else', { timeout: 120_000 }, async (t) => {
+    const path = `/run/penstock/takeover-${readlinkSync('/proc/self/ns/net').replace(/\D/g, '')}.sock`;
+    rmSync(path, { force: true });
+    await using unconfigured = new AgentProcess('mode: userspace\n');
+    unconfigured.write('web.json', objects);
+    unconfigured.start();
+    t.ok(await unconfigured.ready(60_000));
+    t.notOk(existsSync(path), 'they are offered only where that is configured');
+    t.notMatch(readFileSync('/proc/net/unix', 'utf8'), /@penstock/);
+    await unconfigured.end('SIGKILL');
+
+    await using agent = new AgentProcess('mode: userspace\npenstock: {takeover: true}\n');
+    agent.write('web.json', objects);
+    // What a killed one has left.
+    mkdirSync('/run/penstock', { recursive: true });
+    writeFileSync(path, '');
+    agent.start();
+    t.ok(await agent.ready(60_000));
+    t.ok(
+      await eventually(async () => agent.output.includes('an upgrade will not be able to take over')),
+      'a file is not a socket',
+    );
+    rmSync(path);
+    await agent.end('SIGKILL');
+    agent.start();
+    t.ok(await agent.ready(60_000));
+    t.ok(await eventually(async () => existsSync(path)));
+    t.equal(statSync(path).mode & 0o777, 0o600);
+    await agent.end('SIGKILL');
+    t.ok(existsSync(path), 'a killed one leaves its socket');
+    agent.start();
+    t.ok(await agent.ready(60_000));
+
+    // Sockets of another process come as a message of some bytes; nothing comes as the end.
+    const ask = (words: readonly string[]) => {
+      const script = `import socket,sys,array
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.settimeout(8)
+s.connect(sys.argv[1])
+p = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+try: p.setsockopt(socket.SOL_SOCKET, socket.SO_DEBUG, 1)
+except OSError: pass
+if sys.argv[2] == 'proof': s.sendmsg([b'h'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [p.fileno()]))])
+else: s.send(b'h')
+print(len(s.recv(4096)))`;
+      const [command = '', ...rest] = [...words, 'python3', '-c', script, path];
+      return (proof: string) => execFileSync(command, [...rest, proof], { encoding: 'utf8' }).trim();
+    };
+    const powerless = ask(['setpriv', '--bounding-set=-all', '--inh-caps=-all']);
+    t.equal(powerless('proof'), '0', 'not for root without CAP_NET_ADMIN');
+    t.equal(powerless('none'), '0');
+    t.equal(ask([])('none'), '0', 'nor for whoever does not prove it');
+    const nobody = ask(['setpriv', '--reuid=65534', '--clear-groups']);
+    t.throws(() => nobody('proof'), 'nor for other users');
+    t.not(ask([])('proof'), '0', 'the proof is what it takes');
+    t.equal((await call()).text, 'ok', 'it serves on');
+    t.notMatch(agent.output, /another penstock has taken over/);
+    t.equal(await agent.end('SIGTERM'), 0);
+    t.notOk(existsSync(path), 'one that ends takes its socket along');
+  });
+
+  t.test('a socket that another user has put there is not asked', { timeout: 60_000 }, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'penstock-squat-'));
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+    chmodSync(folder, 0o777);
+    const options = { threads: 1, ipv6: 0, firstPort: 0, lastPort: 0, mark: 0, takeOverFrom: '' } as const;
+    const engine = new (nativeAddon().ProxyEngine)(options);
+    t.teardown(() => engine.close());
+    t.throws(() => engine.offerTakeover(join(folder, 'sock')), { code: 'EPERM' }, 'anybody may write there');
+    chmodSync(folder, 0o700);
+    engine.offerTakeover(join(folder, 'sock'));
+    const heir = () => {
+      const fresh = new (nativeAddon().ProxyEngine)({ ...options, takeOverFrom: join(folder, 'sock') });
+      const { inherited } = fresh.status;
+      fresh.close();
+      return inherited;
+    };
+    t.equal(heir(), 1);
+    chownSync(join(folder, 'sock'), 65_534, 65_534);
+    t.equal(heir(), 0);
   });
 
   t.test('in a pod the replaced one waits for SIGTERM, or the kubelet would start it again', async (t) => {

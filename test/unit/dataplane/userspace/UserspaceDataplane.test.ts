@@ -53,7 +53,7 @@ class FakeCapture implements Dataplane {
   }
 }
 
-function world({ shutdownTimeout = 0, listener = UNHEARD } = {}) {
+function world({ shutdownTimeout = 0, listener = UNHEARD, takeover = true } = {}) {
   const calls: string[] = [];
   const said: string[] = [];
   const engine = new FakeEngine(calls);
@@ -65,7 +65,7 @@ function world({ shutdownTimeout = 0, listener = UNHEARD } = {}) {
       udpIdleTimeout: 250,
       drainTimeout: undefined,
       shutdownTimeout,
-      takeoverName: 'name',
+      takeoverPath: takeover ? 'path' : undefined,
     },
     {
       engine,
@@ -106,7 +106,7 @@ t.test('the engine knows what the kernel will send it, and listens before', asyn
     'divert IPv4 remove',
     'update with records',
     'startListening',
-    'offerTakeover name',
+    'offerTakeover path',
     'capture.sync',
   ]);
   t.strictSame(captured(), [`shop/cart/TCP 192.168.0.2:${ENGINE_PORT}`]);
@@ -295,8 +295,15 @@ t.test('a predecessor: its sockets are taken, and its name as soon as it lets go
   await sync();
   t.strictSame(said, ['info took over the listening sockets of the penstock that ran here']);
   t.strictSame(fresh(), ['divert IPv4 remove', 'update with records', 'startListening', 'capture.sync']);
-  t.ok(await eventually(() => fresh().includes('offerTakeover name')));
+  t.ok(await eventually(() => fresh().includes('offerTakeover path')));
   t.equal(said.length, 1);
+  await dataplane.close();
+});
+
+t.test('nobody is offered the sockets when it is not configured', async (t) => {
+  const { dataplane, sync, fresh } = world({ takeover: false });
+  await sync();
+  t.notOk(fresh().some((call) => call.startsWith('offer')));
   await dataplane.close();
 });
 
