@@ -7,6 +7,7 @@ import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesData
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../src/kernel/nftables/NftablesTable.js';
+import { readGeneration } from '../src/kernel/nftables/readGeneration.js';
 import { RoutingTable } from '../src/routing/RoutingTable.js';
 import { CLUSTER_CIDR, service, slice } from './objects.js';
 
@@ -40,6 +41,7 @@ export function openDataplane(): NftablesDataplane {
     NFTABLES_OPTIONS,
     {
       tables: [new NftablesTable(channel, 'IPv4', TABLE)],
+      generation: () => readGeneration(channel),
       watch: () => {},
       localhostPorts: () => ({}),
       close: async () => channel.close(),

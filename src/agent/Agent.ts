@@ -71,6 +71,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   #synced = false;
   /** On the clock. */
   #syncStarted = 0;
+  /** On the clock: a sync that starts then or later looks at everything, also while changes never end. */
+  #everythingDue = Number.NEGATIVE_INFINITY;
   #stopping = false;
   #cancelVerify: () => void = () => {};
   readonly #clock: Clock;
@@ -194,12 +196,15 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     let report: SyncReport;
     this.#syncedApart = [];
     this.#syncStarted = this.#clock.now();
+    if (this.#syncStarted >= this.#everythingDue) this.#dataplane.requireFull();
     try {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
       await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
+    if (this.#syncStarted >= this.#everythingDue)
+      this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
     this.#noteSynced(report.families);
     void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());

@@ -124,6 +124,8 @@ export interface Dataplane {
   readonly families: readonly IpFamily[];
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
   sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
+  /** The next sync looks at everything that the kernel has, and repairs what differs: once in a while, whatever is known. */
+  requireFull(): void;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */

@@ -11,6 +11,7 @@ import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { readGeneration } from '../kernel/nftables/readGeneration.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
@@ -70,6 +71,7 @@ export function openTable(
     {
       tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
       addresses: host.addresses,
+      generation: () => readGeneration(channel),
       watch: (handlers) => {
         new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
       },

@@ -6,6 +6,7 @@ import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesD
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';
+import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
 import type { IpAddress, IpFamily } from '../../src/net/ip.js';
 import type { ApiObject } from '../../src/objects/ApiObject.js';
 import type { Service } from '../../src/objects/Service.js';
@@ -38,6 +39,7 @@ export function openDataplane(
     {
       tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
       addresses: () => HOST_ADDRESSES,
+      generation: () => readGeneration(channel),
       watch: () => {},
       localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
       close: async () => channel.close(),

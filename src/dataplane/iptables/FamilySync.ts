@@ -9,16 +9,19 @@ import { performance } from 'node:perf_hooks';
 import { RestoreError } from '../../kernel/xtables/RestoreError.js';
 import type { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
 import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
+import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
+import { FamilyPending } from '../family/FamilyPending.js';
+import { SetAside } from '../family/SetAside.js';
+import { waitForAll } from '../family/waitForAll.js';
 import { findRefused } from './findRefused.js';
 import { type ExistingRules, readExistingRules } from './plan/ExistingRules.js';
 import { planCanaries, planFull } from './plan/planFull.js';
 import { planPartial } from './plan/planPartial.js';
 import { type RuleDelta, RuleSet } from './plan/RuleSet.js';
-import { RefusedServicePorts } from './RefusedServicePorts.js';
 import { countAll, countWritten, NO_RULE_COUNTS } from './rules/countRules.js';
 import type { RuleSettings } from './rules/RuleSettings.js';
 import { type CommentStyle, renderServicePort } from './rules/renderServicePort.js';
@@ -44,10 +47,9 @@ export class FamilySync {
   readonly #render: typeof renderServicePort;
   readonly #onRestoreFailed: (kind: 'full' | 'partial') => void;
   #inForce = new RuleSet();
-  readonly #dirty = new Set<string>();
-  readonly #refused: RefusedServicePorts;
+  readonly #pending = new FamilyPending();
+  readonly #setAside: SetAside;
   #settings: RuleSettings | undefined;
-  #needsFull = true;
   #style: CommentStyle = 'full';
   /** The text of service ports that did not change is what would be rendered now. */
   #textIsCurrent = false;
@@ -63,7 +65,11 @@ export class FamilySync {
     this.#now = options.now ?? (() => performance.now());
     this.#render = options.render ?? renderServicePort;
     this.#onRestoreFailed = options.onRestoreFailed ?? (() => {});
-    this.#refused = new RefusedServicePorts(options.retryMs);
+    this.#setAside = new SetAside({ retryMs: options.retryMs, meanwhile: 'its last good rules stay' });
+  }
+
+  get family(): IpFamily {
+    return this.#tool.family;
   }
 
   get rules(): RuleSet {
@@ -71,19 +77,18 @@ export class FamilySync {
   }
 
   get problems(): Problem[] {
-    return this.#refused.problems();
+    return this.#setAside.problems();
   }
 
   /** The next sync writes everything. */
   requireFull(): void {
-    this.#needsFull = true;
+    this.#pending.doubt();
   }
 
   /** Notes what the next sync must look at. */
   take(changes: readonly ServicePortChange[]): void {
-    for (const { key, before, after } of changes) {
-      this.#dirty.add(key);
-      this.#refused.forget(key);
+    this.#pending.take(this.#setAside.rebase(changes));
+    for (const { before, after } of changes) {
       this.#endpoints += (after?.endpoints.all.length ?? 0) - (before?.endpoints.all.length ?? 0);
     }
   }
@@ -94,18 +99,15 @@ export class FamilySync {
     this.#kernelMs = 0;
     this.#transactions = 0;
     this.#rulesWritten = NO_RULE_COUNTS;
-    for (const key of this.#refused.due(start)) this.#dirty.add(key);
     this.#useSettings(settings);
-
-    let kind: FamilyReport['kind'] = 'none';
-    let written = 0;
-    if (!this.#needsFull && this.#dirty.size > 0) {
-      kind = 'partial';
-      written = await this.#partial(table, settings);
-    }
-    if (this.#needsFull) {
+    const due = this.#setAside.due(start);
+    const { changes, isKnown } = this.#pending.begin();
+    const dirty = new Set([...due, ...changes.map(({ key }) => key)]);
+    let kind: FamilyReport['kind'] = dirty.size > 0 ? 'partial' : 'none';
+    let written = isKnown ? await this.#partial(table, dirty, settings) : undefined;
+    if (written === undefined) {
       kind = 'full';
-      written = await this.#full(table, settings);
+      written = await this.#full(table, dirty, settings);
     }
     const total = countAll(this.#inForce, settings);
     // A full sync writes all of them.
@@ -128,7 +130,7 @@ export class FamilySync {
   #useSettings(settings: RuleSettings): void {
     const style = this.#endpoints > LARGE_CLUSTER_ENDPOINTS ? 'brief' : 'full';
     if (!this.#settings || JSON.stringify(settings) !== JSON.stringify(this.#settings)) {
-      this.#needsFull = true;
+      this.#pending.doubt();
       this.#textIsCurrent = false;
     }
     // As in kube-proxy, crossing the threshold alone rewrites nothing; the next full sync does.
@@ -137,33 +139,44 @@ export class FamilySync {
     this.#style = style;
   }
 
-  /** Any failure only demands a full sync: a rule that is not there to be removed says nothing about its owner. */
-  async #partial(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
-    const deltas = this.#deltas(table, this.#dirty, settings);
+  /** Undefined when a full sync is wanted: a rule that is not there to be removed says nothing about its owner. */
+  async #partial(
+    table: ReadonlyMap<string, ServicePort>,
+    dirty: ReadonlySet<string>,
+    settings: RuleSettings,
+  ): Promise<number | undefined> {
+    const deltas = this.#deltas(table, dirty, dirty, settings);
     const input = planPartial(this.#inForce, deltas, settings, this.#limit);
     try {
       if (!input.isEmpty) await this.#restore(input);
     } catch (error) {
-      this.#needsFull = true;
       if (error instanceof RestoreError) this.#onRestoreFailed('partial');
       if (!(error instanceof RestoreError) || error.transient) throw error;
-      return 0;
+      return undefined;
     }
     this.#rulesWritten = countWritten(input);
     this.#inForce.apply(deltas);
-    this.#dirty.clear();
-    this.#refused.confirm();
+    this.#confirm();
     return deltas.length;
   }
 
-  async #full(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<number> {
+  #confirm(): void {
+    this.#pending.confirm();
+    this.#setAside.confirm();
+  }
+
+  async #full(
+    table: ReadonlyMap<string, ServicePort>,
+    dirty: ReadonlySet<string>,
+    settings: RuleSettings,
+  ): Promise<number> {
     for (;;) {
       // Read anew for each attempt: of a refused input the sections before the refused one are in force.
       // The tools read while we render; should rendering fail, nobody waits for them.
       const reading = this.#readExisting();
       reading.catch(() => {});
       const keys = new Set([...table.keys(), ...[...this.#inForce.entries()].map(([key]) => key)]);
-      const deltas = this.#deltas(table, keys, settings);
+      const deltas = this.#deltas(table, keys, dirty, settings);
       const wanted = new RuleSet();
       wanted.apply(deltas.map(({ key, after }) => ({ key, before: undefined, after })));
       const existing = await reading;
@@ -171,51 +184,46 @@ export class FamilySync {
         await this.#restore(planFull(wanted, existing, settings, this.#limit));
         await this.#restore(planCanaries());
         this.#inForce = wanted;
-        this.#dirty.clear();
-        this.#needsFull = false;
         this.#textIsCurrent = true;
-        this.#refused.confirm();
+        this.#confirm();
         return wanted.size;
       } catch (error) {
         if (error instanceof RestoreError) this.#onRestoreFailed('full');
         if (!(error instanceof RestoreError) || error.transient) throw error;
-        await this.#setAside(error, wanted, table);
+        await this.#blame(error, wanted, table);
       }
     }
   }
 
   async #readExisting(): Promise<ExistingRules> {
-    const [filter, nat] = await Promise.all([this.#tool.save('filter'), this.#tool.save('nat')]);
+    const [filter, nat] = await waitForAll([this.#tool.save('filter'), this.#tool.save('nat')]);
     return readExistingRules(filter, nat);
   }
 
   /** Finds the service port that the tool refused, or throws the refusal if it is nobody's. */
-  async #setAside(
-    error: RestoreError,
-    wanted: RuleSet,
-    table: ReadonlyMap<string, ServicePort>,
-  ): Promise<void> {
+  async #blame(error: RestoreError, wanted: RuleSet, table: ReadonlyMap<string, ServicePort>): Promise<void> {
     const culprit = error.owner ?? (await findRefused(wanted, (input) => this.#restore(input)));
     const port = culprit === undefined ? undefined : table.get(culprit);
     // Refused again although set aside: it is the rules it had before that are refused. Those go as well.
     if (culprit === undefined || !port) throw error;
-    if (this.#refused.isWaiting(culprit)) {
+    if (this.#setAside.isWaiting(culprit)) {
       this.#inForce.apply([{ key: culprit, before: this.#inForce.get(culprit), after: undefined }]);
     }
-    this.#refused.add(culprit, port, error, this.#now());
+    this.#setAside.addServicePort(port, error.message, this.#now());
   }
 
   /** What shall change for the given service ports. Text is made only for those that changed. */
   #deltas(
     table: ReadonlyMap<string, ServicePort>,
     keys: Iterable<string>,
+    dirty: ReadonlySet<string>,
     settings: RuleSettings,
   ): RuleDelta[] {
     const deltas: RuleDelta[] = [];
     for (const key of keys) {
       const before = this.#inForce.get(key);
       const port = table.get(key);
-      const keep = this.#refused.isWaiting(key) || (before && this.#textIsCurrent && !this.#dirty.has(key));
+      const keep = this.#setAside.isWaiting(key) || (before && this.#textIsCurrent && !dirty.has(key));
       deltas.push({
         key,
         before,

@@ -11,6 +11,7 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Dataplane, DataplaneListener, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
+import { syncFamilies } from '../family/syncFamilies.js';
 import { FamilySync } from './FamilySync.js';
 import { type IptablesOptions, ruleSettings } from './IptablesOptions.js';
 import { verifyAnchors, verifyCounts } from './plan/verifyRules.js';
@@ -98,23 +99,11 @@ export class IptablesDataplane implements Dataplane {
     for (const [family, sync] of this.#families) sync.take(changes.families[family]);
     const accounting = await this.#createCounters();
     const before = await this.#host.watch.state();
-    const reports: FamilyReport[] = [];
-    const failures: unknown[] = [];
-    for (const [family, sync] of this.#families) {
-      try {
-        const settings = this.#settingsFor(family, table, accounting);
-        this.#settings.set(family, settings);
-        reports.push(await sync.sync(table.servicePorts(family), settings));
-      } catch (error) {
-        // Trouble with one family must not keep the other from working.
-        failures.push(error);
-        this.#listener.familyFailed(family);
-      }
-    }
-    if (failures.length > 0) {
-      for (const report of reports) this.#listener.familySynced(report);
-      throw failures[0];
-    }
+    const reports = await syncFamilies(this.#families.values(), this.#listener, (sync) => {
+      const settings = this.#settingsFor(sync.family, table, accounting);
+      this.#settings.set(sync.family, settings);
+      return sync.sync(table.servicePorts(sync.family), settings);
+    });
     await this.#noteOwnChanges(before, reports);
     const problems = [...this.#families.values()].flatMap((sync) => sync.problems);
     return {
@@ -145,6 +134,10 @@ export class IptablesDataplane implements Dataplane {
       this.#countedAt = this.#now();
     }
     return undefined;
+  }
+
+  requireFull(): void {
+    for (const sync of this.#families.values()) sync.requireFull();
   }
 
   async rulePackets(): Promise<RulePackets> {

@@ -4,6 +4,8 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { FamilyReport } from '../Dataplane.js';
+import { FamilyPending } from '../family/FamilyPending.js';
+import { waitForAll } from '../family/waitForAll.js';
 import { DesiredState, nothingTouched } from './desired/DesiredState.js';
 import type { IpvsSettings } from './desired/IpvsSettings.js';
 import { SchedulingNotes } from './desired/SchedulingNotes.js';
@@ -31,12 +33,10 @@ export class FamilySync {
   readonly #notes = new SchedulingNotes();
   readonly #drains = new Drains();
   readonly #rules: RuleWriting;
-  #pending: ServicePortChange[] = [];
-  /** Undefined: what is in the kernel must be read first. */
+  readonly #pending = new FamilyPending();
+  /** What the kernel holds, while #pending says that this is known. */
   #desired: DesiredState | undefined;
-  /** The last one, also when #desired is undefined: virtual servers in it are known to be ours. */
-  #remembered: DesiredState | undefined;
-  /** Keys of virtual servers in #remembered that turned out to be somebody else's. */
+  /** Keys of virtual servers in #desired that turned out to be somebody else's. */
   #notOurs = new Set<string>();
   #messages = 0;
   #kernelMs = 0;
@@ -64,16 +64,12 @@ export class FamilySync {
   /** Notes what changed; the next sync writes it, whatever happens before. */
   take(changes: readonly ServicePortChange[]): void {
     this.#notes.take(changes);
-    const based = changes.map((change) =>
-      // Of one that was refused, nothing is in the kernel.
-      this.#refusals.forget(change.key) ? { ...change, before: undefined } : change,
-    );
-    if (this.#desired) this.#pending = merge(this.#pending, based);
+    this.#pending.take(this.#refusals.setAside.rebase(changes));
   }
 
   /** The next sync reads what the kernel has, and repairs what differs. */
   requireFull(): void {
-    this.#forget();
+    this.#pending.doubt();
     this.#rules.distrust();
   }
 
@@ -82,15 +78,16 @@ export class FamilySync {
     const started = this.#now();
     this.#messages = 0;
     this.#kernelMs = 0;
-    if (this.#refusals.expire(started) || !sameSettings(this.#desired?.settings, settings)) this.#forget();
+    if (this.#refusals.isDue(started) || !sameSettings(this.#desired?.settings, settings))
+      this.#pending.doubt();
     let kind: FamilyReport['kind'] = 'none';
     let written = 0;
-    if (this.#desired && this.#pending.length > 0) {
-      written = this.#pending.length;
-      await this.#syncChanges(this.#desired, ports);
+    const { changes, isKnown } = this.#pending.begin();
+    const desired = isKnown ? this.#desired : undefined;
+    if (desired && (await this.#syncChanges(desired, changes, ports))) {
+      written = changes.length;
       if (this.#messages > 0) kind = 'partial';
-    }
-    if (!this.#desired) {
+    } else {
       await this.#syncFull(ports, settings);
       kind = this.#messages > 0 ? 'full' : 'none';
       written = this.#messages > 0 ? ports.size : 0;
@@ -108,45 +105,52 @@ export class FamilySync {
   /** Everything of ours in the kernel against what we know. A sentence about the first difference. */
   async verify(): Promise<string | undefined> {
     const desired = this.#desired;
-    if (!desired) return undefined;
+    if (!desired || !this.#pending.isKnown) return undefined;
     const present = await this.#kernel.read((key) => desired.server(key) !== undefined);
     const plan = planFull(desired, present, this.#drains);
     const wrong = describeDifference(plan, desired, present);
-    if (wrong !== undefined) this.#forget();
+    if (wrong !== undefined) this.#pending.doubt();
     return wrong;
   }
 
   /** The same for the rules. */
   async verifyRules(): Promise<string | undefined> {
     const desired = this.#desired;
-    if (!desired) return undefined;
+    if (!desired || !this.#pending.isKnown) return undefined;
     const wrong = await this.#rules.verify(desired.settings);
-    if (wrong !== undefined) this.#forget();
+    if (wrong !== undefined) this.#pending.doubt();
     return wrong;
   }
 
-  /** Leaves #desired undefined when something was refused: then everything must be looked at. */
-  async #syncChanges(desired: DesiredState, ports: ReadonlyMap<string, ServicePort>): Promise<void> {
+  /** False when something was refused: then everything must be looked at. */
+  async #syncChanges(
+    desired: DesiredState,
+    changes: readonly ServicePortChange[],
+    ports: ReadonlyMap<string, ServicePort>,
+  ): Promise<boolean> {
     const touched = nothingTouched();
-    for (const { before, after } of this.#pending) desired.replace(before, after, touched);
+    for (const { before, after } of changes) desired.replace(before, after, touched);
     const plan = planChanges(desired, touched, this.#drains);
-    this.#forget();
-    if (await this.#write(plan, desired, ports)) this.#desired = desired;
+    if (!(await this.#write(plan, desired, ports))) return false;
+    this.#pending.confirm();
+    return true;
   }
 
   async #syncFull(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings): Promise<void> {
+    this.#pending.begin();
     await this.#kernel.prepare();
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const [present] = await Promise.all([
+      const [present] = await waitForAll([
         this.#kernel.read((key) => this.#isKnownOurs(key)),
         this.#rules.read(),
       ]);
       forgetDrains(this.#drains, present);
       const desired = this.#desire(ports, settings, present);
-      this.#remembered = desired;
+      this.#desired = desired;
       if (await this.#writeFull(desired, present, ports)) {
-        this.#desired = desired;
         this.#notOurs.clear();
+        this.#refusals.setAside.confirm();
+        this.#pending.confirm();
         return;
       }
     }
@@ -154,7 +158,7 @@ export class FamilySync {
   }
 
   #desire(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings, present: Present): DesiredState {
-    const accepted = [...ports.values()].filter(({ key }) => !this.#refusals.has(key));
+    const accepted = [...this.#refusals.setAside.accepted(ports)];
     const limits = { missingSchedulers: this.#refusals.missingSchedulers, foreign: foreignServers(present) };
     const desired = new DesiredState(settings, limits, adoptMarks(accepted, settings, present));
     const touched = nothingTouched();
@@ -178,7 +182,7 @@ export class FamilySync {
     if (late) return (await this.#write(rest, desired, ports)) && ok && this.#writeRules(desired.settings);
     // Should the rules be refused, the rest is wanted all the same.
     const rules = this.#writeRules(desired.settings);
-    const [restOk, rulesOk] = await Promise.all([
+    const [restOk, rulesOk] = await waitForAll([
       rules.catch(() => {}).then(() => this.#write(rest, desired, ports)),
       rules,
     ]);
@@ -203,29 +207,10 @@ export class FamilySync {
   }
 
   #isKnownOurs(key: string): boolean {
-    return this.#remembered?.server(key) !== undefined && !this.#notOurs.has(key);
-  }
-
-  #forget(): void {
-    this.#desired = undefined;
-    this.#pending = [];
+    return this.#desired?.server(key) !== undefined && !this.#notOurs.has(key);
   }
 }
 
 function sameSettings(a: IpvsSettings | undefined, b: IpvsSettings): boolean {
   return a === undefined || a === b || JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** The first `before` and the last `after` of each service port. */
-function merge(
-  older: readonly ServicePortChange[],
-  newer: readonly ServicePortChange[],
-): ServicePortChange[] {
-  if (older.length === 0) return [...newer];
-  const merged = new Map(older.map((change) => [change.key, change]));
-  for (const { key, before, after } of newer) {
-    const known = merged.get(key);
-    merged.set(key, { key, before: known ? known.before : before, after });
-  }
-  return [...merged.values()];
 }

@@ -8,7 +8,8 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, SyncReport } from '../Dataplane.js';
+import { syncFamilies } from '../family/syncFamilies.js';
 import { type HostFacts, type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
 import { FamilySync } from './FamilySync.js';
 import type { FamilyKernel } from './kernel/FamilyKernel.js';
@@ -76,6 +77,10 @@ export class IpvsDataplane implements Dataplane {
     return this.#alone(() => this.#sync(table));
   }
 
+  requireFull(): void {
+    for (const sync of this.#families) sync.requireFull();
+  }
+
   async verify(): Promise<string | undefined> {
     return this.#alone(() => this.#verify());
   }
@@ -93,29 +98,21 @@ export class IpvsDataplane implements Dataplane {
   }
 
   async #sync(table: RoutingView): Promise<SyncReport> {
-    const reports: FamilyReport[] = [];
-    const failures: unknown[] = [];
     const { randomFully } = this.#host;
-    for (const sync of this.#families) {
+    let isFull = false;
+    const families = await syncFamilies(this.#families, this.#listener, async (sync) => {
       const { family } = sync;
-      try {
-        const addresses = this.#host.addresses();
-        const facts = { addresses, randomFully, localhostPorts: this.#host.localhostPorts(family) };
-        const settings = ipvsSettings(this.#options, family, table, facts);
-        reports.push(await sync.sync(table.servicePorts(family), settings));
-      } catch (error) {
-        // Trouble with one family must not keep the other from working.
-        failures.push(error);
-        this.#listener.familyFailed(family);
-      }
-    }
-    if (reports.some(({ kind }) => kind === 'full')) this.#seenRules = await this.#host.rulesState();
-    this.#scheduleDrain();
-    if (failures.length > 0) {
-      for (const report of reports) this.#listener.familySynced(report);
-      throw failures[0];
-    }
-    return { families: reports, problems: this.#problems() };
+      const addresses = this.#host.addresses();
+      const facts = { addresses, randomFully, localhostPorts: this.#host.localhostPorts(family) };
+      const settings = ipvsSettings(this.#options, family, table, facts);
+      const report = await sync.sync(table.servicePorts(family), settings);
+      isFull ||= report.kind === 'full';
+      return report;
+    }).finally(async () => {
+      if (isFull) this.#seenRules = await this.#host.rulesState();
+      this.#scheduleDrain();
+    });
+    return { families, problems: this.#problems() };
   }
 
   /** Both families say the same of a Service that has both. */

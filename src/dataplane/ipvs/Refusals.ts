@@ -5,28 +5,25 @@ import type { IpFamily } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import type { Milliseconds } from '../../time/duration.js';
+import { SetAside } from '../family/SetAside.js';
 import type { DesiredState } from './desired/DesiredState.js';
 import { serverEntries } from './desired/serverEntries.js';
 import type { FamilyKernel } from './kernel/FamilyKernel.js';
 import type { WriteOutcome } from './plan/writePlan.js';
 
-/** Milliseconds until what was refused is tried again as it is. */
-const RETRY_MS = 600_000;
+/** Until what was refused is tried again as it is, the first time. */
+const RETRY_MS: Milliseconds = 600_000;
 
 /** The kernel is not as we remember it; a second look tells. */
 const SURPRISES: readonly string[] = ['EEXIST', 'ENOENT', 'ESRCH'];
-
-interface Refusal {
-  readonly problem: Problem;
-  readonly retryAt: number;
-}
 
 type RefusedServer = WriteOutcome['refused'][number];
 
 export class Refusals {
   readonly #family: IpFamily;
-  /** By ServicePort.key, or by what it is otherwise. */
-  readonly #refusals = new Map<string, Refusal>();
+  /** Service ports, and what is refused otherwise by keys of its own. */
+  readonly setAside = new SetAside({ retryMs: RETRY_MS });
   readonly missingSchedulers = new Set<string>();
   #last: Error | undefined;
 
@@ -34,25 +31,11 @@ export class Refusals {
     this.#family = family;
   }
 
-  has(servicePort: string): boolean {
-    return this.#refusals.has(servicePort);
-  }
-
-  /** True when it was refused: nothing of it is in the kernel. */
-  forget(servicePort: string): boolean {
-    return this.#refusals.delete(servicePort);
-  }
-
-  /** Whether the time of any has come; those are forgotten. */
-  expire(now: number): boolean {
-    let expired = false;
-    for (const [key, { retryAt }] of this.#refusals) {
-      if (retryAt > now) continue;
-      this.#refusals.delete(key);
-      if (key.startsWith(SCHEDULER)) this.missingSchedulers.delete(key.slice(SCHEDULER.length));
-      expired = true;
-    }
-    return expired;
+  /** Whether the time of any has come: all is to be tried as it is wanted. */
+  isDue(now: Milliseconds): boolean {
+    const due = this.setAside.due(now);
+    for (const key of due) this.missingSchedulers.delete(key.replace(SCHEDULER, ''));
+    return due.length > 0;
   }
 
   /** True when nothing was refused that another attempt could help. Rejects when nobody in particular is at fault. */
@@ -61,7 +44,7 @@ export class Refusals {
     ports: ReadonlyMap<string, ServicePort>,
     desired: DesiredState,
     kernel: FamilyKernel,
-    now: number,
+    now: Milliseconds,
     notOurs: Set<string>,
   ): Promise<boolean> {
     for (const error of errors)
@@ -84,7 +67,7 @@ export class Refusals {
 
   problems(desired: DesiredState | undefined): Problem[] {
     const foreign = [...(desired?.blocked ?? [])].map(([key, port]) => foreignProblem(key, port));
-    return [...[...this.#refusals.values()].map(({ problem }) => problem), ...foreign];
+    return [...this.setAside.problems(), ...foreign];
   }
 
   /** What to say when the attempts do not end. */
@@ -100,7 +83,7 @@ export class Refusals {
     );
   }
 
-  #missesScheduler({ change, error }: RefusedServer, desired: DesiredState, now: number): boolean {
+  #missesScheduler({ change, error }: RefusedServer, desired: DesiredState, now: Milliseconds): boolean {
     if (change.action !== 'add service' && change.action !== 'set service') return false;
     if (error.code !== 'ENOENT') return false;
     const { scheduler } = change.service;
@@ -116,20 +99,20 @@ export class Refusals {
     return true;
   }
 
-  #setAside({ owner, error }: RefusedServer, ports: ReadonlyMap<string, ServicePort>, now: number): void {
+  #setAside(
+    { owner, error }: RefusedServer,
+    ports: ReadonlyMap<string, ServicePort>,
+    now: Milliseconds,
+  ): void {
     const port = owner === undefined ? undefined : ports.get(owner);
     if (!port) throw error;
-    const what = `port ${port.portName || port.port}/${port.protocol} (${port.family})`;
-    const message =
-      `${what} is set aside, all others are programmed. The kernel refused it: ${error.message}. ` +
-      `Tried again in ${RETRY_MS / 60_000} min and whenever the Service or its endpoints change`;
-    this.#add(port.key, subjectOf(port), message, now);
+    if (!this.setAside.isWaiting(owner ?? '')) {
+      this.setAside.addServicePort(port, `The kernel refused it: ${error.message}`, now);
+    }
   }
 
-  #add(key: string, subject: string, message: string, now: number): void {
-    if (!this.#refusals.has(key)) {
-      this.#refusals.set(key, { problem: { subject, message }, retryAt: now + RETRY_MS });
-    }
+  #add(key: string, subject: string, message: string, now: Milliseconds): void {
+    if (!this.setAside.isWaiting(key)) this.setAside.add(key, { subject, message }, now);
   }
 }
 

@@ -7,38 +7,45 @@ import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import type { Milliseconds } from '../../time/duration.js';
 import type { FamilyReport } from '../Dataplane.js';
+import { FamilyPending } from '../family/FamilyPending.js';
+import { SetAside } from '../family/SetAside.js';
 import { AffinitySweep } from './AffinitySweep.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
+import { findRefused } from './findRefused.js';
 import { planChanges } from './plan/planChanges.js';
 import { planFull } from './plan/planFull.js';
 import { type Damage, planRepair } from './plan/planRepair.js';
 import { readPresent } from './plan/readPresent.js';
 import type { TableContents } from './plan/TableContents.js';
-import { RefusedServicePorts } from './RefusedServicePorts.js';
 
 /** How often a transaction is planned anew when an entry of session affinity expired while it was on its way. */
 const ATTEMPTS = 3;
+/** Until a refused service port is tried again as it is, the first time. */
+const RETRY_MS: Milliseconds = 600_000;
 
-interface FullSync {
-  readonly kernelMs: number;
-  /** Undefined: the kernel was right already. `rules`: nothing but those that all Services share. */
-  readonly written: 'elements' | 'rules' | undefined;
+/** What a sync did: how much was written, and the milliseconds in the kernel. */
+interface Written {
+  readonly kind: FamilyReport['kind'];
+  /** Service ports. */
+  readonly written: number;
+  readonly kernelMs: Milliseconds;
 }
+
+const NOTHING: Written = { kind: 'none', written: 0, kernelMs: 0 };
 
 export class FamilySync {
   readonly #table: NftablesTable;
-  readonly #now: () => number;
-  #pending: ServicePortChange[] = [];
-  /** Undefined: what is in the kernel must be read first. */
+  readonly #now: () => Milliseconds;
+  readonly #pending = new FamilyPending();
+  readonly #setAside = new SetAside({ retryMs: RETRY_MS });
+  /** What the kernel holds, while #pending says that this is known. */
   #contents: TableContents | undefined;
   /** What others changed since the last sync: the sets whose elements they touched. */
   #damage: Set<string> | undefined;
-  readonly #refused = new RefusedServicePorts();
-  /** How often others changed the table; one more while a transaction is on its way, and it proves nothing. */
-  #doubts = 0;
 
-  constructor(table: NftablesTable, now: () => number) {
+  constructor(table: NftablesTable, now: () => Milliseconds) {
     this.#table = table;
     this.#now = now;
   }
@@ -49,152 +56,134 @@ export class FamilySync {
 
   /** Service ports that are set aside. */
   get problems(): readonly Problem[] {
-    return this.#refused.problems();
+    return this.#setAside.problems();
   }
 
   /** Notes what changed; the next sync writes it, whatever happens before. */
   take(changes: readonly ServicePortChange[]): void {
-    const based = this.#refused.rebase(changes);
-    if (this.#contents !== undefined && based.length > 0) this.#pending = merge(this.#pending, based);
+    this.#pending.take(this.#setAside.rebase(changes));
   }
 
   /** The next sync reads the kernel's table, and repairs what differs. */
   requireFull(): void {
-    this.#doubts++;
-    this.#forget();
+    this.#pending.doubt();
   }
 
   /** Somebody else changed the table. The next sync looks at what they changed, and repairs it. */
   distrust(changes: readonly ForeignChange[]): void {
-    this.#doubts++;
-    if (changes.some(({ kind }) => kind === 'table' || kind === 'set')) this.#forget();
-    if (this.#contents === undefined) return;
+    // While a transaction is on its way it is not known what they changed: that before it, or that after it.
+    const isLocal = changes.every(({ kind }) => kind === 'chain' || kind === 'elements');
+    if (!isLocal || !this.#pending.isKnown) {
+      this.#pending.doubt();
+      return;
+    }
     this.#damage ??= new Set();
     for (const { kind, name } of changes) if (kind === 'elements') this.#damage.add(name);
   }
 
   async sync(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FamilyReport> {
     const started = this.#now();
-    if (this.#refused.expire(started)) this.#forget();
-    const damage = this.#damage;
-    // Changes on top of damage: what is in the kernel is neither the state before nor after them.
-    if (damage && this.#pending.length > 0) this.#forget();
-    const changes = this.#pending;
-    const report = (
-      kind: FamilyReport['kind'],
-      written: number,
-      kernelMs: number,
-      transactions = 1,
-    ): FamilyReport => ({
-      family: this.family,
-      kind,
-      written,
-      transactions,
-      kernelMs,
-      totalMs: this.#now() - started,
-    });
-    const repaired =
-      this.#contents && damage && (await this.#repair(this.#contents, this.#refused.accepted(ports), damage));
-    const transaction = this.#contents && this.#planPartial(this.#contents, changes, settings);
-    if (!transaction) {
-      const { kernelMs, written } = await this.#syncFull(ports, settings);
-      if (written === undefined) return report('none', 0, kernelMs, 0);
-      return report('full', written === 'elements' ? ports.size : 0, kernelMs);
-    }
-    if (transaction.isEmpty) {
-      this.#pending = [];
-      return repaired ? report('partial', 0, repaired.kernelMs) : report('none', 0, 0, 0);
-    }
-    const contents = this.#contents as TableContents;
-    this.#forget();
-    const kernelMs = await this.#commit(transaction, contents, AffinitySweep.of(this.family, changes));
-    return report('partial', changes.length, kernelMs);
+    const { family } = this;
+    const { committed } = this.#table;
+    const written = await this.#sync(ports, settings, started);
+    const transactions = this.#table.committed - committed;
+    return { family, transactions, ...written, totalMs: this.#now() - started };
   }
 
-  /** Undefined when there was nothing to do. */
+  async #sync(
+    ports: ReadonlyMap<string, ServicePort>,
+    settings: NftablesSettings,
+    now: Milliseconds,
+  ): Promise<Written> {
+    if (this.#setAside.due(now).length > 0) this.#pending.doubt();
+    // Changes on top of damage: what is in the kernel is neither the state before nor after them.
+    if (this.#damage && !this.#pending.isEmpty) this.#pending.doubt();
+    const { changes, isKnown } = this.#pending.begin();
+    const contents = isKnown ? this.#contents : undefined;
+    const written =
+      contents &&
+      (this.#damage
+        ? await this.#repair(contents, ports, settings, this.#damage)
+        : await this.#writeChanges(contents, changes, settings));
+    return written ?? this.#syncFull(ports, settings);
+  }
+
+  /** Undefined when everything must be looked at. */
   async #repair(
     contents: TableContents,
-    ports: Iterable<ServicePort>,
+    ports: ReadonlyMap<string, ServicePort>,
+    settings: NftablesSettings,
     damage: Damage,
-  ): Promise<{ kernelMs: number } | undefined> {
-    this.#forget();
-    const transaction = await planRepair(this.#table, contents, ports, damage);
+  ): Promise<Written | undefined> {
+    this.#damage = undefined;
+    const transaction = await planRepair(this.#table, contents, this.#setAside.accepted(ports), damage);
     if (transaction === undefined) return undefined;
-    const kernelMs = await this.#commit(transaction, contents, undefined);
-    return transaction.isEmpty ? undefined : { kernelMs };
+    const kernelMs = await this.#commit(transaction, undefined);
+    const written = await this.#writeChanges(contents, [], settings);
+    if (written === undefined || transaction.isEmpty) return written;
+    return { kind: 'partial', written: written.written, kernelMs: kernelMs + written.kernelMs };
   }
 
-  #planPartial(
+  /** Undefined when everything must be looked at. */
+  async #writeChanges(
     contents: TableContents,
     changes: readonly ServicePortChange[],
     settings: NftablesSettings,
-  ): Transaction | undefined {
+  ): Promise<Written | undefined> {
     if (contents.settings.counters !== settings.counters) return undefined;
-    return planChanges(contents, changes, settings, this.#table.name);
+    const transaction = planChanges(contents, changes, settings, this.#table.name);
+    if (transaction === undefined) return undefined;
+    const kernelMs = await this.#commit(transaction, AffinitySweep.of(this.family, changes));
+    this.#confirm(contents);
+    return transaction.isEmpty ? NOTHING : { kind: 'partial', written: changes.length, kernelMs };
   }
 
   /** When the kernel refuses the whole, whoever is at fault is set aside, and it is tried once more. */
-  async #syncFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FullSync> {
+  async #syncFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<Written> {
     try {
       return await this.#writeFull(ports, settings);
     } catch (error) {
       if (!isRefused(error)) throw error;
-      const check = (transaction: Transaction) => this.#table.check(transaction);
-      const candidates = [...this.#refused.accepted(ports)];
-      if ((await this.#refused.find(candidates, settings, check, this.#now())) === 0) throw error;
+      const candidates = [...this.#setAside.accepted(ports)];
+      const refused = await findRefused(candidates, settings, (transaction) =>
+        this.#table.check(transaction),
+      );
+      if (refused.length === 0) throw error;
+      for (const { port, why } of refused) this.#setAside.addServicePort(port, why, this.#now());
       return await this.#writeFull(ports, settings);
     }
   }
 
-  async #writeFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<FullSync> {
-    this.#forget();
-    const accepted = () => this.#refused.accepted(ports);
+  async #writeFull(ports: ReadonlyMap<string, ServicePort>, settings: NftablesSettings): Promise<Written> {
+    this.#pending.begin();
+    this.#damage = undefined;
+    const accepted = () => this.#setAside.accepted(ports);
     const present = await readPresent(this.#table, settings);
     const { transaction, contents } = await planFull(accepted(), settings, present, this.#table.name);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
-    const kernelMs = await this.#commit(transaction, contents, sweep);
-    if (transaction.isEmpty) return { kernelMs, written: undefined };
+    const kernelMs = await this.#commit(transaction, sweep);
+    this.#confirm(contents);
+    this.#setAside.confirm();
+    if (transaction.isEmpty) return { ...NOTHING, kernelMs };
     const touchesElements = transaction.newElements.size + transaction.deletedElements.size > 0;
-    return { kernelMs, written: touchesElements ? 'elements' : 'rules' };
+    // Otherwise nothing was written but rules, which all Services share.
+    return { kind: 'full', written: touchesElements ? ports.size : 0, kernelMs };
   }
 
-  /** Until the kernel has agreed, nothing is known of it. Returns the milliseconds that it took. */
-  async #commit(
-    transaction: Transaction,
-    contents: TableContents,
-    sweep: AffinitySweep | undefined,
-  ): Promise<number> {
+  /** Returns the milliseconds that it took. */
+  async #commit(transaction: Transaction, sweep: AffinitySweep | undefined): Promise<Milliseconds> {
+    if (transaction.isEmpty) return 0;
     const started = this.#now();
-    const doubts = this.#doubts;
-    if (!transaction.isEmpty) {
-      if (sweep === undefined) await this.#table.commit(transaction);
-      else await sweep.commitWith(this.#table, transaction, ATTEMPTS);
-    }
-    if (doubts === this.#doubts) this.#contents = contents;
+    if (sweep === undefined) await this.#table.commit(transaction);
+    else await sweep.commitWith(this.#table, transaction, ATTEMPTS);
     return this.#now() - started;
   }
 
-  #forget(): void {
-    this.#contents = undefined;
-    this.#damage = undefined;
-    this.#pending = [];
+  #confirm(contents: TableContents): void {
+    this.#contents = this.#pending.confirm() ? contents : undefined;
   }
 }
 
 function isRefused(error: unknown): boolean {
   return error instanceof PenstockError && error.code === 'PENSTOCK_NFTABLES_REFUSED';
-}
-
-/** The first `before` and the last `after` of each service port. */
-function merge(
-  older: readonly ServicePortChange[],
-  newer: readonly ServicePortChange[],
-): ServicePortChange[] {
-  if (older.length === 0) return [...newer];
-  const merged = new Map(older.map((change) => [change.key, change]));
-  for (const { key, before, after } of newer) {
-    const known = merged.get(key);
-    merged.set(key, { key, before: known ? known.before : before, after });
-  }
-  return [...merged.values()];
 }

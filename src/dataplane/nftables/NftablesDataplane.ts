@@ -12,6 +12,7 @@ import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../Dataplane.js';
+import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
@@ -22,6 +23,8 @@ export const TABLE = 'penstock';
 /** What of the host this mode needs, injected. */
 export interface NftablesHost {
   readonly tables: readonly NftablesTable[];
+  /** A number that is one more after each transaction of anybody; undefined when it cannot be read. */
+  readonly generation: () => Promise<number | undefined>;
   /** Tells of changes that others make to the tables, from now on. */
   readonly watch: (handlers: Pick<TableWatchOptions, 'changed' | 'lost'>) => void;
   /** Ports of ours on loopback that pass on connections to node ports on loopback. */
@@ -80,33 +83,43 @@ export class NftablesDataplane implements Dataplane {
       sync.take(changes.families[sync.family]);
       this.#nodePorts.apply(sync.family, changes.families[sync.family]);
     }
+    const families = this.#watching
+      ? await this.#syncFamilies(table)
+      : await this.#syncThenWatch(() => this.#syncFamilies(table));
+    return { families, problems: this.#families.flatMap((sync) => sync.problems) };
+  }
+
+  /**
+   * The watch starts after the first sync, as the notices of a whole table would only fill the socket's buffer. What others
+   * changed before shows in the generation, one more for each transaction: then everything is looked at again, watched.
+   */
+  async #syncThenWatch(sync: () => Promise<readonly FamilyReport[]>): Promise<readonly FamilyReport[]> {
+    const before = await this.#generation();
+    const reports = await sync().finally(() => this.#watch());
+    if (before !== undefined && before === (await this.#generation())) return reports;
+    this.requireFull();
+    const again = await sync();
+    return reports.map((report, i) => together(report, again[i]));
+  }
+
+  /** The generation less the transactions that were our own. */
+  async #generation(): Promise<number | undefined> {
+    const generation = await this.#host.generation();
+    const own = this.#host.tables.reduce((sum, { committed }) => sum + committed, 0);
+    return generation === undefined ? undefined : (generation - own) >>> 0;
+  }
+
+  async #syncFamilies(table: RoutingView): Promise<readonly FamilyReport[]> {
     const addresses = this.#host.addresses?.() ?? hostAddresses();
-    const reports: FamilyReport[] = [];
-    const failures: unknown[] = [];
-    for (const sync of this.#families) {
+    return syncFamilies(this.#families, this.#listener, (sync) => {
       const { family } = sync;
       const facts = {
         addresses,
         localhostPorts: this.#host.localhostPorts(family),
         divertMark: this.#host.divertMark?.(family) ?? 0,
       };
-      try {
-        reports.push(
-          await sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts)),
-        );
-      } catch (error) {
-        // Trouble with one family must not keep the other from working.
-        failures.push(error);
-        this.#listener.familyFailed(family);
-      }
-    }
-    // Not before the first sync: the notices of a whole table would only fill the socket's buffer.
-    if (!this.#watching) this.#watch();
-    if (failures.length > 0) {
-      for (const report of reports) this.#listener.familySynced(report);
-      throw failures[0];
-    }
-    return { families: reports, problems: this.#families.flatMap((sync) => sync.problems) };
+      return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));
+    });
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */
@@ -121,6 +134,10 @@ export class NftablesDataplane implements Dataplane {
     return doubt;
   }
 
+  requireFull(): void {
+    for (const sync of this.#families) sync.requireFull();
+  }
+
   #watch(): void {
     this.#watching = true;
     this.#host.watch({
@@ -132,7 +149,7 @@ export class NftablesDataplane implements Dataplane {
         this.#listener.foreignChange(`${by}: ${describe(changes)}`);
       },
       lost: () => {
-        for (const sync of this.#families) sync.requireFull();
+        this.requireFull();
         this.#doubt = 'the kernel reported more changes at once than could be read; everything is looked at';
       },
     });
@@ -154,4 +171,16 @@ function describe(changes: readonly ForeignChange[]): string {
     .slice(0, NAMED)
     .map(({ family, text }) => `${family} ${text}`)
     .join(', ')}${more}`;
+}
+
+/** A sync and the one that followed at once. */
+function together(first: FamilyReport, second: FamilyReport | undefined): FamilyReport {
+  if (second === undefined) return first;
+  return {
+    ...(second.kind === 'none' ? first : second),
+    written: first.written + second.written,
+    transactions: first.transactions + second.transactions,
+    kernelMs: first.kernelMs + second.kernelMs,
+    totalMs: first.totalMs + second.totalMs,
+  };
 }

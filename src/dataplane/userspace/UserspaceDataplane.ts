@@ -175,6 +175,10 @@ export class UserspaceDataplane implements Dataplane {
     return this.#succeeded ? undefined : this.#capture.verify();
   }
 
+  requireFull(): void {
+    this.#capture.requireFull();
+  }
+
   proxyReport(): ProxyReport {
     return proxyReport(this.#engine.status, this.#table.rows, this.#cells);
   }

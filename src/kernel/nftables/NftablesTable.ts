@@ -36,12 +36,18 @@ export class NftablesTable {
   readonly family: IpFamily;
   readonly name: string;
   readonly #channel: NetlinkChannel;
+  #committed = 0;
 
   /** `channel` is of NetlinkProtocol.NETFILTER, with a send buffer that the largest transaction fits into. */
   constructor(channel: NetlinkChannel, family: IpFamily, name: string) {
     this.#channel = channel;
     this.family = family;
     this.name = name;
+  }
+
+  /** How many transactions were committed through here; each makes one generation of the rule set. */
+  get committed(): number {
+    return this.#committed;
   }
 
   /** All but the elements. Rejects with NetlinkError. */
@@ -88,7 +94,10 @@ export class NftablesTable {
     const { writer, subjectOf } = writeTransaction(transaction, counters);
     const errors = await this.#channel.transaction(`write table ${this.name}`, writer);
     const [first] = errors;
-    if (first === undefined) return;
+    if (first === undefined) {
+      this.#committed++;
+      return;
+    }
     const subject = subjectOf(first.index ?? 0);
     throw new PenstockError(
       'PENSTOCK_NFTABLES_REFUSED',
@@ -154,7 +163,10 @@ export class NftablesTable {
     writer.endMessage();
     endTransaction(writer, NetfilterSubsystem.NFTABLES);
     const [error] = await this.#channel.transaction(`delete table ${this.name}`, writer);
-    if (error === undefined) return true;
+    if (error === undefined) {
+      this.#committed++;
+      return true;
+    }
     if (error.code === 'ENOENT') return false;
     throw error;
   }

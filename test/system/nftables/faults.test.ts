@@ -9,6 +9,7 @@ import type { NativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
 import { openNativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
 import { NetlinkChannel } from '../../../src/kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../../../src/kernel/nftables/NftablesTable.js';
+import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
 import type { ObjectChange } from '../../../src/objects/ApiObject.js';
 import type { RoutingTable } from '../../../src/routing/RoutingTable.js';
 import { cidr, endpoint, ip, remove, service, slice, tableOf, upsert } from '../../support/builders.js';
@@ -73,6 +74,7 @@ function openOver(socket: NativeSocket): NftablesDataplane {
     {
       tables: [new NftablesTable(channel, 'IPv4', TABLE)],
       addresses: () => ['192.168.77.1', '127.0.0.1'].map(ip),
+      generation: () => readGeneration(channel),
       watch: () => {},
       localhostPorts: () => ({}),
       close: async () => channel.close(),

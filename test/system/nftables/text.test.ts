@@ -16,6 +16,7 @@ import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/Nftabl
 import { planFull } from '../../../src/dataplane/nftables/plan/planFull.js';
 import { NftablesTable } from '../../../src/kernel/nftables/NftablesTable.js';
 import { FAMILY_NAME, printTransaction } from '../../../src/kernel/nftables/printTransaction.js';
+import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
 import type { TableState } from '../../../src/kernel/nftables/TableState.js';
 import { IP_FAMILIES, type IpFamily } from '../../../src/net/ip.js';
 import { cidr, tableOf } from '../../support/builders.js';
@@ -132,6 +133,7 @@ if (await inNetns(import.meta.url)) {
           {
             tables: IP_FAMILIES.map((family) => new NftablesTable(own, family, TABLE)),
             addresses: () => HOST_ADDRESSES,
+            generation: () => readGeneration(own),
             watch: () => {},
             localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
             close: async () => own.close(),

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { agentWorld, HOST, NotingDataplane, runningAgent } from '../../support/agentWorld.js';
 import { endpoint, node, service, slice, upsert } from '../../support/builders.js';
+import { FakeClock } from '../../support/FakeClock.js';
 import { eventually } from '../../support/iptables.js';
 import { ask } from '../../support/recordedAnswer.js';
 import { parseMetrics, seriesValue } from '../observe/parseMetrics.js';
@@ -51,6 +52,7 @@ t.test('stopped while the rules are verified, it waits for that and verifies no 
       description: 'none',
       families: ['IPv4'],
       sync: async () => ({ families: [], problems: [] }),
+      requireFull: () => {},
       verify: async () => {
         verifications++;
         await sleep(100);
@@ -112,4 +114,23 @@ t.test('a sync that fails once loses no health-check node port', async (t) => {
   while (dataplane.syncs < 2) await sleep(5);
   dataplane.broken = [];
   t.ok(await eventually(async () => (await statusOf(HEALTH_CHECK)) === 200));
+});
+
+t.test('once an hour everything is looked at, whether changes come or not', async (t) => {
+  const clock = new FakeClock();
+  const dataplane = new NotingDataplane();
+  const { tell } = await runningAgent(t, { text: CONFIG, dataplane, clock });
+  tell().complete();
+  await clock.pass(1000);
+  t.same([dataplane.syncs, dataplane.lookedAt], [1, 1]);
+  for (let minute = 0; minute < 60; minute++) {
+    tell().changes(SERVED);
+    await clock.pass(60_000);
+  }
+  t.equal(dataplane.lookedAt, 1);
+  tell().changes(SERVED);
+  await clock.pass(60_000);
+  t.equal(dataplane.lookedAt, 2, 'though changes came all the time');
+  await clock.pass(3_700_000);
+  t.equal(dataplane.lookedAt, 3, 'though none came');
 });

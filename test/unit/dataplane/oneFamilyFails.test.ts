@@ -76,6 +76,7 @@ async function nftables(listener: DataplaneListener): Promise<World> {
   const tables = IP_FAMILIES.map((family) => ({
     family,
     name: 'penstock',
+    committed: 0,
     readState: async () => undefined,
     check: async () => new Error('EINVAL'),
     commit: async () => {
@@ -86,6 +87,7 @@ async function nftables(listener: DataplaneListener): Promise<World> {
     { ...common, answerPing: true, counters: false },
     {
       tables: tables as unknown as NftablesTable[],
+      generation: async () => 0,
       watch: () => {},
       localhostPorts: () => ({}),
       close,

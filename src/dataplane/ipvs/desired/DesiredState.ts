@@ -4,6 +4,7 @@
  */
 import type { IpAddress } from '../../../net/ip.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
+import { WantedKeys } from '../../family/WantedKeys.js';
 import { markOf } from './clusterClientMark.js';
 import type { IpvsSettings } from './IpvsSettings.js';
 import { MarkNumbers } from './MarkNumbers.js';
@@ -32,11 +33,6 @@ export interface KernelLimits {
 
 const NO_LIMITS: KernelLimits = { missingSchedulers: new Set(), foreign: new Set() };
 
-interface SharedEntry {
-  readonly entry: SetEntry;
-  readonly count: number;
-}
-
 export class DesiredState {
   readonly settings: IpvsSettings;
   readonly marks: MarkNumbers;
@@ -45,8 +41,10 @@ export class DesiredState {
   readonly blocked = new Map<string, ServicePort>();
   /** Who wants it, the one who gets it first: by virtual server, a VIP before a node port. */
   readonly #servers = new Map<string, readonly WantedServer[]>();
-  readonly #entries = new Map<string, SharedEntry>();
-  readonly #addresses = new Map<IpAddress, number>();
+  /** By entryKey(), of those that are wanted. */
+  readonly #entries = new Map<string, SetEntry>();
+  readonly #wantedEntries = new WantedKeys();
+  readonly #addresses = new WantedKeys<IpAddress>();
 
   constructor(settings: IpvsSettings, limits: KernelLimits = NO_LIMITS, marks = new MarkNumbers()) {
     this.settings = settings;
@@ -67,8 +65,8 @@ export class DesiredState {
     return this.#servers.size;
   }
 
-  *entries(): Iterable<SetEntry> {
-    for (const { entry } of this.#entries.values()) yield entry;
+  entries(): Iterable<SetEntry> {
+    return this.#entries.values();
   }
 
   hasEntry(key: string): boolean {
@@ -116,14 +114,12 @@ export class DesiredState {
     }
     for (const entry of entries) {
       const key = entryKey(entry);
-      const count = this.#entries.get(key)?.count ?? 0;
-      if (!touched.entries.has(key)) touched.entries.set(key, { entry, before: count > 0 });
-      this.#entries.set(key, { entry, count: count + 1 });
+      this.#touchEntry(key, entry, touched);
+      if (this.#wantedEntries.add(key)) this.#entries.set(key, entry);
     }
     for (const address of addresses) {
-      const count = this.#addresses.get(address) ?? 0;
-      if (!touched.addresses.has(address)) touched.addresses.set(address, count > 0);
-      this.#addresses.set(address, count + 1);
+      this.#touchAddress(address, touched);
+      this.#addresses.add(address);
     }
   }
 
@@ -131,17 +127,21 @@ export class DesiredState {
     for (const { key, owner, rank } of servers) this.#removeServer(key, owner, rank, touched);
     for (const entry of entries) {
       const key = entryKey(entry);
-      const count = this.#entries.get(key)?.count ?? 0;
-      if (!touched.entries.has(key)) touched.entries.set(key, { entry, before: count > 0 });
-      if (count > 1) this.#entries.set(key, { entry, count: count - 1 });
-      else this.#entries.delete(key);
+      this.#touchEntry(key, entry, touched);
+      if (this.#wantedEntries.remove(key)) this.#entries.delete(key);
     }
     for (const address of addresses) {
-      const count = this.#addresses.get(address) ?? 0;
-      if (!touched.addresses.has(address)) touched.addresses.set(address, count > 0);
-      if (count > 1) this.#addresses.set(address, count - 1);
-      else this.#addresses.delete(address);
+      this.#touchAddress(address, touched);
+      this.#addresses.remove(address);
     }
+  }
+
+  #touchEntry(key: string, entry: SetEntry, { entries }: Touched): void {
+    if (!entries.has(key)) entries.set(key, { entry, before: this.hasEntry(key) });
+  }
+
+  #touchAddress(address: IpAddress, { addresses }: Touched): void {
+    if (!addresses.has(address)) addresses.set(address, this.hasAddress(address));
   }
 
   /** The oldest claim of that owner: a newer one may have been added by the same change. */

@@ -6,13 +6,13 @@
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { ruleText } from '../../../kernel/nftables/TableState.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
+import { WantedKeys } from '../../family/WantedKeys.js';
 import { type AffinityTime, fixedChains } from '../desired/fixedChains.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import { type ServiceChain, serviceChains } from '../desired/ServiceChain.js';
 import type { SlotCounts } from '../desired/servicePortElements.js';
 import { roomFor, type SetName, type SizedSet, tableSets } from '../desired/sets.js';
 import type { SharedSet } from './Collected.js';
-import { SharedKeys } from './SharedKeys.js';
 
 export const SIZED_SETS: readonly SizedSet[] = [
   'service-ips',
@@ -24,13 +24,13 @@ export const SIZED_SETS: readonly SizedSet[] = [
 export class TableContents {
   /** By ServicePort.key. */
   readonly slotCounts = new Map<string, SlotCounts>();
-  readonly shared: Readonly<Record<SharedSet, SharedKeys>> = {
-    'cluster-ips': new SharedKeys(),
-    'ping-ips': new SharedKeys(),
-    hairpins: new SharedKeys(),
+  readonly shared: Readonly<Record<SharedSet, WantedKeys>> = {
+    'cluster-ips': new WantedKeys(),
+    'ping-ips': new WantedKeys(),
+    hairpins: new WantedKeys(),
   };
   /** `10800/tcp` → how many VIPs and node ports. */
-  readonly affinityTimes = new SharedKeys();
+  readonly affinityTimes = new WantedKeys();
   /** Sets of affinitySet() that exist, by name. */
   readonly affinitySets = new Map<string, SetSpec>();
   readonly serviceChains = new Map<string, ServiceChain>();

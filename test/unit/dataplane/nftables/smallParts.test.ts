@@ -5,7 +5,6 @@ import { cidrRange, withoutContained } from '../../../../src/dataplane/nftables/
 import { ownerText } from '../../../../src/dataplane/nftables/desired/ownerText.js';
 import { filledSlots, slotCount } from '../../../../src/dataplane/nftables/desired/slotCount.js';
 import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';
-import { SharedKeys } from '../../../../src/dataplane/nftables/plan/SharedKeys.js';
 import { ipKey } from '../../../../src/kernel/nftables/dataTypes.js';
 import { bytesToIp } from '../../../../src/net/ip.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
@@ -59,17 +58,6 @@ t.test('the number of indexes stays through a rolling update, and follows a real
   t.equal(slotCount(6, 1), 1);
   t.equal(slotCount(100, 25), 25);
   t.equal(slotCount(undefined, 0), 1);
-});
-
-t.test('a key stays as long as anybody wants it', async (t) => {
-  const keys = new SharedKeys();
-  t.equal(keys.add('a'), true);
-  t.equal(keys.add('a'), false);
-  t.equal(keys.remove('a'), false);
-  t.same([...keys.keys()], ['a']);
-  t.equal(keys.remove('a'), true);
-  t.equal(keys.remove('a'), false);
-  t.same([...keys.keys()], []);
 });
 
 t.test('names of chains fit the kernel, and differ', async (t) => {

@@ -39,6 +39,10 @@ class FakeCapture implements Dataplane {
     return SYNCED;
   }
 
+  requireFull(): void {
+    this.calls.push('capture.requireFull');
+  }
+
   async verify(): Promise<string | undefined> {
     return this.wrong;
   }

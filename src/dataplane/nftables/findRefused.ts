@@ -1,0 +1,47 @@
+/** Finds the service ports that the kernel refuses, by halves, in a fresh table that never comes to be. */
+import type { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import type { NftablesSettings } from './desired/NftablesSettings.js';
+import { planFull } from './plan/planFull.js';
+
+/** Name of the table that is tried. */
+const PROBE_TABLE = 'penstock-probe';
+/** More than this, and it is not the service ports that are at fault. */
+const MOST = 64;
+
+/** Asks the kernel without changing anything: what it says, undefined when it would take it. */
+export type Check = (transaction: Transaction) => Promise<Error | undefined>;
+
+export interface RefusedServicePort {
+  readonly port: ServicePort;
+  /** What the kernel says. */
+  readonly why: string;
+}
+
+/** None when the kernel takes each of `ports`, and when it refuses so many that the fault must be elsewhere. */
+export async function findRefused(
+  ports: readonly ServicePort[],
+  settings: NftablesSettings,
+  check: Check,
+): Promise<readonly RefusedServicePort[]> {
+  const found: RefusedServicePort[] = [];
+  const ask = async (list: readonly ServicePort[]) => {
+    const { transaction } = await planFull(list, settings, undefined, PROBE_TABLE);
+    return check(transaction);
+  };
+  const search = async (list: readonly ServicePort[]): Promise<void> => {
+    if (found.length > MOST) return;
+    const error = await ask(list);
+    if (error === undefined) return;
+    const [port] = list;
+    if (list.length > 1) {
+      const half = list.length >>> 1;
+      await search(list.slice(0, half));
+      await search(list.slice(half));
+    } else if (port) found.push({ port, why: error.message });
+  };
+  // An empty table that is refused is nobody's fault among the service ports.
+  if ((await ask([])) !== undefined) return [];
+  await search(ports);
+  return found.length > MOST ? [] : found;
+}

@@ -1,0 +1,145 @@
+/** Somebody changes the table at every moment of the first sync, and of the next: it is noticed, and put back. */
+import { execFileSync } from 'node:child_process';
+import t from 'tap';
+import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
+import { isNotOurs } from '../../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { NetlinkProtocol } from '../../../src/kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../../src/kernel/netlink/NetlinkChannel.js';
+import { NftablesTable } from '../../../src/kernel/nftables/NftablesTable.js';
+import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
+import { TableWatch } from '../../../src/kernel/nftables/TableWatch.js';
+import type { IpFamily } from '../../../src/net/ip.js';
+import { tableOf } from '../../support/builders.js';
+import { inNetns } from '../../support/inNetns.js';
+import { eventually } from '../../support/iptables.js';
+import {
+  everything,
+  HOST_ADDRESSES,
+  OPTIONS,
+  openChannel,
+  openDataplane,
+} from '../../support/nftablesWorld.js';
+
+/** Called before and after each thing that is asked of the kernel. */
+type Hook = (what: string) => void;
+
+class HookedTable extends NftablesTable {
+  readonly #hook: Hook;
+
+  constructor(channel: NetlinkChannel, family: IpFamily, hook: Hook) {
+    super(channel, family, TABLE);
+    this.#hook = hook;
+  }
+
+  override readState() {
+    return around(`readState ${this.family}`, this.#hook, () => super.readState());
+  }
+
+  override commit(transaction: Parameters<NftablesTable['commit']>[0]) {
+    return around(`commit ${this.family}`, this.#hook, () => super.commit(transaction));
+  }
+}
+
+async function around<T>(what: string, hook: Hook, work: () => Promise<T>): Promise<T> {
+  hook(`before ${what}`);
+  const result = await work();
+  hook(`after ${what}`);
+  return result;
+}
+
+function openHooked(hook: Hook, repair: () => void): NftablesDataplane {
+  const channel = openChannel();
+  const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+  return new NftablesDataplane(
+    OPTIONS,
+    {
+      tables: (['IPv4', 'IPv6'] as const).map((family) => new HookedTable(channel, family, hook)),
+      addresses: () => HOST_ADDRESSES,
+      generation: () => around('generation', hook, () => readGeneration(channel)),
+      watch: (handlers) => {
+        hook('before watch');
+        new TableWatch(watching, { table: TABLE, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
+        hook('after watch');
+      },
+      localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
+      close: async () => {
+        watching.close();
+        channel.close();
+      },
+    },
+    { ...UNHEARD, foreignChange: repair },
+  );
+}
+
+const FOREIGN: Readonly<Record<string, readonly string[]>> = {
+  'the table of IPv4 is deleted': ['delete', 'table', 'ip', TABLE],
+  'the table of IPv6 is deleted': ['delete', 'table', 'ip6', TABLE],
+  'a map is emptied': ['flush', 'map', 'ip', TABLE, 'endpoints'],
+  'a chain is emptied': ['flush', 'chain', 'ip', TABLE, 'services'],
+};
+
+function nft(words: readonly string[]): boolean {
+  try {
+    execFileSync('nft', words, { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+if (await inNetns(import.meta.url)) {
+  for (const [foreign, words] of Object.entries(FOREIGN)) {
+    for (const start of ['from nothing', 'with what an agent left'] as const) {
+      t.test(`${foreign}, ${start}`, async (t) => {
+        let moments = 0;
+        let effective = 0;
+        for (let moment = 0; moment <= moments; moment++) {
+          nft(['delete', 'table', 'ip', TABLE]);
+          nft(['delete', 'table', 'ip6', TABLE]);
+          const table = tableOf(everything());
+          const changes = table.commit();
+          if (start !== 'from nothing') {
+            const former = openDataplane();
+            await former.sync(table, changes);
+            await former.close();
+          }
+          let at = '';
+          let changed = false;
+          let seen = 0;
+          let repairs = 0;
+          const hook: Hook = (what) => {
+            if (seen++ !== moment) return;
+            at = what;
+            changed = nft(words);
+            if (changed) effective++;
+          };
+          const dataplane = openHooked(hook, () => void repairs++);
+          const nothing = table.commit();
+          let wrong = false;
+          const isWrong = async () => {
+            wrong ||= (await dataplane.verify()) !== undefined;
+            return wrong;
+          };
+          // As the agent does: again until it succeeds, and whenever the dataplane hears of something.
+          await dataplane.sync(table, changes).catch(() => dataplane.sync(table, nothing));
+          moments = Math.max(moments, seen);
+          // From here on the kernel tells, a little later.
+          const isTold =
+            changed && (at === 'after watch' || (at.endsWith('generation') && moment === seen - 1));
+          if (isTold) t.ok(await eventually(async () => repairs > 0 || (await isWrong())), `${at}: heard`);
+          if (repairs > 0 || (await isWrong())) await dataplane.sync(table, nothing);
+          await dataplane.close();
+          const other = openDataplane();
+          const { families } = await other.sync(table, changes);
+          await other.close();
+          const found = families.map(({ kind }) => kind);
+          if (found.some((kind) => kind !== 'none'))
+            t.same(found, ['none', 'none'], `${at} (moment ${moment}), heard ${repairs} times`);
+        }
+        t.ok(moments >= 10, `${moments} moments`);
+        t.ok(effective >= 2, `in ${effective} of them there was something to change`);
+      });
+    }
+  }
+}
