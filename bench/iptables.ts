@@ -10,7 +10,7 @@
 import { fileURLToPath } from 'node:url';
 import { type AgentResult, measureAgent } from './agent.js';
 import { inNamespace } from './inNamespace.js';
-import { measureCore, measureTool } from './iptablesCore.js';
+import { type CoreResult, measureCore, measureTool, type ToolResult } from './iptablesCore.js';
 import { median, quantile, table } from './statistics.js';
 
 const SIZES = [
@@ -18,18 +18,6 @@ const SIZES = [
   [5000, 5],
 ] as const;
 const RUNS = 3;
-
-export interface ToolResult {
-  readonly onePieceMs: number;
-  readonly cutMs: number;
-}
-
-export interface CoreResult {
-  readonly fullMs: number;
-  readonly fullOwnMs: number;
-  readonly changeMs: readonly number[];
-  readonly changeOwnMs: readonly number[];
-}
 
 const ROLES: Record<string, (services: number, endpoints: number) => Promise<object>> = {
   tool: measureTool,

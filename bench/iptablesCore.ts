@@ -15,8 +15,19 @@ import { Sysctls } from '../src/kernel/sysctl/Sysctls.js';
 import { runCommand } from '../src/kernel/xtables/runCommand.js';
 import { openXtables } from '../src/kernel/xtables/selectBackend.js';
 import { RoutingTable } from '../src/routing/RoutingTable.js';
-import type { CoreResult, ToolResult } from './iptables.js';
 import { BENCH_OPTIONS, service, slice } from './objects.js';
+
+export interface ToolResult {
+  readonly onePieceMs: number;
+  readonly cutMs: number;
+}
+
+export interface CoreResult {
+  readonly fullMs: number;
+  readonly fullOwnMs: number;
+  readonly changeMs: readonly number[];
+  readonly changeOwnMs: readonly number[];
+}
 
 const CHANGES = 60;
 

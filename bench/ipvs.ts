@@ -4,20 +4,8 @@
  */
 import { fileURLToPath } from 'node:url';
 import { inNamespace } from './inNamespace.js';
+import type { IpvsResult } from './ipvsCore.js';
 import { median, quantile, table } from './statistics.js';
-
-export interface IpvsResult {
-  readonly firstMs: number;
-  /** Of firstMs, what iptables-save and iptables-restore took. */
-  readonly rulesMs: number;
-  readonly firstMessages: number;
-  readonly changeMs: readonly number[];
-  readonly changeMessages: readonly number[];
-  readonly restartMs: number;
-  readonly restartMessages: number;
-  /** ipset restore + ipvsadm -R + ip -batch + iptables-restore. */
-  readonly toolsMs: number;
-}
 
 const ENDPOINTS = 5;
 const SIZES = [200, 1000, 5000];

@@ -14,8 +14,20 @@ import { runCommand } from '../src/kernel/xtables/runCommand.js';
 import { openXtables } from '../src/kernel/xtables/selectBackend.js';
 import { XtablesTool } from '../src/kernel/xtables/XtablesTool.js';
 import { RoutingTable } from '../src/routing/RoutingTable.js';
-import type { IpvsResult } from './ipvs.js';
 import { BENCH_OPTIONS, service, slice } from './objects.js';
+
+export interface IpvsResult {
+  readonly firstMs: number;
+  /** Of firstMs, what iptables-save and iptables-restore took. */
+  readonly rulesMs: number;
+  readonly firstMessages: number;
+  readonly changeMs: readonly number[];
+  readonly changeMessages: readonly number[];
+  readonly restartMs: number;
+  readonly restartMessages: number;
+  /** ipset restore + ipvsadm -R + ip -batch + iptables-restore. */
+  readonly toolsMs: number;
+}
 
 const CHANGES = 60;
 

@@ -1,4 +1,4 @@
-// The JavaScript class ProxyEngine; its contract is written down in src/kernel/engine/NativeEngine.ts.
+// The JavaScript class ProxyEngine; its contract is written down in src/kernel/addon/NativeEngine.ts.
 #ifndef PENSTOCK_PROXY_ENGINE_CLASS_H_
 #define PENSTOCK_PROXY_ENGINE_CLASS_H_
 

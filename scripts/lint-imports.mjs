@@ -1,10 +1,9 @@
-// Folders import downwards only (docs/architecture.md). Fails with file, line and what is allowed.
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+// Folders import downwards only (docs/architecture.md), no files in a circle, pure folders nothing from outside. Fails with
+// file, line and what is allowed.
+import { circlesOf } from './lib/lint/circles.mjs';
+import { readSources, report } from './lib/lint/sources.mjs';
 
-const SRC = resolve(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), '../src');
-
-/** Folder → the folders that it may import from, besides itself. Files of src/ itself: '.'. */
+/** Folder of src/ → the folders that it may import from, besides itself. Files of src/ itself: '.'. */
 const PURE = ['net', 'time', 'objects', 'balancing', 'routing'];
 const ALLOWED = {
   net: [],
@@ -28,37 +27,84 @@ const ALLOWED = {
   '.': ['cli', 'net'],
 };
 
-const MAX_LINES = 400;
+/** These know neither Node nor packages: the same everywhere, and each test of theirs is a function call. */
+const NOTHING_FROM_OUTSIDE = [...PURE, 'explain'];
+
+/** Within src/kernel/, from the ground up: addon; netlink, above it the protocols, each for itself; the rest is on the ground. */
+const KERNEL = {
+  addon: [],
+  netlink: ['addon'],
+  sysctl: ['host'],
+  host: [],
+  nftables: ['netlink'],
+  conntrack: ['netlink'],
+  ipset: ['netlink'],
+  ipvs: ['netlink'],
+  nfacct: ['netlink'],
+  routes: ['netlink'],
+  // Asks nf_tables which chains iptables-nft made.
+  xtables: ['addon', 'netlink', 'nftables'],
+};
+
+/** Within src/dataplane/: modes do not import each other; what they share lies below them. */
+const SHARED_BY_MODES = ['.', 'family', 'localhost', 'conntrack'];
+const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'];
+
+/** Where faults are known and somebody is at it. An exception that covers nothing fails. */
+const EXCEPTIONS = [
+  // Console: node:net for the form of an address.
+  'src/explain/addresses.ts',
+];
+
+const sources = readSources('src', 'test', 'bench');
 const faults = [];
 
-for (const entry of readdirSync(SRC, { recursive: true, withFileTypes: true })) {
-  if (!entry.isFile() || !entry.name.endsWith('.ts')) continue;
-  const file = join(entry.parentPath ?? entry.path, entry.name);
-  const lines = readFileSync(file, 'utf8').split('\n');
-  if (lines.length > MAX_LINES) faults.push(`${relative('.', file)}: ${lines.length} lines, at most ${MAX_LINES}`);
-  const [from] = folders(file);
-  for (const [i, line] of lines.entries()) {
-    const target = /(?:from|import\(|import) '(\.[^']+)'/.exec(line)?.[1];
-    if (!target) continue;
-    const at = `${relative('.', file)}:${i + 1}`;
-    const imported = resolve(dirname(file), target);
-    const [to, mode] = folders(imported);
-    if (to === '.' && /\/errors\.js$/.test(imported)) continue;
-    if (to !== from && !ALLOWED[from]?.includes(to)) {
-      faults.push(`${at}: ${from}/ must not import from ${to}/ (allowed: ${ALLOWED[from]?.join(', ')})`);
-    }
-    const ownMode = folders(file)[1];
-    if (from === 'dataplane' && to === 'dataplane' && mode && mode !== 'family' && ownMode !== mode) {
-      faults.push(`${at}: the modes in dataplane/ must not import each other, only dataplane/family`);
-    }
+for (const { path, imports } of sources) {
+  for (const { target, line } of imports) {
+    const wrong = path.startsWith('src/') ? wrongInSource(path, target) : wrongElsewhere(path, target);
+    if (wrong !== undefined) faults.push(`${path}:${line}: ${wrong}`);
   }
 }
+const graph = new Map(sources.map(({ path, imports }) => [path, imports.map(({ target }) => target)]));
+for (const circle of circlesOf(graph)) faults.push(`these files import each other in a circle: ${circle.join(', ')}`);
+report(faults, EXCEPTIONS);
 
-for (const fault of faults) console.error(fault);
-process.exitCode = faults.length > 0 ? 1 : 0;
+function wrongInSource(path, target) {
+  const [from, room] = roomsOf(path);
+  if (!target.startsWith('src/')) {
+    if (/^(test|bench|scripts|dist)\//.test(target)) return `src/ must not import from ${target}`;
+    return NOTHING_FROM_OUTSIDE.includes(from) ? `${from}/ is pure: it must not import ${target}` : undefined;
+  }
+  if (target === 'src/errors.ts') return undefined;
+  const [to, other] = roomsOf(target);
+  if (to !== from) {
+    return ALLOWED[from]?.includes(to)
+      ? undefined
+      : `${from}/ must not import from ${to}/ (allowed: ${ALLOWED[from]?.join(', ') || 'nothing'})`;
+  }
+  if (room === other) return undefined;
+  if (from === 'kernel' && !KERNEL[room]?.includes(other)) {
+    return `kernel/${room}/ must not import from kernel/${other}/ (allowed: ${KERNEL[room]?.join(', ') || 'nothing'})`;
+  }
+  if (from !== 'dataplane') return undefined;
+  if (MODES.includes(other)) {
+    return MODES.includes(room) ? 'modes must not import each other' : `dataplane/${room}/ is below the modes: it must not import them`;
+  }
+  if (!SHARED_BY_MODES.includes(other)) return `dataplane/${other}/ is unknown to scripts/lint-imports.mjs`;
+  return undefined;
+}
 
-/** `/…/src/dataplane/iptables/x.ts` → ['dataplane', 'iptables']; a file of src/ itself → ['.']. */
-function folders(path) {
-  const parts = relative(SRC, path).split('/');
-  return parts.length === 1 ? ['.'] : parts.slice(0, -1);
+/** test/ and bench/ may use src/; a bench uses test/support at most, and nothing imports a test. */
+function wrongElsewhere(path, target) {
+  if (path.startsWith('bench/')) {
+    return target.startsWith('test/') && !target.startsWith('test/support/') ? 'a bench may import test/support/ only' : undefined;
+  }
+  if (/\.test\.ts$/.test(target)) return 'a test must not import another test';
+  return undefined;
+}
+
+/** `src/dataplane/iptables/plan/x.ts` → ['dataplane', 'iptables']; `src/dataplane/x.ts` → ['dataplane', '.']; `src/x.ts` → ['.', '.']. */
+function roomsOf(path) {
+  const [, ...parts] = path.split('/').slice(0, -1);
+  return [parts[0] ?? '.', parts[1] ?? '.'];
 }

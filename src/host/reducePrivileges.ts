@@ -1,7 +1,7 @@
 /** Gives up the capabilities that the configuration does not need, by running this program once more without them. */
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
-import { nativeAddon } from '../kernel/nativeAddon.js';
+import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { setOomScore } from './oomScore.js';
 import type { ProcessView } from './privileges.js';
 

@@ -10,8 +10,8 @@ import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/Usersp
 import { messageOf, PenstockError } from '../errors.js';
 import { OpenList } from '../host/OpenList.js';
 import { thisProcess } from '../host/privileges.js';
-import type { NativeEngine, NativeEngineOptions } from '../kernel/engine/NativeEngine.js';
-import { nativeAddon } from '../kernel/nativeAddon.js';
+import type { NativeEngine, NativeEngineOptions } from '../kernel/addon/NativeEngine.js';
+import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';

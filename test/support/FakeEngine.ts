@@ -1,5 +1,5 @@
 /** The proxy engine as a list of calls; what it has to tell is set by the test. */
-import type { NativeEngine, NativeEngineStatus } from '../../src/kernel/engine/NativeEngine.js';
+import type { NativeEngine, NativeEngineStatus } from '../../src/kernel/addon/NativeEngine.js';
 
 /** Room for all service ports and 64 endpoints. */
 const CELL_BYTES = ((1 << 18) + 64) * 64;

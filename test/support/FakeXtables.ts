@@ -3,7 +3,7 @@
  * rules, atomic for each COMMIT, with the refusals of 1.8.9 (docs/iptables-restore.md). Strict: input that the real tools
  * would take but penstock never writes is refused as well.
  */
-import type { CommandResult, RunCommand } from '../../src/kernel/xtables/runCommand.js';
+import type { CommandResult, ProgramRunner } from '../../src/kernel/xtables/runCommand.js';
 import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import { joinWords, savedForm, splitWords, targetOf } from './ruleWords.js';
@@ -95,7 +95,7 @@ export class FakeXtables {
     if (status !== 0) throw new Error(stderr);
   }
 
-  readonly run: RunCommand = async (program, args, options) => {
+  readonly run: ProgramRunner = async (program, args, options) => {
     if (args[0] === '--version') {
       return { ...OK, stdout: `iptables v1.8.9 (${this.#backend === 'nft' ? 'nf_tables' : 'legacy'})\n` };
     }

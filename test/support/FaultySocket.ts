@@ -1,6 +1,8 @@
 /** A real netlink socket whose transactions can be made to fail in every way the kernel knows. */
+
+import type { NativeSocket } from '../../src/kernel/addon/NativeSocket.js';
 import { ControlType, MESSAGE_HEADER, MessageFlag } from '../../src/kernel/netlink/constants.js';
-import { type NativeSocket, openNativeSocket } from '../../src/kernel/netlink/NativeSocket.js';
+import { openNativeSocket } from '../../src/kernel/netlink/openNativeSocket.js';
 
 /**
  * refuse: the kernel does nothing and says why, about one message. lose: it does everything, and its answer is lost.

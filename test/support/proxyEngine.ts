@@ -1,7 +1,7 @@
 /** The engine of mode userspace for tests, and service ports to give it. Nobody listens: no packet is sent. */
 import { type Balancing, UNWEIGHTED } from '../../src/balancing/Balancing.js';
-import type { NativeEngine } from '../../src/kernel/engine/NativeEngine.js';
-import { nativeAddon } from '../../src/kernel/nativeAddon.js';
+import type { NativeEngine } from '../../src/kernel/addon/NativeEngine.js';
+import { nativeAddon } from '../../src/kernel/addon/nativeAddon.js';
 import { familyOf, type IpAddress, joinHostPort } from '../../src/net/ip.js';
 import type { Endpoint, EndpointSets, ServicePort } from '../../src/routing/ServicePort.js';
 import { ip } from './builders.js';

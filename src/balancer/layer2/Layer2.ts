@@ -7,7 +7,7 @@ import {
   AnnounceEventKind,
   type AnnounceStatus,
   type NativeResponder,
-} from '../../kernel/announce/NativeResponder.js';
+} from '../../kernel/addon/NativeResponder.js';
 import { bytesToIp, type IpAddress, ipToBytes } from '../../net/ip.js';
 import type { Clock } from '../../time/Clock.js';
 import type { MembershipView } from '../membership/Member.js';

@@ -3,7 +3,7 @@
  * kernel's rules, those of mode nftables in a table of their own, send it every connection that may be served.
  */
 import { messageOf } from '../../errors.js';
-import type { NativeEngine } from '../../kernel/engine/NativeEngine.js';
+import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';

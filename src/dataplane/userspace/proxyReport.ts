@@ -1,5 +1,5 @@
 /** What the proxy has done so far, for metrics: read from shared memory, nothing is stopped for it. */
-import type { NativeEngineStatus } from '../../kernel/engine/NativeEngine.js';
+import type { NativeEngineStatus } from '../../kernel/addon/NativeEngine.js';
 import type { ProxyReport } from '../Dataplane.js';
 import type { Cells } from './Cells.js';
 import type { EngineRow } from './EngineTable.js';

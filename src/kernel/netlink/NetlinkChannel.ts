@@ -5,12 +5,13 @@
  * returns; only the later parts of a dump come while we read.
  */
 import { constants } from 'node:os';
+import type { NativeSocket } from '../addon/NativeSocket.js';
 import { ControlType, MessageFlag } from './constants.js';
 import { type Exchange, Exchanges, type Timers } from './Exchanges.js';
 import { type Message, parseMessages } from './Message.js';
 import type { MessageWriter } from './MessageWriter.js';
-import { type NativeSocket, openNativeSocket } from './NativeSocket.js';
 import { NetlinkError } from './NetlinkError.js';
+import { openNativeSocket } from './openNativeSocket.js';
 import { BatchReply, DumpReply, neverConsistent, type Reply, RequestReply } from './replies.js';
 import { MAX_SEQUENCE, setSequences } from './sequences.js';
 

@@ -5,7 +5,7 @@ import { ControlType, ErrorAttribute, MESSAGE_HEADER, MessageFlag } from './cons
 import { HOST_IS_LITTLE_ENDIAN } from './hostOrder.js';
 import type { Message } from './Message.js';
 
-export interface Outcome {
+export interface MessageOutcome {
   /** 0, or a negative error number; EBADMSG when the message itself makes no sense. */
   readonly errno: number;
   readonly kernelText?: string;
@@ -16,7 +16,7 @@ export interface Outcome {
 const ERRNO_SIZE = 4;
 
 /** Of a message whose type is ControlType.ERROR or DONE. */
-export function readOutcome(message: Message): Outcome {
+export function readOutcome(message: Message): MessageOutcome {
   const { payload } = message;
   if (payload.length < ERRNO_SIZE) return { errno: -constants.errno.EBADMSG };
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);

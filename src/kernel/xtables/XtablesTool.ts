@@ -7,7 +7,7 @@ import type { IpFamily } from '../../net/ip.js';
 import { legacyTables } from './legacyTables.js';
 import { RestoreError } from './RestoreError.js';
 import type { RestoreInput } from './RestoreInput.js';
-import { type CommandResult, type RunCommand, runCommand } from './runCommand.js';
+import { type CommandResult, type ProgramRunner, runCommand } from './runCommand.js';
 
 /** `nft`: the rules live in nf_tables. `legacy`: in the older ip_tables. Rules of one are invisible to the other. */
 export type XtablesBackend = 'nft' | 'legacy';
@@ -27,9 +27,9 @@ export class XtablesTool {
   readonly family: IpFamily;
   readonly version: XtablesVersion;
   readonly #program: string;
-  readonly #run: RunCommand;
+  readonly #run: ProgramRunner;
 
-  constructor(family: IpFamily, program: string, version: XtablesVersion, run: RunCommand) {
+  constructor(family: IpFamily, program: string, version: XtablesVersion, run: ProgramRunner) {
     this.family = family;
     this.version = version;
     this.#program = program;
@@ -37,7 +37,11 @@ export class XtablesTool {
   }
 
   /** `program` is `iptables`, `ip6tables-legacy`, … Rejects with PENSTOCK_XTABLES_MISSING when it does not work. */
-  static async open(family: IpFamily, program: string, run: RunCommand = runCommand): Promise<XtablesTool> {
+  static async open(
+    family: IpFamily,
+    program: string,
+    run: ProgramRunner = runCommand,
+  ): Promise<XtablesTool> {
     const remedy = 'Install iptables 1.6.2 or newer (Debian, Ubuntu: apt-get install iptables).';
     let result: CommandResult;
     try {

@@ -1,6 +1,6 @@
 /** Whether an iptables-legacy table changed, without reading the table. */
 import type { IpFamily } from '../../net/ip.js';
-import { nativeAddon } from '../nativeAddon.js';
+import { nativeAddon } from '../addon/nativeAddon.js';
 
 /**
  * The number of entries and bytes of the tables as one text. Every flush, insertion or deletion changes

@@ -10,7 +10,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-export type RunCommand = (
+export type ProgramRunner = (
   program: string,
   args: readonly string[],
   options?: { readonly input?: Iterable<string>; readonly timeoutMs?: number },
@@ -19,7 +19,7 @@ export type RunCommand = (
 const STATUS_KILLED = 137;
 
 /** Rejects when the program cannot be started (ENOENT, EACCES, EMFILE, EAGAIN). After `timeoutMs` it is killed. */
-export const runCommand: RunCommand = (program, args, { input = [], timeoutMs = 300_000 } = {}) =>
+export const runCommand: ProgramRunner = (program, args, { input = [], timeoutMs = 300_000 } = {}) =>
   new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       stdio: ['pipe', 'pipe', 'pipe'],

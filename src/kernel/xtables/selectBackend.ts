@@ -5,7 +5,7 @@
 import type { IpFamily } from '../../net/ip.js';
 import { legacyTables } from './legacyTables.js';
 import { nftChainExists } from './nftChainExists.js';
-import { type RunCommand, runCommand } from './runCommand.js';
+import { type ProgramRunner, runCommand } from './runCommand.js';
 import { type XtablesBackend, XtablesTool } from './XtablesTool.js';
 
 const PROGRAM: Readonly<Record<IpFamily, string>> = { IPv4: 'iptables', IPv6: 'ip6tables' };
@@ -14,7 +14,7 @@ const HINT_TABLE = 'mangle';
 
 /** How the host is asked, injected. */
 export interface XtablesHost {
-  readonly run: RunCommand;
+  readonly run: ProgramRunner;
   readonly nftChainExists: typeof nftChainExists;
   readonly legacyTables: typeof legacyTables;
 }

@@ -4,7 +4,7 @@ import { neverServed, parseObjectIp } from '../addresses.js';
 import type { ServiceType } from '../Service.js';
 import type { FieldReader } from './FieldReader.js';
 
-export interface ClusterIPs {
+interface ClusterIPs {
   /** There is to be no cluster IP: clients resolve the endpoints themselves. */
   readonly headless: boolean;
   readonly clusterIPs: Readonly<Partial<Record<IpFamily, IpAddress>>>;

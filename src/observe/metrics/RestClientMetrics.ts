@@ -11,7 +11,7 @@ const SIZE_BUCKETS = [64, 256, 512, 1024, 4096, 16_384, 65_536, 262_144, 1_048_5
 /** The code of a request that nobody answered. */
 const NO_ANSWER = '<error>';
 
-export interface Exchange {
+export interface AnsweredRequest {
   readonly method: string;
   /** `10.0.0.1:6443` */
   readonly host: string;
@@ -58,7 +58,7 @@ export class RestClientMetrics {
     this.#requests.inc({ code: status ?? NO_ANSWER, host, method });
   }
 
-  completed({ method, host, milliseconds, sentBytes, receivedBytes }: Exchange): void {
+  completed({ method, host, milliseconds, sentBytes, receivedBytes }: AnsweredRequest): void {
     const labels = { host, verb: method };
     this.#duration.observe(labels, milliseconds / 1000);
     this.#requestSize.observe(labels, sentBytes);

@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline';
 import { Layer2, type LocalWish } from '../../../src/balancer/layer2/Layer2.js';
 import type { Member } from '../../../src/balancer/membership/Member.js';
-import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 import type { IpAddress } from '../../../src/net/ip.js';
 import { systemClock } from '../../../src/time/Clock.js';
 

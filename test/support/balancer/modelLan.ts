@@ -1,6 +1,6 @@
 /** Nodes of the announcing machines on a LAN that is a list of frames in flight; time is a number. */
-import type { AnnounceEvent, AnnounceModel } from '../../../src/kernel/announce/NativeResponder.js';
-import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
+import type { AnnounceEvent, AnnounceModel } from '../../../src/kernel/addon/NativeResponder.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 
 export const INTERFACE = 7;
 

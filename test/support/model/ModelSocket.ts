@@ -3,6 +3,7 @@
  * told waits in a queue that has a size.
  */
 import { constants } from 'node:os';
+import type { NativeSocket } from '../../../src/kernel/addon/NativeSocket.js';
 import {
   BatchType,
   ControlType,
@@ -13,7 +14,6 @@ import {
 import { HOST_IS_LITTLE_ENDIAN } from '../../../src/kernel/netlink/hostOrder.js';
 import { type Message, parseMessages } from '../../../src/kernel/netlink/Message.js';
 import { MessageWriter } from '../../../src/kernel/netlink/MessageWriter.js';
-import type { NativeSocket } from '../../../src/kernel/netlink/NativeSocket.js';
 
 /** Positive error number of errno.h. */
 export type Errno = number;

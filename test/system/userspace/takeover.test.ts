@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually } from '../../support/iptables.js';

@@ -1,5 +1,5 @@
 /** The rules of all service ports of one family that are in force: what we wrote, so that nobody has to ask the kernel. */
-import type { RuleCounts } from '../rules/countRules.js';
+import type { RuleCounts } from '../rules/RuleCounts.js';
 import type { RenderedServicePort, SharedChain } from '../rules/renderServicePort.js';
 import { SharedRules } from '../rules/SharedRules.js';
 

@@ -2,14 +2,8 @@
 import type { RestoreInput } from '../../../kernel/xtables/RestoreInput.js';
 import type { RuleSet } from '../plan/RuleSet.js';
 import { forwardRules, masqueradeRules, nodePortDispatchRules } from './fixedRules.js';
+import { lines, type RuleCounts } from './RuleCounts.js';
 import type { RuleSettings } from './RuleSettings.js';
-
-export interface RuleCounts {
-  readonly filter: number;
-  readonly nat: number;
-}
-
-export const NO_RULE_COUNTS: RuleCounts = { filter: 0, nat: 0 };
 
 /** Everything in our chains. Jumps from the kernel's own chains do not count. */
 export function countAll(rules: RuleSet, settings: RuleSettings): RuleCounts {
@@ -32,11 +26,4 @@ export function countWritten(input: RestoreInput): RuleCounts {
     }
   }
   return counts;
-}
-
-/** Of text in whole lines. */
-export function lines(text: string): number {
-  let count = 0;
-  for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', end + 1)) count++;
-  return count;
 }

@@ -13,7 +13,7 @@ import {
   type Verdict,
 } from '../../../routing/ServicePort.js';
 import * as chain from './chains.js';
-import { lines } from './countRules.js';
+import { lines } from './RuleCounts.js';
 import { NFACCT_LOCALHOST_NODE_PORTS, type RuleSettings } from './RuleSettings.js';
 
 /** A chain that holds the rules of many service ports: `table chain`. */

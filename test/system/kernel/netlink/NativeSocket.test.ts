@@ -4,15 +4,16 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { loadAddon } from '../../../../src/kernel/nativeAddon.js';
+import type { NativeSocket } from '../../../../src/kernel/addon/NativeSocket.js';
+import { loadAddon } from '../../../../src/kernel/addon/nativeAddon.js';
 import { MessageFlag, NetlinkProtocol } from '../../../../src/kernel/netlink/constants.js';
 import { parseMessages } from '../../../../src/kernel/netlink/Message.js';
 import { MessageWriter } from '../../../../src/kernel/netlink/MessageWriter.js';
-import { type NativeSocket, openNativeSocket } from '../../../../src/kernel/netlink/NativeSocket.js';
+import { openNativeSocket } from '../../../../src/kernel/netlink/openNativeSocket.js';
 import { fromRoot } from '../../../support/fromRoot.js';
 import { inNetns } from '../../../support/inNetns.js';
 
-const MODULE = fromRoot('dist/src/kernel/netlink/NativeSocket.js').href;
+const MODULE = fromRoot('dist/src/kernel/netlink/openNativeSocket.js').href;
 
 const GETLINK = 18;
 const NEWLINK = 16;

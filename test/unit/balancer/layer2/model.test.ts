@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { encodeOrders, type Order } from '../../../../src/balancer/layer2/orders.js';
 import { compareRank } from '../../../../src/balancer/layer2/rendezvous.js';
-import { AnnounceEventKind } from '../../../../src/kernel/announce/NativeResponder.js';
+import { AnnounceEventKind } from '../../../../src/kernel/addon/NativeResponder.js';
 import { ipToBytes } from '../../../../src/net/ip.js';
 import { framesOf, INTERFACE, kindsOf, macOfNode, openModel } from '../../../support/balancer/modelLan.js';
 import { ip } from '../../../support/builders.js';

@@ -1,4 +1,6 @@
 /** A NativeSocket whose kernel is the test. */
+
+import type { NativeSocket } from '../../../../src/kernel/addon/NativeSocket.js';
 import {
   ControlType,
   ErrorAttribute,
@@ -6,7 +8,6 @@ import {
   MessageFlag,
 } from '../../../../src/kernel/netlink/constants.js';
 import { MessageWriter } from '../../../../src/kernel/netlink/MessageWriter.js';
-import type { NativeSocket } from '../../../../src/kernel/netlink/NativeSocket.js';
 
 /** What was sent: the header of the first message, and how many there were. */
 export interface Sent {

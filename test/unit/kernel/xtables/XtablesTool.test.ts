@@ -1,7 +1,7 @@
 /** How the tools are called, and how their answers are read. */
 import t from 'tap';
 import { RestoreInput } from '../../../../src/kernel/xtables/RestoreInput.js';
-import type { CommandResult, RunCommand } from '../../../../src/kernel/xtables/runCommand.js';
+import type { CommandResult, ProgramRunner } from '../../../../src/kernel/xtables/runCommand.js';
 import { openXtables } from '../../../../src/kernel/xtables/selectBackend.js';
 import { XtablesTool } from '../../../../src/kernel/xtables/XtablesTool.js';
 
@@ -13,9 +13,9 @@ const answer = (fields: Partial<CommandResult> = {}): CommandResult => ({
 });
 
 /** Answers by the start of the command line; notes what was run. */
-function fakeRun(answers: Readonly<Record<string, CommandResult>>): { run: RunCommand; lines: string[] } {
+function fakeRun(answers: Readonly<Record<string, CommandResult>>): { run: ProgramRunner; lines: string[] } {
   const lines: string[] = [];
-  const run: RunCommand = async (program, args, options) => {
+  const run: ProgramRunner = async (program, args, options) => {
     const line = [program, ...args].join(' ');
     lines.push(line + [...(options?.input ?? [])].map((text) => ` <${text}`).join(''));
     const found = Object.keys(answers).find((start) => line.startsWith(start));

@@ -11,12 +11,13 @@ t.test("times are written as Go's RFC3339Nano: no more digits than it takes", as
 });
 
 t.test('the precise time is that of Date, with a fraction', async (t) => {
-  const times = Array.from({ length: 1000 }, () => [preciseNow(), Date.now()] as const);
+  // Somebody else may have the processor between any two calls.
+  const times = Array.from({ length: 1000 }, () => [Date.now(), preciseNow(), Date.now()] as const);
   t.ok(
-    times.every(([precise, coarse]) => Math.abs(precise - coarse) <= 2),
+    times.every(([before, precise, after]) => precise >= before - 2 && precise <= after + 2),
     'never far from Date',
   );
-  t.ok(new Set(times.map(([precise]) => precise % 1)).size > 100, 'finer than a millisecond');
+  t.ok(new Set(times.map(([, precise]) => precise % 1)).size > 100, 'finer than a millisecond');
 });
 
 t.test('it follows when the clock is set', async (t) => {

@@ -2,10 +2,11 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { messageOf, PenstockError } from '../errors.js';
-import type { AnnounceModel, AnnounceOptions, NativeResponder } from './announce/NativeResponder.js';
-import type { NativeEngine, NativeEngineOptions } from './engine/NativeEngine.js';
-import type { NativeSocket, NativeSocketOptions } from './netlink/NativeSocket.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import { installationFolder } from './installationFolder.js';
+import type { NativeEngine, NativeEngineOptions } from './NativeEngine.js';
+import type { AnnounceModel, AnnounceOptions, NativeResponder } from './NativeResponder.js';
+import type { NativeSocket, NativeSocketOptions } from './NativeSocket.js';
 
 export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
@@ -25,8 +26,7 @@ export interface NativeAddon {
   readonly restartReduced: (keep: number, argv: readonly string[]) => never;
 }
 
-/** Seen from dist/src/kernel. */
-const ADDON_FILE = fileURLToPath(new URL('../../../build/Release/penstock.node', import.meta.url));
+const ADDON_FILE = fileURLToPath(new URL('build/Release/penstock.node', installationFolder(import.meta.url)));
 
 let loaded: NativeAddon | undefined;
 

@@ -1,5 +1,4 @@
 /** The netlink socket of the native addon (native/netlink_socket.h). */
-import { nativeAddon } from '../nativeAddon.js';
 
 /**
  * One AF_NETLINK socket, not blocking, bound, with NETLINK_EXT_ACK, NETLINK_CAP_ACK and NETLINK_PKTINFO on.
@@ -40,10 +39,4 @@ export interface NativeSocket {
 export interface NativeSocketOptions {
   /** File of the network namespace to open in, `/proc/1234/ns/net` or `/run/netns/name`. Default: ours. */
   readonly netns?: string;
-}
-
-/** `protocol` is one of NetlinkProtocol. Throws as the system call does, or PENSTOCK_NATIVE_MISSING. */
-export function openNativeSocket(protocol: number, options: NativeSocketOptions = {}): NativeSocket {
-  const { NetlinkSocket } = nativeAddon();
-  return new NetlinkSocket(protocol, options);
 }
