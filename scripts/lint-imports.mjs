@@ -41,6 +41,7 @@ const KERNEL = {
   ipset: ['netlink'],
   ipvs: ['netlink'],
   nfacct: ['netlink'],
+  nflog: ['netlink'],
   routes: ['netlink'],
   // Asks nf_tables which chains iptables-nft made.
   xtables: ['addon', 'netlink', 'nftables'],

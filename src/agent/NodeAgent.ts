@@ -21,6 +21,7 @@ import { removeOtherModes } from '../modes/removeOtherModes.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { EventRecorder } from '../observe/events/EventRecorder.js';
 import { serverFailed } from '../observe/events/occurrences.js';
+import { RefusalNotices } from '../observe/flows/RefusalNotices.js';
 import type { Page } from '../observe/http/MetricsServer.js';
 import { profilePages } from '../observe/http/profilePages.js';
 import { statusPages } from '../observe/http/statusPages.js';
@@ -35,6 +36,7 @@ import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import type { Run } from './reload/ConfigReload.js';
 import { AgentServers } from './servers/AgentServers.js';
 import { openAdmin } from './servers/openAdmin.js';
+import { openFlows } from './servers/openFlows.js';
 
 export interface NodeAgentOptions {
   readonly run: Run;
@@ -70,7 +72,7 @@ export class NodeAgent {
     const { log, sysctls } = options;
     try {
       // Nothing is told before the first sync.
-      const { prepareHost } = await node.#openMode(await node.#openAddresses(), () => {
+      const { prepareHost } = await node.#openMode(await node.#openAddresses(), 0, () => {
         throw new TypeError('there is no agent');
       });
       tuneConntrack(node.#config, sysctls, log);
@@ -121,16 +123,29 @@ export class NodeAgent {
     const { sources, apiServer } = await openSources(run, version, clock, random, log);
     for (const source of sources) this.#open.add(source.name, () => source.stop());
     const addresses = await this.#openAddresses();
-    const { dataplane, prepareHost } = await this.#openMode(addresses, () => agent);
     const metrics = this.#makeMetrics((family) => table.servicePorts(family).values());
-    if (apiServer) apiServer.observer = metrics.requests;
-    const connections = this.#openConnections(addresses, metrics);
     const events = new EventRecorder({
       hostname: hostname(),
       request: apiServer && ((method, path, body) => apiServer.send(method, path, body)),
       onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
     });
     this.#open.add('Events', () => events.stop());
+    const notices = new RefusalNotices(() => clock.now());
+    const flows = await openFlows({
+      node: config.nodeName,
+      table,
+      clock,
+      onPacket: (record) => {
+        metrics.refusals.add(record);
+        const notice = notices.of(record);
+        if (notice) events.record(notice);
+      },
+      log,
+    });
+    this.#open.add('the flow log', () => flows.close());
+    const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
+    if (apiServer) apiServer.observer = metrics.requests;
+    const connections = this.#openConnections(addresses, metrics);
     const agent: Agent = new Agent({
       config,
       sources,
@@ -176,6 +191,7 @@ export class NodeAgent {
       agent,
       table,
       description: dataplane.description,
+      flows: flows.log,
       version,
       hostAddresses: () => addresses.addresses,
       log,
@@ -190,12 +206,13 @@ export class NodeAgent {
     return watch;
   }
 
-  async #openMode(watch: HostAddressWatch, agent: () => Agent): Promise<OpenMode> {
+  async #openMode(watch: HostAddressWatch, logGroup: number, agent: () => Agent): Promise<OpenMode> {
     const { sysctls, log } = this.#options;
     const host = {
       sysctls,
       addresses: () => watch.addresses,
       ignoreLink: (index: number) => watch.ignoreLink(index),
+      logGroup,
     };
     const listener: DataplaneListener = {
       foreignChange: (what) => agent().foreignChange(what),

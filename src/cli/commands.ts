@@ -32,6 +32,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./see/connections.js')).connections,
   },
+  flows: {
+    summary: 'list connections that were refused or dropped, by name and reason',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/flows.js')).flows,
+  },
   explain: {
     summary: 'say what becomes of a connection, and why; needs no root',
     group: 'See',

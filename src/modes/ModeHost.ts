@@ -9,6 +9,8 @@ export interface ModeHost {
   readonly addresses: () => readonly IpAddress[];
   /** The addresses of this link are those of Services, not the host's own. */
   readonly ignoreLink: (index: number) => void;
+  /** Group of nfnetlink_log that rules tell of packets that fail; 0 or absent: nobody listens. */
+  readonly logGroup?: number;
 }
 
 /** A mode of which nothing on the host is seen yet. */

@@ -67,7 +67,7 @@ export function openTable(
   });
   open.add(`the watch on table ${name}`, () => watching.close());
   return new NftablesDataplane(
-    options,
+    { ...options, logGroup: host.logGroup ?? 0 },
     {
       tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
       addresses: host.addresses,

@@ -20,6 +20,7 @@ export const OPTIONS: NftablesOptions = {
   detectLocal: { type: 'None' },
   answerPing: true,
   counters: true,
+  logGroup: 71,
 };
 
 export const HOST_ADDRESSES: readonly IpAddress[] = ['192.0.2.1', '198.51.100.1', '2001:db8::1'].map(ip);

@@ -202,6 +202,9 @@ export class NftablesTracer {
         };
         return [{ chance: 1, mark: packet.mark, end }];
       }
+      case 'limit':
+      case 'log':
+        return goOn();
       case 'masq':
         return [{ chance: 1, mark: packet.mark, end: { type: 'masquerade' } }];
       case 'reject':

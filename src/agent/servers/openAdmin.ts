@@ -10,6 +10,7 @@ import { AdminServer } from '../../observe/admin/AdminServer.js';
 import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { adminApi } from '../../observe/admin/adminApi.js';
 import { adminPaths, notePath } from '../../observe/admin/adminPaths.js';
+import type { FlowLog } from '../../observe/flows/FlowLog.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Agent } from '../Agent.js';
 
@@ -19,6 +20,7 @@ export interface AdminOptions {
   readonly table: RoutingTable;
   /** Of the mode. */
   readonly description: string;
+  readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly version: string;
   readonly hostAddresses: () => readonly IpAddress[];
   readonly log: Logger;
@@ -36,6 +38,7 @@ export async function openAdmin(options: AdminOptions): Promise<AdminServer | un
     rules: (world) => rulesOf(config, world),
     problems: () => agent.problems(),
     status,
+    flows: options.flows,
   });
   try {
     const server = await AdminServer.open(adminPaths(networkNamespace), api);

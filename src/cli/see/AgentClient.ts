@@ -41,6 +41,26 @@ export class AgentClient {
     });
   }
 
+  /** Takes each line as it comes; resolves when the agent ends or the process is interrupted. */
+  async follow(path: string, take: (value: unknown) => void): Promise<void> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get({ socketPath: this.#path, path: `${path}?follow=1` }, resolve).on('error', reject);
+    });
+    const stop = () => response.destroy();
+    process.once('SIGINT', stop).once('SIGTERM', stop);
+    response.setEncoding('utf8');
+    let rest = '';
+    try {
+      for await (const chunk of response) {
+        const lines = `${rest}${chunk}`.split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line !== '') take(JSON.parse(line));
+      }
+    } catch {
+      // Interrupted, or the agent is gone: there is no more to tell.
+    }
+  }
+
   /** Every row of a list, page by page. */
   async list<Row>(path: string, words: Readonly<Record<string, string>> = {}): Promise<Row[]> {
     const rows: Row[] = [];

@@ -47,7 +47,14 @@ export const ATTRIBUTE_TYPE_MASK = 0x3fff;
 export const MAX_ATTRIBUTE = 0xffff;
 
 /** NFNL_SUBSYS_*: parts of NETLINK_NETFILTER. */
-export const NetfilterSubsystem = { CONNTRACK: 1, QUEUE: 3, IPSET: 6, ACCT: 7, NFTABLES: 10 } as const;
+export const NetfilterSubsystem = {
+  CONNTRACK: 1,
+  QUEUE: 3,
+  LOG: 4,
+  IPSET: 6,
+  ACCT: 7,
+  NFTABLES: 10,
+} as const;
 
 /** NFNL_MSG_BATCH_*: what brackets a transaction of NETLINK_NETFILTER. */
 export const BatchType = { BEGIN: 0x10, END: 0x11 } as const;

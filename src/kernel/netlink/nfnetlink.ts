@@ -18,6 +18,12 @@ export function beginNetfilterMessage(writer: MessageWriter, type: number, flags
   putNetfilterHeader(writer, family, 0);
 }
 
+/** As beginNetfilterMessage(), for parts of netfilter that number what they have: queues, log groups. */
+export function beginNetfilterRequest(writer: MessageWriter, type: number, resource: number): void {
+  writer.beginMessage(type, 0);
+  putNetfilterHeader(writer, UNSPEC, resource);
+}
+
 /**
  * Begins a transaction. With `generation`, the kernel refuses it (ERESTART) when the rule set has changed since that
  * generation was read.

@@ -7,7 +7,7 @@ import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { DataAttribute, ExpressionAttribute, LIST_ELEMENT, VerdictAttribute } from './constants.js';
 
 /** How an attribute is written: a number in network order, a name, or the bytes of a register inside NFTA_DATA_VALUE. */
-type Encoding = 'u8' | 'u32' | 'u64' | 'string' | 'data' | 'verdict';
+type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'data' | 'verdict';
 
 /** Expression → its attributes, in the order in which nft writes them. */
 const EXPRESSIONS = {
@@ -58,6 +58,10 @@ const EXPRESSIONS = {
   reject: { kind: [1, 'u32'], code: [2, 'u8'] },
   // NFTA_DYNSET_*
   dynset: { key: [4, 'u32'], data: [5, 'u32'], op: [3, 'u32'], timeout: [6, 'u64'], set: [1, 'string'] },
+  // NFTA_LIMIT_*
+  limit: { rate: [1, 'u64'], unit: [2, 'u64'], burst: [3, 'u32'], kind: [4, 'u32'], flags: [5, 'u32'] },
+  // NFTA_LOG_*
+  log: { group: [1, 'u16'], prefix: [2, 'string'], snaplen: [3, 'u32'] },
   // NFTA_COUNTER_*
   counter: { bytes: [1, 'u64'], packets: [2, 'u64'] },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, readonly [number, Encoding]>>>>;
@@ -204,6 +208,7 @@ function writeValue(
     if (encoding === 'data') writeData(writer, number, value);
     else writer.string(number, value);
   } else if (encoding === 'u8') writer.u8(number, value);
+  else if (encoding === 'u16') writer.u16be(number, value);
   else if (encoding === 'u64') writer.u64be(number, value);
   else writer.u32be(number, value);
 }
@@ -212,6 +217,8 @@ function readValue(reader: AttributeReader, encoding: Encoding): number | string
   switch (encoding) {
     case 'u8':
       return reader.u8();
+    case 'u16':
+      return reader.u16be();
     case 'u32':
       return reader.u32be();
     case 'u64':

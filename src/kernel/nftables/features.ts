@@ -15,6 +15,7 @@ import {
   inSet,
   isLocalAddress,
   isProtocol,
+  logTo,
   MASQUERADE,
   prefix,
   RESET,
@@ -91,6 +92,8 @@ const dnat = (family: IpFamily, index: ReturnType<typeof numberField>): Rule => 
   destinationNat(family, [...vipFields(family), index], 'endpoints'),
 ];
 const range = { modulus: 2, offset: 0 };
+
+const LOGGING = 'packets for the flow log';
 
 export const FEATURES: readonly Feature[] = [
   {
@@ -169,6 +172,12 @@ export const FEATURES: readonly Feature[] = [
     neededFor: ALL,
     kernelOption: 'CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6',
     probe: (family) => transaction(family, [], 'prerouting', [isLocalAddress('daddr'), DROP]),
+  },
+  {
+    name: LOGGING,
+    neededFor: 'penstock flows',
+    kernelOption: 'CONFIG_NFT_LOG, CONFIG_NFT_LIMIT, CONFIG_NETFILTER_NETLINK_LOG',
+    probe: (family) => transaction(family, [], 'prerouting', [logTo(1, 'probe'), DROP]),
   },
   {
     name: 'redirection',
@@ -254,6 +263,13 @@ export async function probeFeatures(
     }
   }
   return results;
+}
+
+/** Whether rules of this kernel can log packets. */
+export async function canLog(channel: NetlinkChannel): Promise<boolean> {
+  const logging = FEATURES.find(({ name }) => name === LOGGING);
+  const table = new NftablesTable(channel, 'IPv4', PROBE_TABLE);
+  return logging !== undefined && (await table.check(logging.probe('IPv4'))) === undefined;
 }
 
 /** One chain for each hook, with the rules of all features; sets get names of their own. */

@@ -306,6 +306,23 @@ export const RESET: Statement = {
   expressions: [expression('reject', { kind: 1, code: 0 })],
 };
 
+/** Of what is logged in a second at most, and at once. */
+const LOG_RATE = 50;
+const LOG_BURST = 100;
+/** Bytes of a packet: its headers. */
+const LOG_LENGTH = 80;
+
+/** Hands the packet's headers to whoever listens to the group (nfnetlink_log), with a few words, and goes on. */
+export function logTo(group: number, words: string): Statement {
+  return {
+    text: `limit rate ${LOG_RATE}/second burst ${LOG_BURST} packets log prefix "${words}" group ${group} snaplen ${LOG_LENGTH}`,
+    expressions: [
+      expression('limit', { rate: LOG_RATE, unit: 1, burst: LOG_BURST, kind: 0, flags: 0 }),
+      expression('log', { group, prefix: words, snaplen: LOG_LENGTH }),
+    ],
+  };
+}
+
 /** The end of this chain and its hook's; chains of others still see the packet. */
 export const ACCEPT: Statement = verdict('accept', VerdictCode.ACCEPT);
 

@@ -4,6 +4,7 @@ import { readFlow } from '../../explain/names.js';
 import type { Rules, World } from '../../explain/World.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { FlowLog } from '../flows/FlowLog.js';
 import { UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
@@ -15,7 +16,10 @@ export interface AdminFacts {
   readonly rules: (world: World) => Rules;
   readonly problems: () => readonly Problem[];
   readonly status: () => AgentStatus;
+  readonly flows: Pick<FlowLog, 'records' | 'follow'>;
 }
+
+const REPLAYED = 10;
 
 export function adminApi(facts: AdminFacts): AdminApi {
   return (question) => {
@@ -29,6 +33,10 @@ export function adminApi(facts: AdminFacts): AdminApi {
         const rows = endpointRows(facts.table, question.word('service'), (ip) => names.get(ip) ?? NOBODY);
         return { json: question.page(rows, ({ key }) => key) };
       }
+      case '/v1/flows':
+        return question.word('follow') === ''
+          ? { json: question.page(facts.flows.records, ({ number }) => String(number).padStart(15, '0')) }
+          : { follow: (line) => followed(facts.flows, line) };
       case '/v1/problems':
         return { json: { items: facts.problems() } };
       case '/v1/explain':
@@ -39,6 +47,12 @@ export function adminApi(facts: AdminFacts): AdminApi {
         throw new UnknownPath(`there is no ${question.path}`);
     }
   };
+}
+
+/** As `tail -f`: the last few first. */
+function followed(flows: AdminFacts['flows'], line: (value: unknown) => void): () => void {
+  for (const record of flows.records.slice(-REPLAYED)) line(record);
+  return flows.follow(line);
 }
 
 function explained(facts: AdminFacts, client: string, destination: string, entry: string): Explanation {

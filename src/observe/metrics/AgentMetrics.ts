@@ -9,6 +9,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { IptablesMetrics, type TableRules } from './IptablesMetrics.js';
 import { processRegistry } from './processMetrics.js';
+import { RefusalMetrics } from './RefusalMetrics.js';
 import { RestClientMetrics } from './RestClientMetrics.js';
 import { type FailingMode, SyncStateMetrics } from './SyncStateMetrics.js';
 
@@ -42,6 +43,8 @@ export class AgentMetrics {
   readonly #registry = new Registry();
   readonly #now: () => number;
   readonly #startedAt: number;
+  /** Connections that failed. */
+  readonly refusals = new RefusalMetrics(this.#registry);
   /** To the API server. */
   readonly requests: RestClientMetrics;
   readonly #duration = this.#histogram(

@@ -16,6 +16,8 @@ export interface NftablesOptions {
   readonly counters: boolean;
   /** Connections of this host whose packets bear this mark are for no Service. 0 or absent: there are none. */
   readonly ownMark?: number;
+  /** Who listens to what is refused or dropped (nfnetlink_log). 0 or absent: nobody. */
+  readonly logGroup?: number;
 }
 
 /** How to tell that a packet comes from a pod: by its source, or by the interface it enters (`cni*`: any that begins so). */
@@ -41,6 +43,8 @@ export interface NftablesSettings {
   readonly ownMark: number;
   readonly answerPing: boolean;
   readonly counters: boolean;
+  /** 0: nothing is logged. */
+  readonly logGroup: number;
   /** Cluster IPs that no Service has: packets to them are dropped. */
   readonly serviceCIDRs: readonly Cidr[];
 }
@@ -74,6 +78,7 @@ export function nftablesSettings(
     ownMark: options.ownMark ?? 0,
     answerPing,
     counters,
+    logGroup: options.logGroup ?? 0,
     serviceCIDRs: table.serviceCIDRs(family),
   };
 }

@@ -13,7 +13,6 @@ import {
 } from '../../../kernel/nftables/fields.js';
 import {
   type Comparison,
-  DROP,
   destinationNat,
   goTo,
   inputInterface,
@@ -56,6 +55,9 @@ export interface ServiceChain {
   /** Session affinity. */
   readonly sticky: boolean;
 }
+
+/** Where clients go that the source ranges do not contain. */
+export const OUTSIDE_RANGES = 'drop-outside-ranges';
 
 /** Tries of a random index before the last one, which always finds an endpoint. */
 const TRIES = 8;
@@ -102,7 +104,10 @@ function entryRules(
   const { sourceAddress } = FIELDS[family];
   const rules: Rule[] = [];
   if (firewalled)
-    rules.push([inSet([...keyFields(family, space), sourceAddress], 'is not', 'source-ranges'), DROP]);
+    rules.push([
+      inSet([...keyFields(family, space), sourceAddress], 'is not', 'source-ranges'),
+      goTo(OUTSIDE_RANGES),
+    ]);
   /** A rule that marks what matches for masquerade, where anything is masqueraded at all. */
   const marking = (...match: Statement[]) =>
     masqueradeMark === 0 ? [] : [[...match, setMark(masqueradeMark)]];

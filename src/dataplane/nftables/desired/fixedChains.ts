@@ -18,6 +18,7 @@ import {
   isMarked,
   isProtocol,
   jumpTo,
+  logTo,
   MASQUERADE,
   prefix,
   RESET,
@@ -31,7 +32,7 @@ import {
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import type { Cidr, IpFamily } from '../../../net/ip.js';
 import type { NftablesSettings } from './NftablesSettings.js';
-import { keyFields } from './ServiceChain.js';
+import { keyFields, OUTSIDE_RANGES } from './ServiceChain.js';
 import { affinitySet, type SetName } from './sets.js';
 
 /** NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC. */
@@ -74,6 +75,9 @@ export function fixedChains(
     ...ADMIN_CHAINS.map((name) => ({ name, rules: [] })),
     refuse('refuse', 'vip', 'drop-services', settings),
     refuse('refuse-node-port', 'node-port', 'drop-node-ports', settings),
+    { name: 'refuse-unknown-port', rules: [...logged(settings, [], 'unknown-port'), ...refusal(family)] },
+    { name: 'drop-unused-ip', rules: [...logged(settings, [], 'no-such-cluster-ip'), [DROP]] },
+    { name: OUTSIDE_RANGES, rules: [...logged(settings, [], 'source-range'), [DROP]] },
     { name: 'services', rules: servicesRules(settings) },
     ...learning,
     ...divertChain(settings),
@@ -126,9 +130,8 @@ function servicesRules(settings: NftablesSettings): Rule[] {
       : [inSet([destinationAddress], 'is', 'node-port-ips'), nodePort],
     ...ping,
     // Ports that no Service has.
-    [toClusterIP, isProtocol('tcp'), RESET],
-    [toClusterIP, reject(family)],
-    ...serviceCIDRs.map((cidr): Rule => [prefix(destinationAddress, 'is', cidr), DROP]),
+    [toClusterIP, goTo('refuse-unknown-port')],
+    ...serviceCIDRs.map((cidr): Rule => [prefix(destinationAddress, 'is', cidr), goTo('drop-unused-ip')]),
     [jumpTo('admin-post')],
   ];
 }
@@ -138,12 +141,29 @@ function refuse(
   name: string,
   space: 'vip' | 'node-port',
   set: SetName,
-  { family }: NftablesSettings,
+  settings: NftablesSettings,
 ): ChainSpec {
+  const { family } = settings;
+  const isDropped = inSet(keyFields(family, space), 'is', set);
   return {
     name,
-    rules: [[inSet(keyFields(family, space), 'is', set), DROP], [isProtocol('tcp'), RESET], [reject(family)]],
+    rules: [
+      ...logged(settings, [isDropped], 'no-local-endpoints'),
+      [isDropped, DROP],
+      ...logged(settings, [], 'no-endpoints'),
+      ...refusal(family),
+    ],
   };
+}
+
+/** For TCP a reset: firewalls like to drop ICMP. */
+function refusal(family: IpFamily): Rule[] {
+  return [[isProtocol('tcp'), RESET], [reject(family)]];
+}
+
+/** A rule that tells whoever listens why the packet fails. Only what fails comes by. */
+function logged({ logGroup }: NftablesSettings, match: Rule, reason: string): Rule[] {
+  return logGroup === 0 ? [] : [[...match, logTo(logGroup, reason)]];
 }
 
 /** What a proxy of ours calls is meant as it is: sent to the proxy again it would go in circles. */

@@ -1,0 +1,126 @@
+/**
+ * Connections that failed, by name: who wanted to reach what, and why that was refused or dropped. The same again within ten
+ * seconds is one record with a count. The last ten thousand records are kept.
+ */
+import type { Clock } from '../../time/Clock.js';
+
+export interface FailedPacket {
+  readonly reason: string;
+  readonly protocol: string;
+  readonly source: string;
+  readonly destination: string;
+  readonly destinationPort: number;
+}
+
+/** What names there are for the addresses of a packet; '' where there is none. */
+export interface FlowNames {
+  /** `namespace/service:port name` */
+  readonly service: string;
+  /** `namespace/pod` */
+  readonly client: string;
+}
+
+export interface FlowRecord {
+  /** Counts up; a gap shows that records were missed. */
+  readonly number: number;
+  /** ISO 8601, of the first packet. */
+  readonly time: string;
+  readonly node: string;
+  readonly reason: string;
+  readonly client: string;
+  readonly clientPod: string;
+  /** `namespace/service:port name`, '' when the address is no Service's. */
+  readonly service: string;
+  readonly destination: string;
+  readonly port: number;
+  readonly protocol: string;
+  /** Packets like this so far, as far as they were told of: at most 50 a second of a kind are. */
+  readonly count: number;
+}
+
+const KEPT = 10_000;
+const WINDOW_MS = 10_000;
+/** Kinds of failure that are gathered at once: beyond that each packet is a record of its own. */
+const MOST_OPEN = 4096;
+
+type Listener = (record: FlowRecord) => void;
+
+export interface FlowLogOptions {
+  readonly node: string;
+  readonly names: (packet: FailedPacket) => FlowNames;
+  readonly clock: Clock;
+  /** Milliseconds since the epoch. */
+  readonly date: () => number;
+}
+
+export class FlowLog {
+  readonly #options: FlowLogOptions;
+  /** The oldest first; more than KEPT for a moment. */
+  #records: FlowRecord[] = [];
+  /** By client, destination and reason: where the record is, and until when more of the same counts for it. */
+  readonly #open = new Map<string, { record: FlowRecord; readonly until: number }>();
+  readonly #listeners = new Set<Listener>();
+  #next = 1;
+
+  constructor(options: FlowLogOptions) {
+    this.#options = options;
+  }
+
+  /** The oldest first. */
+  get records(): readonly FlowRecord[] {
+    return this.#records.slice(-KEPT);
+  }
+
+  /** Hears of each record when it begins, and again with its count when its ten seconds are over. Returns how to stop. */
+  follow(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  add(packet: FailedPacket): FlowRecord {
+    const now = this.#options.clock.now();
+    this.#settle(now);
+    const { reason, protocol, source, destination, destinationPort } = packet;
+    const key = `${reason} ${protocol} ${source} ${destination} ${destinationPort}`;
+    const open = this.#open.get(key);
+    if (open) {
+      open.record = this.#replace({ ...open.record, count: open.record.count + 1 });
+      return open.record;
+    }
+    const { service, client } = this.#options.names(packet);
+    const record: FlowRecord = {
+      number: this.#next++,
+      time: new Date(this.#options.date()).toISOString(),
+      node: this.#options.node,
+      reason,
+      client: source,
+      clientPod: client,
+      service,
+      destination,
+      port: destinationPort,
+      protocol,
+      count: 1,
+    };
+    this.#records.push(record);
+    if (this.#records.length > KEPT * 1.5) this.#records = this.#records.slice(-KEPT);
+    if (this.#open.size < MOST_OPEN) this.#open.set(key, { record, until: now + WINDOW_MS });
+    for (const listener of this.#listeners) listener(record);
+    return record;
+  }
+
+  #replace(record: FlowRecord): FlowRecord {
+    const first = this.#records[0]?.number ?? 0;
+    const at = record.number - first;
+    if (this.#records[at]?.number === record.number) this.#records[at] = record;
+    return record;
+  }
+
+  /** Ends those whose time is over, the oldest first: all last equally long. */
+  #settle(now: number): void {
+    for (const [key, { record, until }] of this.#open) {
+      if (until > now) return;
+      this.#open.delete(key);
+      if (record.count > 1) for (const listener of this.#listeners) listener(record);
+    }
+  }
+}

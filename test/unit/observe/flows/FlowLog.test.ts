@@ -1,0 +1,143 @@
+/** Records of failed connections: one for the same again within ten seconds, bounded, followed as they happen. */
+import { Registry } from 'prom-client';
+import t from 'tap';
+import { type FailedPacket, FlowLog, type FlowRecord } from '../../../../src/observe/flows/FlowLog.js';
+import { RefusalNotices } from '../../../../src/observe/flows/RefusalNotices.js';
+import { ServiceNames } from '../../../../src/observe/flows/ServiceNames.js';
+import { RefusalMetrics } from '../../../../src/observe/metrics/RefusalMetrics.js';
+import { endpoint, ip, port, service, slice, tableOf } from '../../../support/builders.js';
+import { FakeClock } from '../../../support/FakeClock.js';
+
+const packet = (fields: Partial<FailedPacket> = {}): FailedPacket => ({
+  reason: 'no-endpoints',
+  protocol: 'TCP',
+  source: '10.244.1.7',
+  destination: '10.96.0.10',
+  destinationPort: 80,
+  ...fields,
+});
+
+function flowLog() {
+  const clock = new FakeClock();
+  const names = () => ({ service: 'shop/cart:http', client: 'shop/web-1' });
+  return { clock, log: new FlowLog({ node: 'node1', names, clock, date: () => 0 }) };
+}
+
+t.test('the same within ten seconds is one record; then it is told again, with its count', async (t) => {
+  const { clock, log } = flowLog();
+  const heard: FlowRecord[] = [];
+  const stop = log.follow((record) => heard.push(record));
+  for (let i = 0; i < 5; i++) log.add(packet());
+  log.add(packet({ destinationPort: 81, reason: 'unknown-port' }));
+  t.strictSame(
+    heard.map(({ reason, count }) => [reason, count]),
+    [
+      ['no-endpoints', 1],
+      ['unknown-port', 1],
+    ],
+  );
+  t.strictSame(
+    log.records.map(({ number, count }) => [number, count]),
+    [
+      [1, 5],
+      [2, 1],
+    ],
+  );
+  t.match(log.records[0], {
+    service: 'shop/cart:http',
+    clientPod: 'shop/web-1',
+    client: '10.244.1.7',
+    destination: '10.96.0.10',
+    port: 80,
+    node: 'node1',
+    time: '1970-01-01T00:00:00.000Z',
+  });
+  await clock.pass(10_001);
+  log.add(packet());
+  t.strictSame(
+    heard.slice(2).map(({ number, count }) => [number, count]),
+    [
+      [1, 5],
+      [3, 1],
+    ],
+    'the count of the first, then a new one',
+  );
+  stop();
+  log.add(packet({ source: '10.244.1.8' }));
+  t.equal(heard.length, 4);
+});
+
+t.test('ten thousand are kept, whoever asks for more', async (t) => {
+  const { log } = flowLog();
+  for (let i = 0; i < 30_000; i++) log.add(packet({ source: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}` }));
+  t.equal(log.records.length, 10_000);
+  t.equal(log.records.at(-1)?.number, 30_000);
+  t.equal(log.records[0]?.number, 20_001);
+});
+
+t.test('names of VIPs, node ports and pods', async (t) => {
+  const table = tableOf([
+    service({
+      type: 'NodePort',
+      ports: [port({ name: 'http', nodePort: 30_080 })],
+      externalIPs: [ip('192.0.2.9')],
+    }),
+    slice([endpoint('10.244.1.7', { podName: 'cart-a' })]),
+  ]);
+  table.commit();
+  let now = 0;
+  const names = new ServiceNames(table, () => now);
+  t.strictSame(names.of(packet()), { service: 'shop/cart:http', client: 'shop/cart-a' });
+  t.equal(names.of(packet({ destination: '192.0.2.9' })).service, 'shop/cart:http');
+  t.equal(
+    names.of(packet({ destination: '192.168.0.2', destinationPort: 30_080 })).service,
+    'shop/cart:http',
+  );
+  t.equal(
+    names.of(packet({ destinationPort: 81 })).service,
+    'shop/cart',
+    'the Service whose cluster IP it is',
+  );
+  t.strictSame(names.of(packet({ destination: '10.96.9.9', source: '203.0.113.1' })), {
+    service: '',
+    client: '',
+  });
+  table.apply([{ type: 'upsert', object: service({ name: 'late', clusterIPs: { IPv4: ip('10.96.9.9') } }) }]);
+  table.commit();
+  t.equal(names.of(packet({ destination: '10.96.9.9' })).service, '', 'not at once');
+  now = 2001;
+  t.equal(names.of(packet({ destination: '10.96.9.9' })).service, 'shop/late');
+});
+
+t.test('the metric has a bound, and a scan of ports makes one series', async (t) => {
+  const registry = new Registry();
+  const metrics = new RefusalMetrics(registry);
+  for (let i = 0; i < 3; i++) metrics.add({ service: 'shop/cart:http', port: 80, reason: 'no-endpoints' });
+  for (let i = 1; i <= 1000; i++) metrics.add({ service: 'shop/cart', port: i, reason: 'unknown-port' });
+  for (let i = 1; i <= 2000; i++) metrics.add({ service: `shop/s${i}`, port: 80, reason: 'no-endpoints' });
+  const text = await registry.metrics();
+  t.match(text, 'penstock_refused_total{namespace="shop",service="cart",port="80",reason="no-endpoints"} 3');
+  t.match(text, 'penstock_refused_total{namespace="shop",service="cart",port="",reason="unknown-port"} 1000');
+  t.match(text, 'penstock_refused_total{namespace="",service="(others)",port="",reason="no-endpoints"} 1502');
+  t.ok(text.split('\n').length < 510);
+});
+
+t.test('a Service is told once in ten minutes for each reason', async (t) => {
+  const { log } = flowLog();
+  let now = 0;
+  const notices = new RefusalNotices(() => now);
+  const record = log.add(packet());
+  t.match(notices.of(record), {
+    type: 'Warning',
+    reason: 'ConnectionsFail',
+    note: /^node node1: shop\/web-1 could not reach 10\.96\.0\.10 port 80\/TCP: no endpoint .* \(no-endpoints\)$/,
+    regarding: { kind: 'Service', namespace: 'shop', name: 'cart' },
+  });
+  t.equal(notices.of(record), undefined);
+  t.ok(notices.of({ ...record, reason: 'source-range' }));
+  t.equal(notices.of({ ...record, service: '' }), undefined);
+  now = 600_001;
+  t.ok(notices.of(record));
+  for (let i = 0; i < 5000; i++) notices.of({ ...record, service: `shop/s${i}` });
+  t.equal(notices.of({ ...record, service: 'shop/one-more' }), undefined, 'bounded');
+});
