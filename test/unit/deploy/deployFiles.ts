@@ -1,6 +1,6 @@
 /** The files of deploy/, and what of a manifest the tests look at. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse, parseAllDocuments } from 'yaml';
 import { fromRoot } from '../../support/fromRoot.js';
@@ -67,7 +67,7 @@ export function documents(path: string): readonly Manifest[] {
 
 /** Folders of deploy/ with a kustomization. */
 export const FOLDERS = readdirSync(`${ROOT}deploy`, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
+  .filter((entry) => entry.isDirectory() && existsSync(`${ROOT}deploy/${entry.name}/kustomization.yaml`))
   .map((entry) => entry.name)
   .sort();
 
