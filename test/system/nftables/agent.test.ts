@@ -1,5 +1,6 @@
 /** `penstock run` in mode nftables on a real kernel: connections, edits, damage by others, kills, cleanup. */
 import { createSocket, type Socket } from 'node:dgram';
+import { createServer } from 'node:net';
 import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -37,6 +38,19 @@ if (await inNetns(import.meta.url)) {
   const server = await serveOnLoopback(['10.1.0.1', '10.1.0.2', '10.1.0.3']);
   t.teardown(() => server.close());
 
+  t.test('pings to addresses that other hosts may have go there', async (t) => {
+    const [own, other] = ['203.0.113.1', '203.0.113.7'];
+    shell(`ip link add ping0 type veth peer name ping1; ip link set ping0 up; ip link set ping1 up
+      ip addr add ${own}/24 dev ping0`);
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('cart.json', shopObjects({ ...CART, spec: { externalIPs: [other] } }));
+    agent.start();
+    t.ok(await agent.ready(), 'ready');
+    t.ok(CART.endpoints.includes(await ask(other)), 'the external IP is served');
+    t.match(shell(`ping -c 1 -W 1 ${other} || true`), / 0 received/, 'nobody is there, so nobody answers');
+    t.match(shell('ping -c 1 -W 1 172.30.0.1'), /1 received/, 'a cluster IP answers');
+  });
+
   t.test('serves, follows edits, refuses without endpoints', async (t) => {
     await using agent = new AgentProcess(SETTINGS);
     agent.write('cart.json', shopObjects(WITH_NODE_PORT));
@@ -54,8 +68,18 @@ if (await inNetns(import.meta.url)) {
     t.same(await reached('172.30.0.1', 10), ['10.1.0.3'], 'and only that one');
     t.equal(await ask('127.0.0.1', NODE_PORT), 'ECONNREFUSED', 'the node port is gone');
 
-    agent.write('cart.json', shopObjects({ ...CART, endpoints: [] }));
+    agent.write('cart.json', shopObjects({ ...WITH_NODE_PORT, endpoints: [] }));
     t.ok(await eventually(async () => (await ask('172.30.0.1')) === 'ECONNREFUSED'), 'refused at once');
+    // Whoever listens there is not who was asked for.
+    const other = createServer((socket) => socket.end('other')).listen(NODE_PORT, '127.0.0.1');
+    t.teardown(() => other.close());
+    for (const address of ['127.0.0.1', '192.168.77.1']) {
+      t.equal(
+        await ask(address, NODE_PORT),
+        'ECONNREFUSED',
+        `refused at once, not after it was accepted: ${address}`,
+      );
+    }
 
     agent.remove('cart.json');
     t.ok(await eventually(() => !table().includes('172.30.0.1')), 'nothing is left of a removed Service');

@@ -119,9 +119,8 @@ function servicesRules(settings: NftablesSettings): Rule[] {
   const { destinationAddress } = FIELDS[family];
   const toClusterIP = inSet([destinationAddress], 'is', 'cluster-ips');
   const nodePort = verdictMap(keyFields(family, 'node-port'), 'node-ports');
-  const ping: Rule[] = answerPing
-    ? [[inSet([destinationAddress], 'is', 'ping-ips'), isEchoRequest(family), redirect()]]
-    : [];
+  // Nobody else can have a cluster IP. Other VIPs may be addresses of hosts, which are to answer for themselves.
+  const ping: Rule[] = answerPing ? [[toClusterIP, isEchoRequest(family), redirect()]] : [];
   return [
     [jumpTo('admin-pre')],
     [verdictMap(keyFields(family, 'vip'), 'service-ips')],
@@ -174,11 +173,16 @@ function ownRules({ ownMark }: NftablesSettings): Rule[] {
 /** Packets from loopback cannot leave the host (route_localnet is off): the agent itself passes these on. */
 function localhostRules({ family, localhostPorts }: NftablesSettings): Rule[] {
   const toLoopback = prefix(FIELDS[family].destinationAddress, 'is', LOOPBACK[family]);
-  const isNodePort = inSet(keyFields(family, 'node-port'), 'is', 'localhost-node-ports');
+  const nodePort = keyFields(family, 'node-port');
+  const isNodePort = inSet(nodePort, 'is', 'localhost-node-ports');
   const rules: Rule[] = [];
   for (const protocol of ['tcp', 'udp'] as const) {
     const port = localhostPorts[protocol];
     if (port !== undefined) rules.push([toLoopback, isProtocol(protocol), isNodePort, redirect(port)]);
+  }
+  // Refused before it is accepted: whoever only connects must not take the Service for alive.
+  if (rules.length > 0) {
+    rules.push([toLoopback, inSet(nodePort, 'is', 'localhost-refused'), goTo('refuse-node-port')]);
   }
   return rules;
 }

@@ -31,7 +31,7 @@ export interface ElementSink {
   /** `value` undefined for a set. */
   element(set: SetName, key: string, value?: string): void;
   /** A key that several service ports may put into a set. */
-  shared(set: 'cluster-ips' | 'ping-ips' | 'hairpins', key: string): void;
+  shared(set: 'cluster-ips' | 'hairpins', key: string): void;
   /** A key of a verdict map and the chain to go on in. */
   chain(set: SetName, key: string, chain: ServiceChain): void;
   /** A VIP or node port with session affinity. */
@@ -88,7 +88,6 @@ export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: Ele
   if (clusterIP !== undefined) {
     const key = ipKey(clusterIP) + emitter.portKey;
     sink.shared('cluster-ips', ipKey(clusterIP));
-    sink.shared('ping-ips', ipKey(clusterIP));
     emitter.entry('vip', key, 'cluster', internal, counts.internal, 'open');
     if (internalVerdict(port) === 'drop') sink.element('drop-services', key);
   }
@@ -97,14 +96,15 @@ export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: Ele
     // The cluster IP comes first when somebody has given it out again.
     if (vip === clusterIP) continue;
     const key = ipKey(vip) + emitter.portKey;
-    sink.shared('ping-ips', ipKey(vip));
     if (restricted.has(vip)) emitSourceRanges(port, key, sink);
     emitter.external('vip', key, counts, restricted.has(vip) ? 'firewalled' : 'open');
   }
   if (port.nodePort !== 0) {
     const key = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]) + portKey(port.nodePort);
     emitter.external('node-port', key, counts, 'open');
-    if (port.protocol !== 'SCTP') sink.element('localhost-node-ports', key);
+    // The node is no outsider: policy Local does not bind it.
+    const served = slots(endpoints.cluster, port.balancing.weights).length > 0;
+    if (port.protocol !== 'SCTP') sink.element(served ? 'localhost-node-ports' : 'localhost-refused', key);
   }
   for (const { local, nodeUnknown, address } of endpoints.reachable) {
     if (local || nodeUnknown) sink.shared('hairpins', ipKey(address) + ipKey(address));

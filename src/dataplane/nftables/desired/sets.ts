@@ -26,10 +26,10 @@ export type SetName =
   | 'drop-node-ports'
   | 'source-ranges'
   | 'cluster-ips'
-  | 'ping-ips'
   | 'hairpins'
   | 'node-port-ips'
   | 'localhost-node-ports'
+  | 'localhost-refused'
   | 'affinity'
   | 'node-port-affinity';
 
@@ -104,10 +104,10 @@ export function tableSets(
       kind: 'interval',
     }),
     'cluster-ips': set('cluster-ips', { key: { types: [address] } }),
-    'ping-ips': set('ping-ips', { key: { types: [address] } }),
     hairpins: set('hairpins', { key: { types: [address, address] } }),
     'node-port-ips': set('node-port-ips', { key: { types: [address] } }),
     'localhost-node-ports': set('localhost-node-ports', { key: nodePort }),
+    'localhost-refused': set('localhost-refused', { key: nodePort }),
     affinity: affinityMap('affinity', [address, address, INET_PROTOCOL, INET_SERVICE], endpoint.types),
     'node-port-affinity': affinityMap(
       'node-port-affinity',

@@ -12,7 +12,7 @@ export interface KeysAndValues {
   readonly values: string[];
 }
 
-export type SharedSet = 'cluster-ips' | 'ping-ips' | 'hairpins';
+export type SharedSet = 'cluster-ips' | 'hairpins';
 
 export class Collected implements ElementSink {
   readonly sets = new Map<SetName, KeysAndValues>();

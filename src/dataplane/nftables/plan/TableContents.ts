@@ -26,7 +26,6 @@ export class TableContents {
   readonly slotCounts = new Map<string, SlotCounts>();
   readonly shared: Readonly<Record<SharedSet, WantedKeys>> = {
     'cluster-ips': new WantedKeys(),
-    'ping-ips': new WantedKeys(),
     hairpins: new WantedKeys(),
   };
   /** `10800/tcp` → how many VIPs and node ports. */
