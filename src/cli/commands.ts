@@ -56,6 +56,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./swap/compare.js')).compare,
   },
+  config: {
+    summary: 'check a configuration of kube-proxy; needs no cluster and no root',
+    group: 'Replace and return',
+    failure: 2,
+    load: async () => (await import('./swap/config.js')).config,
+  },
   doctor: {
     summary: 'say what this kernel and host can, and what stands in the way',
     group: 'Host',

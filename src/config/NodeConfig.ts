@@ -4,6 +4,7 @@
 import { PenstockError } from '../errors.js';
 import { type Cidr, familyOf, type IpAddress, parseCidr, parseIp } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
+import { NODE_PORT_WORDS, type NodePortAddresses } from '../net/nodePortAddresses.js';
 import type { Milliseconds } from '../time/duration.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type IgnoredField, ignoredFields } from './file/ignoredFields.js';
@@ -26,8 +27,7 @@ export interface NodeConfig {
   readonly detectLocal: LocalDetector;
   /** All of clusterCIDR, also when detectLocal does not use it. */
   readonly clusterCIDRs: readonly Cidr[];
-  /** `primary`: the node's own IPs. An empty list: every address. */
-  readonly nodePortAddresses: readonly Cidr[] | 'primary';
+  readonly nodePortAddresses: NodePortAddresses;
   readonly bindAddress: IpAddress;
   /** Undefined: no health server (`--healthz-port=0`). */
   readonly healthz: HostPort | undefined;
@@ -169,14 +169,10 @@ function detectLocalOf(source: KubeProxyConfiguration): LocalDetector {
   }
 }
 
-function nodePortAddressesOf({
-  mode,
-  nodePortAddresses,
-}: KubeProxyConfiguration): readonly Cidr[] | 'primary' {
-  const isDefaultOfNftables = mode === 'nftables' && nodePortAddresses.length === 0;
-  return isDefaultOfNftables || nodePortAddresses.includes('primary')
-    ? 'primary'
-    : cidrsOf(nodePortAddresses);
+function nodePortAddressesOf({ mode, nodePortAddresses }: KubeProxyConfiguration): NodePortAddresses {
+  if (mode === 'nftables' && nodePortAddresses.length === 0) return 'primary';
+  const list = nodePortAddresses.flatMap((text) => NODE_PORT_WORDS[text] ?? cidrsOf([text]));
+  return list.length > 0 && list.every((each) => each === 'primary') ? 'primary' : [...new Set(list)];
 }
 
 /** The canonical ranges. Texts that are none occur only in fields the mode does not use. */

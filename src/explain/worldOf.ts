@@ -39,15 +39,16 @@ export interface RuleSource {
 export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'nodeAddresses'>): Rules {
   const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace } = config;
   const isPrimary = nodePortAddresses === 'primary';
+  const wanted = isPrimary ? ['primary'] : nodePortAddresses;
   const own = Object.values(nodeAddresses).filter((ip) => !isLoopback(ip as IpAddress));
   return {
     mode: config.mode || 'nftables',
     detectLocal,
     masqueradeAll,
     localhostNodePorts,
-    nodePortAddresses: isPrimary
-      ? own.map((ip) => `${ip}/${ip.includes(':') ? 128 : 32}`)
-      : nodePortAddresses,
+    nodePortAddresses: wanted.flatMap((each) =>
+      each === 'primary' ? own.map((ip) => `${ip}/${ip.includes(':') ? 128 : 32}`) : [each],
+    ),
     nodePortsOnPrimary: isPrimary,
     sourceAddress: userspace.sourceAddress,
   };

@@ -23,8 +23,8 @@ export function localhostFamilies(
   );
 }
 
-function includesIpv6Loopback(ranges: readonly Cidr[]): boolean {
-  const own = ranges.filter((range) => familyOf(range) === 'IPv6');
+function includesIpv6Loopback(ranges: readonly (Cidr | 'primary')[]): boolean {
+  const own = ranges.flatMap((range) => (range !== 'primary' && familyOf(range) === 'IPv6' ? [range] : []));
   return own.length === 0 || own.some((range) => cidrContains(range, '::1' as IpAddress));
 }
 

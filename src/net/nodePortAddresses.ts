@@ -9,8 +9,15 @@ import {
   prefixLength,
 } from './ip.js';
 
-/** CIDRs, or the node's own addresses. An empty list means every address. */
-export type NodePortAddresses = readonly Cidr[] | 'primary';
+/** CIDRs, and the node's own addresses (`primary`), which alone is no list. An empty list means every address. */
+export type NodePortAddresses = readonly (Cidr | 'primary')[] | 'primary';
+
+/** What the words of nodePortAddresses mean (KEP-6032); `primary` is resolved when the node's addresses are known. */
+export const NODE_PORT_WORDS: Readonly<Record<string, readonly (Cidr | 'primary')[]>> = {
+  primary: ['primary'],
+  localhost: ['127.0.0.0/8' as Cidr, '::1/128' as Cidr],
+  all: ['0.0.0.0/0' as Cidr, '::/0' as Cidr],
+};
 
 /** `all`, or the addresses of the machine inside the CIDRs. A family that no CIDR is of is not restricted. */
 export function selectNodePortAddresses(
@@ -36,10 +43,11 @@ export function resolveNodePortAddresses(
   wanted: NodePortAddresses,
   nodeAddresses: Readonly<Partial<Record<IpFamily, IpAddress>>>,
 ): readonly Cidr[] {
-  if (wanted !== 'primary') return wanted;
-  return Object.values(nodeAddresses)
+  const list: readonly (Cidr | 'primary')[] = wanted === 'primary' ? ['primary'] : wanted;
+  const own = Object.values(nodeAddresses)
     .filter((ip) => !isLoopback(ip))
     .map((ip) => `${ip}/${familyOf(ip) === 'IPv4' ? 32 : 128}` as Cidr);
+  return list.flatMap((each) => (each === 'primary' ? own : [each]));
 }
 
 function ofFamily(

@@ -95,6 +95,7 @@ export class ConfigReload {
     try {
       const run = parse();
       this.#sayTaken();
+      for (const warning of run.warnings) this.#options.log.warn(warning);
       return this.#take(run);
     } catch (error) {
       this.#sayRefused(error);

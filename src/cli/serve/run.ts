@@ -38,6 +38,7 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
   log.info(`penstock ${packageVersion()} on node ${config.nodeName}, Node.js ${process.version}`);
   if (unreduced !== undefined) log.info(unreduced);
+  for (const warning of command.warnings) log.warn(warning);
   const parseAgain = () => {
     const changed = parse();
     if (changed.type !== 'run') throw new TypeError('a command line that ran is one that runs');

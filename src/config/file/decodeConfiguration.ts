@@ -17,35 +17,72 @@ export interface DecodedConfiguration {
   /** Fields at fault have their default here, so that the rest can still be checked. */
   readonly config: KubeProxyConfiguration;
   readonly faults: readonly ConfigFault[];
+  /** Fields that do not exist: kube-proxy takes such a file too, and the rest of it counts. */
+  readonly ignored: readonly ConfigFault[];
 }
+
+/** Fields that kube-proxy once had, and guides and installers still write. */
+const FORMER: Readonly<Record<string, string>> = {
+  resourceContainer: 'kube-proxy has not had it since 1.16: the kubelet places the process',
+  'conntrack.max': 'kube-proxy has not had it since 1.12: set conntrack.maxPerCore and conntrack.min',
+  'conntrack.tcpTimeout': 'no kube-proxy ever had it: set conntrack.tcpEstablishedTimeout',
+  conntrackMax: 'kube-proxy has not had it since 1.8: set conntrack.maxPerCore and conntrack.min',
+  conntrackMaxPerCore: 'it is conntrack.maxPerCore now',
+  conntrackMin: 'it is conntrack.min now',
+  conntrackTCPEstablishedTimeout: 'it is conntrack.tcpEstablishedTimeout now',
+  conntrackTCPCloseWaitTimeout: 'it is conntrack.tcpCloseWaitTimeout now',
+  healthzPort: 'it is part of healthzBindAddress now',
+  'clientConnection.kubeConfigFile': 'it is clientConnection.kubeconfig now',
+};
+
+/** Its fields are ours: kube-proxy takes none of them, and a slip of the pen is a fault. */
+const OWN_BLOCK = 'penstock';
 
 export function decodeConfiguration(value: unknown): DecodedConfiguration {
   const result = z.safeDecode(configurationSchema, value as z.input<typeof configurationSchema>);
-  if (result.success) return { config: withServerAddresses(result.data), faults: [] };
-  const faults = result.error.issues.flatMap((issue) => faultsOf(issue, value));
+  if (result.success) return { config: withServerAddresses(result.data), faults: [], ignored: [] };
+  const found = result.error.issues.flatMap((issue) => faultsOf(issue, value));
+  const isIgnored = ({ isUnknown, path }: Found) => isUnknown && path[0] !== OWN_BLOCK;
+  const ignored = found.filter(isIgnored).map(({ path, message }) => ({ path, message }));
+  const faults = found.filter((fault) => !isIgnored(fault)).map(({ path, message }) => ({ path, message }));
   const rest = z.safeDecode(configurationSchema, {
     ...(withoutPaths(
       value,
-      faults.map((fault) => fault.path),
+      found.map((fault) => fault.path),
     ) as object),
     apiVersion: API_VERSION,
     kind: KIND,
   });
-  return { config: withServerAddresses(rest.data ?? DEFAULT_CONFIGURATION), faults };
+  return { config: withServerAddresses(rest.data ?? DEFAULT_CONFIGURATION), faults, ignored };
 }
 
-function faultsOf(issue: z.core.$ZodIssue, value: unknown): ConfigFault[] {
+interface Found extends ConfigFault {
+  readonly isUnknown: boolean;
+}
+
+/** Of more unknown fields the texts are not worth their making. */
+const MOST_NAMED = 20;
+
+function faultsOf(issue: z.core.$ZodIssue, value: unknown): Found[] {
   const path = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...path, key], message: unknownField(path, key) }));
+    return issue.keys.map((key, i) => ({
+      path: [...path, key],
+      message: i < MOST_NAMED ? unknownField(path, key) : 'is not a known field',
+      isUnknown: true,
+    }));
   }
   const given = valueAt(value, path);
   const message =
     given === undefined ? `is missing: it ${issue.message}` : `${issue.message}, not ${quote(given)}`;
-  return [{ path, message }];
+  return [{ path, message, isUnknown: false }];
 }
 
 function unknownField(parent: FieldPath, name: string): string {
+  const former = FORMER[formatPath([...parent, name])];
+  if (former !== undefined) return `is not a field any more: ${former}`;
+  // Longer names are no slips of the pen.
+  if (name.length > 64) return 'is not a known field';
   const siblings = Object.keys((valueAt(DEFAULT_CONFIGURATION, parent) ?? {}) as object);
   const near = nearestName(name, siblings);
   const meant = near === undefined ? placesOf(name) : [formatPath([...parent, near])];

@@ -4,6 +4,7 @@
  */
 
 import { familyOf, parseCidr, parseIp } from '../../net/ip.js';
+import { NODE_PORT_WORDS } from '../../net/nodePortAddresses.js';
 import { formatDuration } from '../../time/duration.js';
 import { featureGateFault, resolveFeatureGates } from '../featureGates.js';
 import { parseHostPort } from '../hostPort.js';
@@ -110,10 +111,13 @@ function* addressFaults(config: KubeProxyConfiguration): Generator<ConfigFault> 
     const isOff = field === 'healthzBindAddress' && config[field] === '';
     if (!isOff && !parseHostPort(config[field])) yield given(config, field, SERVER_ADDRESS);
   }
-  const addresses = config.nodePortAddresses;
-  if (!addresses.includes('primary')) yield* cidrFaults('nodePortAddresses', addresses);
-  else if (addresses.length > 1) {
-    yield given(config, 'nodePortAddresses', 'must be either address ranges or the single word "primary"');
+  for (const [index, text] of config.nodePortAddresses.entries()) {
+    if (Object.hasOwn(NODE_PORT_WORDS, text) || parseCidr(text)) continue;
+    const words = Object.keys(NODE_PORT_WORDS).join(', ');
+    yield {
+      path: ['nodePortAddresses', index],
+      message: `${CIDR}, or one of the words ${words}, not ${quote(text)}`,
+    };
   }
 }
 

@@ -8,7 +8,7 @@ import { FLAG_DEFAULTS } from './flagsToConfiguration.js';
 const HEADER = `Usage: penstock run [flags]
 
 Proxies Kubernetes Services on this node. Flags marked * also work together with --config, and win over the file;
-with the others the file and the flags would contradict each other, so they are refused together.
+the others have no effect beside it, as in kube-proxy, and a warning says so.
 
 `;
 

@@ -54,8 +54,8 @@ export interface Flag {
   /** The fields it sets; none for an option of the command. */
   readonly fields?: readonly ConfigField[];
   readonly option?: OptionName;
-  /** `allowed`: works together with --config and then wins over the file. */
-  readonly besideConfig: 'allowed' | 'refused';
+  /** `allowed`: works together with --config and wins over the file. `ignored`: as in kube-proxy, with a warning. */
+  readonly besideConfig: 'allowed' | 'ignored';
   readonly help: string;
 }
 
@@ -69,7 +69,7 @@ const option = (name: string, type: FlagType, target: OptionName, help: string):
 
 const portFlag = (name: string, target: OptionName, help: string): Flag => ({
   ...option(name, 'integer', target, help),
-  besideConfig: 'refused',
+  besideConfig: 'ignored',
 });
 
 const field = (
@@ -81,7 +81,7 @@ const field = (
   name,
   type,
   fields: typeof target === 'string' ? [target] : target,
-  besideConfig: 'refused',
+  besideConfig: 'ignored',
   help,
 });
 
@@ -189,7 +189,7 @@ export const FLAGS: readonly Flag[] = [
     'nodeport-addresses',
     'list',
     'nodePortAddresses',
-    'Address ranges on which node ports are served, or the word primary; empty: all (mode nftables: primary).',
+    'Where node ports are served: address ranges and the words primary, localhost, all; empty: all (mode nftables: primary).',
   ),
 
   field(

@@ -2,6 +2,7 @@
  * The command line of `penstock run`, with the file it names → what to run.
  */
 import { messageOf, PenstockError } from '../../errors.js';
+import { printable } from '../../net/printable.js';
 import { ConfigDocument } from '../file/ConfigDocument.js';
 import { type ConfigFault, type FieldPath, formatPath, pathOf } from '../file/ConfigFault.js';
 import { decodeConfiguration } from '../file/decodeConfiguration.js';
@@ -43,6 +44,8 @@ export type RunCommand =
       /** The same configuration in the form of its file, for writeConfig, /configz and another mode. */
       readonly source: KubeProxyConfiguration;
       readonly options: RunOptions;
+      /** What of the call and its file changes nothing, and why: one sentence each. */
+      readonly warnings: readonly string[];
       /** Every flag by name, as it was given or by default: for /flagz. */
       readonly flags: ReadonlyMap<string, string>;
     };
@@ -53,14 +56,15 @@ export function parseRunCommand(argv: readonly string[], surroundings: ConfigSur
   if (optionOf(flags.given, 'help') === true) return { type: 'help' };
   if (optionOf(flags.given, 'version') === true) return { type: 'version' };
   const options = optionsOf(flags.given);
-  const source = options.configFile
+  const { source, warnings } = options.configFile
     ? configurationOfFile(options.configFile, surroundings.readFile, flags)
-    : configurationOfFlags(flags);
+    : { source: configurationOfFlags(flags), warnings: [] };
   return {
     type: 'run',
     config: toNodeConfig(source, surroundings.hostname()),
     source,
     options,
+    warnings,
     flags: flagValues(flags.given),
   };
 }
@@ -69,7 +73,7 @@ function configurationOfFile(
   file: string,
   readFile: ConfigSurroundings['readFile'],
   flags: ParsedFlags,
-): KubeProxyConfiguration {
+): { readonly source: KubeProxyConfiguration; readonly warnings: readonly string[] } {
   const document = new ConfigDocument(readText(file, readFile));
   if (document.value === undefined && document.faults.length === 0) {
     throw unreadable(file, 'it is empty', undefined);
@@ -83,15 +87,32 @@ function configurationOfFile(
   const lineOf = (fault: ConfigFault) => fault.line ?? document.lineOf(fault.path, ...(fault.because ?? []));
   const lines = [
     ...flags.faults.map((fault) => fault.message),
-    ...flags.given
-      .filter(({ flag }) => flag.besideConfig === 'refused')
-      .map(({ flag }) => `${flagLabel(flag)} cannot be used together with --config; set it in ${file}`),
     ...ofFlags,
     ...[...shapeFaults, ...ofFields]
       .toSorted((a, b) => lineOf(a) - lineOf(b))
       .map((fault) => `${file}:${lineOf(fault)}: ${nameAndMessage(fault)}`),
   ];
-  return validOrThrow(config, lines);
+  const name = printable(file);
+  const warnings = [
+    ...flags.given
+      .filter(({ flag }) => flag.besideConfig === 'ignored')
+      .map(({ flag }) => `${flagLabel(flag)} has no effect beside --config; ${placeOf(flag, name)}`),
+    ...(decoded?.ignored ?? []).map(
+      (fault) => `${name}:${lineOf(fault)}: ${nameAndMessage(fault)}; it is ignored`,
+    ),
+  ];
+  return { source: validOrThrow(config, lines), warnings: shortened(warnings) };
+}
+
+function placeOf({ fields }: GivenFlag['flag'], file: string): string {
+  return fields === undefined ? `${file} says it` : `set ${fields.join(' and ')} in ${file}`;
+}
+
+const SHOWN = 50;
+
+function shortened(lines: readonly string[]): readonly string[] {
+  if (lines.length <= SHOWN) return lines;
+  return [...lines.slice(0, SHOWN), `and ${lines.length - SHOWN} more`];
 }
 
 function configurationOfFlags(flags: ParsedFlags): KubeProxyConfiguration {
@@ -112,7 +133,9 @@ function validOrThrow(
   const count = lines.length === 1 ? 'one error' : `${lines.length} errors`;
   throw new PenstockError(
     'PENSTOCK_CONFIG_INVALID',
-    `the configuration has ${count}:\n${lines.map((line) => `  ${line}`).join('\n')}`,
+    `the configuration has ${count}:\n${shortened(lines)
+      .map((line) => `  ${printable(line)}`)
+      .join('\n')}`,
     { remedy: 'Correct these and start again; docs/configuration.md describes every field and flag.' },
   );
 }

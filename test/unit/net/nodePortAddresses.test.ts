@@ -3,6 +3,7 @@ import t from 'tap';
 import type { IpFamily } from '../../../src/net/ip.js';
 import {
   includesIpv4Loopback,
+  NODE_PORT_WORDS,
   type NodePortAddresses,
   resolveNodePortAddresses,
   selectNodePortAddresses,
@@ -59,4 +60,25 @@ t.test('primary: the addresses of the node, without loopback', async (t) => {
   t.same(resolveNodePortAddresses('primary', addresses), ['192.168.0.2/32', 'fd00:1::2/128']);
   t.same(resolveNodePortAddresses('primary', { IPv4: ip('127.0.0.1') }), []);
   t.same(resolveNodePortAddresses([cidr('10.0.0.0/8')], addresses), ['10.0.0.0/8']);
+});
+
+t.test('the words mix with ranges', async (t) => {
+  const own = { IPv4: ip('192.168.0.2'), IPv6: ip('fd00:1::2') };
+  const wanted = [
+    ...(NODE_PORT_WORDS.primary ?? []),
+    ...(NODE_PORT_WORDS.localhost ?? []),
+    cidr('10.0.0.0/8'),
+  ];
+  t.same(resolveNodePortAddresses(wanted, own), [
+    '192.168.0.2/32',
+    'fd00:1::2/128',
+    '127.0.0.0/8',
+    '::1/128',
+    '10.0.0.0/8',
+  ]);
+  const host = ['192.168.0.2', '10.1.2.3', '172.17.0.1', '127.0.0.1'].map(ip);
+  t.same(selectNodePortAddresses(wanted, 'IPv4', host, own.IPv4), ['192.168.0.2', '10.1.2.3', '127.0.0.1']);
+  t.equal(selectNodePortAddresses(NODE_PORT_WORDS.all ?? [], 'IPv6', host, own.IPv6), 'all');
+  t.ok(includesIpv4Loopback(wanted, own.IPv4));
+  t.notOk(includesIpv4Loopback(['primary', cidr('10.0.0.0/8')], own.IPv4));
 });

@@ -69,11 +69,12 @@ const CASES: readonly (readonly [string, ...string[]])[] = [
   ['metricsBindAddress: :10249', `3: metricsBindAddress ${SERVER}, not ":10249"`],
   ['nodePortAddresses: [primary]'],
   ['nodePortAddresses: [10.0.0.0/8, fd00::/8, 0.0.0.0/0]'],
-  ['nodePortAddresses:\n- 10.0.0.0/8\n- 10.0.0.1', `5: nodePortAddresses[1] ${RANGE}, not "10.0.0.1"`],
   [
-    'nodePortAddresses: [primary, 10.0.0.0/8]',
-    '3: nodePortAddresses must be either address ranges or the single word "primary", not ["primary","10.0.0.0/8"]',
+    'nodePortAddresses:\n- 10.0.0.0/8\n- 10.0.0.1',
+    `5: nodePortAddresses[1] ${RANGE}, or one of the words primary, localhost, all, not "10.0.0.1"`,
   ],
+  ['nodePortAddresses: [primary, 10.0.0.0/8]'],
+  ['nodePortAddresses: [localhost, all, primary]'],
   ['showHiddenMetricsForVersion: "1.35"'],
   [
     'showHiddenMetricsForVersion: "1.34"',

@@ -267,8 +267,6 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     ),
     [
       '--profilng is not a known flag; did you mean --profiling?',
-      '--oom-score-adj cannot be used together with --config; set it in proxy.yaml',
-      '--healthz-port cannot be used together with --config; set it in proxy.yaml',
       'proxy.yaml:3: oomScoreAdj must be within -1000..1000, not 9999',
     ],
   );
@@ -285,9 +283,19 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     errorLines(() => runFile('', { flags: ['--hostname-override= '] })),
     ['--hostname-override must be a node name, not " "'],
   );
-  const refused = FLAGS.filter((flag) => flag.besideConfig === 'refused').map((flag) => flag.name);
+  const beside = runFile('oomScoreAdj: 7', {
+    flags: ['--oom-score-adj=-998', '--healthz-port=1', '--masquerade-all', '-v=3'],
+  });
+  t.equal(beside.config.oomScoreAdj, 7, 'the file counts');
+  t.equal(beside.config.logging.verbosity, 3);
+  t.strictSame(beside.warnings, [
+    '--oom-score-adj has no effect beside --config; set oomScoreAdj in proxy.yaml',
+    '--healthz-port has no effect beside --config; proxy.yaml says it',
+    '--masquerade-all has no effect beside --config; set iptables.masqueradeAll and nftables.masqueradeAll in proxy.yaml',
+  ]);
+  const ignored = FLAGS.filter((flag) => flag.besideConfig === 'ignored').map((flag) => flag.name);
   t.notOk(
-    refused.some(
+    ignored.some(
       (name) =>
         /^(config|write|cleanup|init|hostname|master|log|v$|vmodule|version)/.test(name) &&
         name !== 'config-sync-period',
