@@ -81,7 +81,8 @@ bool Connection::ReadFirst() {
 // Goes on until an attempt is under way, or all have failed at once.
 void Connection::Attempt() {
   for (;;) {
-    const uint32_t index = ChooseEndpoint(worker_, service_, list_, client_address_, tried_.get());
+    const uint32_t index =
+        as_node_ ? endpoint_index_ : ChooseEndpoint(worker_, service_, list_, client_address_, tried_.get());
     if (index == kNobody) return Reset();
     const Endpoint& endpoint = list_.endpoints[index];
     endpoint_index_ = index;
@@ -99,10 +100,30 @@ void Connection::Attempt() {
   }
 }
 
+// With source address auto, an endpoint that does not answer to the client's address is asked with the node's.
+const Address* Connection::SourceOf(const Endpoint& endpoint) {
+  const Address* source = SourceFor(keeps_source_, endpoint, client_address_);
+  if (source != nullptr && service_->careful &&
+      (as_node_ || worker_.shared().doubts.Apply(client_address_, endpoint.address, worker_.now_ms())))
+    source = nullptr;
+  as_client_ = source != nullptr;
+  return source;
+}
+
+// An endpoint has answered: to whose address?
+void Connection::LearnSource() {
+  if (!service_->careful || !keeps_source_) return;
+  Shared& shared = worker_.shared();
+  const Address& endpoint = list_.endpoints[endpoint_index_].address;
+  if (as_client_) shared.doubts.Remove(client_address_, endpoint);
+  else if (as_node_ && shared.doubts.Add(client_address_, endpoint, worker_.now_ms()))
+    shared.Report({Event::Kind::kNodeAddress, service_->cell, endpoint_cell_, Failure::kTimedOut});
+}
+
 // False with errno when it failed at once.
 bool Connection::Dial(const Endpoint& endpoint) {
   const FirstData first = up_.is_stuck() ? FirstData::kWaiting : FirstData::kNone;
-  const Address* const source = SourceFor(keeps_source_, endpoint, client_address_);
+  const Address* const source = SourceOf(endpoint);
   server_.fd = DialEndpoint(*service_, endpoint, source, first, worker_.shared().mark);
   if (server_.fd < 0) return false;
   // On this node the handshake is over before connect returns: what the client has said goes out at once.
@@ -139,6 +160,13 @@ void Connection::AttemptFailed(int error) {
     server_.fd = -1;
   }
   server_.tells_room = false;
+  if (as_client_ && service_->careful && error == ETIMEDOUT) {
+    // That may be the way of the answers, not the endpoint.
+    as_client_ = false;
+    as_node_ = true;
+    return LetGoOfEndpoint();
+  }
+  as_node_ = false;
   if (!tried_) tried_ = std::make_unique<std::vector<uint32_t>>();
   tried_->push_back(endpoint_index_);
   if (IsEndpointsFault(error)) {
@@ -153,6 +181,7 @@ void Connection::AttemptFailed(int error) {
 bool Connection::NextMayBeTried() {
   Shared& shared = worker_.shared();
   ServiceCell& cell = shared.cells.service(service_->cell);
+  if (as_node_) return true;
   if (!has_spoken_ && attempts_ < service_->attempts_ms.size() && shared.health.SpendRetry(*service_)) {
     Add(cell.retries, 1);
     return true;
@@ -169,6 +198,7 @@ void Connection::Connected() {
   Add(cell.connections, 1);
   Add(cell.bytes_to, up_.pending_end);  // what was read before there was an endpoint
   worker_.shared().health.Succeeded(endpoint_cell_);
+  LearnSource();
   if (service_->affinity_ms != 0)
     worker_.shared().affinity.Remember(worker_.snapshot(), *service_, client_address_,
                                        list_.endpoints[endpoint_index_].address, worker_.now_ms());

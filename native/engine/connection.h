@@ -77,6 +77,8 @@ class Connection final : public Timer {
   bool Dial(const Endpoint& endpoint);
   void AttemptFailed(int error);
   void Connected();
+  const Address* SourceOf(const Endpoint& endpoint);
+  void LearnSource();
   void LetGoOfEndpoint();
   bool NextMayBeTried();
   // relay.cc
@@ -119,6 +121,8 @@ class Connection final : public Timer {
   bool settled_ = false;
   bool has_share_ = false;  // and is counted
   bool keeps_source_;
+  bool as_client_ = false;  // the attempt bears the client's address
+  bool as_node_ = false;    // the next one shall not, and goes to the same endpoint
   bool has_spoken_ = false;  // the endpoint was given bytes of the client, which nobody else can be given again
   Connection* next_ = nullptr;
   Connection* previous_ = nullptr;

@@ -57,6 +57,7 @@ bool DecodeService(Reader& reader, Service* service) {
   service->transparent = (flags & 1) != 0;
   service->external_local = (flags & 2) != 0;
   service->all_masqueraded = (flags & 4) != 0;
+  service->careful = (flags & 8) != 0;
   service->pods_bits = reader.U8();
   service->pods.family = service->family;
   reader.Bytes(service->pods.bytes, sizeof service->pods.bytes);

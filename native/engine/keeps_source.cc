@@ -18,6 +18,8 @@ bool IsPod(const Service& service, const Address& client) {
 bool KeepsSource(const Service& service, KeyKind kind, Side side, const Address& client) {
   if (!service.transparent) return false;
   const bool range_known = service.pods_bits != kNoRange;
+  // Whoever is no pod may be anywhere, and so may the answers.
+  if (service.careful && !range_known && kind == KeyKind::kInternal) return false;
   if (kind == KeyKind::kInternal) return !service.all_masqueraded && (!range_known || IsPod(service, client));
   if (!service.external_local) return false;
   // From the inside: pods keep theirs, the node itself does not.

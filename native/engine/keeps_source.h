@@ -1,4 +1,4 @@
-// Whose address endpoints see with source address transparent: the client's, wherever the kernel modes would not
+// Whose address endpoints see with source address transparent or auto: the client's, wherever the kernel modes would not
 // masquerade (spec of kube-proxy, section 7.5) and the answers come back this way.
 #ifndef PENSTOCK_ENGINE_KEEPS_SOURCE_H_
 #define PENSTOCK_ENGINE_KEEPS_SOURCE_H_

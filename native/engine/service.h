@@ -55,6 +55,7 @@ struct Service {
   Algorithm algorithm;
   ProxyProtocol proxy_protocol;
   bool transparent;              // endpoints see the client's address wherever kube-proxy would leave it
+  bool careful;                  // and only where the answers come back: otherwise they see the node's
   bool external_local;           // external traffic policy Local
   bool all_masqueraded;          // none of the cluster IP's clients keeps its address
   Address pods;                  // the pods' range: its first address

@@ -12,6 +12,7 @@
 
 #include "affinity.h"
 #include "cells.h"
+#include "doubts.h"
 #include "health.h"
 #include "shares.h"
 #include "snapshot.h"
@@ -27,6 +28,7 @@ struct Event {
     kOutOfDescriptors = 3,
     kShareUsedUp = 4,  // the service port, or one client of it, holds as many descriptors as it may
     kLoop = 5,         // the endpoint is the address of a Service
+    kNodeAddress = 6,  // endpoints like this one see the node's address: their answers to clients do not come back
   };
   Kind kind;
   uint32_t service_cell;
@@ -45,6 +47,7 @@ class Shared {
   Health health;
   Affinity affinity;
   Shares shares;
+  Doubts doubts;
   const uint32_t mark;
   // TCP connections and UDP flows, all threads.
   std::atomic<int64_t> active{0};

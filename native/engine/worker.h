@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "links.h"
 #include "pick.h"
 #include "pipe_pool.h"
 #include "shared.h"
@@ -92,6 +93,7 @@ class Worker {
   uint64_t generation() const { return generation_; }
   uint64_t now_ms() const { return now_ms_; }
   TimerWheel& timers() { return timers_; }
+  Links& links() { return links_; }
   PipePool& pipes() { return pipes_; }
   Random& random() { return random_; }
   uint8_t* buffer() { return buffer_.get(); }
@@ -119,6 +121,7 @@ class Worker {
   uint64_t now_ms_;
   TimerWheel timers_;
   PipePool pipes_;
+  Links links_;
   Random random_;
   std::unique_ptr<uint8_t[]> buffer_;
   std::shared_ptr<const Snapshot> snapshot_;
