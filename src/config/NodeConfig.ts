@@ -64,7 +64,7 @@ export interface NodeConfig {
     /** The listening sockets of a penstock that runs here already are inherited. */
     readonly takeover: boolean;
     /** Whose address endpoints see, unless the Service says it. */
-    readonly sourceAddress: 'node' | 'transparent';
+    readonly sourceAddress: 'auto' | 'node' | 'transparent';
   };
   readonly clientConnection: KubeProxyConfiguration['clientConnection'];
   readonly configSyncPeriod: Milliseconds;

@@ -37,7 +37,7 @@ export interface RuleOptions {
   /** They are the node's own because nodePortAddresses is `primary`, which does not exclude localhost in modes that pass it on. */
   readonly nodePortsOnPrimary?: boolean;
   /** Mode userspace: whose address endpoints see unless the Service says it. Absent: the node's. */
-  readonly sourceAddress?: 'node' | 'transparent';
+  readonly sourceAddress?: 'auto' | 'node' | 'transparent';
 }
 
 export interface Rules extends RuleOptions {

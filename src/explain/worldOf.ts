@@ -33,7 +33,7 @@ export interface RuleSource {
   readonly masqueradeAll: boolean;
   readonly localhostNodePorts: boolean;
   readonly nodePortAddresses: NodePortAddresses;
-  readonly userspace: { readonly sourceAddress: 'node' | 'transparent' };
+  readonly userspace: { readonly sourceAddress: 'auto' | 'node' | 'transparent' };
 }
 
 export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'nodeAddresses'>): Rules {

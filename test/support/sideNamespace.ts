@@ -42,12 +42,17 @@ export class SideNamespace {
       String(this.#process.pid),
       '-n',
       'timeout',
-      '2',
+      '15',
       'bash',
       '-c',
       script,
     );
     return new Promise((resolve) => execFile(...command, (_, stdout) => resolve(stdout.trim())));
+  }
+
+  /** Runs a command there. */
+  run(command: string): void {
+    shell(`nsenter -t ${this.#process.pid} -n ${command}`);
   }
 
   close(): void {

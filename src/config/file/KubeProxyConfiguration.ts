@@ -40,7 +40,7 @@ export const DETECT_LOCAL_MODES = [
 ] as const;
 export const LOG_FORMATS = ['text', 'json'] as const;
 /** `auto`: as the host's own iptables rules are. */
-export const SOURCE_ADDRESSES = ['node', 'transparent'] as const;
+export const SOURCE_ADDRESSES = ['auto', 'node', 'transparent'] as const;
 export const IPTABLES_BACKENDS = ['auto', 'nft', 'legacy'] as const;
 
 export type ProxyMode = (typeof PROXY_MODES)[number];
@@ -135,7 +135,7 @@ export const configurationSchema = z.strictObject(
       drainTimeout: duration(0),
       shutdownTimeout: duration(25 * SECOND),
       takeover: flag(false),
-      sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'node'),
+      sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
     }),
   },
   { error: 'must be a block of fields' },

@@ -6,13 +6,8 @@ import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
 import type { Cells } from './Cells.js';
-import { type EncodingFacts, NOTHING_KNOWN, ServiceRecords } from './encodeServices.js';
-import {
-  type ProxyDefaults,
-  type ProxyOptions,
-  readProxyOptions,
-  type SourceAddress,
-} from './proxyOptions.js';
+import { type EncodingFacts, mayKeepSource, NOTHING_KNOWN, ServiceRecords } from './encodeServices.js';
+import { type ProxyDefaults, type ProxyOptions, readProxyOptions } from './proxyOptions.js';
 
 export interface EngineRow {
   readonly port: ServicePort;
@@ -167,7 +162,11 @@ export class EngineTable {
 
   #rewrite(family: IpFamily, facts: EncodingFacts): void {
     this.#facts.set(family, facts);
-    for (const row of this.#rows.values()) if (row.port.family === family) this.#unsaid.set(row.cell, row);
+    for (const [key, row] of this.#rows) {
+      if (row.port.family !== family) continue;
+      this.#unsaid.set(row.cell, row);
+      this.#noteTransparent(key, row);
+    }
   }
 
   #write(row: EngineRow, records: ServiceRecords): void {
@@ -226,7 +225,7 @@ export class EngineTable {
     }
     this.#rows.set(key, row);
     this.#keys.set(cell, key);
-    this.#noteTransparent(key, port.family, options.sourceAddress);
+    this.#noteTransparent(key, row);
     this.#names.set(cell, `${port.name}/${port.protocol}`);
     return row;
   }
@@ -240,14 +239,15 @@ export class EngineTable {
     }
     this.#cells.retireService(row.cell);
     this.#rows.delete(key);
-    this.#noteTransparent(key, row.port.family, 'node');
+    this.#transparent.get(row.port.family)?.delete(key);
   }
 
-  #noteTransparent(key: string, family: IpFamily, source: SourceAddress): void {
+  #noteTransparent(key: string, { port, options }: EngineRow): void {
+    const { family } = port;
     const keys = this.#transparent.get(family) ?? new Set();
     this.#transparent.set(family, keys);
-    if (source === 'node') keys.delete(key);
-    else keys.add(key);
+    if (mayKeepSource(options, port, this.#facts.get(family) ?? NOTHING_KNOWN)) keys.add(key);
+    else keys.delete(key);
   }
 
   /** Those who asked for it are told; where it is the default, the log is. */
@@ -255,7 +255,7 @@ export class EngineTable {
     return [...this.#undiverted].flatMap((family) =>
       [...(this.#transparent.get(family) ?? [])].flatMap((key) => {
         const port = this.#rows.get(key)?.port;
-        return port?.options['source-address'] === undefined
+        return port?.options['source-address'] !== 'transparent'
           ? []
           : [{ subject: subjectOf(port), message: UNDIVERTED }];
       }),

@@ -28,12 +28,25 @@ export interface EncodedServicePort {
   readonly facts?: EncodingFacts;
 }
 
-/** What source address transparent depends on of the node. */
+/** What source addresses transparent and auto depend on of the node. */
 export interface EncodingFacts {
   /** Where pods have their addresses; undefined: they cannot be told from others by that. */
   readonly pods: Cidr | undefined;
   readonly masqueradeAll: boolean;
   readonly isHostAddress: (address: IpAddress) => boolean;
+}
+
+/**
+ * Whether connections may bear addresses of clients at all. With `auto`, clients of a cluster IP that cannot be told to be
+ * pods see to it that they do not.
+ */
+export function mayKeepSource(
+  { sourceAddress }: Pick<ProxyOptions, 'sourceAddress'>,
+  port: Pick<ServicePort, 'externalPolicy'>,
+  facts: EncodingFacts,
+): boolean {
+  if (sourceAddress !== 'auto') return sourceAddress === 'transparent';
+  return port.externalPolicy === 'Local' || (facts.pods !== undefined && !facts.masqueradeAll);
 }
 
 export const NOTHING_KNOWN: EncodingFacts = {
@@ -44,7 +57,7 @@ export const NOTHING_KNOWN: EncodingFacts = {
 
 /** For a range that is not known. */
 const NO_RANGE = 255;
-const FLAG = { transparent: 1, externalLocal: 2, masqueradeAll: 4 } as const;
+const FLAG = { transparent: 1, externalLocal: 2, masqueradeAll: 4, careful: 8 } as const;
 const ENDPOINT_FLAG = { local: 1, onHost: 2 } as const;
 
 /** Service ports of a namespace share descriptors; those of two with the same number do, too. FNV-1a, 32 bits. */
@@ -81,7 +94,8 @@ export class ServiceRecords {
     this.#u8(ALGORITHM[options.algorithm]);
     this.#u8(PROXY_PROTOCOL[options.proxyProtocol]);
     this.#u8(
-      (options.sourceAddress === 'transparent' ? FLAG.transparent : 0) |
+      (options.sourceAddress === 'node' ? 0 : FLAG.transparent) |
+        (options.sourceAddress === 'auto' ? FLAG.careful : 0) |
         (port.externalPolicy === 'Local' ? FLAG.externalLocal : 0) |
         (facts.masqueradeAll ? FLAG.masqueradeAll : 0),
     );

@@ -7,6 +7,7 @@ const RETURNED = 1;
 const OUT_OF_DESCRIPTORS = 3;
 const SHARE_USED_UP = 4;
 const LOOP = 5;
+const NODE_ADDRESS = 6;
 /** native/engine/health.h, Failure. */
 const TIMED_OUT = 1;
 
@@ -60,6 +61,14 @@ function describe(
       text:
         `${servicePort}: it, its namespace or one of its clients holds as many file descriptors as one alone may; ` +
         'new connections wait, or are refused, until others end. Raise the limit (LimitNOFILE), or look who calls so often',
+    };
+  }
+  if (kind === NODE_ADDRESS) {
+    return {
+      level: 'info',
+      text:
+        `${subject} does not answer to the address of a client, only to the node's: it and its neighbours see that of the node ` +
+        'for some minutes (pods of one bridge answer each other past the node)',
     };
   }
   return undefined;

@@ -8,12 +8,12 @@ export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;
   /** How long connections to an endpoint that no longer serves may go on; undefined: as long as they like. */
   readonly drainTimeout: Milliseconds | undefined;
-  /** `node` when absent. */
+  /** `auto` when absent. */
   readonly sourceAddress?: SourceAddress;
 }
 
-/** Whose address endpoints see. */
-export type SourceAddress = 'node' | 'transparent';
+/** Whose address endpoints see: the client's where the kernel modes keep it (auto: and where answers are sure to come back). */
+export type SourceAddress = 'auto' | 'node' | 'transparent';
 
 export interface ProxyOptions {
   readonly algorithm: Algorithm;
@@ -42,19 +42,27 @@ const ATTEMPTS: readonly Milliseconds[] = [250, 500, 1000, 2000];
 const MOST_ATTEMPTS = 16;
 /** The engine counts milliseconds in 32 bits. */
 const LONGEST: Milliseconds = 24 * 3_600_000 * 40;
+/** A flow holds a descriptor. The kernel forgets flows that were answered after two or three minutes (nf_conntrack_udp_timeout_stream). */
+const LONGEST_UDP_IDLE: Milliseconds = 3_600_000;
+/** An attempt that waits for an answer holds two. */
+const LONGEST_ATTEMPT: Milliseconds = 60_000;
 
 /** Never throws: a bad value is reported, and the default holds in its place. */
 export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): ProxyOptionsReading {
   const faults = new FaultList();
   const { options } = port;
-  const duration = <F extends Milliseconds | undefined>(name: string, fallback: F): Milliseconds | F => {
+  const duration = <F extends Milliseconds | undefined>(
+    name: string,
+    fallback: F,
+    longest = LONGEST,
+  ): Milliseconds | F => {
     const text = options[name];
     if (text === undefined || text === '') return fallback;
     const value = parseDuration(text);
-    if (value !== undefined && value >= 0 && value <= LONGEST) return Math.round(value);
+    if (value !== undefined && value >= 0 && value <= longest) return Math.round(value);
     const meanwhile = fallback === undefined ? 'there is none' : `it is ${fallback} ms`;
     faults.add(
-      `${nameOf(name)} is ${quote(text)}, must be a duration such as 30s, at most 960h; until then ${meanwhile}`,
+      `${nameOf(name)} is ${quote(text)}, must be a duration such as 30s, at most ${longest / 3_600_000}h; until then ${meanwhile}`,
     );
     return fallback;
   };
@@ -75,10 +83,18 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
     attempts: readAttempts(options.retries ?? '', faults),
     idleTimeout:
       port.protocol === 'UDP'
-        ? duration('udp-idle-timeout', Math.min(Math.ceil(defaults.udpIdleTimeout), LONGEST))
+        ? duration(
+            'udp-idle-timeout',
+            Math.min(Math.ceil(defaults.udpIdleTimeout), LONGEST),
+            LONGEST_UDP_IDLE,
+          )
         : duration('idle-timeout', 0),
     maxLifetime: duration('max-lifetime', 0),
-    sourceAddress: choice('source-address', ['node', 'transparent'], defaults.sourceAddress ?? 'node'),
+    sourceAddress: choice(
+      'source-address',
+      ['auto', 'node', 'transparent'],
+      defaults.sourceAddress ?? 'auto',
+    ),
     proxyProtocol: port.protocol === 'UDP' ? 'none' : choice('proxy-protocol', ['none', 'v1', 'v2'], 'none'),
     drainTimeout: duration('drain-timeout', defaults.drainTimeout),
     removedEndpoints: choice('removed-endpoints', ['keep', 'reset'], 'keep'),
@@ -90,11 +106,11 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
 function readAttempts(text: string, faults: FaultList): readonly Milliseconds[] {
   if (text === '') return ATTEMPTS;
   const attempts = text.split(',').map((part) => parseDuration(part.trim()) ?? 0);
-  if (attempts.length <= MOST_ATTEMPTS && attempts.every((each) => each >= 1 && each <= LONGEST)) {
+  if (attempts.length <= MOST_ATTEMPTS && attempts.every((each) => each >= 1 && each <= LONGEST_ATTEMPT)) {
     return attempts.map(Math.round);
   }
   faults.add(
-    `${nameOf('retries')} is ${quote(text)}, must be the timeouts of 1 to ${MOST_ATTEMPTS} attempts such as 250ms,500ms,1s; ` +
+    `${nameOf('retries')} is ${quote(text)}, must be the timeouts of 1 to ${MOST_ATTEMPTS} attempts, each at most 60s, such as 250ms,500ms,1s; ` +
       `until then it is ${ATTEMPTS.map((each) => `${each}ms`).join(',')}`,
   );
   return ATTEMPTS;

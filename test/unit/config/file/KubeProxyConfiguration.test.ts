@@ -84,7 +84,7 @@ const DEFAULTS = {
     drainTimeout: 0,
     shutdownTimeout: 25_000,
     takeover: false,
-    sourceAddress: 'node',
+    sourceAddress: 'auto',
   },
 };
 

@@ -65,7 +65,7 @@ t.test('the layout', async (t) => {
   t.equal(
     hex,
     [
-      '01 04030201 a9e047a8 06 04 01 00 02', // set, cell, namespace shop, TCP, IPv4, round-robin, no PROXY protocol, external policy Local
+      '01 04030201 a9e047a8 06 04 01 00 0b', // set, cell, namespace shop, TCP, IPv4, round-robin, no PROXY protocol, addresses of clients where they are sure to be answered, external policy Local
       `ff ${address('')}`, // the range of pods is not known
       '005c2605 00000000 00000000', // affinity, idle, lifetime
       '04 fa000000 f4010000 e8030000 d0070000', // attempts

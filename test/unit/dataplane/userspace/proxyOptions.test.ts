@@ -11,7 +11,7 @@ const TCP_DEFAULT: ProxyOptions = {
   attempts: [250, 500, 1000, 2000],
   idleTimeout: 0,
   maxLifetime: 0,
-  sourceAddress: 'node',
+  sourceAddress: 'auto',
   proxyProtocol: 'none',
   drainTimeout: undefined,
   removedEndpoints: 'keep',
@@ -61,7 +61,7 @@ const GOOD: readonly Good[] = [
   [{ 'idle-timeout': '0' }, { idleTimeout: 0 }],
   [{ 'max-lifetime': '960h' }, { maxLifetime: 960 * 3_600_000 }],
   [{ 'source-address': 'transparent' }, { sourceAddress: 'transparent' }],
-  [{ 'source-address': 'node' }, {}],
+  [{ 'source-address': 'node' }, { sourceAddress: 'node' }],
   [{ 'proxy-protocol': 'v1' }, { proxyProtocol: 'v1' }],
   [{ 'proxy-protocol': 'v2' }, { proxyProtocol: 'v2' }],
   [{ 'proxy-protocol': 'none' }, {}],
@@ -88,19 +88,19 @@ t.test('what a protocol does not have is not read', async (t) => {
 
 const DURATION = 'must be a duration such as 30s, at most 960h';
 const RETRIES =
-  'must be the timeouts of 1 to 16 attempts such as 250ms,500ms,1s; until then it is 250ms,500ms,1000ms,2000ms';
+  'must be the timeouts of 1 to 16 attempts, each at most 60s, such as 250ms,500ms,1s; until then it is 250ms,500ms,1000ms,2000ms';
 
 type Bad = readonly [name: string, text: string, rest: string];
 
 const BAD: readonly Bad[] = [
-  ...['3', '0', '1s,', '1s,0ms', '-1s', '961h', 'many', new Array(17).fill('1s').join()].map(
+  ...['3', '0', '1s,', '1s,0ms', '-1s', '61s', '961h', 'many', new Array(17).fill('1s').join()].map(
     (text): Bad => ['retries', text, RETRIES],
   ),
   ...['30', '-1s', 'soon', '961h', '1d', ' '].flatMap((text): Bad[] => [
     ['idle-timeout', text, `${DURATION}; until then it is 0 ms`],
     ['max-lifetime', text, `${DURATION}; until then it is 0 ms`],
   ]),
-  ['source-address', 'client', 'must be one of node, transparent; until then it is node'],
+  ['source-address', 'client', 'must be one of auto, node, transparent; until then it is auto'],
   ['proxy-protocol', 'V2', 'must be one of none, v1, v2; until then it is none'],
   ['removed-endpoints', 'cut', 'must be one of keep, reset; until then it is keep'],
 ];
@@ -111,11 +111,13 @@ t.test('a bad value is told in one sentence, and the default holds', async (t) =
     t.strictSame(options, TCP_DEFAULT, `${name} ${text}`);
     t.strictSame(faults, [`metadata.annotations[penstock.io/${name}] is "${text}", ${rest}`]);
   }
-  const { options, faults } = read({ 'udp-idle-timeout': 'x' }, 'UDP');
-  t.strictSame(options, UDP_DEFAULT);
-  t.strictSame(faults, [
-    `metadata.annotations[penstock.io/udp-idle-timeout] is "x", ${DURATION}; until then it is 250 ms`,
-  ]);
+  for (const text of ['x', '24h', '61m']) {
+    const { options, faults } = read({ 'udp-idle-timeout': text }, 'UDP');
+    t.strictSame(options, UDP_DEFAULT);
+    t.strictSame(faults, [
+      `metadata.annotations[penstock.io/udp-idle-timeout] is "${text}", must be a duration such as 30s, at most 1h; until then it is 250 ms`,
+    ]);
+  }
 });
 
 t.test('a bad drain timeout says what holds instead', async (t) => {
