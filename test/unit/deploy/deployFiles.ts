@@ -36,7 +36,10 @@ export interface Manifest {
   readonly spec: {
     readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
     readonly template: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec };
-    readonly podMetricsEndpoints: readonly { readonly port: string }[];
+    readonly podMetricsEndpoints: readonly {
+      readonly port: string;
+      readonly relabelings: readonly object[];
+    }[];
   };
 }
 

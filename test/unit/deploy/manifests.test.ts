@@ -177,7 +177,10 @@ t.test('probes and the PodMonitor ask ports that have a name', (t) => {
   t.match(agent?.livenessProbe?.httpGet, { path: '/livez', port: 'health' });
   const monitor = document('podmonitor/pod-monitor.yaml');
   t.has(daemonSet.spec.template.metadata.labels, monitor.spec.selector.matchLabels);
-  for (const { port } of monitor.spec.podMetricsEndpoints) t.ok(names.includes(port));
+  for (const { port, relabelings } of monitor.spec.podMetricsEndpoints) {
+    t.ok(names.includes(port));
+    t.match(relabelings, [{ targetLabel: 'node' }, { targetLabel: 'job', replacement: 'kube-proxy' }]);
+  }
   t.ok(names.includes('health'));
   t.end();
 });
