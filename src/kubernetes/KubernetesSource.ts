@@ -1,4 +1,5 @@
 /** The API server as a source of objects: one reflector for each resource. */
+import type { ObjectChange } from '../objects/ApiObject.js';
 import type { Problem } from '../objects/Problem.js';
 import { type Clock, systemClock } from '../time/Clock.js';
 import { Contact } from './contact/Contact.js';
@@ -8,6 +9,7 @@ import { Turns } from './http/Turns.js';
 import type { ObjectSource, SourceContact, SourceListener } from './ObjectSource.js';
 import { InitialEvents } from './watch/InitialEvents.js';
 import { Reflector } from './watch/Reflector.js';
+import { ResourceStore } from './watch/ResourceStore.js';
 import { watchedResources } from './watch/resources.js';
 
 export interface KubernetesSourceOptions {
@@ -29,7 +31,8 @@ export class KubernetesSource implements ObjectSource {
   readonly #transport: ApiTransport;
   readonly #outage: Outage;
   readonly #contacts: readonly Contact[];
-  readonly #reflectors: readonly Reflector[];
+  readonly #reflectors: readonly Reflector<ObjectChange>[];
+  readonly #stores: readonly ResourceStore[];
   #listener: SourceListener | undefined;
   #incomplete: number;
   /** The sum of the stores' versions when problems were reported last. */
@@ -50,9 +53,21 @@ export class KubernetesSource implements ObjectSource {
       complete: () => this.#completed(),
       problemsChanged: () => this.#reportProblems(),
     };
+    this.#stores = resources.map((resource) => new ResourceStore(resource));
     this.#reflectors = resources.map((resource, i) => {
+      const store = this.#stores[i] as ResourceStore;
       const contact = this.#contacts[i] as Contact;
-      return new Reflector({ resource, transport, clock, random, turns, initialEvents, contact, events });
+      return new Reflector({
+        resource,
+        store,
+        transport,
+        clock,
+        random,
+        turns,
+        initialEvents,
+        contact,
+        events,
+      });
     });
   }
 
@@ -86,12 +101,12 @@ export class KubernetesSource implements ObjectSource {
   }
 
   #reportProblems(): void {
-    const version = this.#reflectors.reduce((sum, { store }) => sum + store.problemVersion, 0);
+    const version = this.#stores.reduce((sum, store) => sum + store.problemVersion, 0);
     if (version === this.#reported) return;
     this.#reported = version;
     const list: Problem[] = [];
     let hidden = 0;
-    for (const { store } of this.#reflectors) {
+    for (const store of this.#stores) {
       for (const problems of store.problems) {
         if (list.length < MOST_PROBLEMS) list.push(...problems);
         else hidden += problems.length;

@@ -28,3 +28,12 @@ export interface MembershipView {
    */
   readonly connected: boolean;
 }
+
+/** As JSON can say it: two members of equal text are equal. */
+export function plainMember({ macs, advertises, ...rest }: Member): object {
+  return {
+    ...rest,
+    macs: macs.map((mac) => Buffer.from(mac).toString('hex')),
+    advertises: advertises && [...advertises],
+  };
+}

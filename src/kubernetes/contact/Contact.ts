@@ -2,11 +2,11 @@
 import { messageOf } from '../../errors.js';
 import type { Clock } from '../../time/Clock.js';
 import type { SourceContact } from '../ObjectSource.js';
-import type { Resource } from '../watch/resources.js';
+import type { WatchedPath } from '../watch/resources.js';
 import type { Outage } from './Outage.js';
 
 export class Contact {
-  readonly #resource: Resource;
+  readonly #resource: WatchedPath;
   readonly #clock: Clock;
   readonly #outage: Outage;
   #connected = false;
@@ -18,7 +18,7 @@ export class Contact {
   #watchesEnded = 0;
   #watchesFailed = 0;
 
-  constructor(resource: Resource, clock: Clock, outage: Outage) {
+  constructor(resource: WatchedPath, clock: Clock, outage: Outage) {
     this.#resource = resource;
     this.#clock = clock;
     this.#outage = outage;

@@ -5,7 +5,6 @@
  * everything is read again; the store turns that into the few real changes.
  */
 import { PenstockError } from '../../errors.js';
-import type { ObjectChange } from '../../objects/ApiObject.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
 import { BackOff } from '../../time/BackOff.js';
 import { type Clock, sleep } from '../../time/Clock.js';
@@ -15,8 +14,7 @@ import type { ApiTransport } from '../http/ApiTransport.js';
 import type { Turns } from '../http/Turns.js';
 import type { InitialEvents } from './InitialEvents.js';
 import { listPages } from './listPages.js';
-import { ResourceStore } from './ResourceStore.js';
-import type { Resource } from './resources.js';
+import type { WatchedPath } from './resources.js';
 import { isOlder, versionOf } from './resourceVersion.js';
 import { type WatchEvent, watchStream } from './watchStream.js';
 
@@ -30,15 +28,24 @@ const INITIAL_SILENCE_MS = 10_000;
 const ABSENT_RETRY_MS = 300_000;
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
-export interface ReflectorEvents {
-  changes(batch: readonly ObjectChange[]): void;
+/** What was delivered of a resource. Whatever comes in, it never throws, and answers with the changes that it makes. */
+export interface Store<Change> {
+  upsert(raw: unknown): readonly Change[];
+  remove(raw: unknown): readonly Change[];
+  /** Reads everything anew: what is not added until take() is gone. */
+  snapshot(): { add(raw: unknown): void; remove(raw: unknown): void; take(): readonly Change[] };
+}
+
+export interface ReflectorEvents<Change> {
+  changes(batch: readonly Change[]): void;
   /** The first complete reading has been delivered. */
   complete(): void;
   problemsChanged(): void;
 }
 
-export interface ReflectorOptions {
-  readonly resource: Resource;
+export interface ReflectorOptions<Change> {
+  readonly resource: WatchedPath;
+  readonly store: Store<Change>;
   readonly transport: ApiTransport;
   readonly clock: Clock;
   /** 0 to 1, as Math.random. */
@@ -46,12 +53,12 @@ export interface ReflectorOptions {
   readonly turns: Turns;
   readonly initialEvents: InitialEvents;
   readonly contact: Contact;
-  readonly events: ReflectorEvents;
+  readonly events: ReflectorEvents<Change>;
 }
 
-export class Reflector {
-  readonly store: ResourceStore;
-  readonly #options: ReflectorOptions;
+export class Reflector<Change> {
+  readonly store: Store<Change>;
+  readonly #options: ReflectorOptions<Change>;
   readonly #backOff: BackOff;
   readonly #stopping = new AbortController();
   /** Everything up to this version is in the store; undefined: it has to be read anew. */
@@ -61,9 +68,9 @@ export class Reflector {
   #uselessWatches = 0;
   #running: Promise<void> | undefined;
 
-  constructor(options: ReflectorOptions) {
+  constructor(options: ReflectorOptions<Change>) {
     this.#options = options;
-    this.store = new ResourceStore(options.resource);
+    this.store = options.store;
     this.#backOff = new BackOff(options.random);
   }
 
@@ -198,7 +205,7 @@ export class Reflector {
   }
 
   #apply(batch: readonly WatchEvent[]): void {
-    const changes: ObjectChange[] = [];
+    const changes: Change[] = [];
     try {
       for (const { type, object } of batch) {
         const version = versionOf(object);
@@ -227,14 +234,14 @@ export class Reflector {
     return watchStream({ resource, transport, clock, random, signal, after, ...rest });
   }
 
-  #taken(changes: readonly ObjectChange[], version: string): void {
+  #taken(changes: readonly Change[], version: string): void {
     this.#version = version;
     this.#deliver(changes);
     this.#completed();
     this.#options.contact.read();
   }
 
-  #deliver(changes: readonly ObjectChange[]): void {
+  #deliver(changes: readonly Change[]): void {
     if (this.#stopping.signal.aborted) return;
     if (changes.length > 0) this.#options.events.changes(changes);
     this.#options.events.problemsChanged();

@@ -4,7 +4,7 @@ import { isRawObject } from '../../objects/read/FieldReader.js';
 import { type Clock, Watchdog } from '../../time/Clock.js';
 import { type ApiTransport, broken, getBody } from '../http/ApiTransport.js';
 import { JsonItems } from './JsonItems.js';
-import { pathOf, type Resource } from './resources.js';
+import { pathOf, type WatchedPath } from './resources.js';
 import { versionOf } from './resourceVersion.js';
 
 /** As client-go's pager. */
@@ -17,7 +17,7 @@ const MOST_EMPTY_PAGES = 100;
 const SILENCE_MS = 30_000;
 
 export interface ListOptions {
-  readonly resource: Resource;
+  readonly resource: WatchedPath;
   readonly transport: ApiTransport;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -99,7 +99,7 @@ function continuationOf(page: unknown): string {
   return typeof metadata.continue === 'string' ? metadata.continue : '';
 }
 
-function noList(resource: Resource, found: string): PenstockError {
+function noList(resource: WatchedPath, found: string): PenstockError {
   const message = `the list of ${resource.title} is ${found}`;
   return new PenstockError('PENSTOCK_API_NOT_A_LIST', message, {
     remedy:
@@ -107,7 +107,7 @@ function noList(resource: Resource, found: string): PenstockError {
   });
 }
 
-function endless(resource: Resource, found: string): PenstockError {
+function endless(resource: WatchedPath, found: string): PenstockError {
   const message = `the list of ${resource.title} has no end: ${found}`;
   return new PenstockError('PENSTOCK_API_NOT_A_LIST', message, {
     remedy:
@@ -115,7 +115,7 @@ function endless(resource: Resource, found: string): PenstockError {
   });
 }
 
-function silent(resource: Resource): PenstockError {
+function silent(resource: WatchedPath): PenstockError {
   const message = `the list of ${resource.title} stopped arriving for ${SILENCE_MS / 1000} s`;
   return new PenstockError('PENSTOCK_API_SILENT', message, {
     remedy: 'Check the load on the API server and the network between it and this node.',

@@ -1,9 +1,8 @@
 /** What is asked of the API server, with the selectors of kube-proxy (spec 3.1). */
 import type { ObjectKind } from '../../objects/ApiObject.js';
 
-export interface Resource {
-  readonly kind: ObjectKind;
-  readonly apiVersion: string;
+/** What a list or a watch asks for. */
+export interface WatchedPath {
   /** For messages: `Services`. */
   readonly title: string;
   readonly path: string;
@@ -11,6 +10,12 @@ export interface Resource {
   readonly query: Readonly<Record<string, string>>;
   /** The server may not have it, or not let us: then there is nothing of it. */
   readonly optional: boolean;
+}
+
+/** One whose objects parseObject reads. */
+export interface Resource extends WatchedPath {
+  readonly kind: ObjectKind;
+  readonly apiVersion: string;
 }
 
 const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
@@ -59,7 +64,7 @@ export function watchedResources(nodeName: string, serviceProxyName: string): re
   ];
 }
 
-export function pathOf(resource: Resource, parameters: Readonly<Record<string, string>>): string {
+export function pathOf(resource: WatchedPath, parameters: Readonly<Record<string, string>>): string {
   const query = new URLSearchParams({ ...resource.query, ...parameters }).toString();
   return query === '' ? resource.path : `${resource.path}?${query}`;
 }

@@ -5,7 +5,7 @@ import { type Clock, Watchdog } from '../../time/Clock.js';
 import { ApiError } from '../http/ApiError.js';
 import { type ApiTransport, broken, getBody } from '../http/ApiTransport.js';
 import { JsonLines } from './JsonLines.js';
-import { pathOf, type Resource } from './resources.js';
+import { pathOf, type WatchedPath } from './resources.js';
 
 /** Bookmarks come about once a minute; a watch that says nothing for so long is dead, or as good as that. */
 const SILENCE_MS = 150_000;
@@ -18,7 +18,7 @@ export interface WatchEvent {
 }
 
 export interface WatchOptions {
-  readonly resource: Resource;
+  readonly resource: WatchedPath;
   readonly transport: ApiTransport;
   readonly clock: Clock;
   readonly random: () => number;
@@ -86,7 +86,7 @@ export async function* watchStream(options: WatchOptions): AsyncGenerator<readon
 /** The events up to the first line that is none. */
 function decode(
   lines: readonly string[],
-  resource: Resource,
+  resource: WatchedPath,
 ): { events: readonly WatchEvent[]; fault: PenstockError | undefined } {
   const events: WatchEvent[] = [];
   for (const line of lines) {
@@ -109,14 +109,14 @@ function parseLine(line: string): Readonly<Record<string, unknown>> | undefined 
   }
 }
 
-function badLine(resource: Resource, line: string): PenstockError {
+function badLine(resource: WatchedPath, line: string): PenstockError {
   const message = `the watch of ${resource.title} has a line that is no event: ${line.slice(0, 60)}`;
   return new PenstockError('PENSTOCK_API_NOT_AN_EVENT', message, {
     remedy: 'Check that no proxy between this node and the API server changes its answers.',
   });
 }
 
-function silent(resource: Resource, limit: number): PenstockError {
+function silent(resource: WatchedPath, limit: number): PenstockError {
   const message = `the watch of ${resource.title} was silent for ${Math.round(limit / 1000)} s`;
   return new PenstockError('PENSTOCK_API_SILENT', message, {
     remedy:
