@@ -1,6 +1,7 @@
 // Entry point of the addon. It keeps nothing global, so that every worker thread may load it.
 #include <node_api.h>
 
+#include "announce/bgp_socket.h"
 #include "announce/responder_class.h"
 #include "netlink_socket.h"
 #include "proxy_engine_class.h"
@@ -10,7 +11,8 @@
 NAPI_MODULE_INIT() {
   if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
       !penstock::DefineProxyEngine(env, exports) || !penstock::DefineRestartReduced(env, exports) ||
-      !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports)) {
+      !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
+      !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports)) {
     return nullptr;
   }
   return exports;

@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "socket_address.h"
+
 namespace penstock::announce {
 
 namespace {
@@ -40,20 +42,11 @@ int OpenUdp(int family, uint16_t port) {
   const int on = 1;
   // The successor of this process hears instead of it.
   setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  sockaddr_storage address{};
-  socklen_t length;
-  if (family == AF_INET6) {
-    setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    auto* in6 = reinterpret_cast<sockaddr_in6*>(&address);
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(port);
-    length = sizeof *in6;
-  } else {
-    auto* in = reinterpret_cast<sockaddr_in*>(&address);
-    in->sin_family = AF_INET;
-    in->sin_port = htons(port);
-    length = sizeof *in;
-  }
+  if (family == AF_INET6) setsockopt(socket, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  Ip any;
+  any.v6 = family == AF_INET6;
+  sockaddr_storage address;
+  const socklen_t length = FillAddress(any, port, &address);
   if (bind(socket, reinterpret_cast<sockaddr*>(&address), length) == 0) return socket;
   const int error = errno;
   close(socket);
@@ -292,10 +285,7 @@ void Responder::ReadHeartbeats(Time now) {
       socklen_t from_length = sizeof from;
       const ssize_t length = recvfrom(socket, data, sizeof data, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_length);
       if (length < 0) break;
-      const bool v6 = from.ss_family == AF_INET6;
-      const auto* bytes = v6 ? reinterpret_cast<const uint8_t*>(&reinterpret_cast<sockaddr_in6*>(&from)->sin6_addr)
-                             : reinterpret_cast<const uint8_t*>(&reinterpret_cast<sockaddr_in*>(&from)->sin_addr);
-      heartbeats_.OnDatagram(Ip::From(bytes, v6), data, static_cast<size_t>(length), now, &events_);
+      heartbeats_.OnDatagram(AddressOf(from), data, static_cast<size_t>(length), now, &events_);
     }
   }
 }
@@ -304,21 +294,8 @@ void Responder::SendHeartbeats() {
   if (options_.port == 0) return;
   const auto datagram = heartbeats_.Datagram(core_.macs(), core_.heard_of());
   for (const Ip& to : heartbeats_.Destinations()) {
-    sockaddr_storage address{};
-    socklen_t length;
-    if (to.v6) {
-      auto* in6 = reinterpret_cast<sockaddr_in6*>(&address);
-      in6->sin6_family = AF_INET6;
-      in6->sin6_port = htons(options_.port);
-      memcpy(&in6->sin6_addr, to.bytes.data(), 16);
-      length = sizeof *in6;
-    } else {
-      auto* in = reinterpret_cast<sockaddr_in*>(&address);
-      in->sin_family = AF_INET;
-      in->sin_port = htons(options_.port);
-      memcpy(&in->sin_addr, to.bytes.data(), 4);
-      length = sizeof *in;
-    }
+    sockaddr_storage address;
+    const socklen_t length = FillAddress(to, options_.port, &address);
     const int socket = heartbeat_sockets_[to.v6 ? 1 : 0];
     if (socket >= 0) sendto(socket, datagram.data(), datagram.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&address), length);
   }

@@ -3,10 +3,10 @@
 
 #include <memory>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 #include "../napi_support.h"
+#include "notifier.h"
 #include "records.h"
 #include "responder.h"
 
@@ -20,12 +20,12 @@ constexpr napi_type_tag kTypeTag = {0x8d1f6a2be07c4935, 0xa3c05b7e92d1f846};
 
 struct Wrapped {
   std::unique_ptr<Responder> responder;
-  napi_threadsafe_function notify = nullptr;
+  Notifier notifier;
 
   // The thread ends before what it calls.
   void End() {
     responder.reset();
-    if (notify != nullptr) napi_release_threadsafe_function(std::exchange(notify, nullptr), napi_tsfn_abort);
+    notifier.Close();
   }
 };
 
@@ -53,12 +53,6 @@ bool GetNumber(napi_env env, napi_value options, const char* name, int64_t min, 
   return napi_get_named_property(env, options, name, &value) == napi_ok && GetInteger(env, value, name, min, max, out);
 }
 
-void CallBack(napi_env env, napi_value callback, void*, void*) {
-  if (env == nullptr) return;
-  napi_value global;
-  if (napi_get_global(env, &global) == napi_ok) napi_call_function(env, global, callback, 0, nullptr, nullptr);
-}
-
 // new AnnounceResponder({node, port, everyMs, lost}, onEvents)
 napi_value New(napi_env env, napi_callback_info info) {
   size_t count = 2;
@@ -75,16 +69,11 @@ napi_value New(napi_env env, napi_callback_info info) {
   options.port = static_cast<uint16_t>(port);
   options.timing = {every, static_cast<int>(lost)};
   auto wrapped = std::make_unique<Wrapped>();
-  napi_value name;
-  // One call waits at most: whoever is called takes all events.
-  if (napi_create_string_utf8(env, "announce", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, arguments[1], nullptr, name, 1, 1, nullptr, nullptr, nullptr, CallBack,
-                                      &wrapped->notify) != napi_ok) {
+  if (!wrapped->notifier.Open(env, arguments[1], "announce")) {
     ThrowTypeError(env, "onEvents cannot be called from a thread");
     return nullptr;
   }
-  napi_unref_threadsafe_function(env, wrapped->notify);
-  options.on_events = [notify = wrapped->notify] { napi_call_threadsafe_function(notify, nullptr, napi_tsfn_nonblocking); };
+  options.on_events = [notifier = wrapped->notifier] { notifier.Notify(); };
   try {
     wrapped->responder = std::make_unique<Responder>(std::move(options));
   } catch (const std::system_error& error) {

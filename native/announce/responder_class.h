@@ -1,4 +1,4 @@
-// class AnnounceResponder and class AnnounceModel, as src/balancer/native/NativeResponder.ts describes them.
+// class AnnounceResponder and class AnnounceModel, as src/kernel/announce/NativeResponder.ts describes them.
 #ifndef PENSTOCK_ANNOUNCE_RESPONDER_CLASS_H_
 #define PENSTOCK_ANNOUNCE_RESPONDER_CLASS_H_
 
@@ -8,6 +8,8 @@ namespace penstock {
 
 bool DefineAnnounceResponder(napi_env env, napi_value exports);
 bool DefineAnnounceModel(napi_env env, napi_value exports);
+// As src/kernel/announce/NativeBfd.ts describes it.
+bool DefineBfdEngine(napi_env env, napi_value exports);
 
 }  // namespace penstock
 

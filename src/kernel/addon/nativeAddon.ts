@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { messageOf, PenstockError } from '../../errors.js';
 import { installationFolder } from './installationFolder.js';
+import type { NativeBfd } from './NativeBfd.js';
 import type { NativeEngine, NativeEngineOptions } from './NativeEngine.js';
 import type { AnnounceModel, AnnounceOptions, NativeResponder } from './NativeResponder.js';
 import type { NativeSocket, NativeSocketOptions } from './NativeSocket.js';
@@ -16,7 +17,22 @@ export interface NativeAddon {
     options: AnnounceOptions,
     onEvents: () => void,
   ) => NativeResponder;
+  /** `onChanges` is called when there is something to take; it does not keep the process alive. */
+  readonly BfdEngine: new (
+    onChanges: () => void,
+  ) => NativeBfd;
   readonly AnnounceModel: new (node: string, everyMs: number, lost: number) => AnnounceModel;
+  /**
+   * A TCP socket that is not connected, with MD5 (RFC 2385; '' for none) and TTLs (0: as the system has them). Bytes of
+   * addresses; no `source`: the kernel chooses. Throws as in Node.
+   */
+  readonly bgpSocket: (
+    peer: Uint8Array,
+    source: Uint8Array,
+    key: string,
+    ttl: number,
+    minTtl: number,
+  ) => number;
   /** native/xtables_info.h. Throws as in Node: `code` ENOENT without such a table. */
   readonly xtablesInfo: (
     family: 4 | 6,

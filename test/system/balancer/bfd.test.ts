@@ -1,0 +1,88 @@
+/** BFD with BIRD and FRR: sessions come up, a dead router is found, and a pause of JavaScript takes nobody out. */
+import t from 'tap';
+import { BFD_STATES } from '../../../src/kernel/announce/NativeBfd.js';
+import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
+import { ipToBytes } from '../../../src/net/ip.js';
+import { makeLan } from '../../support/balancer/lan.js';
+import {
+  Bird,
+  Frr,
+  HAS_BIRD,
+  HAS_FRR,
+  type Router,
+  type RouterOptions,
+} from '../../support/balancer/routers.js';
+import { ip } from '../../support/builders.js';
+import { inNetns } from '../../support/inNetns.js';
+import { eventually, shell } from '../../support/iptables.js';
+
+const AGENT = '192.0.2.254';
+const ROUTER = ip('192.0.2.200');
+
+const KINDS: readonly (readonly [string, boolean, (options: RouterOptions) => Router, string, RegExp])[] = [
+  [
+    'BIRD',
+    HAS_BIRD,
+    (options) => new Bird('bird', 200, options),
+    'show bfd sessions',
+    /192\.0\.2\.254\s+eth0\s+Up/,
+  ],
+  [
+    'FRR',
+    HAS_FRR,
+    (options) => new Frr('frr', 200, options),
+    'show bfd peers',
+    /peer 192\.0\.2\.254[^]*Status: up/,
+  ],
+];
+
+if (await inNetns(import.meta.url)) {
+  makeLan();
+  for (const [name, isHere, open, question, up] of KINDS) {
+    const skip = isHere ? false : `${name} is not installed`;
+    t.test(name, { skip }, async (t) => {
+      const router = open({ asn: 64_512, agentAsn: 64_513, agent: AGENT, bfd: true });
+      t.teardown(() => router.close());
+      await router.start();
+      const changes: { readonly at: number; readonly state: string | undefined; readonly diag: number }[] =
+        [];
+      const bfd = new (nativeAddon().BfdEngine)(() => {
+        for (const { state, diag } of bfd.takeChanges())
+          changes.push({ at: performance.now(), state: BFD_STATES[state], diag });
+      });
+      t.teardown(() => bfd.close());
+      const state = () => changes.at(-1)?.state;
+      bfd.add({
+        peer: ipToBytes(ROUTER),
+        source: new Uint8Array(),
+        transmitMs: 300,
+        receiveMs: 300,
+        multiplier: 3,
+        passive: 0,
+        leastTtl: 255,
+      });
+      // BIRD begins a BFD session only for a BGP neighbour that it knows; it waits for none.
+      t.ok(await eventually(() => state() === 'up', 15_000), `${changes.map((each) => each.state)}`);
+      t.ok(await eventually(() => up.test(router.ask(question)), 10_000), router.ask(question));
+
+      const count = changes.length;
+      const busy = performance.now() + 2000;
+      while (performance.now() < busy);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      t.equal(changes.length, count, 'JavaScript did nothing for two seconds, and nobody noticed');
+      t.match(router.ask(question), up);
+
+      const cut = performance.now();
+      shell(`ip link set ${router.host.name} down`);
+      t.ok(await eventually(() => state() === 'down', 3000));
+      const took = (changes.at(-1)?.at ?? 0) - cut;
+      t.ok(took <= 1000, `found after ${Math.round(took)} ms, at most 1000`);
+      t.equal(changes.at(-1)?.diag, 1, 'the detection time ran out');
+      shell(`ip link set ${router.host.name} up`);
+      t.ok(await eventually(() => state() === 'up', 15_000), 'and it is back');
+
+      bfd.remove(ipToBytes(ROUTER));
+      t.ok(await eventually(() => !up.test(router.ask(question)), 5000));
+    });
+  }
+}
