@@ -197,16 +197,14 @@ export class BgpSession {
   }
 
   #take({ type, body }: BgpMessage): void {
-    if (type === MessageType.NOTIFICATION) return this.#notified(body);
-    if (type === MessageType.OPEN && this.#state === 'open sent') return this.#takeOpen(decodeOpen(body));
-    if (this.#state === 'open confirm' && type === MessageType.KEEPALIVE) return this.#established();
-    if (this.#state === 'established' && type !== MessageType.OPEN) {
+    if (type === MessageType.NOTIFICATION) this.#notified(body);
+    else if (type === MessageType.OPEN && this.#state === 'open sent') this.#takeOpen(decodeOpen(body));
+    else if (type === MessageType.KEEPALIVE && this.#state === 'open confirm') this.#established();
+    else if (type !== MessageType.OPEN && this.#state === 'established') {
       this.#holdOn();
       if (type === MessageType.UPDATE) checkUpdate(body);
       if (type === MessageType.ROUTE_REFRESH) this.#refresh(decodeRouteRefresh(body));
-      return;
-    }
-    this.#fail(`the router sent a message of type ${type} in state ${this.#state}`, ErrorCode.FSM, 0);
+    } else this.#fail(`the router sent a message of type ${type} in state ${this.#state}`, ErrorCode.FSM, 0);
   }
 
   #takeOpen(open: PeerOpen): void {

@@ -32,7 +32,7 @@ const KINDS: readonly (readonly [string, boolean, (options: RouterOptions) => Ro
     HAS_FRR,
     (options) => new Frr('frr', 200, options),
     'show bfd peers',
-    /peer 192\.0\.2\.254[^]*Status: up/,
+    /peer 192\.0\.2\.254[\s\S]*Status: up/,
   ],
 ];
 
