@@ -1,7 +1,7 @@
 /** The connection of a session over TCP, with the socket options of BGP. */
 import { Socket } from 'node:net';
 import { messageOf } from '../../errors.js';
-import { nativeAddon } from '../../kernel/nativeAddon.js';
+import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import { type IpAddress, ipToBytes, parseIp } from '../../net/ip.js';
 import type { OpenConnection } from './BgpConnection.js';
 

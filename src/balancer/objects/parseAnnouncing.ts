@@ -16,6 +16,7 @@ import {
 } from './announcing.js';
 import { COMMUNITY_FORM, isCommunity } from './communities.js';
 import { readSelectors } from './LabelSelector.js';
+import type { ObjectName } from './ObjectName.js';
 import { parseBgpPeer } from './parseBgpPeer.js';
 
 export type AnnouncingResult =
@@ -37,11 +38,6 @@ const VERSIONS: Readonly<Record<AnnouncingKind, readonly string[]>> = {
   BFDProfile: ['metallb.io/v1beta1', 'penstock.io/v1alpha1'],
   Community: ['metallb.io/v1beta1', 'penstock.io/v1alpha1'],
 };
-
-export interface ObjectName {
-  readonly namespace: string;
-  readonly name: string;
-}
 
 type Reader = (spec: FieldReader, name: ObjectName) => AnnouncingObject;
 

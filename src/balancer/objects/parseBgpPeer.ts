@@ -4,7 +4,7 @@ import type { FieldReader } from '../../objects/read/FieldReader.js';
 import { parseDuration } from '../../time/duration.js';
 import type { BgpPeer } from './announcing.js';
 import { readSelectors } from './LabelSelector.js';
-import type { ObjectName } from './parseAnnouncing.js';
+import type { ObjectName } from './ObjectName.js';
 
 const DEFAULT_PORT = 179;
 /** Seconds: RFC 4271, 10 proposes 90. */

@@ -1,7 +1,7 @@
 /** BFD with BIRD and FRR: sessions come up, a dead router is found, and a pause of JavaScript takes nobody out. */
 import t from 'tap';
-import { BFD_STATES } from '../../../src/kernel/announce/NativeBfd.js';
-import { nativeAddon } from '../../../src/kernel/nativeAddon.js';
+import { BFD_STATES } from '../../../src/kernel/addon/NativeBfd.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 import { ipToBytes } from '../../../src/net/ip.js';
 import { makeLan } from '../../support/balancer/lan.js';
 import {
