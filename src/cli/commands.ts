@@ -62,6 +62,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./swap/config.js')).config,
   },
+  allocator: {
+    summary: 'give Services of type LoadBalancer their addresses; once a cluster',
+    group: 'Balance',
+    failure: 1,
+    load: async () => (await import('./balance/allocator.js')).allocator,
+  },
   doctor: {
     summary: 'say what this kernel and host can, and what stands in the way',
     group: 'Host',

@@ -36,6 +36,7 @@ function runOf(spec: PodSpec, name: string, folder: string) {
 
 t.test('every file is YAML, and part of something', (t) => {
   t.strictSame(FOLDERS, [
+    'allocator',
     'base',
     'cleanup',
     'node-by-node',

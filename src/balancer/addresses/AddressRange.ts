@@ -1,0 +1,82 @@
+/** Addresses from a first to a last one, both included; of one IP family. */
+import {
+  bytesToIp,
+  familyOf,
+  type IpAddress,
+  type IpFamily,
+  ipToBytes,
+  parseCidr,
+  parseIp,
+} from '../../net/ip.js';
+
+export interface AddressRange {
+  readonly family: IpFamily;
+  readonly first: bigint;
+  readonly last: bigint;
+  /** As it was written. */
+  readonly text: string;
+}
+
+/** `192.0.2.0/24`, `192.0.2.10-192.0.2.20`, `192.0.2.7`; undefined when the text is none, or ends before it begins. */
+export function parseRange(text: string): AddressRange | undefined {
+  const trimmed = text.trim();
+  const cidr = parseCidr(trimmed);
+  if (cidr !== undefined) {
+    const [prefix = '', length = ''] = cidr.split('/');
+    const first = toNumber(prefix as IpAddress);
+    const bits = familyOf(cidr) === 'IPv4' ? 32n : 128n;
+    return {
+      family: familyOf(cidr),
+      first,
+      last: first + (1n << (bits - BigInt(length))) - 1n,
+      text: trimmed,
+    };
+  }
+  const [from, to = from] = trimmed.split('-').map((part) => parseIp(part.trim()));
+  if (from === undefined || to === undefined || familyOf(from) !== familyOf(to)) return undefined;
+  const range = { family: familyOf(from), first: toNumber(from), last: toNumber(to), text: trimmed };
+  return range.first <= range.last ? range : undefined;
+}
+
+export function sizeOf({ first, last }: AddressRange): bigint {
+  return last - first + 1n;
+}
+
+export function inRange({ family, first, last }: AddressRange, address: IpAddress): boolean {
+  if (familyOf(address) !== family) return false;
+  const number = toNumber(address);
+  return number >= first && number <= last;
+}
+
+export function overlap(a: AddressRange, b: AddressRange): boolean {
+  return a.family === b.family && a.first <= b.last && b.first <= a.last;
+}
+
+/** The addresses from `start` on, lazily: a range of IPv6 has no end that anybody would reach. */
+export function* numberedAddresses(
+  { family, last }: AddressRange,
+  start: bigint,
+): Generator<{ readonly address: IpAddress; readonly number: bigint }> {
+  for (let number = start; number <= last; number++) yield { address: toAddress(family, number), number };
+}
+
+/** Ends in .0 or .255: some routers and hosts take such an address for a network's own. */
+export function looksLikeNetwork(address: IpAddress): boolean {
+  return /\.(0|255)$/.test(address);
+}
+
+function toNumber(address: IpAddress): bigint {
+  let number = 0n;
+  for (const byte of ipToBytes(address)) number = (number << 8n) | BigInt(byte);
+  return number;
+}
+
+function toAddress(family: IpFamily, number: bigint): IpAddress {
+  const bytes = new Uint8Array(family === 'IPv4' ? 4 : 16);
+  let rest = number;
+  for (let i = bytes.length - 1; i >= 0; i--) {
+    bytes[i] = Number(rest & 255n);
+    rest >>= 8n;
+  }
+  return bytesToIp(bytes);
+}

@@ -1,0 +1,152 @@
+/** The allocator on an API server: watches, Lease and Events around the Allocator. Opened and closed as one. */
+import { messageOf, PenstockError } from '../../errors.js';
+import { Contact } from '../../kubernetes/contact/Contact.js';
+import { Outage, type SourceLog } from '../../kubernetes/contact/Outage.js';
+import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
+import { Turns } from '../../kubernetes/http/Turns.js';
+import { InitialEvents } from '../../kubernetes/watch/InitialEvents.js';
+import { Reflector } from '../../kubernetes/watch/Reflector.js';
+import type { WatchedPath } from '../../kubernetes/watch/resources.js';
+import type { Clock } from '../../time/Clock.js';
+import type { AddressBookOptions } from '../addresses/AddressBook.js';
+import { Allocator, type AllocatorEvents, type AllocatorKind } from './Allocator.js';
+import { Leadership, type LeaseAccess } from './Leadership.js';
+import { type RawChange, RawStore } from './RawStore.js';
+
+export interface AllocatorApi extends ApiTransport {
+  /** Resolves to the status. Rejects when there is no answer. */
+  send(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number>;
+}
+
+export interface OpenAllocatorOptions extends AddressBookOptions {
+  readonly api: AllocatorApi;
+  /** Of the Lease. */
+  readonly namespace: string;
+  /** Of this process: unique among all allocators. */
+  readonly identity: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly wallClock: () => number;
+  readonly log: SourceLog;
+  readonly events: AllocatorEvents;
+}
+
+export interface AllocatorHandle {
+  readonly allocator: Allocator;
+  readonly leads: () => boolean;
+  stop(): Promise<void>;
+}
+
+const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
+  { kind: 'Service', title: 'Services', path: '/api/v1/services', query: {}, optional: false },
+  { kind: 'Namespace', title: 'Namespaces', path: '/api/v1/namespaces', query: {}, optional: false },
+  { kind: 'Node', title: 'Nodes', path: '/api/v1/nodes', query: {}, optional: false },
+  {
+    kind: 'IPAddressPool',
+    title: 'IPAddressPools of penstock.io',
+    path: '/apis/penstock.io/v1alpha1/ipaddresspools',
+    query: {},
+    optional: true,
+  },
+  {
+    kind: 'IPAddressPool',
+    title: 'IPAddressPools of MetalLB',
+    path: '/apis/metallb.io/v1beta1/ipaddresspools',
+    query: {},
+    optional: true,
+  },
+];
+
+export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
+  const { api, clock, random, log, events } = options;
+  const outage = new Outage(clock, api.server, log, () => 'Services keep the addresses that they have');
+  const allocator = new Allocator(
+    { ...options, patch: (path, body) => api.send('PATCH', path, body) },
+    WATCHED.map(({ title }) => title),
+  );
+  const turns = new Turns();
+  const initialEvents = new InitialEvents();
+  const reflectors = WATCHED.map(
+    ({ kind, ...resource }) =>
+      new Reflector<RawChange>({
+        resource,
+        store: new RawStore(),
+        transport: api,
+        clock,
+        random,
+        turns,
+        initialEvents,
+        contact: new Contact(resource, clock, outage),
+        events: {
+          changes: (batch) => allocator.apply(kind, batch),
+          complete: () => allocator.complete(resource.title),
+          problemsChanged: () => {},
+        },
+      }),
+  );
+  const leadership = new Leadership({
+    access: leaseAccess(api, options.namespace),
+    identity: options.identity,
+    clock,
+    wallClock: options.wallClock,
+    onChange: (leads, holder) => {
+      log.info(leads ? 'this allocator gives addresses now' : `another allocator gives addresses: ${holder}`);
+      allocator.setLeads(leads);
+    },
+    onTrouble: events.trouble,
+  });
+  for (const reflector of reflectors) reflector.start();
+  leadership.start();
+  return {
+    allocator,
+    leads: () => leadership.leads,
+    stop: async () => {
+      allocator.setLeads(false);
+      await Promise.all([allocator.stop(), ...reflectors.map((reflector) => reflector.stop())]);
+      await leadership.stop();
+      outage.stop();
+    },
+  };
+}
+
+/** As LEASE_NAME in deploy/allocator. */
+export const LEASE_NAME = 'penstock-allocator';
+/** A Lease has no more bytes. */
+const MOST_BYTES = 1 << 20;
+const READ_TIMEOUT_MS = 5000;
+
+export function leaseAccess(api: AllocatorApi, namespace: string): LeaseAccess {
+  const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
+  return {
+    read: async () => {
+      const response = await api.get(`${leases}/${LEASE_NAME}`, AbortSignal.timeout(READ_TIMEOUT_MS));
+      let text = '';
+      for await (const chunk of response.body) {
+        text += Buffer.from(chunk).toString();
+        if (text.length > MOST_BYTES) throw broken('its Lease is longer than a Lease can be');
+      }
+      if (response.status === 404) return undefined;
+      if (response.status !== 200)
+        throw broken(`it answered ${response.status} to the Lease ${namespace}/${LEASE_NAME}`);
+      try {
+        return JSON.parse(text);
+      } catch (error) {
+        throw broken(messageOf(error));
+      }
+    },
+    create: (body) =>
+      api.send('POST', leases, {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        ...body,
+        metadata: { name: LEASE_NAME, namespace },
+      }),
+    patch: (body) => api.send('PATCH', `${leases}/${LEASE_NAME}`, body),
+  };
+}
+
+function broken(why: string): PenstockError {
+  return new PenstockError('PENSTOCK_API_BROKEN', `the API server cannot be used: ${why}`, {
+    remedy: 'Check its log, and the Role of deploy/allocator.',
+  });
+}

@@ -1,0 +1,210 @@
+/** The allocator over a small API server: what it writes, when, and that two of them and lost answers do no harm. */
+import t from 'tap';
+import { EXPIRES_MS } from '../../../../src/balancer/allocator/Leadership.js';
+import {
+  type AllocatorApi,
+  type AllocatorHandle,
+  openAllocator,
+} from '../../../../src/balancer/allocator/openAllocator.js';
+import { FakeApiServer, type RawApiObject } from '../../../support/FakeApiServer.js';
+import { FakeClock } from '../../../support/FakeClock.js';
+
+const SERVICES = '/api/v1/services';
+const POOLS = '/apis/metallb.io/v1beta1/ipaddresspools';
+
+/** Takes writes as a real one does: merge patches of the status, with a check of the version. */
+class Cluster {
+  readonly clock = new FakeClock();
+  readonly server = new FakeApiServer(this.clock);
+  readonly writes: string[] = [];
+  readonly told: string[] = [];
+  lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
+  away = false;
+  #leaseVersion = 0;
+  readonly #open: AllocatorHandle[] = [];
+
+  constructor() {
+    const none = { metadata: { name: 'kube-system' } };
+    this.server.put('/api/v1/namespaces', none);
+  }
+
+  service(name: string, more: object = {}): void {
+    this.server.put(SERVICES, {
+      metadata: { name, namespace: 'a' },
+      spec: { type: 'LoadBalancer', ipFamilies: ['IPv4'], ports: [{ port: 80 }] },
+      ...more,
+    } as RawApiObject);
+  }
+
+  pool(name: string, ...addresses: readonly string[]): void {
+    this.server.put(POOLS, {
+      apiVersion: 'metallb.io/v1beta1',
+      kind: 'IPAddressPool',
+      metadata: { name, namespace: 'lb' },
+      spec: { addresses },
+    } as RawApiObject);
+  }
+
+  addresses(): Record<string, string> {
+    return Object.fromEntries(
+      this.server.objects(SERVICES).map((object) => {
+        const { status } = object as { status?: { loadBalancer?: { ingress?: { ip: string }[] } } };
+        return [object.metadata.name, (status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip).join(' ')];
+      }),
+    );
+  }
+
+  open(
+    identity: string,
+    events: Partial<Parameters<typeof openAllocator>[0]['events']> = {},
+  ): AllocatorHandle {
+    const handle = openAllocator({
+      api: this.#api(identity),
+      namespace: 'kube-system',
+      identity,
+      isDefault: true,
+      loadBalancerClass: 'penstock.io/load-balancer',
+      clock: this.clock,
+      random: () => 0.5,
+      wallClock: () => 0,
+      log: { info: () => {}, warn: () => {} },
+      events: {
+        told: (type, reason, { name }, note) => this.told.push(`${type} ${reason} ${name}: ${note}`),
+        problems: () => {},
+        trouble: () => {},
+        ...events,
+      },
+    });
+    this.#open.push(handle);
+    return handle;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#open.map((handle) => handle.stop()));
+  }
+
+  #api(identity: string): AllocatorApi {
+    return {
+      server: this.server.server,
+      get: async (path, signal) => {
+        if (this.away) throw new Error('ECONNREFUSED');
+        if (!path.includes('/leases/')) return this.server.get(path, signal);
+        const body = Buffer.from(JSON.stringify(this.lease ?? {}));
+        return {
+          status: this.lease ? 200 : 404,
+          retryAfter: undefined,
+          body: (async function* () {
+            yield body;
+          })(),
+        } as unknown as Awaited<ReturnType<AllocatorApi['get']>>;
+      },
+      send: async (method, path, body) => {
+        if (this.away) throw new Error('ECONNREFUSED');
+        if (path.includes('/leases')) return this.#writeLease(method, body as NonNullable<Cluster['lease']>);
+        return this.#writeStatus(identity, path, body as RawApiObject & { status: object });
+      },
+      close: async () => {},
+    };
+  }
+
+  #writeLease(method: 'POST' | 'PATCH', body: NonNullable<Cluster['lease']>): number {
+    if (method === 'POST' && this.lease) return 409;
+    const asked = body.metadata.resourceVersion;
+    if (method === 'PATCH' && asked !== this.lease?.metadata.resourceVersion) return 409;
+    this.lease = { ...body, metadata: { resourceVersion: String(++this.#leaseVersion) } };
+    return method === 'POST' ? 201 : 200;
+  }
+
+  #writeStatus(
+    identity: string,
+    path: string,
+    { metadata, status }: RawApiObject & { status: object },
+  ): number {
+    const name = path.split('/').at(-2);
+    const now = this.server.objects(SERVICES).find((object) => object.metadata.name === name);
+    if (!now) return 404;
+    if (now.metadata.resourceVersion !== metadata.resourceVersion) return 409;
+    this.writes.push(`${identity} ${name}`);
+    this.server.put(SERVICES, { ...now, status } as RawApiObject);
+    return 200;
+  }
+}
+
+t.test('gives addresses once everything is known, tells it, and writes nothing twice', async (t) => {
+  const cluster = new Cluster();
+  cluster.pool('lan', '192.0.2.10-192.0.2.20');
+  cluster.service('old', { status: { loadBalancer: { ingress: [{ ip: '192.0.2.10', ipMode: 'VIP' }] } } });
+  cluster.service('new');
+  cluster.open('one');
+  await cluster.clock.pass(5000);
+  t.same(cluster.addresses(), { old: '192.0.2.10', new: '192.0.2.11' });
+  t.same(cluster.writes, ['one new']);
+  t.same(cluster.told, ['Normal IPAllocated new: 192.0.2.11 of pool lan']);
+  await cluster.clock.pass(600_000);
+  t.same(cluster.writes, ['one new'], 'nothing is written without a reason');
+  await cluster.close();
+  t.equal(cluster.clock.waiting, 0, 'no timer is left');
+});
+
+t.test('a Service without an address says why, once', async (t) => {
+  const cluster = new Cluster();
+  cluster.service('poor');
+  cluster.open('one');
+  await cluster.clock.pass(60_000);
+  t.same(cluster.told, ['Warning AllocationFailed poor: there is no pool of addresses (IPAddressPool)']);
+  cluster.pool('lan', '192.0.2.10');
+  await cluster.clock.pass(5000);
+  t.same(cluster.addresses(), { poor: '192.0.2.10' });
+  await cluster.close();
+});
+
+t.test('of two only one writes; the other goes on when the first is gone', async (t) => {
+  const cluster = new Cluster();
+  cluster.pool('lan', '192.0.2.10-192.0.2.20');
+  const one = cluster.open('one');
+  await cluster.clock.pass(1000);
+  const two = cluster.open('two');
+  cluster.service('a');
+  await cluster.clock.pass(30_000);
+  t.same(cluster.writes, ['one a']);
+  t.same([one.leads(), two.leads()], [true, false]);
+  await one.stop();
+  cluster.service('b');
+  await cluster.clock.pass(5000);
+  t.same(cluster.writes, ['one a', 'two b']);
+  t.same(cluster.addresses(), { a: '192.0.2.10', b: '192.0.2.11' });
+  await cluster.close();
+});
+
+t.test('a holder that dies is followed after the Lease has run out, not before', async (t) => {
+  const cluster = new Cluster();
+  cluster.lease = { metadata: { resourceVersion: '7' }, spec: { holderIdentity: 'dead' } };
+  cluster.pool('lan', '192.0.2.10');
+  cluster.service('a');
+  const one = cluster.open('one');
+  await cluster.clock.pass(EXPIRES_MS - 3000);
+  t.equal(one.leads(), false);
+  await cluster.clock.pass(6000);
+  t.equal(one.leads(), true);
+  t.same(cluster.addresses(), { a: '192.0.2.10' });
+  await cluster.close();
+});
+
+t.test('a write that crosses another is decided anew; an outage is said once and heals', async (t) => {
+  const cluster = new Cluster();
+  cluster.pool('lan', '192.0.2.10');
+  const troubles: (string | undefined)[] = [];
+  const one = cluster.open('one', { trouble: (why) => troubles.push(why) });
+  await cluster.clock.pass(3000);
+  cluster.away = true;
+  cluster.service('a');
+  await cluster.clock.pass(60_000);
+  t.equal(one.leads(), false, 'who cannot renew does not lead');
+  t.same(cluster.writes, []);
+  cluster.away = false;
+  await cluster.clock.pass(60_000);
+  t.same(cluster.addresses(), { a: '192.0.2.10' });
+  t.ok(troubles.length <= 4, JSON.stringify(troubles));
+  t.equal(troubles.at(-1), undefined);
+  await cluster.close();
+});
