@@ -32,6 +32,8 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   const pure = nodes.flatMap((node) => [
     ...files
       .filter((path) => !path.startsWith('dist/test/system/'))
+      // Long, and no business of Node's.
+      .filter((path) => node === usual || !path.startsWith('dist/test/simulation/'))
       .map((path) => test(node, `everything pure, on Node ${node.version}`, path, { seconds: 240 })),
     ...(node === usual ? [] : onKernel.filter((path) => path.includes('/kernel/netlink/'))).map((path) =>
       test(node, `the netlink socket, on Node ${node.version}`, path, { again: true, seconds: 240 }),
