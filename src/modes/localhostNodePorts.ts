@@ -56,6 +56,40 @@ export function portsOf(
   return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
 }
 
+/**
+ * Deletes the entries of UDP clients that keep their sockets and are led nowhere, or to the port of an agent that ran before: the
+ * rules of now are asked only about new flows. `servicePort` tells which node ports are ours. Never rejects.
+ */
+export async function forgetFormerProxies(
+  families: readonly IpFamily[],
+  conntrack: Conntrack,
+  proxy: Pick<LocalhostProxy, 'port'>,
+  servicePort: LocalhostOptions['servicePort'],
+  log: Logger,
+): Promise<void> {
+  try {
+    for (const family of families) {
+      const ours = proxy.port(family, 'UDP');
+      if (ours === undefined) continue;
+      const entries = await conntrack.list({ family, protocol: IpProtocol.UDP });
+      const former = entries.filter(({ zone, original, reply }) => {
+        const isLed = zone === 0 && isLoopback(original.destination) && isLoopback(reply.source);
+        return (
+          isLed &&
+          reply.sourcePort !== ours &&
+          servicePort(family, 'UDP', original.destinationPort) !== undefined
+        );
+      });
+      if (former.length > 0) await conntrack.delete(former);
+    }
+  } catch (error) {
+    log.warn(
+      { err: error },
+      `UDP clients of node ports on localhost may not be served until they open a new socket: ${messageOf(error)}`,
+    );
+  }
+}
+
 async function originalPort(
   conntrack: Conntrack,
   flow: RedirectedFlow,

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import type { DataplaneListener } from '../dataplane/Dataplane.js';
+import type { LocalhostOptions } from '../dataplane/localhost/LocalhostOptions.js';
 import type { NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import { isNotOurs } from '../dataplane/nftables/desired/sets.js';
 import { NftablesDataplane, type NftablesHost, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
@@ -14,7 +15,7 @@ import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { readGeneration } from '../kernel/nftables/readGeneration.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
+import { forgetFormerProxies, localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
 /** The largest transaction must fit: 20 MB for half a million endpoints. */
@@ -31,15 +32,18 @@ export async function openNftables(
   return open.closeUnless(async () => {
     const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
     open.add('the view of tracked connections', () => asking.close());
-    const localhost = await openLocalhostProxy(
-      localhostFamilies(config, nftablesFamilies()),
-      new Conntrack(asking),
-      (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
-      log,
-    );
+    const conntrack = new Conntrack(asking);
+    const families = localhostFamilies(config, nftablesFamilies());
+    const servicePort: LocalhostOptions['servicePort'] = (family, protocol, nodePort) =>
+      dataplane.ownerOf(family, protocol, nodePort);
+    const localhost = await openLocalhostProxy(families, conntrack, servicePort, log);
     open.add('node ports on localhost', () => localhost?.close());
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
-    const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
+    const afterFirstSync = async () => {
+      if (localhost) await forgetFormerProxies(families, conntrack, localhost, servicePort, log);
+    };
+    const own = { localhostPorts, afterFirstSync };
+    const dataplane = openTable(TABLE, nftablesOptions(config), host, own, open, listener);
     return { dataplane, prepareHost: NOTHING_TO_PREPARE };
   });
 }
@@ -53,7 +57,7 @@ export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark'>,
+  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'afterFirstSync'>,
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {

@@ -51,6 +51,35 @@ if (await inNetns(import.meta.url)) {
     t.match(shell('ping -c 1 -W 1 172.30.0.1'), /1 received/, 'a cluster IP answers');
   });
 
+  t.test('a UDP client of a node port on localhost goes on after a restart', async (t) => {
+    const echo = createSocket('udp4');
+    echo.on('message', (data, { address, port }) => echo.send(data, port, address));
+    await new Promise<void>((resolve) => echo.bind(8080, '10.1.0.1', resolve));
+    const client = createSocket('udp4');
+    let answers = 0;
+    client.on('message', () => answers++);
+    client.on('error', () => {});
+    await new Promise<void>((resolve) => client.connect(NODE_PORT, '127.0.0.1', resolve));
+    const asking = setInterval(() => client.send('x', () => {}), 100);
+    t.teardown(() => {
+      clearInterval(asking);
+      client.close();
+      echo.close();
+    });
+    const answered = async () => {
+      const before = answers;
+      return eventually(() => answers > before + 2);
+    };
+    await using agent = new AgentProcess(SETTINGS);
+    agent.write('dns.json', shopObjects({ ...WITH_NODE_PORT, endpoints: ['10.1.0.1'], protocol: 'UDP' }));
+    for (const start of ['at first', 'restarted']) {
+      agent.start();
+      t.ok(await agent.ready(), start);
+      t.ok(await answered(), `${start}: answered, from the same socket`);
+      await agent.end('SIGKILL');
+    }
+  });
+
   t.test('serves, follows edits, refuses without endpoints', async (t) => {
     await using agent = new AgentProcess(SETTINGS);
     agent.write('cart.json', shopObjects(WITH_NODE_PORT));
