@@ -4,6 +4,7 @@
 #include "announce/bgp_socket.h"
 #include "announce/responder_class.h"
 #include "netlink_socket.h"
+#include "node_lock.h"
 #include "proxy_engine_class.h"
 #include "restart_reduced.h"
 #include "xtables_info.h"
@@ -12,7 +13,8 @@ NAPI_MODULE_INIT() {
   if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
       !penstock::DefineProxyEngine(env, exports) || !penstock::DefineRestartReduced(env, exports) ||
       !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
-      !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports)) {
+      !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports) ||
+      !penstock::DefineNodeLock(env, exports)) {
     return nullptr;
   }
   return exports;

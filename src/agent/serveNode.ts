@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { messageOf } from '../errors.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { systemClock } from '../time/Clock.js';
+import { holdNode } from './holdNode.js';
 import { NodeAgent } from './NodeAgent.js';
 import { ProcessSignals } from './ProcessSignals.js';
 import { ConfigReload, type Run } from './reload/ConfigReload.js';
@@ -28,6 +29,7 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
     ({ run: of, version, sysctls, clock: systemClock, random: Math.random, log }) as const;
   if (run.options.initOnly) return NodeAgent.initialise(agentOptions(run));
 
+  const lock = await holdNode(run.config, version, log);
   const reload = new ConfigReload({ run, parse, sysctls, log });
   const signals = new ProcessSignals({ onHangUp: () => reload.readAgain('SIGHUP received'), log });
   try {
@@ -48,6 +50,7 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
   } finally {
     reload.close();
     signals.close();
+    lock.release();
   }
 }
 

@@ -63,6 +63,13 @@ export function missingPrivileges(
   return missing;
 }
 
+/** Even to see what is there. */
+export function missingForCleanup(view: ProcessView): readonly string[] {
+  return view.capabilities.has('NET_ADMIN')
+    ? []
+    : ['CAP_NET_ADMIN: the kernel shows and takes no rule without it'];
+}
+
 /** What iptables-legacy needs beyond NET_ADMIN: its tables are read and written through a raw socket. */
 export function missingForLegacy(view: ProcessView): readonly string[] {
   const missing: string[] = [];

@@ -4,13 +4,19 @@ import { messageOf } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { setOomScore } from './oomScore.js';
 import type { ProcessView } from './privileges.js';
+import { outOfReach } from './readableFiles.js';
 
-/** Set for the second run: what could not be given up by then never can. */
+/** Set for the second run: what could not be given up by then never can. Its value is why more is kept than the modes need. */
 const DONE = 'PENSTOCK_REDUCED';
 
 /** Whether this is that second run. */
 export function isReduced(): boolean {
   return process.env[DONE] !== undefined;
+}
+
+/** In that second run: why more is kept than the modes need; '' when it is not. */
+export function whyMoreIsKept(): string {
+  return process.env[DONE] ?? '';
 }
 
 /** Bits of linux/capability.h. */
@@ -42,17 +48,24 @@ export function neededCapabilities(
 }
 
 /**
- * Does not return when there was something to give up. Only for root, and before anything is open. Returns why it could not,
+ * `files`: what is read later on, besides manifests. Does not return when there was something to give up. Only for root, and before anything is open. Returns why it could not,
  * or undefined when there was nothing.
  */
 export function reducePrivileges(
   config: Parameters<typeof neededCapabilities>[0] & Pick<NodeConfig, 'oomScoreAdj'>,
   view: ProcessView,
+  files: readonly string[] = [],
 ): string | undefined {
-  const needed = neededCapabilities(config, view.firstFreePort);
+  const beyond = outOfReach(files, {
+    uid: 0,
+    gids: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])],
+  });
+  const reading = beyond === undefined ? 0n : 1n << BigInt(DAC_READ_SEARCH);
+  const needed = neededCapabilities(config, view.firstFreePort) | reading;
   const tooMany = view.mask & ~needed;
   if (process.getuid?.() !== 0 || tooMany === 0n || isReduced()) return undefined;
-  process.env[DONE] = '1';
+  process.env[DONE] =
+    beyond === undefined ? '' : `CAP_DAC_READ_SEARCH is kept, to read what only its owner may: ${beyond}`;
   try {
     // What needs more than is kept; what it would say, the second run says.
     setOomScore(config.oomScoreAdj, () => {});
@@ -62,6 +75,6 @@ export function reducePrivileges(
       ...process.argv.slice(1),
     ]);
   } catch (error) {
-    return messageOf(error);
+    return `no capability is given up: ${messageOf(error)}`;
   }
 }

@@ -37,7 +37,9 @@ export async function removeOtherModes(
     }
     if (config.mode !== 'iptables') {
       reportRules('iptables', await removeIptables('remove'), log);
-      sysctls.restore([ROUTE_LOCALNET]);
+      // In a pod /proc/sys may be read-only.
+      for (const error of sysctls.restore([ROUTE_LOCALNET]).failed)
+        log.info(`a setting that mode iptables needed stays: ${error.message}`);
     }
   } catch (error) {
     log.warn({ err: error }, `rules of another mode may be left: ${messageOf(error)}`);

@@ -46,9 +46,9 @@ export class AgentProcess {
     rmSync(join(this.folder, name));
   }
 
-  /** `under`: a command that runs the agent, and what comes before the agent's own words. */
-  start(under: readonly string[] = []): void {
-    const command = plain(...under, PENSTOCK, 'run', '--config', this.#config, '--manifests', this.folder);
+  /** `under`: a command that runs the agent, and what comes before the agent's own words, which are `args`. */
+  start(under: readonly string[] = [], args = ['--config', this.#config, '--manifests', this.folder]): void {
+    const command = plain(...under, PENSTOCK, 'run', ...args);
     const child = spawn(...command, { stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk) => {
@@ -56,6 +56,10 @@ export class AgentProcess {
       });
     }
     this.#child = child;
+  }
+
+  get configFile(): string {
+    return this.#config;
   }
 
   get pid(): number | undefined {

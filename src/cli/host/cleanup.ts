@@ -1,6 +1,7 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
 import { messageOf, PenstockError } from '../../errors.js';
+import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
@@ -8,15 +9,17 @@ import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
 import { readArguments } from '../readArguments.js';
+import { requireNoAgent } from './requireNoAgent.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
-const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--dry-run]
+const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--stop] [--dry-run]
 
 Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
 and the sets are kube-proxy's too); and puts kernel parameters back to what they were. Nothing else is touched.
 
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
+  --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
   --dry-run     print what would be done
 `;
 
@@ -25,6 +28,7 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   const { values } = readArguments(argv, {
     options: {
       mode: { type: 'string' },
+      stop: { type: 'boolean' },
       'dry-run': { type: 'boolean' },
     },
   });
@@ -39,6 +43,8 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
       remedy: `Use --mode with one of ${MODES.join(', ')}, or without for everything.`,
     });
   }
+  requireAll(missingForCleanup(thisProcess()));
+  if (what === 'remove') await requireNoAgent(values.stop ? 'stop' : 'refuse');
   const concerns = (...modes: readonly string[]) => mode === undefined || modes.includes(mode);
   let failures = 0;
   if (concerns('nftables', 'userspace')) failures += await cleanNftables(what, mode);
@@ -47,10 +53,17 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (concerns('ipvs')) failures += await cleanIpvs(what);
   if (concerns('iptables')) failures += await cleanIptables(what);
   if (what === 'remove' && mode === undefined) {
-    for (const name of new Sysctls().restore())
-      process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
+    failures += putBackSysctls();
   }
   return failures === 0 ? 0 : 1;
+}
+
+/** Returns the number of failures. */
+function putBackSysctls(): number {
+  const { restored, failed } = new Sysctls().restore();
+  for (const name of restored) process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
+  for (const { message } of failed) process.stderr.write(`penstock cleanup: ${message}\n`);
+  return failed.length;
 }
 
 /** Returns the number of failures. */

@@ -12,8 +12,8 @@ import { missingPrivileges, requireAll, thisProcess } from '../../host/privilege
 import { createLogger } from '../../observe/log/createLogger.js';
 import { packageVersion } from '../version.js';
 
-/** `unreduced`: why this process has more capabilities than it needs, if it should not. */
-export async function run(argv: readonly string[], unreduced?: string): Promise<number> {
+/** `note`: why this process has more capabilities than the mode needs; '' when it has not. */
+export async function run(argv: readonly string[], note: string): Promise<number> {
   const parse = () => parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
   const command = parse();
   if (command.type === 'help') {
@@ -37,7 +37,7 @@ export async function run(argv: readonly string[], unreduced?: string): Promise<
   const { format, verbosity } = config.logging;
   const log = createLogger({ format: format === 'json' ? 'json' : 'text', verbosity }, process.stdout);
   log.info(`penstock ${packageVersion()} on node ${config.nodeName}, Node.js ${process.version}`);
-  if (unreduced !== undefined) log.info(unreduced);
+  if (note !== '') log.info(note);
   for (const warning of command.warnings) log.warn(warning);
   const parseAgain = () => {
     const changed = parse();

@@ -40,6 +40,10 @@ export interface NativeAddon {
   ) => { readonly entries: number; readonly bytes: number };
   /** native/restart_reduced.h. Does not return; throws as in Node when it cannot. */
   readonly restartReduced: (keep: number, argv: readonly string[]) => never;
+  /** native/node_lock.h. False when another open file has the lock; throws as in Node when there are no locks. */
+  readonly lockFile: (fd: number) => boolean;
+  /** native/node_lock.h. Throws as in Node before Linux 5.14. */
+  readonly networkNamespaceCookie: () => bigint;
 }
 
 const ADDON_FILE = fileURLToPath(new URL('build/Release/penstock.node', installationFolder(import.meta.url)));

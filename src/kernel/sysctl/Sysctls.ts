@@ -1,28 +1,30 @@
 /**
  * Kernel parameters under /proc/sys. What was there before is recorded, so that `penstock cleanup` can put it back.
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, PenstockError } from '../../errors.js';
-import { networkNamespaceId } from '../host/networkNamespaceId.js';
+import { type ChangedSysctl, isSysctlName, SysctlRecord } from './SysctlRecord.js';
 
-/** By name with slashes: `net/ipv4/conf/all/route_localnet`. */
-type SysctlRecord = Record<string, { readonly before: string; readonly ours: string }>;
+export interface RestoredSysctls {
+  readonly restored: readonly string[];
+  /** PENSTOCK_SYSCTL_FAILED of those that could not be put back; they stay recorded. */
+  readonly failed: readonly PenstockError[];
+}
 
 export class Sysctls {
   readonly #root: string;
-  readonly #recordFile: string;
+  readonly #record: SysctlRecord;
 
-  /** `stateDir` holds one record for each network namespace, because most parameters belong to one. */
-  constructor(stateDir = '/run/penstock', root = '/proc/sys') {
+  constructor(stateFolder = '/run/penstock', root = '/proc/sys') {
     this.#root = root;
-    this.#recordFile = join(stateDir, `sysctl-${networkNamespaceId()}.json`);
+    this.#record = new SysctlRecord(stateFolder);
   }
 
   /** Trimmed; undefined when this kernel does not have the parameter. */
   read(name: string): string | undefined {
     try {
-      return readFileSync(join(this.#root, name), 'utf8').trim();
+      return readFileSync(this.#path(name), 'utf8').trim();
     } catch {
       return undefined;
     }
@@ -32,56 +34,51 @@ export class Sysctls {
   ensure(name: string, value: string): 'written' | 'unchanged' {
     const before = this.read(name);
     if (before === value) return 'unchanged';
+    const changed = this.#record.read();
+    // Recorded first: whatever ends the process between the two, the value before is known.
+    if (before !== undefined)
+      this.#record.write({ ...changed, [name]: { before: changed[name]?.before ?? before, ours: value } });
     try {
-      writeFileSync(join(this.#root, name), value);
+      writeFileSync(this.#path(name), value);
     } catch (cause) {
-      const message = `sysctl ${name.replaceAll('/', '.')} cannot be set to ${value}: ${messageOf(cause)}`;
-      const remedy = `Set it on the host (sysctl -w ${name.replaceAll('/', '.')}=${value}) or give penstock a writable /proc/sys.`;
-      throw new PenstockError('PENSTOCK_SYSCTL_FAILED', message, { cause, remedy });
+      if (before !== undefined) this.#record.write(changed);
+      throw failed(name, value, cause);
     }
-    if (before !== undefined) this.#record(name, before, value);
     return 'written';
   }
 
-  /**
-   * Puts back what ensure() changed, all of it or the parameters named, unless somebody changed it since. Returns the
-   * names that were put back.
-   */
-  restore(names?: readonly string[]): string[] {
-    const record = this.#recorded();
+  /** Puts back what ensure() changed, all of it or the parameters named, unless somebody changed it since. */
+  restore(names?: readonly string[]): RestoredSysctls {
+    const recorded = this.#record.read();
+    const left: Record<string, ChangedSysctl> = { ...recorded };
     const restored: string[] = [];
-    for (const name of names ?? Object.keys(record)) {
-      const entry = record[name];
-      delete record[name];
-      if (!entry || this.read(name) !== entry.ours) continue;
-      writeFileSync(join(this.#root, name), entry.before);
-      restored.push(name);
+    const failures: PenstockError[] = [];
+    for (const name of names ?? Object.keys(left)) {
+      const entry = left[name];
+      if (entry === undefined) continue;
+      try {
+        if (this.read(name) === entry.ours && entry.before !== entry.ours) {
+          writeFileSync(this.#path(name), entry.before);
+          restored.push(name);
+        }
+        delete left[name];
+      } catch (cause) {
+        failures.push(failed(name, entry.before, cause));
+      }
     }
-    if (Object.keys(record).length === 0) rmSync(this.#recordFile, { force: true });
-    else this.#save(record);
-    return restored;
+    if (Object.keys(left).length < Object.keys(recorded).length) this.#record.write(left);
+    return { restored, failed: failures };
   }
 
-  #record(name: string, before: string, ours: string): void {
-    const record = this.#recorded();
-    record[name] = { before: record[name]?.before ?? before, ours };
-    this.#save(record);
+  #path(name: string): string {
+    if (!isSysctlName(name)) throw new TypeError(`${JSON.stringify(name)} is no kernel parameter of ours`);
+    return join(this.#root, name);
   }
+}
 
-  #save(record: SysctlRecord): void {
-    try {
-      mkdirSync(join(this.#recordFile, '..'), { recursive: true });
-      writeFileSync(this.#recordFile, JSON.stringify(record));
-    } catch {
-      // A read-only /run costs only the ability to put the old value back.
-    }
-  }
-
-  #recorded(): SysctlRecord {
-    try {
-      return JSON.parse(readFileSync(this.#recordFile, 'utf8')) as SysctlRecord;
-    } catch {
-      return {};
-    }
-  }
+function failed(name: string, value: string, cause: unknown): PenstockError {
+  const dotted = name.replaceAll('/', '.');
+  const message = `sysctl ${dotted} cannot be set to ${value}: ${messageOf(cause)}`;
+  const remedy = `Set it on the host (sysctl -w ${dotted}=${value}) or give penstock a writable /proc/sys.`;
+  return new PenstockError('PENSTOCK_SYSCTL_FAILED', message, { cause, remedy });
 }

@@ -1,0 +1,155 @@
+/**
+ * Who serves this node: a lock in /run/penstock, one for each network namespace. The kernel lets go of it when its process
+ * ends, however that ends.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { messageOf } from '../errors.js';
+import { networkNamespaceKey } from '../kernel/host/networkNamespaceKey.js';
+import { nativeAddon } from '../kernel/nativeAddon.js';
+import { printable } from '../net/printable.js';
+import { STATE_FOLDER } from './stateFolder.js';
+
+export interface LockHolder {
+  /** As seen from here; undefined: it is in another container, where this process cannot see it. */
+  readonly pid: number | undefined;
+  /** `penstock 0.1.0 (pid 4711, on host1, since 2026-11-28T20:00:00.000Z)`. */
+  readonly description: string;
+}
+
+export type LockAttempt =
+  | { readonly type: 'taken'; readonly lock: NodeLock }
+  | { readonly type: 'held'; readonly holder: LockHolder }
+  /** There is no place for locks, or none that this process may write to. */
+  | { readonly type: 'impossible'; readonly why: string };
+
+const MODE = 0o600;
+
+export class NodeLock {
+  readonly #fd: number;
+  readonly #file: string;
+
+  /** `version`: of penstock, for whoever finds the lock taken. */
+  static take(version: string, folder = STATE_FOLDER): LockAttempt {
+    const file = lockFile(folder);
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o755 });
+      for (;;) {
+        const fd = openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, MODE);
+        const taken = lockOrClose(fd);
+        if (!taken) return { type: 'held', holder: holderOf(file) };
+        // Whoever had it may have removed the file between our opening and our locking it.
+        if (isThatFile(fd, file)) return { type: 'taken', lock: new NodeLock(fd, file, version) };
+        closeSync(fd);
+      }
+    } catch (error) {
+      return { type: 'impossible', why: messageOf(error) };
+    }
+  }
+
+  /** Undefined: nobody serves here, or nobody who could take a lock. */
+  static holder(folder = STATE_FOLDER): LockHolder | undefined {
+    const file = lockFile(folder);
+    let fd: number;
+    try {
+      fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    } catch {
+      return undefined;
+    }
+    try {
+      return nativeAddon().lockFile(fd) ? undefined : holderOf(file);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  private constructor(fd: number, file: string, version: string) {
+    this.#fd = fd;
+    this.#file = file;
+    ftruncateSync(fd);
+    const record = { pid: process.pid, host: hostname(), since: new Date().toISOString(), version };
+    writeSync(fd, `${JSON.stringify(record)}\n`, 0);
+  }
+
+  release(): void {
+    try {
+      unlinkSync(this.#file);
+    } catch {
+      // Only the lock counts.
+    }
+    closeSync(this.#fd);
+  }
+}
+
+function lockFile(folder: string): string {
+  return join(folder, `agent-${networkNamespaceKey()}.lock`);
+}
+
+function lockOrClose(fd: number): boolean {
+  let taken = false;
+  try {
+    taken = nativeAddon().lockFile(fd);
+    return taken;
+  } finally {
+    if (!taken) closeSync(fd);
+  }
+}
+
+function isThatFile(fd: number, file: string): boolean {
+  try {
+    return fstatSync(fd).ino === statSync(file).ino;
+  } catch {
+    return false;
+  }
+}
+
+function holderOf(file: string): LockHolder {
+  const record = readRecord(file);
+  const pid = holderInLocks(file);
+  const known = pid ?? `${String(record.pid ?? '?')} in its container`;
+  const facts = [
+    `pid ${known}`,
+    ...(typeof record.host === 'string' ? [`on ${record.host}`] : []),
+    ...(typeof record.since === 'string' ? [`since ${record.since}`] : []),
+  ];
+  const version = typeof record.version === 'string' ? ` ${record.version}` : '';
+  return { pid, description: printable(`penstock${version} (${facts.join(', ')})`) };
+}
+
+function readRecord(file: string): Readonly<Record<string, unknown>> {
+  try {
+    const record: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    return typeof record === 'object' && record !== null ? (record as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * `1: FLOCK  ADVISORY  WRITE 4711 00:19:1234 0 EOF`: the kernel's own word, as seen in this process's pid namespace; whoever is
+ * not in there is left out.
+ */
+function holderInLocks(file: string): number | undefined {
+  try {
+    const inode = String(statSync(file).ino);
+    for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
+      const [, type, , , pid, place] = line.trim().split(/\s+/);
+      if (type === 'FLOCK' && place?.split(':')[2] === inode && Number(pid) > 0) return Number(pid);
+    }
+  } catch {
+    // Without /proc/locks what the holder wrote has to do.
+  }
+  return undefined;
+}
