@@ -1,6 +1,6 @@
 /** Names for the network namespace that this process is in, for files that outlive processes. */
 import { readFileSync, readlinkSync } from 'node:fs';
-import { nativeAddon } from '../nativeAddon.js';
+import { nativeAddon } from '../addon/nativeAddon.js';
 
 /**
  * Never used for another namespace until the machine starts anew (SO_NETNS_COOKIE). Before Linux 5.14 it is made of the
