@@ -35,7 +35,7 @@ const KERNEL = {
   addon: [],
   netlink: ['addon'],
   sysctl: ['host'],
-  host: [],
+  host: ['addon'],
   nftables: ['netlink'],
   conntrack: ['netlink'],
   ipset: ['netlink'],

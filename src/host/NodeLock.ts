@@ -17,8 +17,8 @@ import {
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../errors.js';
-import { networkNamespaceKey } from '../kernel/host/networkNamespaceKey.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
+import { networkNamespaceKey } from '../kernel/host/networkNamespaceKey.js';
 import { printable } from '../net/printable.js';
 import { STATE_FOLDER } from './stateFolder.js';
 
