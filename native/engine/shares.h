@@ -1,6 +1,6 @@
 // Who may hold how many descriptors. Nobody can take all: each may only grow while what he holds is less than a multiple of
 // what is free (Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998). One client
-// alone gets at most half of all, one service port four fifths; the more there are who want many, the less each gets, and
+// of a service port gets at most half of all, one service port four fifths; the more there are who want many, the less each gets, and
 // something stays free for those who want few, and for the ends of what is open.
 #ifndef PENSTOCK_ENGINE_SHARES_H_
 #define PENSTOCK_ENGINE_SHARES_H_
@@ -22,7 +22,7 @@ class Shares {
   struct Holder {
     uint32_t service;  // its cell
     uint32_t tenant;   // its namespace, as a number
-    uint32_t client;   // a hash of its address
+    uint32_t client;   // of the service port: a hash of both
   };
 
   Shares()
@@ -32,7 +32,8 @@ class Shares {
 
   static Holder HolderOf(const Service& service, Address client) {
     client.port = 0;
-    return {service.cell, service.tenant, static_cast<uint32_t>(HashOf(client))};
+    // Who has taken much of one Service may still call others.
+    return {service.cell, service.tenant, static_cast<uint32_t>(HashOf(client) ^ service.cell * 0x9e3779b1ULL)};
   }
 
   // `free`: descriptors that nobody holds. False when the holder has enough already.
