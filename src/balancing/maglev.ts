@@ -36,7 +36,20 @@ export function maglev(
   weights: Weights,
 ): Uint32Array {
   const rows = rowsOf(endpoints, reducedWeights(endpoints, weights));
-  return rows.length === 0 ? new Uint32Array() : filled(rows);
+  return rows.length === 0 ? new Uint32Array() : filled(rows, sizeFor(totalOf(rows)));
+}
+
+/** The same of names, all alike, in a table of a fixed prime size: index of the name for each entry. */
+export function maglevOfNames(names: readonly string[], size: number): Uint32Array {
+  if (names.length === 0) return new Uint32Array();
+  const targets = names.map((target) => ({ target }));
+  return filled(
+    rowsOf(
+      targets,
+      names.map(() => 1),
+    ),
+    size,
+  );
 }
 
 /** By target, plain byte order; without those of weight 0. */
@@ -54,9 +67,8 @@ function rowsOf(
  * Each endpoint has its own order of all entries, and takes the next free one in it when it is its turn. The heaviest
  * has a turn in every round, the others in proportion, as in Envoy.
  */
-function filled(rows: readonly Row[]): Uint32Array {
+function filled(rows: readonly Row[], size: number): Uint32Array {
   const heaviest = rows.reduce((most, { weight }) => Math.max(most, weight), 0);
-  const size = sizeFor(rows.reduce((total, { weight }) => total + weight, 0));
   const next = Uint32Array.from(rows, ({ target }) => murmur3(target, 0) % size);
   const steps = Uint32Array.from(rows, ({ target }) => (murmur3(target, 1) % (size - 1)) + 1);
   const taken = new Uint8Array(size);
@@ -79,6 +91,10 @@ function filled(rows: readonly Row[]): Uint32Array {
     }
   }
   return table;
+}
+
+function totalOf(rows: readonly Row[]): number {
+  return rows.reduce((total, { weight }) => total + weight, 0);
 }
 
 function sizeFor(weightSum: number): number {

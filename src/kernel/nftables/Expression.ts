@@ -62,6 +62,12 @@ const EXPRESSIONS = {
   limit: { rate: [1, 'u64'], unit: [2, 'u64'], burst: [3, 'u32'], kind: [4, 'u32'], flags: [5, 'u32'] },
   // NFTA_LOG_*
   log: { group: [1, 'u16'], prefix: [2, 'string'], snaplen: [3, 'u32'] },
+  // NFTA_EXTHDR_*
+  exthdr: { dreg: [1, 'u32'], type: [2, 'u8'], offset: [3, 'u32'], length: [4, 'u32'], flags: [5, 'u32'] },
+  // NFTA_FWD_*
+  fwd: { device: [1, 'u32'], address: [2, 'u32'], family: [3, 'u32'] },
+  // NFTA_DUP_*
+  dup: { address: [1, 'u32'], device: [2, 'u32'] },
   // NFTA_COUNTER_*
   counter: { bytes: [1, 'u64'], packets: [2, 'u64'] },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, readonly [number, Encoding]>>>>;

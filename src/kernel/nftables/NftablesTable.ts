@@ -14,6 +14,7 @@ import {
   RuleAttribute,
   SetAttribute,
   TableAttribute,
+  type TableFamily,
 } from './constants.js';
 import {
   type CountersByKey,
@@ -32,14 +33,14 @@ import { type CountersBySet, writeTransaction } from './writeTransaction.js';
 /** How much of a refused transaction an error shows, in characters. */
 const SHOWN = 2000;
 
-export class NftablesTable {
-  readonly family: IpFamily;
+export class NftablesTable<Family extends TableFamily = IpFamily> {
+  readonly family: Family;
   readonly name: string;
   readonly #channel: NetlinkChannel;
   #committed = 0;
 
   /** `channel` is of NetlinkProtocol.NETFILTER, with a send buffer that the largest transaction fits into. */
-  constructor(channel: NetlinkChannel, family: IpFamily, name: string) {
+  constructor(channel: NetlinkChannel, family: Family, name: string) {
     this.#channel = channel;
     this.family = family;
     this.name = name;

@@ -1,7 +1,7 @@
 /** Sets and maps as they are declared: to the kernel, and in nft's words. */
 import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { LIST_ELEMENT, SET_FIELD_LENGTH, SetAttribute, SetDescription, SetFlag } from './constants.js';
-import { concatenatedId, type DataType, paddedBytes } from './dataTypes.js';
+import { concatenatedId, type DataType, INDEX, paddedBytes } from './dataTypes.js';
 import { expression, writeExpression } from './Expression.js';
 import { type Field, typeOfConcatenation } from './fields.js';
 
@@ -86,19 +86,29 @@ const UserData = {
 } as const;
 /** BYTEORDER_BIG_ENDIAN of nftables; concatenations have none. */
 const BIG_ENDIAN = 2;
+/** BYTEORDER_HOST_ENDIAN. */
+const HOST_ENDIAN = 1;
 
 function userData({ key, data }: SetSpec): string {
   const single = typesOf(key).length === 1;
-  let text = number(UserData.KEY_BYTE_ORDER, single ? BIG_ENDIAN : 0);
+  // An index alone is a number of the host, and its type has no name.
+  const isIndex = single && typesOf(key)[0] === INDEX;
+  let text = number(UserData.KEY_BYTE_ORDER, isIndex ? HOST_ENDIAN : single ? BIG_ENDIAN : 0);
   if (data !== undefined) text += number(UserData.DATA_BYTE_ORDER, 0);
-  if (!single) text += attribute(UserData.KEY_TYPEOF, typeOf(key));
-  if (data !== undefined && data !== 'verdict') text += attribute(UserData.DATA_TYPEOF, typeOf(data));
+  if (isIndex) text += attribute(UserData.KEY_TYPEOF, typeOfOne(key));
+  else if (!single) text += attribute(UserData.KEY_TYPEOF, typeOf(key));
+  if (data !== undefined && data !== 'verdict')
+    text += attribute(UserData.DATA_TYPEOF, isIndex ? typeOfOne(data) : typeOf(data));
   if (data !== undefined) text += number(UserData.DATA_INTERVAL, 0);
   return text;
 }
 
 function typeOf(key: KeySpec): string {
   return typeOfConcatenation('fields' in key ? key.fields : []);
+}
+
+function typeOfOne(key: KeySpec): string {
+  return 'fields' in key ? (key.fields[0]?.typeOf ?? '') : '';
 }
 
 function attribute(kind: number, value: string): string {

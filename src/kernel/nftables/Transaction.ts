@@ -2,23 +2,30 @@
  * What one transaction changes in one table, as a value: it can be printed, compared and committed. The order in which
  * it is carried out is fixed, so that whatever refers to something is gone before it, and comes after it.
  */
-import type { IpFamily } from '../../net/ip.js';
-import type { Hook } from './constants.js';
+import type { Hook, TableFamily } from './constants.js';
 import type { SetSpec } from './SetSpec.js';
 import type { Rule } from './statements.js';
 
 export interface ChainSpec {
   readonly name: string;
   /** Where packets enter; absent for chains that others jump or go to. */
-  readonly hook?: { readonly type: 'nat' | 'filter'; readonly hook: Hook; readonly priority: number };
+  readonly hook?: {
+    readonly type: 'nat' | 'filter';
+    readonly hook: Hook;
+    readonly priority: number;
+    /** The interface, of an ingress hook. */
+    readonly device?: string;
+  };
   readonly rules: readonly Rule[];
 }
 
 export class Transaction {
-  readonly family: IpFamily;
+  readonly family: TableFamily;
   readonly table: string;
   /** The table is made when it is not there. */
   createTable = false;
+  /** What the table holds goes first, all in one step; for tables that are written whole. Implies createTable. */
+  replaceTable = false;
   readonly flushedChains: string[] = [];
   readonly deletedElements = new Map<SetSpec, string[]>();
   readonly deletedSets: string[] = [];
@@ -30,7 +37,7 @@ export class Transaction {
   readonly newRules: { readonly chain: string; readonly rules: readonly Rule[] }[] = [];
   readonly newElements = new Map<SetSpec, { readonly keys: string[]; readonly values: string[] }>();
 
-  constructor(family: IpFamily, table: string) {
+  constructor(family: TableFamily, table: string) {
     this.family = family;
     this.table = table;
   }
@@ -38,6 +45,7 @@ export class Transaction {
   get isEmpty(): boolean {
     return (
       !this.createTable &&
+      !this.replaceTable &&
       [
         this.flushedChains,
         this.deletedSets,

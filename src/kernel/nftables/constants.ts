@@ -25,18 +25,28 @@ export const NftMessage = {
   NEW_GENERATION: type(15),
 } as const;
 
-/** NFPROTO_*: the tables of each IP family. */
-export const FAMILY_NUMBER: Readonly<Record<IpFamily, number>> = { IPv4: 2, IPv6: 10 };
+/** `netdev`: packets of both families as they come in at an interface, before everything else. */
+export type TableFamily = IpFamily | 'netdev';
+
+/** NFPROTO_*: the tables of each family. */
+export const FAMILY_NUMBER: Readonly<Record<TableFamily, number>> = { IPv4: 2, IPv6: 10, netdev: 5 };
 
 /** NFTA_TABLE_*. */
 export const TableAttribute = { NAME: 1, FLAGS: 2 } as const;
 
 /** NFTA_CHAIN_* and NFTA_HOOK_*. */
 export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
-export const HookAttribute = { NUMBER: 1, PRIORITY: 2 } as const;
+export const HookAttribute = { NUMBER: 1, PRIORITY: 2, DEVICE: 3 } as const;
 
-/** NF_INET_*. */
-export const HOOK_NUMBER = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+/** NF_INET_*; of family netdev NF_NETDEV_INGRESS. */
+export const HOOK_NUMBER = {
+  ingress: 0,
+  prerouting: 0,
+  input: 1,
+  forward: 2,
+  output: 3,
+  postrouting: 4,
+} as const;
 export type Hook = keyof typeof HOOK_NUMBER;
 
 /** NF_ACCEPT, the policy of every base chain here. */

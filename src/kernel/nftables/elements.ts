@@ -1,11 +1,17 @@
 /** Elements of sets and maps: written, read and printed. */
-import type { IpFamily } from '../../net/ip.js';
 import type { AttributeReader } from '../netlink/AttributeReader.js';
 import { MessageFlag, NETFILTER_HEADER } from '../netlink/constants.js';
 import type { Message } from '../netlink/Message.js';
 import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { beginNetfilterMessage } from '../netlink/nfnetlink.js';
-import { ElementAttribute, ElementList, FAMILY_NUMBER, LIST_ELEMENT, NftMessage } from './constants.js';
+import {
+  ElementAttribute,
+  ElementList,
+  FAMILY_NUMBER,
+  LIST_ELEMENT,
+  NftMessage,
+  type TableFamily,
+} from './constants.js';
 import { paddedBytes, printConcatenation } from './dataTypes.js';
 import {
   expression,
@@ -44,7 +50,7 @@ const LIST_LIMIT = 64_000;
 /** NEWSETELEM messages, as many as needed. Elements of `counters` begin with these counts, all others at 0. */
 export function writeNewElements(
   writer: MessageWriter,
-  family: IpFamily,
+  family: TableFamily,
   table: string,
   spec: SetSpec,
   elements: Elements,
@@ -80,7 +86,7 @@ function writeCounters(writer: MessageWriter, { packets, bytes }: ElementCounter
 /** One GETSETELEM message that asks for the given elements; they must fit into it (ELEMENTS_PER_REQUEST). */
 export function writeElementRequest(
   writer: MessageWriter,
-  family: IpFamily,
+  family: TableFamily,
   table: string,
   spec: SetSpec,
   keys: readonly string[],
@@ -93,7 +99,7 @@ export function writeElementRequest(
 /** DELSETELEM messages, as many as needed. */
 export function writeDeletedElements(
   writer: MessageWriter,
-  family: IpFamily,
+  family: TableFamily,
   table: string,
   spec: SetSpec,
   keys: readonly string[],
@@ -107,7 +113,7 @@ function writeLists(
   writer: MessageWriter,
   type: number,
   flags: number,
-  family: IpFamily,
+  family: TableFamily,
   table: string,
   spec: SetSpec,
   count: number,

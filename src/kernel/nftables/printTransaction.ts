@@ -1,12 +1,16 @@
 /** A transaction in nft's words, as `nft -f` takes them. */
-import type { IpFamily } from '../../net/ip.js';
+import type { TableFamily } from './constants.js';
 import { printElement } from './elements.js';
 import { printSetSpec, type SetSpec } from './SetSpec.js';
 import type { Rule } from './statements.js';
 import type { ChainSpec, Transaction } from './Transaction.js';
 
 /** nft's names of the families. */
-export const FAMILY_NAME: Readonly<Record<IpFamily, string>> = { IPv4: 'ip', IPv6: 'ip6' };
+export const FAMILY_NAME: Readonly<Record<TableFamily, string>> = {
+  IPv4: 'ip',
+  IPv6: 'ip6',
+  netdev: 'netdev',
+};
 
 export function printTransaction(transaction: Transaction): string {
   const at = `${FAMILY_NAME[transaction.family]} ${transaction.table}`;
@@ -49,7 +53,9 @@ function kindOf(set: SetSpec): string {
 }
 
 function printHook({ hook }: ChainSpec): string {
-  return hook ? ` { type ${hook.type} hook ${hook.hook} priority ${hook.priority}; }` : '';
+  if (!hook) return '';
+  const device = hook.device === undefined ? '' : ` device "${hook.device}"`;
+  return ` { type ${hook.type} hook ${hook.hook}${device} priority ${hook.priority}; }`;
 }
 
 /** One command, an element a line. */

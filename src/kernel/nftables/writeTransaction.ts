@@ -51,7 +51,16 @@ export function writeTransaction(
   };
 
   beginTransaction(writer, NetfilterSubsystem.NFTABLES);
-  if (transaction.createTable) {
+  if (transaction.replaceTable) {
+    // To delete a table that is not there would be refused.
+    for (const [kind, flags] of [
+      [NftMessage.NEW_TABLE, MessageFlag.CREATE],
+      [NftMessage.DELETE_TABLE, 0],
+    ] as const) {
+      message(`table ${table}`, kind, flags, () => writer.string(TableAttribute.NAME, table));
+    }
+  }
+  if (transaction.createTable || transaction.replaceTable) {
     message(`table ${table}`, NftMessage.NEW_TABLE, MessageFlag.CREATE, () => {
       writer.string(TableAttribute.NAME, table);
       writer.u32be(TableAttribute.FLAGS, 0);
@@ -121,6 +130,7 @@ function writeChain(writer: MessageWriter, table: string, { name, hook }: ChainS
   const nest = writer.openNest(ChainAttribute.HOOK);
   writer.u32be(HookAttribute.NUMBER, HOOK_NUMBER[hook.hook]);
   writer.u32be(HookAttribute.PRIORITY, hook.priority);
+  if (hook.device !== undefined) writer.string(HookAttribute.DEVICE, hook.device);
   writer.closeNest(nest);
   writer.u32be(ChainAttribute.POLICY, ACCEPT);
 }
