@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
     if (command == "stop") {
       successor.reset();
       engine.StopListening();
-      for (int i = 0; i < 300 && engine.shared().active > 0; i++)
+      for (int i = 0; i < 1500 && engine.shared().active > 0; i++)
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     Say("done " + line);
