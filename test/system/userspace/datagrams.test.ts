@@ -126,6 +126,34 @@ if (await inNetns(import.meta.url)) {
     },
   );
 
+  t.test('an answer that takes its time', { timeout: 60_000 }, async (t) => {
+    const slow = await open(POD, 8080);
+    slow.on('message', (data, { address, port }) => {
+      setTimeout(() => slow.send(data, port, address, () => {}), Number(String(data)));
+    });
+    t.teardown(() => slow.close());
+    await using agent = new AgentProcess('mode: userspace\n');
+    agent.write('dns.json', shopObjects({ name: 'dns', clusterIP: VIP, endpoints: [POD], protocol: 'UDP' }));
+    agent.start();
+    t.ok(await agent.ready(60_000));
+    const delays = [0, 220, 300, 500, 1000, 2000, 5000];
+    const late = await Promise.all(
+      delays.map(async (delay) => {
+        const client = await open('0.0.0.0');
+        const answered = new Promise<boolean>((resolve) => client.on('message', () => resolve(true)));
+        // The second question of a flow has the same time.
+        client.send('0', 80, VIP);
+        await answered;
+        const again = new Promise<boolean>((resolve) => client.on('message', () => resolve(true)));
+        client.send(String(delay), 80, VIP);
+        const came = await Promise.race([again, sleep(9000, false)]);
+        client.close();
+        return came ? [] : [delay];
+      }),
+    );
+    t.strictSame(late.flat(), [], `all came, after ${delays} ms`);
+  });
+
   t.test('nobody listens: the client is told, as by ICMP', { timeout: 30_000 }, async (t) => {
     await using agent = new AgentProcess('mode: userspace\n');
     agent.write('dns.json', objects([POD]));
