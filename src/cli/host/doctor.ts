@@ -16,7 +16,8 @@ import { readArguments } from '../readArguments.js';
 const HELP = `penstock doctor [--json]
 
 Says what this kernel has of what penstock needs, which mode \`mode: ""\` means here, what is left of penstock on this host,
-and what stands in the way of Services. Changes nothing. The exit status is 0 when some mode is possible.
+and what stands in the way of Services. Changes nothing. The exit status is 0 when some mode is possible, 1 when none is, 2 without
+the rights to ask.
 
   --json   the same for programs
 `;
@@ -47,7 +48,15 @@ export async function doctor(argv: readonly string[]): Promise<number> {
   }
   const report = await examine();
   process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : print(report));
+  if (!report.mode.possible && !asRoot()) return COULD_NOT_LOOK;
   return report.mode.possible ? 0 : 1;
+}
+
+/** The exit status when the kernel was not asked. */
+const COULD_NOT_LOOK = 2;
+
+function asRoot(): boolean {
+  return process.getuid?.() === 0;
 }
 
 async function examine(): Promise<Report> {
@@ -153,8 +162,12 @@ function print(report: Report): string {
   }
   lines.push('');
   for (const [family, text] of Object.entries(iptables)) lines.push(`  iptables, ${family}: ${text}`);
-  lines.push('', `mode: "" means ${mode.name} here: ${mode.reason}`);
-  if (!mode.possible) lines.push('No mode is possible on this host.');
+  if (!mode.possible && !asRoot()) {
+    lines.push('', 'Which mode is possible only root may ask: sudo penstock doctor');
+  } else {
+    lines.push('', `mode: "" means ${mode.name} here: ${mode.reason}`);
+    if (!mode.possible) lines.push('No mode is possible on this host.');
+  }
   lines.push('', ...(present.length === 0 ? ['Nothing of penstock is on this host.'] : ['On this host:']));
   lines.push(...present.map((text) => `  ${text}`));
   lines.push('', findings.length === 0 ? 'Nothing stands in the way.' : 'Worth a look:');

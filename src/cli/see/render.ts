@@ -22,6 +22,7 @@ import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import { WrongCall } from '../readArguments.js';
 
 const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
 
@@ -107,6 +108,13 @@ export async function render(argv: readonly string[]): Promise<number> {
     throw new PenstockError('PENSTOCK_MODE_MISSING', `there is no mode ${mode}`, {
       remedy: `Use --mode ${Object.keys(RENDERERS).join(' or --mode ')}.`,
     });
+  }
+  const { family: wanted } = own;
+  if (wanted !== undefined && !IP_FAMILIES.some((family) => family === wanted)) {
+    throw new WrongCall(
+      `there is no family ${JSON.stringify(wanted)}`,
+      `Use --family ${IP_FAMILIES.join(' or ')}.`,
+    );
   }
   // Some defaults depend on the mode.
   const config = toNodeConfig({ ...command.source, mode: mode as NodeConfig['mode'] }, hostname());

@@ -48,6 +48,8 @@ if (await inNetns(import.meta.url)) {
       stdout,
       /Its features cannot be seen: mode nftables is not possible: to ask the kernel needs root/,
     );
-    t.equal(status, 1);
+    t.match(stdout, 'Which mode is possible only root may ask');
+    t.notMatch(stdout, 'means iptables here');
+    t.equal(status, 2);
   });
 }

@@ -54,4 +54,11 @@ if (await inNetns(import.meta.url)) {
     t.equal(status, 1);
     t.match(stderr, 'there is no mode ebpf\n→ Use --mode iptables or --mode ipvs or');
   });
+
+  t.test('no such family', async (t) => {
+    const { status, stdout, stderr } = render('--family', '4');
+    t.equal(status, 2);
+    t.equal(stdout, '');
+    t.match(stderr, 'there is no family "4"\n→ Use --family IPv4 or IPv6.');
+  });
 }

@@ -171,6 +171,7 @@ t.test('deprecated port flags', (t) => {
 
 t.test('faults of flags, all at once', (t) => {
   const cases: readonly (readonly [readonly string[], ...string[]])[] = [
+    [['--mode', 'ipvs'], '--mode is not a known flag; did you mean --proxy-mode?'],
     [['--masquerade-al'], '--masquerade-al is not a known flag; did you mean --masquerade-all?'],
     [['--cluster_cidr', '10.0.0.0/8'], '--cluster_cidr is not a known flag; did you mean --cluster-cidr?'],
     [['-x'], '-x is not a known flag; --help lists them'],
