@@ -2,12 +2,12 @@
 import type { NativeEngine, NativeEngineStatus } from '../../src/kernel/addon/NativeEngine.js';
 
 /** Room for all service ports and 64 endpoints. */
-const CELL_BYTES = ((1 << 18) + 64) * 64;
+export const CELL_BYTES = ((1 << 18) + 64) * 64;
 
 export class FakeEngine implements NativeEngine {
   /** Also those of whoever shares it. */
   readonly calls: string[];
-  readonly cells = new ArrayBuffer(CELL_BYTES);
+  readonly cells: ArrayBuffer;
   status: NativeEngineStatus = { active: 0, unknown: 0, descriptors: 0, inherited: 0, succeeded: 0 };
   events: readonly number[] = [];
   /** How many times offerTakeover() fails. */
@@ -15,8 +15,9 @@ export class FakeEngine implements NativeEngine {
   /** What fails, always. */
   broken: 'update' | 'startListening' | undefined;
 
-  constructor(calls: string[] = []) {
+  constructor(calls: string[] = [], cells = new ArrayBuffer(CELL_BYTES)) {
     this.calls = calls;
+    this.cells = cells;
   }
 
   port(protocol: number, family: 4 | 6, side: 0 | 1): number {

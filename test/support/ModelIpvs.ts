@@ -44,9 +44,9 @@ export class ModelIpvs implements FamilyKernel {
   messages: string[] = [];
   reads = 0;
 
-  constructor(family: IpFamily) {
+  constructor(family: IpFamily, xtables = new FakeXtables({ family, backend: 'legacy' })) {
     this.family = family;
-    this.xtables = new FakeXtables({ family, backend: 'legacy' });
+    this.xtables = xtables;
     this.#tool = this.xtables.open();
   }
 

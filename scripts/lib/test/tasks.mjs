@@ -59,8 +59,31 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
           ]),
       ...(flows ? CONFORMANCE.flatMap((each) => flowTasks(each, { node: usual, parts: 6, logs })) : []),
     ]),
+    ...simulationTasks({ node: usual, quick, logs }),
     ...pure,
   ];
+}
+
+/** Whole agents in histories at random (test/simulation): seeds 1 to 10,000. */
+function simulationTasks({ node, quick, logs }) {
+  const [parts, histories] = quick ? [2, 500] : [8, 1250];
+  return Array.from({ length: parts }, (_, i) => {
+    const first = 1 + i * histories;
+    return {
+      name: `seeds ${first} to ${first + histories - 1}`,
+      group: 'simulated histories of whole agents',
+      seconds: 0,
+      run: timed(async () => {
+        const log = `${logs}/histories-${first}.log`;
+        const args = ['--max-semi-space-size=64', 'dist/test/simulation/many.js', String(histories), String(first)];
+        await command(join(node.folder, 'node'), args, { log, seconds: 900, env: envOf(node) });
+        const text = readFileSync(log, 'utf8');
+        const [, failed] = /^\d+ histories, (\d+) do not hold/m.exec(text) ?? [];
+        if (failed === undefined) return { passed: 0, failed: 1, text };
+        return { passed: histories - Number(failed), failed: Number(failed), text };
+      }),
+    };
+  });
 }
 
 /** One of each in turn: the first list has one room for all, so that what follows goes on beside it. */

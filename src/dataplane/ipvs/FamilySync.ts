@@ -61,6 +61,11 @@ export class FamilySync {
     return !this.#drains.isEmpty;
   }
 
+  /** Whether verify() and verifyRules() have something to compare the kernel with. */
+  get isKnown(): boolean {
+    return this.#desired !== undefined && this.#pending.isKnown;
+  }
+
   /** Notes what changed; the next sync writes it, whatever happens before. */
   take(changes: readonly ServicePortChange[]): void {
     this.#notes.take(changes);

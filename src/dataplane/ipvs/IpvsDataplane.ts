@@ -47,7 +47,7 @@ export class IpvsDataplane implements Dataplane {
   #busy: Promise<unknown> = Promise.resolve();
   #drainTimer: NodeJS.Timeout | undefined;
   #closed = false;
-  /** rulesState() when the rules were last seen in place. */
+  /** rulesState() before the rules were last looked at and seen in place; what is written moves it, and is looked at too. */
   #seenRules: string | undefined;
   /** Milliseconds on the clock: not before then is everything looked at again. */
   #nextVerification = 0;
@@ -99,19 +99,13 @@ export class IpvsDataplane implements Dataplane {
 
   async #sync(table: RoutingView): Promise<SyncReport> {
     const { randomFully } = this.#host;
-    let isFull = false;
     const families = await syncFamilies(this.#families, this.#listener, async (sync) => {
       const { family } = sync;
       const addresses = this.#host.addresses();
       const facts = { addresses, randomFully, localhostPorts: this.#host.localhostPorts(family) };
       const settings = ipvsSettings(this.#options, family, table, facts);
-      const report = await sync.sync(table.servicePorts(family), settings);
-      isFull ||= report.kind === 'full';
-      return report;
-    }).finally(async () => {
-      if (isFull) this.#seenRules = await this.#host.rulesState();
-      this.#scheduleDrain();
-    });
+      return sync.sync(table.servicePorts(family), settings);
+    }).finally(() => this.#scheduleDrain());
     return { families, problems: this.#problems() };
   }
 
@@ -128,7 +122,8 @@ export class IpvsDataplane implements Dataplane {
     if (state === undefined ? isDue : state !== this.#seenRules) {
       const wrong = await this.#firstWrong((sync) => sync.verifyRules());
       if (wrong !== undefined) return wrong;
-      this.#seenRules = state;
+      // Of a family that awaits a sync nothing was looked at.
+      if (this.#families.every((sync) => sync.isKnown)) this.#seenRules = state;
     }
     if (!isDue) return undefined;
     // The kernel does not tell of changes to IPVS, so all of it is read: the less there is the more often.

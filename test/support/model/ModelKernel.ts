@@ -69,6 +69,11 @@ export class ModelKernel implements SocketKernel {
     return [...this.sockets].filter(({ owner }) => owner === 'penstock');
   }
 
+  /** Whoever of the agent listens loses what is told next. */
+  overrun(): void {
+    for (const socket of this.leftOver()) if (socket.groups.size > 0) socket.overrun();
+  }
+
   later(callback: () => void): void {
     this.#later(callback);
   }

@@ -1,0 +1,197 @@
+/**
+ * One history: objects that come and go, strangers, failing calls, an API server that is away, restarts and kills; then
+ * quiet. What must hold is written where it is looked at. Everything follows from the seed.
+ */
+import { Chance } from './Chance.js';
+import { Cluster } from './Cluster.js';
+import { describeHost } from './describeHost.js';
+import { type Listeners, takeOverServers } from './Listeners.js';
+import { MODES, type Mode, SimulatedAgent, type World } from './SimulatedAgent.js';
+import { FAIR, SimulatedHost } from './SimulatedHost.js';
+import { Stranger } from './Stranger.js';
+import { takeOverTime, VirtualTime } from './VirtualTime.js';
+
+let present = new VirtualTime();
+let listening: Listeners | undefined;
+takeOverTime(() => present);
+takeOverServers(() => {
+  if (!listening) throw new Error('no host listens');
+  return listening;
+});
+
+/** Long enough for the longest back-off (30 s, and half of it more) and a look at everything. Milliseconds. */
+const QUIET_MS = 100_000;
+/** An orderly end takes no longer. */
+const STOP_MS = 30_000;
+
+export interface HistoryOptions {
+  readonly modes?: readonly Mode[];
+  /** Hears everything that happens. */
+  readonly say?: (line: string) => void;
+}
+
+export interface HistoryReport {
+  readonly steps: number;
+  /** Milliseconds of the simulated node. */
+  readonly lived: number;
+}
+
+/** Rejects with what did not hold. */
+export async function liveHistory(seed: number, options: HistoryOptions = {}): Promise<HistoryReport> {
+  present = new VirtualTime();
+  const history = new History(new Chance(seed), options);
+  await history.live();
+  return { steps: history.steps, lived: present.now() };
+}
+
+class History {
+  readonly #chance: Chance;
+  readonly #world: World;
+  readonly #stranger: Stranger;
+  readonly #modes: readonly Mode[];
+  readonly #say: (line: string) => void;
+  #agent: SimulatedAgent;
+  steps = 0;
+
+  constructor(chance: Chance, { modes = MODES, say }: HistoryOptions) {
+    this.#chance = chance;
+    this.#modes = modes;
+    this.#say = (line) => say?.(`${(present.now() / 1000).toFixed(3).padStart(9)} ${line}`);
+    const host = new SimulatedHost(present, chance);
+    listening = host.listeners;
+    this.#world = {
+      time: present,
+      chance,
+      cluster: new Cluster(present, chance),
+      host,
+      say: say && this.#say,
+    };
+    this.#stranger = new Stranger(host, chance, this.#say);
+    host.stranger = () => this.#stranger.act();
+    this.#agent = new SimulatedAgent(this.#world, chance.pick(modes));
+  }
+
+  async live(): Promise<void> {
+    const { time, cluster, host } = this.#world;
+    this.#stranger.settle();
+    for (let i = this.#chance.below(8); i > 0; i--) cluster.change();
+    await this.#start();
+    host.weather = {
+      failures: this.#chance.pick([0, 0, 5, 20]),
+      strangers: this.#chance.pick([0, 0, 3, 15]),
+    };
+    this.#say(`mode ${this.#agent.mode}, weather ${JSON.stringify(host.weather)}`);
+    for (let i = 3 + this.#chance.below(12); i > 0; i--) {
+      await this.#step();
+      this.steps++;
+    }
+    host.weather = FAIR;
+    cluster.comeBack();
+    cluster.tidyUp();
+    this.#say('quiet');
+    await time.pass(QUIET_MS);
+    await this.#judge();
+  }
+
+  async #step(): Promise<void> {
+    const chance = this.#chance;
+    const { time, cluster, host } = this.#world;
+    const act = chance.below(20);
+    if (act < 9) for (let i = 1 + chance.below(3); i > 0; i--) cluster.change();
+    else if (act < 12) this.#stranger.act();
+    else if (act < 13) this.#say(`the API server: ${cluster.stumble()}`);
+    else if (act < 14) {
+      if (cluster.isAway) cluster.comeBack();
+      else cluster.goAway();
+      this.#say(`the API server ${cluster.isAway ? 'goes away' : 'is back'}`);
+    } else if (act < 15) {
+      this.#say('kill');
+      this.#agent.kill();
+      await this.#renew();
+    } else if (act < 16) {
+      this.#say('restart');
+      await this.#stop();
+      await this.#renew();
+    } else if (act < 17) host.kernel.overrun();
+    else if (act < 18) {
+      const mode = chance.pick(this.#modes);
+      this.#say(`reload, mode ${mode}`);
+      await this.#stop();
+      await this.#renew(mode);
+    }
+    await time.pass(chance.pick([0, 1, 50, 500, 3000, 20_000]));
+  }
+
+  async #renew(mode = this.#agent.mode): Promise<void> {
+    this.#agent = new SimulatedAgent(this.#world, mode);
+    await this.#start();
+  }
+
+  async #start(): Promise<void> {
+    const started = this.#agent.start();
+    await present.pass(0);
+    await started;
+  }
+
+  /** In order: and nothing is left. */
+  async #stop(): Promise<void> {
+    let isDone = false;
+    const stopped = this.#agent.stop().then(() => {
+      isDone = true;
+    });
+    for (let waited = 0; !isDone && waited < STOP_MS; waited += 100) await present.pass(100);
+    if (!isDone) throw new Error('the agent does not end');
+    await stopped;
+    const timers = present.pending(this.#agent.process);
+    if (timers.length > 0) throw new Error(`timers are left over: in ${timers.join(', ')} ms`);
+    const sockets = this.#world.host.kernel.leftOver();
+    if (sockets.length > 0) throw new Error(`${sockets.length} netlink sockets are left over`);
+    const ports = this.#world.host.listeners.places();
+    if (ports.length > 0) throw new Error(`servers are left over: ${ports.join(', ')}`);
+  }
+
+  async #judge(): Promise<void> {
+    const { host, cluster } = this.#world;
+    const missing = this.#stranger.missing();
+    if (missing.length > 0) throw new Error(`what is not ours is gone: ${missing.join(', ')}`);
+    const found = describeHost(host, 'to the word');
+    await this.#stop();
+    const before = this.#written();
+    const { mode } = this.#agent;
+    // A restart finds everything right.
+    await this.#renew();
+    await present.pass(5000);
+    if (!host.hasLeftovers)
+      difference('a restart changes what is served', describeHost(host, 'to the word'), found);
+    const again = describeHost(host, 'in effect');
+    if (this.#agent.mode !== 'userspace' && this.#written() !== before) {
+      this.#say(`a restart writes: ${before} → ${this.#written()}`);
+    }
+    await this.#stop();
+    // What a first start on an empty kernel makes of the same objects.
+    const fresh = new SimulatedHost(present, this.#chance);
+    listening = fresh.listeners;
+    new Stranger(fresh, this.#chance, this.#say).settle();
+    this.#agent = new SimulatedAgent({ ...this.#world, cluster, host: fresh }, mode);
+    await this.#start();
+    await present.pass(5000);
+    difference('not what a first start writes', describeHost(fresh, 'in effect'), again);
+    fresh.kill();
+  }
+
+  #written(): string {
+    const { kernel, xtables } = this.#world.host;
+    return `${kernel.nftables.generation} ${xtables.IPv4.commits} ${xtables.IPv6.commits}`;
+  }
+}
+
+function difference(what: string, expected: readonly string[], found: readonly string[]): void {
+  const [missing, surplus] = [
+    expected.filter((line) => !found.includes(line)),
+    found.filter((line) => !expected.includes(line)),
+  ];
+  if (missing.length + surplus.length === 0) return;
+  const show = (sign: string, lines: readonly string[]) =>
+    lines.slice(0, 12).map((line) => `${sign} ${line}`);
+  throw new Error([what, ...show('-', missing), ...show('+', surplus)].join('\n'));
+}

@@ -1,0 +1,53 @@
+/** What modes/removeOtherModes does when a node changes its mode, on a simulated host. */
+import { planCleanup } from '../../src/dataplane/iptables/plan/planCleanup.js';
+import { SECTION_LIMIT } from '../../src/dataplane/iptables/rules/sections.js';
+import { ownServers } from '../../src/dataplane/ipvs/kernel/ownership.js';
+import { planRemoval, readSavedRules } from '../../src/dataplane/ipvs/rules/planRules.js';
+import { TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
+import { CAPTURE_TABLE } from '../../src/dataplane/userspace/UserspaceDataplane.js';
+import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';
+import { IP_FAMILIES } from '../../src/net/ip.js';
+import type { Mode } from './SimulatedAgent.js';
+import type { SimulatedHost } from './SimulatedHost.js';
+
+const TABLES = { nftables: TABLE, userspace: CAPTURE_TABLE } as const;
+
+/** Rejects when a call fails; something may be left then. */
+export async function removeOthers(host: SimulatedHost, process: number, kept: Mode): Promise<void> {
+  const channel = host.channel(process);
+  try {
+    for (const [mode, name] of Object.entries(TABLES)) {
+      if (mode === kept) continue;
+      for (const family of IP_FAMILIES) {
+        const table = new NftablesTable(channel, family, name);
+        if (await table.exists()) await table.delete();
+      }
+    }
+  } finally {
+    channel.close();
+  }
+  for (const tool of host.tools(process)) {
+    if (kept !== 'ipvs') {
+      const input = planRemoval(readSavedRules(await tool.saveAll()));
+      if (!input.isEmpty) await tool.restore(input);
+      removeObjects(host, tool.family);
+    }
+    if (kept !== 'iptables') {
+      const saved = {
+        mangle: await tool.save('mangle'),
+        filter: await tool.save('filter'),
+        nat: await tool.save('nat'),
+      };
+      const input = planCleanup(saved, SECTION_LIMIT.nft);
+      if (!input.isEmpty) await tool.restore(input);
+    }
+  }
+}
+
+function removeObjects({ ipvs }: SimulatedHost, family: 'IPv4' | 'IPv6'): void {
+  const { servers, sets, addresses } = ipvs[family];
+  const ids = [...servers.values()].map(({ server }) => server);
+  for (const key of ownServers(ids, sets, { excludeCIDRs: [] }, () => false)) servers.delete(key);
+  sets.clear();
+  addresses.clear();
+}
