@@ -75,6 +75,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   #everythingDue = Number.NEGATIVE_INFINITY;
   #stopping = false;
   #cancelVerify: () => void = () => {};
+  #cancelRetry: () => void = () => {};
   readonly #clock: Clock;
   readonly #pacer: RepairPacer;
   /** Cancels it; undefined while none waits. */
@@ -148,6 +149,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#postponedRepair?.();
     await this.#verifying;
     await this.#loop.stop();
+    this.#cancelRetry();
     this.#healthChecking.close();
   }
 
@@ -209,15 +211,25 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
-    await this.#updateHealthChecks(report.families.map(({ family }) => family));
+    const unopened = await this.#updateHealthChecks(report.families.map(({ family }) => family));
+    this.#retryLater(report.problems.length + unopened > 0);
     this.#syncLog.add(this.#table, changes, report);
     if (!this.#synced) await this.#afterFirstSync();
     this.#synced = true;
   }
 
-  async #updateHealthChecks(families: readonly IpFamily[]): Promise<void> {
+  /** Resolves to how many problems are left. */
+  async #updateHealthChecks(families: readonly IpFamily[]): Promise<number> {
     const problems = await this.#healthChecking.update(this.#table, families);
     this.#problems.set('health-check ports', problems);
+    return problems.length;
+  }
+
+  /** On a node where nothing changes no sync would come for what was set aside; one that finds none due costs nothing. */
+  #retryLater(isWanted: boolean): void {
+    this.#cancelRetry();
+    if (!isWanted || this.#stopping) return;
+    this.#cancelRetry = this.#clock.after(this.#config.sync.period, () => this.#requestSync());
   }
 
   #noteSynced(families: readonly FamilyReport[]): void {

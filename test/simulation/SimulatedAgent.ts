@@ -28,12 +28,10 @@ import { CELL_BYTES, FakeEngine } from '../support/FakeEngine.js';
 import { runFile } from '../unit/config/runCommand.js';
 import type { Chance } from './Chance.js';
 import { type Cluster, NODE, NODE_ADDRESSES } from './Cluster.js';
+import type { Mode } from './modes.js';
 import { removeOthers } from './removeOthers.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 import type { VirtualTime } from './VirtualTime.js';
-
-export const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
-export type Mode = (typeof MODES)[number];
 
 const HOST_ADDRESSES: readonly IpAddress[] = [...NODE_ADDRESSES, '127.0.0.1', '::1'].map(ip);
 const FALLBACK: Readonly<Record<IpFamily, IpAddress>> = {

@@ -4,7 +4,7 @@ import { readSavedRules } from '../../src/dataplane/ipvs/rules/planRules.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { NetlinkError } from '../../src/kernel/netlink/NetlinkError.js';
-import type { CommandResult, RunCommand } from '../../src/kernel/xtables/runCommand.js';
+import type { CommandResult, ProgramRunner } from '../../src/kernel/xtables/runCommand.js';
 import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../../src/net/ip.js';
 import { FakeXtables } from '../support/FakeXtables.js';
@@ -138,7 +138,7 @@ export class SimulatedHost {
     );
   }
 
-  #runner(process: number, xtables: FakeXtables): RunCommand {
+  #runner(process: number, xtables: FakeXtables): ProgramRunner {
     return async (program, args, options) => {
       await this.#turn(process);
       this.#meanwhile();

@@ -1,6 +1,6 @@
 /** Many histories, one after the other: node dist/test/simulation/many.js COUNT [FIRST_SEED] [MODE]. Prints what does not hold. */
 import { liveHistory } from './history.js';
-import { MODES } from './SimulatedAgent.js';
+import { MODES } from './modes.js';
 
 const [count = '1000', first = '1', mode = ''] = process.argv.slice(2);
 const modes = MODES.filter((each) => mode === '' || each === mode);

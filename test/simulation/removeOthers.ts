@@ -7,7 +7,7 @@ import { TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../../src/dataplane/userspace/UserspaceDataplane.js';
 import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';
 import { IP_FAMILIES } from '../../src/net/ip.js';
-import type { Mode } from './SimulatedAgent.js';
+import type { Mode } from './modes.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 
 const TABLES = { nftables: TABLE, userspace: CAPTURE_TABLE } as const;

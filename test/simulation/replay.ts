@@ -1,6 +1,6 @@
 /** One history, alone, with everything that happens in it: node dist/test/simulation/replay.js SEED [MODE]. */
 import { liveHistory } from './history.js';
-import { MODES } from './SimulatedAgent.js';
+import { MODES } from './modes.js';
 
 const [seed = '', mode = ''] = process.argv.slice(2);
 if (!/^\d+$/.test(seed)) {

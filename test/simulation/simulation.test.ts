@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { MODES } from './SimulatedAgent.js';
+import { MODES } from './modes.js';
 
 const run = promisify(execFile);
 const program = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));

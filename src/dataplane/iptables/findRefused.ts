@@ -6,10 +6,9 @@
 import { RestoreError } from '../../kernel/xtables/RestoreError.js';
 import { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
 import { type RuleSet, splitShared } from './plan/RuleSet.js';
+import { PROBE } from './rules/chains.js';
 import type { RenderedServicePort } from './rules/renderServicePort.js';
 import { declare, removeChains } from './rules/sections.js';
-
-const PROBE_CHAIN = 'KUBE-PENSTOCK-PROBE';
 
 /** The key of one refused service port; undefined when the rules of every single one are accepted. */
 export async function findRefused(
@@ -41,7 +40,7 @@ export async function findRefused(
 function probe(rules: RuleSet, keys: readonly string[]): RestoreInput {
   const input = new RestoreInput();
   for (const table of ['filter', 'nat'] as const) {
-    input.add(`*${table}\n${declare(PROBE_CHAIN)}`);
+    input.add(`*${table}\n${declare(PROBE)}`);
     for (const key of keys) input.add(probeRules(rules.get(key), table), key);
     input.add('COMMIT\n');
   }
@@ -53,12 +52,12 @@ function probeRules(rendered: RenderedServicePort | undefined, table: 'filter' |
   const shared = rendered?.shared.filter((r) => splitShared(r.chain)[0] === table).map((r) => r.rule) ?? [];
   const own = table === 'nat' ? (rendered?.own ?? []).flatMap((c) => c.text.split('\n').filter(Boolean)) : [];
   return [...shared, ...own.map((line) => line.replace(/^-A \S+ /, ''))]
-    .map((rule) => `-A ${PROBE_CHAIN} ${rule.replace(/-j KUBE-\S+$/, '')}\n`)
+    .map((rule) => `-A ${PROBE} ${rule.replace(/-j KUBE-\S+$/, '')}\n`)
     .join('');
 }
 
 function removeProbes(): RestoreInput {
   const input = new RestoreInput();
-  for (const table of ['filter', 'nat']) input.add(`*${table}\n${removeChains([PROBE_CHAIN])}COMMIT\n`);
+  for (const table of ['filter', 'nat']) input.add(`*${table}\n${removeChains([PROBE])}COMMIT\n`);
   return input;
 }

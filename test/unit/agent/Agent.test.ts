@@ -42,6 +42,35 @@ const SERVED = [
   upsert(slice([endpoint('10.1.0.1', { nodeName: 'node1' })])),
 ];
 
+t.test('what was set aside is tried again though nothing changes', async (t) => {
+  const clock = new FakeClock();
+  let syncs = 0;
+  const { agent, tell } = agentWorld({
+    text: CONFIG,
+    clock,
+    dataplane: {
+      description: 'none',
+      families: ['IPv4'],
+      sync: async () => ({
+        families: [],
+        problems: syncs++ === 0 ? [{ subject: 'Service shop/cart', message: 'was refused' }] : [],
+      }),
+      requireFull: () => {},
+      verify: async () => undefined,
+      close: async () => {},
+    },
+  });
+  t.teardown(() => agent.stop());
+  await agent.start();
+  tell().complete();
+  await clock.pass(1000);
+  t.equal(syncs, 1);
+  await clock.pass(31_000);
+  t.equal(syncs, 2, 'after the sync period');
+  await clock.pass(600_000);
+  t.equal(syncs, 2, 'and no more once nothing is set aside');
+});
+
 t.test('stopped while the rules are verified, it waits for that and verifies no more', async (t) => {
   let verifications = 0;
   let ended = 0;

@@ -11,6 +11,8 @@ export interface ExistingRules {
   readonly missingJumps: readonly chain.Jump[];
   /** Chains in nat with one of our prefixes, in an order in which they can be removed. */
   readonly ownedChains: readonly string[];
+  /** Tables with a chain that a search for refused rules has left. */
+  readonly probed: readonly chain.Table[];
   readonly hasFirewallChain: boolean;
   readonly hasLocalnetGuard: boolean;
 }
@@ -19,6 +21,7 @@ export interface ExistingRules {
 export const NO_RULES: ExistingRules = {
   missingJumps: chain.JUMPS,
   ownedChains: [],
+  probed: [],
   hasFirewallChain: false,
   hasLocalnetGuard: false,
 };
@@ -34,6 +37,7 @@ export function readExistingRules(filterSave: string, natSave: string): Existing
   return {
     missingJumps: chain.JUMPS.filter((jump) => !has(jump.table, jump.from, jump.rule)),
     ownedChains: chain.ownedInRemovalOrder([...(tables.nat?.chains.keys() ?? [])]),
+    probed: (['filter', 'nat'] as const).filter((table) => tables[table]?.chains.has(chain.PROBE)),
     hasFirewallChain: tables.filter?.chains.has(chain.FIREWALL) ?? false,
     hasLocalnetGuard: has('filter', chain.FIREWALL, LOCALNET_GUARD_SAVED),
   };

@@ -39,8 +39,8 @@ export function planCleanup(saved: SavedTables, limit: NatSectionLimit): Restore
   addSection(input, 'nat', removeJumps(nat, 'nat', kept.nat) + leading);
   for (let i = 0; i < owned.length; i += limit)
     addSection(input, 'nat', removeChains(owned.slice(i, i + limit)));
-  addSection(input, 'nat', removePresent(nat, [chain.MARK_MASQ, chain.CANARY], kept.nat));
-  const filterNames = [...chain.FILTER_CHAINS, chain.CANARY, chain.FIREWALL];
+  addSection(input, 'nat', removePresent(nat, [chain.MARK_MASQ, chain.CANARY, chain.PROBE], kept.nat));
+  const filterNames = [...chain.FILTER_CHAINS, chain.CANARY, chain.PROBE, chain.FIREWALL];
   const filterChains = removePresent(filter, filterNames, kept.filter);
   addSection(input, 'filter', removeJumps(filter, 'filter', kept.filter) + filterChains);
   addSection(input, 'mangle', removePresent(mangle, [chain.CANARY], []));

@@ -55,6 +55,7 @@ export function planFull(
   // Which chains are stale is known once all others have been made, and those are made as they are written.
   const stale = () => staleChains(rules, existing);
   if (!cut) input.add(() => removeChains(stale()));
+  if (existing.probed.includes('nat')) input.add(removeChains([chain.PROBE]));
   input.add('COMMIT\n');
   if (cut && existing.ownedChains.length > 0) input.add(() => removalSections(stale(), limit));
   return input;
@@ -87,6 +88,7 @@ function addFilterSection(
   addShared(input, rules, 'filter');
   input.add(forwardRules(settings));
   addJumps(input, existing, 'filter');
+  if (existing.probed.includes('filter')) input.add(removeChains([chain.PROBE]));
   input.add('COMMIT\n');
 }
 

@@ -31,6 +31,9 @@ export function ownedInRemovalOrder(names: readonly string[]): string[] {
   return OWNED_PREFIXES.flatMap((prefix) => names.filter((name) => name.startsWith(prefix)));
 }
 
+/** Where rules are tried (findRefused.ts), in filter and nat. Nothing leads to it; an agent that ends meanwhile leaves it. */
+export const PROBE = 'KUBE-PENSTOCK-PROBE';
+
 /** Chains that penstock declares, and so rewrites whole, in a full sync. */
 export const FILTER_CHAINS = [SERVICES, EXTERNAL_SERVICES, FORWARD, NODE_PORTS, PROXY_FIREWALL] as const;
 export const NAT_CHAINS = [SERVICES, NODE_PORTS, POSTROUTING, MARK_MASQ] as const;

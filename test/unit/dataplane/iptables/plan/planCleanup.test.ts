@@ -90,3 +90,15 @@ t.test("KUBE-FIREWALL stays where it is also another's", async (t) => {
     t.same(jumps, ['-j KUBE-FIREWALL'], name);
   }
 });
+
+t.test('the chain in which rules were tried goes: with a full sync, and with a cleanup', async (t) => {
+  const left = '*filter\n:KUBE-PENSTOCK-PROBE - [0:0]\nCOMMIT\n*nat\n:KUBE-PENSTOCK-PROBE - [0:0]\nCOMMIT\n';
+  const isLeft = (fake: FakeXtables) => Object.keys(fake.dump()).some((name) => name.includes('PROBE'));
+  const fake = new FakeXtables();
+  fake.write(left);
+  await synced(fake, [service(), slice([endpoint('10.244.0.1')])]);
+  t.notOk(isLeft(fake));
+  fake.write(left);
+  cleanup(fake);
+  t.notOk(isLeft(fake));
+});
