@@ -64,9 +64,10 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   ];
 }
 
-/** Whole agents in histories at random (test/simulation): seeds 1 to 10,000. */
+/** Whole agents in histories at random (test/simulation): seeds 1 to 1,000; more by `node dist/test/simulation/many.js COUNT FIRST`. */
 function simulationTasks({ node, quick, logs }) {
-  const [parts, histories] = quick ? [2, 500] : [8, 1250];
+  // A history takes a quarter of a second of one core: so many are four minutes of one.
+  const [parts, histories] = quick ? [2, 125] : [4, 250];
   return Array.from({ length: parts }, (_, i) => {
     const first = 1 + i * histories;
     return {
