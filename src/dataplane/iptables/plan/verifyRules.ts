@@ -5,7 +5,7 @@
 import { normalizeRule, parseSave } from '../../../kernel/xtables/parseSave.js';
 import type { XtablesTool } from '../../../kernel/xtables/XtablesTool.js';
 import * as chain from '../rules/chains.js';
-import { forwardRules, masqueradeRules, nodePortDispatchRules } from '../rules/fixedRules.js';
+import { forwardRules, LOCALNET_GUARD_SAVED, masqueradeRules, nodePortDispatchRules } from '../rules/fixedRules.js';
 import type { RuleSettings } from '../rules/RuleSettings.js';
 import { type RuleSet, SHARED_CHAINS, splitShared } from './RuleSet.js';
 
@@ -50,6 +50,10 @@ export async function verifyCounts(
     const wrong = check(table, name, count);
     if (wrong) return wrong;
   }
+  // KUBE-FIREWALL is kubelet's too, so that its rules are not counted.
+  const firewall = saved.filter?.chains.get(chain.FIREWALL)?.map(normalizeRule);
+  if (settings.localhostNodePorts && !firewall?.includes(normalizeRule(LOCALNET_GUARD_SAVED)))
+    return `the rule that keeps others out of 127.0.0.0/8 (chain ${chain.FIREWALL}, table filter) is gone`;
   for (const [key, rendered] of rules.entries()) {
     for (const own of rendered.own) {
       const wrong = check('nat', own.name, countLines(own.text));

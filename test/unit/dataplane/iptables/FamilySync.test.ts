@@ -241,6 +241,12 @@ t.test('verification sees what others did', async (t) => {
       /has 0 rules/,
     ],
     [
+      'the guard of 127.0.0.0/8 gone',
+      '*filter\n:KUBE-FIREWALL - [0:0]\nCOMMIT\n',
+      undefined,
+      /KUBE-FIREWALL.* is gone/,
+    ],
+    [
       'a fixed chain longer',
       '*nat\n-A KUBE-MARK-MASQ -j RETURN\nCOMMIT\n',
       /KUBE-MARK-MASQ.* has 2 rules instead of 1/,
