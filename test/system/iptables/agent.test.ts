@@ -87,7 +87,7 @@ if (await inNetns(import.meta.url)) {
       ['run --manifests /no/such/folder', /\/no\/such\/folder does not exist\n→ /],
       ['run', /there is nothing to take Services from\n→ /],
       ['run --manifest /tmp', /--manifest.*--manifests/s],
-      ['no-such-command', /there is no command no-such-command/],
+      ['no-such-command', /there is no command "no-such-command"/],
     ] as const) {
       const { status, stderr } = spawnSync(...plain('timeout', '20', PENSTOCK, ...args.split(' ')), {
         encoding: 'utf8',

@@ -49,13 +49,8 @@ if (await inNetns(import.meta.url)) {
 
   t.test('with too few descriptors it says a sentence', async (t) => {
     for (const limit of [24, 48, 64]) {
-      const { stderr, status } = spawnSync(
-        'sh',
-        ['-c', `ulimit -n ${limit}; exec "$0" run --manifests /nonexistent`, PENSTOCK],
-        {
-          encoding: 'utf8',
-        },
-      );
+      const call = `ulimit -n ${limit}; exec "$0" run --manifests /nonexistent`;
+      const { stderr, status } = spawnSync(...plain('sh', '-c', call, PENSTOCK), { encoding: 'utf8' });
       t.equal(status, 1);
       t.match(stderr, /too few file descriptors[\s\S]*→ Raise the limit|manifests/, `${limit}`);
       t.notMatch(stderr, / at .*:\d+:\d+/, 'no stack');

@@ -220,6 +220,7 @@ if (await inNetns(import.meta.url)) {
     t.same(client.failures, [], 'none failed');
     t.equal(withoutRedirects(table()), withoutRedirects(whole));
     t.same(await reached('172.30.0.2', 20), [sticky], 'session affinity outlives the agent');
+    await agent.end('SIGTERM');
     shell(`${PENSTOCK} cleanup`);
   });
 
