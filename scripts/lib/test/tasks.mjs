@@ -28,13 +28,13 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
 
   const test = (node, group, path, more = {}) => tapTask({ node, group, path, logs, ...more });
   // They look at times, so no two of them run at once. What the kernel does is no business of Node's: on one version.
-  const system = onKernel.map((path) => test(usual, KERNEL_GROUP, path, { room: 'kernel', again: true, seconds: 240 }));
+  const system = onKernel.map((path) => test(usual, KERNEL_GROUP, path, { room: 'kernel', again: true, seconds: 480 }));
   const pure = nodes.flatMap((node) => [
     ...files
       .filter((path) => !path.startsWith('dist/test/system/'))
       // Long, and no business of Node's.
       .filter((path) => node === usual || !path.startsWith('dist/test/simulation/'))
-      .map((path) => test(node, `everything pure, on Node ${node.version}`, path, { seconds: 240 })),
+      .map((path) => test(node, `everything pure, on Node ${node.version}`, path, { again: true, seconds: 480 })),
     ...(node === usual ? [] : onKernel.filter((path) => path.includes('/kernel/netlink/'))).map((path) =>
       test(node, `the netlink socket, on Node ${node.version}`, path, { again: true, seconds: 240 }),
     ),
@@ -42,7 +42,7 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   const machine =
     kernel === 'qemu' && patterns.length === 0
       ? [emulatedTask({ node: usual, files: inVm, quick, logs })]
-      : inVm.map((path) => test(usual, IPVS_GROUP, path, { room: 'vm', again: true, seconds: 300 }));
+      : inVm.map((path) => test(usual, IPVS_GROUP, path, { room: 'vm', again: true, seconds: 480 }));
   if (patterns.length > 0) return [...machine, ...system, ...pure];
 
   const flows = !quick && existsSync(SHARED);
