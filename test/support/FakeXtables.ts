@@ -3,10 +3,12 @@
  * rules, atomic for each COMMIT, with the refusals of 1.8.9 (docs/iptables-restore.md). Strict: input that the real tools
  * would take but penstock never writes is refused as well.
  */
+
+import { splitWords } from '../../src/compare/iptables/splitWords.js';
 import type { CommandResult, ProgramRunner } from '../../src/kernel/xtables/runCommand.js';
 import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import type { IpFamily } from '../../src/net/ip.js';
-import { joinWords, savedForm, splitWords, targetOf } from './ruleWords.js';
+import { joinWords, savedForm, targetOf } from './ruleWords.js';
 
 type Chains = Map<string, string[]>;
 

@@ -1,12 +1,5 @@
 /** Rules as lists of words, quotes resolved. */
-
-export function splitWords(line: string): string[] {
-  const words: string[] = [];
-  for (const [, quoted, plain] of line.matchAll(/"([^"]*)"|([^\s"]+)/g)) {
-    words.push(quoted ?? (plain as string));
-  }
-  return words;
-}
+import { splitWords } from '../../src/compare/iptables/splitWords.js';
 
 export function joinWords(words: readonly string[]): string {
   return words.map((word) => (/^[^\s"]+$/.test(word) ? word : `"${word}"`)).join(' ');

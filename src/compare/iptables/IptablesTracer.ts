@@ -38,7 +38,12 @@ export class IptablesTracer implements RuleTracer {
 
   /** Throws UnknownForm. */
   trace(flow: PacketFlow): Reach {
-    return reachOf(this.#travel(startOf(flow)));
+    return reachOf(this.walk(flow));
+  }
+
+  /** Every way of the packet by itself. Throws UnknownForm. */
+  walk(flow: PacketFlow): readonly Walked[] {
+    return this.#travel(startOf(flow));
   }
 
   /** Rules of built-in chains that lead to no chain of a proxy: they are not followed. */
