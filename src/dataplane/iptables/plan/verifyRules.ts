@@ -5,7 +5,12 @@
 import { normalizeRule, parseSave } from '../../../kernel/xtables/parseSave.js';
 import type { XtablesTool } from '../../../kernel/xtables/XtablesTool.js';
 import * as chain from '../rules/chains.js';
-import { forwardRules, LOCALNET_GUARD_SAVED, masqueradeRules, nodePortDispatchRules } from '../rules/fixedRules.js';
+import {
+  forwardRules,
+  LOCALNET_GUARD_SAVED,
+  masqueradeRules,
+  nodePortDispatchRules,
+} from '../rules/fixedRules.js';
 import type { RuleSettings } from '../rules/RuleSettings.js';
 import { type RuleSet, SHARED_CHAINS, splitShared } from './RuleSet.js';
 
