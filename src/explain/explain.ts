@@ -181,8 +181,10 @@ function candidatesOf(
   if (!sets || !decision.winner) return [];
   const { verdict, winner, kind } = decision;
   const shares = new Map(destinations(decision, flow, rules).map((d) => [d.target, d.chance]));
-  const chosen = verdict.type === 'forward' ? verdict.endpoints : [];
+  // A port that no Service has is no endpoint's.
+  if (verdict.type !== 'forward' && verdict.reason === 'unknown-port') return [];
   const policy = verdict.type === 'forward' ? verdict.policy : policyOf(winner, kind);
+  const chosen = chosenOf(verdict, sets, policy);
   return sets.all.map((endpoint) => ({
     endpoint: endpoint.target,
     pod: endpoint.podName ?? '',
@@ -190,8 +192,18 @@ function candidatesOf(
     gets: shares.has(endpoint.target),
     share: shares.get(endpoint.target) ?? 0,
     masquerade: verdict.type === 'forward' && isMasqueraded(verdict.masquerade, endpoint, flow, rules),
-    out: whyNot(endpoint, sets, chosen, policy) ?? '',
+    out: whyNot(endpoint, sets, chosen, policy) ?? (verdict.type === 'forward' ? '' : ENDS_BEFORE),
   }));
+}
+
+/** Of an endpoint that would serve. */
+const ENDS_BEFORE = 'nothing: the packet ends before';
+
+/** Who serves; of a packet that is refused for another reason than that nobody does, who would. */
+function chosenOf(verdict: Decision['verdict'], sets: EndpointSets, policy: 'Cluster' | 'Local') {
+  if (verdict.type === 'forward') return verdict.endpoints;
+  if (verdict.reason === 'no-endpoints' || verdict.reason === 'no-local-endpoints') return [];
+  return policy === 'Local' ? sets.local : sets.cluster;
 }
 
 function losersOf(world: World, flow: Flow, { claims, winner, kind }: Decision): Explanation['losers'] {

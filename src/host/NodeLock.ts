@@ -15,12 +15,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { messageOf } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
-import { networkNamespaceKey } from '../kernel/host/networkNamespaceKey.js';
+import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
-import { STATE_FOLDER } from './stateFolder.js';
 
 export interface LockHolder {
   /** As seen from here; undefined: it is in another container, where this process cannot see it. */
@@ -91,10 +89,6 @@ export class NodeLock {
     }
     closeSync(this.#fd);
   }
-}
-
-function lockFile(folder: string): string {
-  return join(folder, `agent-${networkNamespaceKey()}.lock`);
 }
 
 function lockOrClose(fd: number): boolean {

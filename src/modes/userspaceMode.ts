@@ -1,5 +1,4 @@
 /** Mode userspace on this host: the engine, and the rules that send it connections. */
-import { readlinkSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
@@ -12,6 +11,7 @@ import { OpenList } from '../host/OpenList.js';
 import { thisProcess } from '../host/privileges.js';
 import type { NativeEngine, NativeEngineOptions } from '../kernel/addon/NativeEngine.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
+import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
@@ -19,8 +19,6 @@ import { localhostFamilies } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
 
-/** Only root can write there. */
-const STATE_FOLDER = '/run/penstock';
 /** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
 export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
 /** Bit 12: connections of the proxy itself, which no rule sends back to it. */
@@ -111,12 +109,6 @@ function openAround(
     listener,
   );
   return { dataplane, prepareHost: NOTHING_TO_PREPARE };
-}
-
-/** One for each network namespace, as the listening ports are. */
-function takeoverSocket(): string {
-  const inode = readlinkSync('/proc/self/ns/net').replace(/\D/g, '');
-  return `${STATE_FOLDER}/takeover-${inode}.sock`;
 }
 
 /** The proxy is on this host: it sees clients as they are. */

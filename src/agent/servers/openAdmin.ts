@@ -4,12 +4,12 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { messageOf } from '../../errors.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
-import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
+import { adminSockets, agentNote } from '../../kernel/host/stateFiles.js';
 import type { IpAddress } from '../../net/ip.js';
 import { AdminServer } from '../../observe/admin/AdminServer.js';
 import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { adminApi } from '../../observe/admin/adminApi.js';
-import { adminPaths, notePath } from '../../observe/admin/adminPaths.js';
 import type { FlowLog } from '../../observe/flows/FlowLog.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Agent } from '../Agent.js';
@@ -29,7 +29,7 @@ export interface AdminOptions {
 /** Undefined when it cannot be had: that keeps nobody from being served. */
 export async function openAdmin(options: AdminOptions): Promise<AdminServer | undefined> {
   const { config, agent, table, hostAddresses, log } = options;
-  const networkNamespace = networkNamespaceId();
+  const networkNamespace = networkNamespaceKey();
   const startedAt = Date.now();
   const status = () => statusOf(options, networkNamespace, startedAt);
   const api = adminApi({
@@ -41,8 +41,8 @@ export async function openAdmin(options: AdminOptions): Promise<AdminServer | un
     flows: options.flows,
   });
   try {
-    const server = await AdminServer.open(adminPaths(networkNamespace), api);
-    writeNote(notePath(networkNamespace), status());
+    const server = await AdminServer.open(adminSockets(), api);
+    writeNote(agentNote(), status());
     return server;
   } catch (error) {
     log.warn(`commands cannot ask this agent: ${messageOf(error)}`);

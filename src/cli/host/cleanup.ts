@@ -2,6 +2,7 @@
 
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
+import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
@@ -9,6 +10,7 @@ import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
 import { readArguments } from '../readArguments.js';
+import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
@@ -16,7 +18,8 @@ const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--stop] [--dry-run]
 
 Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
-and the sets are kube-proxy's too); and puts kernel parameters back to what they were. Nothing else is touched.
+and the sets are kube-proxy's too); puts kernel parameters back to what they were; and removes the files of agents that ended in
+/run/penstock. Nothing else is touched.
 
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
@@ -54,6 +57,7 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (concerns('iptables')) failures += await cleanIptables(what);
   if (what === 'remove' && mode === undefined) {
     failures += putBackSysctls();
+    failures += await cleanFiles();
   }
   return failures === 0 ? 0 : 1;
 }
@@ -64,6 +68,17 @@ function putBackSysctls(): number {
   for (const name of restored) process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
   for (const { message } of failed) process.stderr.write(`penstock cleanup: ${message}\n`);
   return failed.length;
+}
+
+/** Returns the number of failures. */
+async function cleanFiles(): Promise<number> {
+  try {
+    await removeStateFiles();
+    return 0;
+  } catch (error) {
+    process.stderr.write(`penstock cleanup: ${STATE_FOLDER}: ${messageOf(error)}\n`);
+    return 1;
+  }
 }
 
 /** Returns the number of failures. */

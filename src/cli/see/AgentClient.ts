@@ -2,30 +2,30 @@
 import { lstatSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { PenstockError } from '../../errors.js';
-import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
+import { adminSockets } from '../../kernel/host/stateFiles.js';
 import type { AgentStatus } from '../../observe/admin/AgentStatus.js';
-import { adminPaths } from '../../observe/admin/adminPaths.js';
 
 /** Milliseconds without an answer. */
 const PATIENCE_MS = 5000;
 
 export class AgentClient {
-  readonly #path: string;
+  readonly path: string;
   /** As it was when the agent was found. */
   readonly status: AgentStatus;
 
   private constructor(path: string, status: AgentStatus) {
-    this.#path = path;
+    this.path = path;
     this.status = status;
   }
 
   /** The agent of this network namespace; undefined when none answers. */
-  static async find(paths = adminPaths(networkNamespaceId())): Promise<AgentClient | undefined> {
+  static async find(paths = adminSockets()): Promise<AgentClient | undefined> {
     for (const path of paths) {
       if (!isRoots(path)) continue;
       try {
         const status = (await ask(path, '/v1/status')) as AgentStatus;
-        if (status.networkNamespace === networkNamespaceId()) return new AgentClient(path, status);
+        if (status.networkNamespace === networkNamespaceKey()) return new AgentClient(path, status);
       } catch (error) {
         if (error instanceof PenstockError) throw error;
       }
@@ -35,7 +35,7 @@ export class AgentClient {
 
   /** Rejects with PENSTOCK_NO_AGENT when it goes meanwhile, with PENSTOCK_WRONG_CALL for what it cannot make out. */
   ask(path: string, words: Readonly<Record<string, string>> = {}): Promise<unknown> {
-    return ask(this.#path, `${path}?${new URLSearchParams(words)}`).catch((error: unknown) => {
+    return ask(this.path, `${path}?${new URLSearchParams(words)}`).catch((error: unknown) => {
       if (error instanceof PenstockError) throw error;
       throw gone(error);
     });
@@ -44,7 +44,7 @@ export class AgentClient {
   /** Takes each line as it comes; resolves when the agent ends or the process is interrupted. */
   async follow(path: string, take: (value: unknown) => void): Promise<void> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get({ socketPath: this.#path, path: `${path}?follow=1` }, resolve).on('error', reject);
+      get({ socketPath: this.path, path: `${path}?follow=1` }, resolve).on('error', reject);
     });
     const stop = () => response.destroy();
     process.once('SIGINT', stop).once('SIGTERM', stop);

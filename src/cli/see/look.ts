@@ -1,8 +1,7 @@
 /** Where a command gets its answer from: what the call names, else a running agent, else what the last agent was given. */
 import { readFileSync } from 'node:fs';
 import { PenstockError } from '../../errors.js';
-import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
-import { notePath } from '../../observe/admin/adminPaths.js';
+import { agentNote } from '../../kernel/host/stateFiles.js';
 import { AgentClient } from './AgentClient.js';
 import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
 
@@ -44,7 +43,7 @@ export async function look(flags: ModelFlags): Promise<Look> {
 /** Of the last agent of this network namespace. */
 export function readNote(): AgentNote | undefined {
   try {
-    const note = JSON.parse(readFileSync(notePath(networkNamespaceId()), 'utf8')) as AgentNote;
+    const note = JSON.parse(readFileSync(agentNote(), 'utf8')) as AgentNote;
     return Array.isArray(note.arguments) && typeof note.folder === 'string' ? note : undefined;
   } catch {
     return undefined;

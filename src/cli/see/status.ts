@@ -1,9 +1,8 @@
 /** penstock status: how penstock does on this node. It tests: what an agent believes may not be so. */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { networkNamespaceId } from '../../kernel/host/networkNamespaceId.js';
+import { adminSockets } from '../../kernel/host/stateFiles.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
-import { adminPaths } from '../../observe/admin/adminPaths.js';
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
 import { type Look, look } from './look.js';
@@ -94,7 +93,7 @@ function softVerdict(counts: AgentStatus['counts'], agent: AgentStatus | null): 
 
 function agentTest(agent: AgentStatus | null): Test {
   if (agent) return { name: 'agent', passed: true, says: `answers, process ${agent.pid}` };
-  const [path] = adminPaths(networkNamespaceId());
+  const [path] = adminSockets();
   return {
     name: 'agent',
     passed: false,

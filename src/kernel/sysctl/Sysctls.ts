@@ -1,9 +1,11 @@
 /**
  * Kernel parameters under /proc/sys. What was there before is recorded, so that `penstock cleanup` can put it back.
  */
+
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, PenstockError } from '../../errors.js';
+import { STATE_FOLDER } from '../host/stateFiles.js';
 import { type ChangedSysctl, isSysctlName, SysctlRecord } from './SysctlRecord.js';
 
 export interface RestoredSysctls {
@@ -16,7 +18,7 @@ export class Sysctls {
   readonly #root: string;
   readonly #record: SysctlRecord;
 
-  constructor(stateFolder = '/run/penstock', root = '/proc/sys') {
+  constructor(stateFolder = STATE_FOLDER, root = '/proc/sys') {
     this.#root = root;
     this.#record = new SysctlRecord(stateFolder);
   }

@@ -96,7 +96,8 @@ function prepareFolder(folder: string): void {
   if (isShared) throw new Error(`${folder} may be written to by others than its owner`);
 }
 
-function answers(path: string): Promise<boolean> {
+/** Whether a living process listens there; what one that was killed has left does not. */
+export function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     const end = (answer: boolean) => {

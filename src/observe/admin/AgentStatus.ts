@@ -11,7 +11,7 @@ export interface AgentStatus {
   readonly description: string;
   readonly node: string;
   readonly pid: number;
-  /** Which network namespace it serves: the number of /proc/self/ns/net. */
+  /** Which network namespace it serves: its key (kernel/host/networkNamespaceKey). */
   readonly networkNamespace: string;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;

@@ -4,9 +4,10 @@ import { existsSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import t from 'tap';
-import { networkNamespaceId } from '../../../src/kernel/host/networkNamespaceId.js';
-import { adminPaths } from '../../../src/observe/admin/adminPaths.js';
+import { AgentClient } from '../../../src/cli/see/AgentClient.js';
+import { agentNote, lockFile } from '../../../src/kernel/host/stateFiles.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
+import { adminSocket } from '../../support/adminSocket.js';
 import { inNetns } from '../../support/inNetns.js';
 import { plain, shell } from '../../support/iptables.js';
 
@@ -60,21 +61,16 @@ function objects(): object[] {
 }
 
 /** The status of a request to the admin socket. */
-function raw(method: string, path: string): Promise<number> {
+async function raw(method: string, path: string): Promise<number> {
+  const socketPath = await adminSocket();
   return new Promise((resolve, reject) => {
-    request({ socketPath: socketPath(), method, path }, (response) => {
+    request({ socketPath, method, path }, (response) => {
       response.resume();
       resolve(response.statusCode ?? 0);
     })
       .on('error', reject)
       .end();
   });
-}
-
-/** Another test's agent may have the first of the paths: ours is the one that bears our namespace. */
-function socketPath(): string {
-  const [first = '', second = ''] = adminPaths(networkNamespaceId());
-  return existsSync(second) ? second : first;
 }
 
 if (await inNetns(import.meta.url)) {
@@ -87,13 +83,15 @@ if (await inNetns(import.meta.url)) {
   agent.write('objects.json', objects());
   agent.start();
   await agent.ready();
-  const server = createServer((socket) => socket.on('error', () => {}));
+  const held = new Set<Socket>();
+  const server = createServer((socket) => held.add(socket.on('error', () => {})));
   await new Promise<void>((resolve) => server.listen(8080, '10.1.0.1', resolve));
   const client = await new Promise<Socket>((resolve) => {
     const socket = connect({ host: '172.30.0.10', port: 80 }, () => resolve(socket));
   });
   t.teardown(() => {
-    client.destroy();
+    // When the table is gone the namespace tracks no connections: the end of one side does not reach the other.
+    for (const socket of [client, ...held]) socket.destroy();
     server.close();
   });
 
@@ -165,7 +163,7 @@ if (await inNetns(import.meta.url)) {
   });
 
   t.test('the socket is for root, reads only, and does not mind nonsense', async (t) => {
-    const path = socketPath();
+    const path = await adminSocket();
     const { mode, uid } = statSync(path);
     t.equal(mode & 0o777, 0o600);
     t.equal(uid, 0);
@@ -197,5 +195,18 @@ if (await inNetns(import.meta.url)) {
       code: 0,
       value: { outcome: 'endpoint', endpoints: ['10.1.0.1:8080'], mode: 'nftables' },
     });
+  });
+
+  t.test('a Service that is not there is said', async (t) => {
+    const { code, err } = await penstock('endpoints', 'shop/nobody');
+    t.equal(code, 2);
+    t.match(err, 'there is no Service "shop/nobody"');
+  });
+
+  t.test('cleanup takes away what the killed agent left in its folder', async (t) => {
+    t.ok(existsSync(agentNote()));
+    t.equal((await penstock('cleanup')).code, 0);
+    for (const path of [agentNote(), lockFile()]) t.notOk(existsSync(path), path);
+    t.equal(await AgentClient.find(), undefined);
   });
 }

@@ -1,14 +1,12 @@
 /** Connections that fail are told of by the kernel, by name, in both modes whose rules are nftables'. */
 
-import { existsSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import t from 'tap';
-import { networkNamespaceId } from '../../../src/kernel/host/networkNamespaceId.js';
 import { Nflog } from '../../../src/kernel/nflog/Nflog.js';
-import { adminPaths } from '../../../src/observe/admin/adminPaths.js';
 import type { FlowRecord } from '../../../src/observe/flows/FlowLog.js';
 import { AgentProcess } from '../../support/AgentProcess.js';
+import { adminSocket } from '../../support/adminSocket.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 
@@ -52,9 +50,8 @@ function attempt(host: string, port: number): void {
 }
 
 /** Every line that the admin socket sends from now on, with the time it came. */
-function follow(records: { readonly record: FlowRecord; readonly at: number }[]): () => void {
-  const [first = '', second = ''] = adminPaths(networkNamespaceId());
-  const socketPath = existsSync(second) ? second : first;
+async function follow(records: { readonly record: FlowRecord; readonly at: number }[]): Promise<() => void> {
+  const socketPath = await adminSocket();
   const asked = request({ socketPath, path: '/v1/flows?follow=1' }, (response) => {
     response.setEncoding('utf8').on('data', (text: string) => {
       for (const line of text.split('\n').filter((each) => each !== ''))
@@ -78,7 +75,7 @@ if (await inNetns(import.meta.url)) {
       agent.start();
       await agent.ready();
       const heard: { readonly record: FlowRecord; readonly at: number }[] = [];
-      const stop = follow(heard);
+      const stop = await follow(heard);
       t.teardown(stop);
       await new Promise((resolve) => setTimeout(resolve, 300));
       const rows: readonly [string, number, string, string][] = [
@@ -118,7 +115,7 @@ if (await inNetns(import.meta.url)) {
     agent.start();
     await agent.ready();
     const heard: { readonly record: FlowRecord; readonly at: number }[] = [];
-    const stop = follow(heard);
+    const stop = await follow(heard);
     t.teardown(stop);
     const started = performance.now();
     for (let i = 0; i < 2000; i++) {
@@ -145,10 +142,10 @@ if (await inNetns(import.meta.url)) {
 }
 
 /** How many packets to an address were told of. */
-function flowsOf(destination: string): Promise<number> {
-  const [first = '', second = ''] = adminPaths(networkNamespaceId());
+async function flowsOf(destination: string): Promise<number> {
+  const socketPath = await adminSocket();
   return new Promise((resolve, reject) => {
-    request({ socketPath: existsSync(second) ? second : first, path: '/v1/flows' }, (response) => {
+    request({ socketPath, path: '/v1/flows' }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (part: string) => {
         text += part;

@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  readlinkSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -18,6 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
+import { takeoverSocket } from '../../../src/kernel/host/stateFiles.js';
 import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually } from '../../support/iptables.js';
@@ -103,7 +103,7 @@ if (await inNetns(import.meta.url)) {
   });
 
   t.test('the sockets are for nobody else', { timeout: 120_000 }, async (t) => {
-    const path = `/run/penstock/takeover-${readlinkSync('/proc/self/ns/net').replace(/\D/g, '')}.sock`;
+    const path = takeoverSocket();
     rmSync(path, { force: true });
     await using unconfigured = new AgentProcess('mode: userspace\n');
     unconfigured.write('web.json', objects);

@@ -234,6 +234,17 @@ t.test('weights, hairpin, terminating endpoints', async (t) => {
       [false, 0, 'weight 0'],
     ],
   );
+  const barred = service({
+    ...CART,
+    type: 'LoadBalancer',
+    loadBalancerIngress: [{ ip: ip('192.0.2.80'), ipMode: 'VIP' }],
+    loadBalancerSourceRanges: [cidr('198.51.100.0/24')],
+  });
+  const kept = ask('203.0.113.9', '192.0.2.80:80', world([barred], [CART_SLICE]));
+  t.equal(kept.reason, 'source-range');
+  t.strictSame([...new Set(kept.candidates.map(({ out }) => out))], ['nothing: the packet ends before']);
+  const elsewhere = ask('10.244.9.9', `${CART.clusterIPs.IPv4}:81`, world([CART], [CART_SLICE]));
+  t.strictSame([elsewhere.reason, elsewhere.candidates], ['unknown-port', []]);
   const single = slice([endpoint('10.244.1.7', { nodeName: 'node1' })], {
     ports: [endpointPort({ name: 'http' })],
   });

@@ -1,0 +1,15 @@
+/** What agents of this network namespace left in /run/penstock. For when none runs. */
+import { rmSync } from 'node:fs';
+import { NodeLock } from '../../host/NodeLock.js';
+import { adminSockets, agentNote, takeoverSocket } from '../../kernel/host/stateFiles.js';
+import { answers } from '../../observe/admin/AdminServer.js';
+import { packageVersion } from '../version.js';
+
+export async function removeStateFiles(): Promise<void> {
+  rmSync(agentNote(), { force: true });
+  rmSync(takeoverSocket(), { force: true });
+  // The first of the admin sockets may be an agent's of another network namespace.
+  for (const path of adminSockets()) if (!(await answers(path))) rmSync(path, { force: true });
+  const attempt = NodeLock.take(packageVersion());
+  if (attempt.type === 'taken') attempt.lock.release();
+}
