@@ -187,9 +187,11 @@ class History {
 }
 
 function difference(what: string, expected: readonly string[], found: readonly string[]): void {
+  // Lists of thousands of lines, mostly alike.
+  const [wanted, seen] = [new Set(expected), new Set(found)];
   const [missing, surplus] = [
-    expected.filter((line) => !found.includes(line)),
-    found.filter((line) => !expected.includes(line)),
+    expected.filter((line) => !seen.has(line)),
+    found.filter((line) => !wanted.has(line)),
   ];
   if (missing.length + surplus.length === 0) return;
   const show = (sign: string, lines: readonly string[]) =>

@@ -3,7 +3,7 @@
 //   main.mjs NODES KERNEL [--quick] [PATTERN...]
 // NODES: `20=/folder/of/node:24=…`, the usual one first. KERNEL: what scripts/vm boots, uml or qemu. Patterns (regular
 // expressions) choose test files; then nothing else runs.
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { endAll } from './command.mjs';
 import { CONFORMANCE, checkMeant } from './conformance.mjs';
@@ -16,8 +16,8 @@ const nodes = nodesText.split(':').map((each) => {
   return { version, folder };
 });
 const patterns = words.filter((word) => !word.startsWith('--')).map((word) => new RegExp(word));
-/** At least two: many wait more than they work. */
-const places = Math.max(2, availableParallelism());
+/** One more than cores, and three at least: tests of the kernel wait more than they work. */
+const places = Math.max(3, availableParallelism() + 1);
 const logs = '.cache/logs';
 rmSync(logs, { recursive: true, force: true });
 mkdirSync(logs, { recursive: true });
@@ -36,7 +36,10 @@ if (tasks.length === 0) {
 /** Group → { passed, failed, meant, skipped, seconds }. */
 const groups = new Map();
 const again = [];
+/** Of each task that has run: { task, seconds }. */
+const durations = [];
 await runTasks(tasks, places, (task, result) => {
+  durations.push({ task, seconds: result.seconds });
   if (result.failed > 0 && task.again) again.push({ task, result });
   else count(task, result);
 });
@@ -59,6 +62,14 @@ for (const each of CONFORMANCE) {
   console.log(`\n${wrong}`);
   group.failed++;
 }
+
+if (patterns.length === 0) {
+  console.log('\nslowest 20 (seconds; others ran beside):');
+  const slowest = durations.toSorted((a, b) => b.seconds - a.seconds).slice(0, 20);
+  for (const { task, seconds } of slowest) console.log(`${String(Math.round(seconds)).padStart(6)} ${task.group}: ${task.name}`);
+}
+const table = durations.map(({ task, seconds }) => `${seconds.toFixed(1)}\t${task.group}\t${task.name}\n`);
+writeFileSync(`${logs}/durations.tsv`, table.join(''));
 
 console.log('');
 let passed = 0;

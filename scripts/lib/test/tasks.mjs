@@ -12,6 +12,22 @@ const EMULATED_LIMIT = 1150;
 /** Of the runner of flows, for one file of scenarios. */
 const FLOWS_LIMIT = 900;
 
+/**
+ * What these ask is a function of its arguments: it touches neither Node nor a package (scripts/lint-imports.mjs holds the first
+ * five to that; the plans of a dataplane are values before they are written), so that another Node can only differ by a fault of
+ * V8. Properties and the simulation are long besides. The usual Node runs all of them.
+ */
+const SAME_ON_EVERY_NODE =
+  /^dist\/test\/(simulation|unit\/(routing|balancing|objects|net|time|explain|compare|deploy|dataplane\/(nftables|iptables|ipvs|family)))\/|\.property\.test\.js$/;
+
+function dependsOnNode(path) {
+  return !SAME_ON_EVERY_NODE.test(path);
+}
+
+function pureGroup({ version }, isUsual) {
+  return isUsual ? `everything pure, on Node ${version}` : `what depends on Node, on Node ${version}`;
+}
+
 const KERNEL_GROUP = 'the kernel, and whole agents on it';
 const IPVS_GROUP = 'mode ipvs in a virtual machine';
 
@@ -32,9 +48,8 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   const pure = nodes.flatMap((node) => [
     ...files
       .filter((path) => !path.startsWith('dist/test/system/'))
-      // Long, and no business of Node's.
-      .filter((path) => node === usual || !path.startsWith('dist/test/simulation/'))
-      .map((path) => test(node, `everything pure, on Node ${node.version}`, path, { again: true, seconds: 480 })),
+      .filter((path) => node === usual || dependsOnNode(path))
+      .map((path) => test(node, pureGroup(node, node === usual), path, { again: true, seconds: 480 })),
     ...(node === usual ? [] : onKernel.filter((path) => path.includes('/kernel/netlink/'))).map((path) =>
       test(node, `the netlink socket, on Node ${node.version}`, path, { again: true, seconds: 240 }),
     ),
@@ -50,14 +65,14 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   return [
     ...interleave(system, [
       ...machine,
-      ...(flows && kernel === 'uml' ? flowTasks(CONFORMANCE_IPVS, { node: usual, parts: 6, logs, inVm: true }) : []),
+      ...(flows && kernel === 'uml' ? flowTasks(CONFORMANCE_IPVS, { node: usual, parts: 2, logs, inVm: true }) : []),
       ...(quick
         ? []
         : [
             scriptTask('the proxy engine under sanitizers', './scripts/sanitize', [], 900, logs),
             scriptTask('root file systems as deploy/Dockerfile says', './scripts/rootfs', ['check'], 900, logs),
           ]),
-      ...(flows ? CONFORMANCE.flatMap((each) => flowTasks(each, { node: usual, parts: 6, logs })) : []),
+      ...(flows ? CONFORMANCE.flatMap((each) => flowTasks(each, { node: usual, parts: 3, logs })) : []),
     ]),
     ...simulationTasks({ node: usual, quick, logs }),
     ...pure,

@@ -6,6 +6,7 @@ import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, savedRules, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { PacedClient } from '../../support/pacedClient.js';
+import { RESTARTS } from '../../support/patience.js';
 import { shopObjects } from '../../support/shopObjects.js';
 import { parseMetrics, seriesValue } from '../../unit/observe/parseMetrics.js';
 
@@ -142,13 +143,13 @@ if (await inNetns(import.meta.url)) {
     });
   }
 
-  t.test('SIGKILL and restart, 20 times: no connect fails', async (t) => {
+  t.test(`SIGKILL and restart, ${RESTARTS} times: no connect fails`, async (t) => {
     await using agent = new AgentProcess(SETTINGS);
     agent.write('cart.json', shopObjects(CART));
     agent.start();
     t.ok(await agent.ready());
     const client = new PacedClient('172.30.0.1', CART.endpoints);
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < RESTARTS; i++) {
       t.equal(await agent.end('SIGKILL'), 'SIGKILL');
       agent.start();
       t.ok(await agent.ready(), `restart ${i + 1}`);

@@ -7,6 +7,7 @@ import { inNetns } from '../../support/inNetns.js';
 import { eventually, listedRuleset, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { PacedClient } from '../../support/pacedClient.js';
+import { RESTARTS } from '../../support/patience.js';
 import { shopObjects } from '../../support/shopObjects.js';
 
 const CART = { name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1', '10.1.0.2'] };
@@ -199,7 +200,7 @@ if (await inNetns(import.meta.url)) {
     shell(`${PENSTOCK} cleanup`);
   });
 
-  t.test('SIGKILL and restart, 20 times: no connect fails, nothing is written', async (t) => {
+  t.test(`SIGKILL and restart, ${RESTARTS} times: no connect fails, nothing is written`, async (t) => {
     await using agent = new AgentProcess(SETTINGS);
     agent.write('cart.json', [...shopObjects(CART), ...shopObjects(STICKY)]);
     agent.start();
@@ -207,7 +208,7 @@ if (await inNetns(import.meta.url)) {
     const sticky = await ask('172.30.0.2');
     const whole = table();
     const client = new PacedClient('172.30.0.1', CART.endpoints);
-    for (let i = 0; i < 20; i++) {
+    for (let i = 0; i < RESTARTS; i++) {
       t.equal(await agent.end('SIGKILL'), 'SIGKILL');
       agent.output = '';
       agent.start();
