@@ -9,8 +9,9 @@ const SHARED = resolve('../shared/conformance');
 const PRIVATE = [resolve('scripts/lib/private-world')];
 /** Seconds for all that runs where the processor is emulated. */
 const EMULATED_LIMIT = 1150;
-/** Of the runner of flows, for one file of scenarios. */
+/** Of the runner of flows, for one file of scenarios: here, and in a virtual machine. Each file costs the making of a world. */
 const FLOWS_LIMIT = 900;
+const FLOWS_LIMIT_VM = 1500;
 
 /**
  * What these ask is a function of its arguments: it touches neither Node nor a package (scripts/lint-imports.mjs holds the first
@@ -152,17 +153,18 @@ function scriptTask(group, program, args, seconds, logs) {
 /** In a world of its own each, or in a virtual machine each. */
 function flowTasks(each, { node, parts, logs, inVm = false }) {
   const dealt = dealScenarios(each, join(SHARED, 'flows.json'), parts, `${logs}/flows-${each.name.replace(/\W+/g, '-')}`);
-  const under = inVm ? ['./scripts/vm', '--timeout', String(FLOWS_LIMIT)] : PRIVATE;
+  const limit = inVm ? FLOWS_LIMIT_VM : FLOWS_LIMIT;
+  const under = inVm ? ['./scripts/vm', '--timeout', String(limit)] : PRIVATE;
   return dealt.map(({ file, flows }, i) => ({
     name: `part ${i + 1} of ${dealt.length}`,
     group: `conformance flows: ${each.name}`,
     room: inVm ? 'vm' : undefined,
     again: true,
-    seconds: FLOWS_LIMIT,
+    seconds: limit,
     run: timed(async ({ suffix = '' } = {}) => {
       const log = `${file.replace(/json$/, 'log')}${suffix}`;
       const args = runnerArguments(each, join(SHARED, 'run.py'), resolve(file));
-      await command('python3', args, { log, seconds: FLOWS_LIMIT + 30, env: { ...envOf(node), ...(inVm ? { CONFORMANCE_LIMIT: '120' } : {}) }, under });
+      await command('python3', args, { log, seconds: limit + 30, env: { ...envOf(node), ...(inVm ? { CONFORMANCE_LIMIT: '120' } : {}) }, under });
       const text = readFileSync(log, 'utf8');
       return { log, ...(readFlows(each, text) ?? { passed: 0, failed: flows, text: text.split('\n').slice(-50).join('\n') }) };
     }),
