@@ -275,6 +275,31 @@ napi_value Picks(napi_env env, napi_callback_info info) {
   return Numbers(env, picked);
 }
 
+// find(protocol, family, address, port): the cell of the service port that is reached there, or -1. For tests.
+napi_value FindService(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int64_t protocol, family, port;
+  uint8_t* bytes;
+  size_t length;
+  if (!call.Find() || !GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) ||
+      !GetInteger(env, call.arguments[1], "family", 4, 6, &family) ||
+      !GetBytes(env, call.arguments[2], "address", &bytes, &length) ||
+      !GetInteger(env, call.arguments[3], "port", 0, kMaxPort, &port)) {
+    return nullptr;
+  }
+  engine::Address address;
+  address.family = family == 4 ? AF_INET : AF_INET6;
+  address.port = static_cast<uint16_t>(port);
+  if (length != address.size()) {
+    ThrowRangeError(env, "address must have the bytes of its family");
+    return nullptr;
+  }
+  std::copy(bytes, bytes + length, address.bytes);
+  napi_value result = nullptr;
+  napi_create_int64(env, call.proxy->engine->FindService(static_cast<uint8_t>(protocol), address), &result);
+  return result;
+}
+
 napi_value Close(napi_env env, napi_callback_info info) {
   Call call(env, info);
   if (!call.Find()) return nullptr;
@@ -303,6 +328,7 @@ bool DefineProxyEngine(napi_env env, napi_value exports) {
       Method("resetEndpoint", ResetEndpoint),
       Method("takeEvents", TakeEvents),
       Method("picks", Picks),
+      Method("find", FindService),
       Method("close", Close),
   };
   napi_value constructor;

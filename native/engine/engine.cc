@@ -110,6 +110,13 @@ std::vector<uint32_t> Engine::Picks(uint32_t service_cell, size_t list, uint32_t
   return picked;
 }
 
+int64_t Engine::FindService(uint8_t protocol, const Address& address) {
+  uint64_t generation;
+  const auto snapshot = shared_.Current(&generation);
+  const Snapshot::Found found = snapshot->Find(protocol, address);
+  return found.service == nullptr ? -1 : static_cast<int64_t>((*found.service)->cell);
+}
+
 void Engine::ResetEndpoint(uint32_t endpoint_cell) {
   for (auto& worker : workers_)
     worker->Post([each = worker.get(), endpoint_cell] { each->ResetEndpoint(endpoint_cell); });

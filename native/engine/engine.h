@@ -46,6 +46,8 @@ class Engine {
   // What the algorithm of a service port answers `count` times in a row; empty for an unknown one. For tests.
   std::vector<uint32_t> Picks(uint32_t service_cell, size_t list, uint32_t seed, const std::vector<uint8_t>& client,
                               const Eligible& eligible, size_t count);
+  // The cell of the service port that is reached at an address, or -1. For tests.
+  int64_t FindService(uint8_t protocol, const Address& address);
   Shared& shared() { return shared_; }
 
  private:

@@ -1,4 +1,5 @@
-// The routing table of the engine: which service port a destination belongs to. Immutable; an update makes a new one.
+// The routing table of the engine: which service port a destination belongs to. Immutable; an update makes a new one, which
+// shares with the one before what has not changed, so that its cost follows from the change alone.
 #ifndef PENSTOCK_ENGINE_SNAPSHOT_H_
 #define PENSTOCK_ENGINE_SNAPSHOT_H_
 
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hash_trie.h"
 #include "service.h"
 
 namespace penstock::engine {
@@ -34,19 +36,26 @@ class Snapshot {
                                                std::string* error);
 
  private:
-  struct Entry {
+  // Who is reached at an address. Those whose keys have the same hash form a chain, by number of the service port.
+  struct Claim {
     Address address;
     uint8_t protocol = 0;
     KeyKind kind = KeyKind::kInternal;
-    uint32_t service = 0;  // index into services_ plus one; 0: free
+    uint32_t cell = 0;
+    std::shared_ptr<const Claim> next;
   };
+  using ClaimPointer = std::shared_ptr<const Claim>;
 
-  const Entry* Lookup(uint8_t protocol, const Address& address, bool node_port) const;
-  void Insert(uint8_t protocol, const Key& key, uint32_t service);
-  void Rebuild();
+  static uint64_t KeyOf(uint8_t protocol, const Address& address, bool node_port);
+  static ClaimPointer With(ClaimPointer chain, const Claim& claim);
+  static ClaimPointer Without(const ClaimPointer& chain, uint32_t cell);
 
-  std::vector<ServicePointer> services_;  // some are empty
-  std::vector<Entry> table_;              // open addressing, a power of two, at most half full
+  const Claim* Lookup(uint8_t protocol, const Address& address, bool node_port) const;
+  void AddKeys(Editor editor, const Service& service);
+  void RemoveKeys(Editor editor, const Service& service);
+
+  HashTrie<Service> services_;  // by cell
+  HashTrie<Claim> claims_;      // by KeyOf
 };
 
 }  // namespace penstock::engine

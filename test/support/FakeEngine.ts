@@ -53,6 +53,10 @@ export class FakeEngine implements NativeEngine {
     return taken;
   }
 
+  find(): number {
+    return -1;
+  }
+
   picks(): Uint32Array {
     return new Uint32Array();
   }

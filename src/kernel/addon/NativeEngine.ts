@@ -56,6 +56,8 @@ export interface NativeEngine {
     eligible: Uint8Array,
     count: number,
   ): Uint32Array;
+  /** The cell of the service port that is reached at an address, or -1; for tests. protocol 6 or 17. */
+  find(protocol: number, family: 4 | 6, address: Uint8Array, port: number): number;
   /** Cuts what is still open and ends the threads. */
   close(): void;
 }
