@@ -6,6 +6,7 @@
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
+import type { Run } from '../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
 import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
@@ -33,7 +34,6 @@ import { ConnectionCleaning } from './ConnectionCleaning.js';
 import { makeTable } from './makeTable.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
-import type { Run } from './reload/ConfigReload.js';
 import { AgentServers } from './servers/AgentServers.js';
 import { openAdmin } from './servers/openAdmin.js';
 import { openFlows } from './servers/openFlows.js';

@@ -1,9 +1,9 @@
 /** Makes sure that one penstock serves this node: two would each put back what the other changes. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import { PenstockError } from '../errors.js';
-import { type LockHolder, NodeLock } from '../host/NodeLock.js';
+import type { PenstockError } from '../errors.js';
+import { isStranger, type LockHolder, NodeLock, nodeHeld } from '../host/NodeLock.js';
+import { type Clock, sleep } from '../time/Clock.js';
 
 /** Milliseconds. One that is just ending is waited for. */
 const PATIENCE_MS = 1000;
@@ -16,9 +16,10 @@ const LOOK_EVERY_MS = 100;
 export async function holdNode(
   config: Pick<NodeConfig, 'mode' | 'userspace'>,
   version: string,
+  clock: Clock,
   log: Logger,
 ): Promise<{ release(): void }> {
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = clock.now() + PATIENCE_MS;
   for (;;) {
     const attempt = NodeLock.take(version);
     if (attempt.type === 'taken') return attempt.lock;
@@ -26,36 +27,38 @@ export async function holdNode(
       log.info(`a second penstock on this node would not be noticed, there is no lock: ${attempt.why}`);
       return { release: () => {} };
     }
-    if (config.mode === 'userspace' && config.userspace.takeover) {
+    if (config.mode === 'userspace' && config.userspace.takeover && !isStranger(attempt.holder)) {
       log.info(`taking over from ${attempt.holder.description}`);
-      return holdLater(version);
+      return holdLater(version, clock);
     }
-    if (performance.now() > deadline) throw held(attempt.holder);
-    await sleep(LOOK_EVERY_MS);
+    if (clock.now() > deadline) throw held(attempt.holder);
+    await sleep(clock, LOOK_EVERY_MS);
   }
 }
 
-function holdLater(version: string): { release(): void } {
+function holdLater(version: string, clock: Clock): { release(): void } {
   let lock: NodeLock | undefined;
-  const timer = setInterval(() => {
+  const look = (): void => {
     const attempt = NodeLock.take(version);
-    if (attempt.type === 'held') return;
-    clearInterval(timer);
+    if (attempt.type === 'held') cancel = clock.after(LOOK_EVERY_MS, look);
     if (attempt.type === 'taken') lock = attempt.lock;
-  }, LOOK_EVERY_MS);
-  timer.unref();
+  };
+  let cancel = clock.after(LOOK_EVERY_MS, look);
   return {
     release: () => {
-      clearInterval(timer);
+      cancel();
       lock?.release();
     },
   };
 }
 
-function held({ pid, description }: LockHolder): PenstockError {
+function held(holder: LockHolder): PenstockError {
   const end =
-    pid === undefined ? 'delete its pod, or end it there' : `kill ${pid}, or systemctl stop penstock`;
-  return new PenstockError('PENSTOCK_NODE_HELD', `${description} serves this node already`, {
-    remedy: `End it first (${end}); in mode userspace --takeover goes on with its work without a gap.`,
-  });
+    holder.pid === undefined
+      ? 'delete its pod, or end it there'
+      : `kill ${holder.pid}, or systemctl stop penstock`;
+  return nodeHeld(
+    holder,
+    `End it first (${end}); in mode userspace --takeover goes on with its work without a gap.`,
+  );
 }

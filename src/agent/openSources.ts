@@ -1,5 +1,6 @@
 /** Where Services come from: a folder of manifests, or else the API server. */
 import type { Logger } from 'pino';
+import type { Run } from '../config/flags/parseRunCommand.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { KubernetesSource } from '../kubernetes/KubernetesSource.js';
 import { ManifestSource } from '../kubernetes/manifests/ManifestSource.js';
@@ -11,7 +12,6 @@ import {
   requireApiServer,
 } from '../kubernetes/openApiServer.js';
 import type { Clock } from '../time/Clock.js';
-import type { Run } from './reload/ConfigReload.js';
 
 export interface OpenedSources {
   readonly sources: readonly ObjectSource[];

@@ -1,12 +1,15 @@
 /** Serves until a signal ends it; and anew, with another configuration, whenever its file changes in a way that asks for it. */
 import type { Logger } from 'pino';
+import type { Run } from '../config/flags/parseRunCommand.js';
 import { messageOf } from '../errors.js';
+import { OpenList } from '../host/OpenList.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import { oneLine } from '../net/oneLine.js';
 import { systemClock } from '../time/Clock.js';
 import { holdNode } from './holdNode.js';
-import { NodeAgent } from './NodeAgent.js';
+import { NodeAgent, type NodeAgentOptions } from './NodeAgent.js';
 import { ProcessSignals } from './ProcessSignals.js';
-import { ConfigReload, type Run } from './reload/ConfigReload.js';
+import { ConfigReload } from './reload/ConfigReload.js';
 
 export interface ServeNodeOptions {
   readonly run: Run;
@@ -29,58 +32,73 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
     ({ run: of, version, sysctls, clock: systemClock, random: Math.random, log }) as const;
   if (run.options.initOnly) return NodeAgent.initialise(agentOptions(run));
 
-  const lock = await holdNode(run.config, version, log);
   const reload = new ConfigReload({ run, parse, sysctls, log });
-  const signals = new ProcessSignals({ onHangUp: () => reload.readAgain('SIGHUP received'), log });
-  try {
-    let inForce: Run | undefined;
+  const signals = new ProcessSignals({
+    onHangUp: () => reload.readAgain('SIGHUP received'),
+    longestEndMs: () => reload.inForce.config.userspace.shutdownTimeout + LONGEST_END_MS,
+    exit: (status) => process.exit(status),
+    clock: systemClock,
+    log,
+  });
+  const open = new OpenList(log);
+  open.add('signals', () => signals.close());
+  open.add('the watch on the configuration', () => reload.close());
+  await open.closeUnless(async () => {
+    const lock = await holdNode(run.config, version, systemClock, log);
+    open.add('the lock of the node', () => lock.release());
     let next: Run | undefined = run;
-    while (next !== undefined) {
-      try {
-        const node = await NodeAgent.start(agentOptions(next));
-        inForce = next;
-        next = await serveOnce(node, signals, reload.next(next), inForce, log);
-      } catch (error) {
-        if (inForce === undefined || next === inForce) throw error;
-        const why = oneLine(messageOf(error));
-        log.error({ err: error }, `the new configuration cannot be served, back to the one before: ${why}`);
-        next = inForce;
-      }
-    }
-  } finally {
-    reload.close();
-    signals.close();
-    lock.release();
-  }
+    while (next !== undefined) next = await serveOnce(next, reload, signals, agentOptions(next), log);
+  });
+  await open.close();
 }
 
 /** Resolves to the configuration to go on with; undefined: that was all. The agent is stopped then. */
 async function serveOnce(
-  node: NodeAgent,
+  run: Run,
+  reload: ConfigReload,
   signals: ProcessSignals,
-  reloaded: Promise<Run>,
-  { config }: Run,
+  options: NodeAgentOptions,
   log: Logger,
 ): Promise<Run | undefined> {
+  if (signals.isEnding) {
+    log.info(`${await signals.ended}, stopped; the rules stay in place`);
+    return undefined;
+  }
+  const node = await startOr(run, reload, options, log);
+  if (node === undefined) return reload.back();
   const succeeded = node.succeeded.then(() => SUCCEEDED);
-  const end = await Promise.race([signals.ended, succeeded, reloaded]);
+  const end = await Promise.race([signals.ended, succeeded, reload.next(run)]);
   if (typeof end !== 'string') {
     await node.stop();
     return end;
   }
   log.info(`${end}, stopping; the rules stay in place`);
-  const giveUp = setTimeout(() => {
-    log.error('something does not end: the process ends all the same');
-    process.exit(1);
-  }, config.userspace.shutdownTimeout + LONGEST_END_MS);
+  signals.limitEnd();
   await node.stop();
-  clearTimeout(giveUp);
+  signals.liftLimit();
   log.info('stopped');
   if (end === SUCCEEDED && isInPod()) {
     log.info('waiting for SIGTERM: the kubelet would start an ended container again');
     await stayFor(signals.ended);
   }
   return undefined;
+}
+
+/** Undefined: it cannot be served, and the configuration before is to come back. Rejects when there is none. */
+async function startOr(
+  run: Run,
+  reload: ConfigReload,
+  options: NodeAgentOptions,
+  log: Logger,
+): Promise<NodeAgent | undefined> {
+  try {
+    return await NodeAgent.start(options);
+  } catch (error) {
+    if (run === reload.inForce) throw error;
+    const why = oneLine(messageOf(error));
+    log.error({ err: error }, `the new configuration cannot be served, back to the one before: ${why}`);
+    return undefined;
+  }
 }
 
 /** Waiting for a signal alone does not keep a process of Node.js alive. */
@@ -93,8 +111,4 @@ async function stayFor(event: Promise<unknown>): Promise<void> {
 /** Started again it would take the work back from its successor, and be deleted with it. */
 function isInPod(): boolean {
   return process.env.KUBERNETES_SERVICE_HOST !== undefined;
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, ' ');
 }

@@ -15,14 +15,17 @@ import {
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { messageOf } from '../errors.js';
+import { messageOf, PenstockError } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
+import { lockHolder, PROGRAM } from './lockHolder.js';
 
 export interface LockHolder {
   /** As seen from here; undefined: it is in another container, where this process cannot see it. */
   readonly pid: number | undefined;
+  /** What the kernel calls that process; undefined as pid is. */
+  readonly program: string | undefined;
   /** `penstock 0.1.0 (pid 4711, on host1, since 2026-11-28T20:00:00.000Z)`. */
   readonly description: string;
 }
@@ -91,6 +94,22 @@ export class NodeLock {
   }
 }
 
+/** Something that is no penstock has the lock: nothing to talk to, and not ours to end. */
+export function isStranger({ program }: LockHolder): boolean {
+  return program !== undefined && program !== PROGRAM;
+}
+
+/** PENSTOCK_NODE_HELD. `remedy`: what to do about a penstock. */
+export function nodeHeld(holder: LockHolder, remedy: string): PenstockError {
+  const { pid, program = '', description } = holder;
+  if (!isStranger(holder))
+    return new PenstockError('PENSTOCK_NODE_HELD', `${description} serves this node already`, { remedy });
+  const message = `${printable(program)} (pid ${pid}), which is no penstock, has the lock of this node: ${lockFile()}`;
+  return new PenstockError('PENSTOCK_NODE_HELD', message, {
+    remedy: `See what it is (ps -fp ${pid}); when it is not needed, end it.`,
+  });
+}
+
 function lockOrClose(fd: number): boolean {
   let taken = false;
   try {
@@ -103,7 +122,8 @@ function lockOrClose(fd: number): boolean {
 
 function isThatFile(fd: number, file: string): boolean {
   try {
-    return fstatSync(fd).ino === statSync(file).ino;
+    const [ours, theirs] = [fstatSync(fd), statSync(file)];
+    return ours.dev === theirs.dev && ours.ino === theirs.ino;
   } catch {
     return false;
   }
@@ -111,7 +131,7 @@ function isThatFile(fd: number, file: string): boolean {
 
 function holderOf(file: string): LockHolder {
   const record = readRecord(file);
-  const pid = holderInLocks(file);
+  const { pid, program } = lockHolder(file) ?? { pid: undefined, program: undefined };
   const known = pid ?? `${String(record.pid ?? '?')} in its container`;
   const facts = [
     `pid ${known}`,
@@ -119,7 +139,7 @@ function holderOf(file: string): LockHolder {
     ...(typeof record.since === 'string' ? [`since ${record.since}`] : []),
   ];
   const version = typeof record.version === 'string' ? ` ${record.version}` : '';
-  return { pid, description: printable(`penstock${version} (${facts.join(', ')})`) };
+  return { pid, program, description: printable(`penstock${version} (${facts.join(', ')})`) };
 }
 
 function readRecord(file: string): Readonly<Record<string, unknown>> {
@@ -129,21 +149,4 @@ function readRecord(file: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-/**
- * `1: FLOCK  ADVISORY  WRITE 4711 00:19:1234 0 EOF`: the kernel's own word, as seen in this process's pid namespace; whoever is
- * not in there is left out.
- */
-function holderInLocks(file: string): number | undefined {
-  try {
-    const inode = String(statSync(file).ino);
-    for (const line of readFileSync('/proc/locks', 'utf8').split('\n')) {
-      const [, type, , , pid, place] = line.trim().split(/\s+/);
-      if (type === 'FLOCK' && place?.split(':')[2] === inode && Number(pid) > 0) return Number(pid);
-    }
-  } catch {
-    // Without /proc/locks what the holder wrote has to do.
-  }
-  return undefined;
 }

@@ -3,16 +3,15 @@
  * agent starts anew in this process, the rest is said.
  */
 import type { Logger } from 'pino';
-import { changedFields } from '../../config/file/changedFields.js';
-import type { RunCommand } from '../../config/flags/parseRunCommand.js';
+import { changedFields, withLiveFields } from '../../config/file/changedFields.js';
+import type { Run } from '../../config/flags/parseRunCommand.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { tuneConntrack } from '../../host/hostTuning.js';
 import { setOomScore } from '../../host/oomScore.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import { oneLine } from '../../net/oneLine.js';
 import { logLevel } from '../../observe/log/createLogger.js';
 import { FileWatch } from './FileWatch.js';
-
-export type Run = Extract<RunCommand, { type: 'run' }>;
 
 export interface ConfigReloadOptions {
   /** What the process was started with. */
@@ -27,21 +26,26 @@ export class ConfigReload {
   readonly #options: ConfigReloadOptions;
   readonly #file: string;
   readonly #watch: FileWatch | undefined;
-  /** What the agent was started with, and what was read last. */
-  #serving: Run;
+  /** What the agent serves, with what came into force since it started. */
+  #inForce: Run;
+  /** What it is being started anew with; undefined: with nothing. */
+  #starting: Run | undefined;
+  /** What was read last, and what it was last started anew with. */
   #read: Run;
+  #tried: Run;
   /** Fields that only another process will follow. */
   #waiting: readonly string[] = [];
   /** Why the file as it is was not taken; undefined: it was. */
   #refusal: string | undefined;
   #gone = false;
-  #wanted: Run | undefined;
+  /** The agent serves and can be started anew. */
   #want: ((run: Run) => void) | undefined;
 
   constructor(options: ConfigReloadOptions) {
     this.#options = options;
-    this.#serving = options.run;
+    this.#inForce = options.run;
     this.#read = options.run;
+    this.#tried = options.run;
     this.#file = options.run.options.configFile;
     this.#watch =
       this.#file === ''
@@ -57,15 +61,34 @@ export class ConfigReload {
     this.#watch?.close();
   }
 
+  /** What the agent serves, or served last. */
+  get inForce(): Run {
+    return this.#inForce;
+  }
+
+  /** What the agent was to be started anew with cannot be served. Returns what is to come back. */
+  back(): Run {
+    this.#starting = undefined;
+    return this.#inForce;
+  }
+
   /** The agent serves this now. Resolves to a configuration that it has to be started anew for. */
   next(serving: Run): Promise<Run> {
-    this.#serving = serving;
-    const wanted = this.#wanted;
-    this.#wanted = undefined;
-    if (wanted !== undefined && wanted !== serving) return Promise.resolve(wanted);
+    this.#inForce = serving;
+    this.#starting = undefined;
+    this.#options.log.level = logLevel(serving.config.logging.verbosity);
     return new Promise((resolve) => {
       this.#want = resolve;
+      const failed = this.#read === this.#tried && serving !== this.#tried;
+      // What has changed while the agent started.
+      if (!failed) this.#catchUp();
     });
+  }
+
+  #catchUp(): void {
+    const { live, anew } = changedFields(this.#inForce.source, this.#read.source);
+    if (anew.length > 0) this.#begin(this.#read);
+    else if (live.length > 0) this.#apply(this.#read);
   }
 
   /** Reads the file now, changed or not, and says what came of it. */
@@ -122,7 +145,7 @@ export class ConfigReload {
   #take(run: Run): 'taken' | 'nothing new' {
     const { log } = this.#options;
     const { live } = changedFields(this.#read.source, run.source);
-    const { anew } = changedFields(this.#serving.source, run.source);
+    const { anew } = changedFields(this.#target.source, run.source);
     this.#read = run;
     const saidOfRestart = this.#sayWhatWaits(run);
     if (anew.length > 0) {
@@ -131,12 +154,15 @@ export class ConfigReload {
       this.#begin(run);
       return 'taken';
     }
-    // What was to be started anew for was taken back before it was.
-    this.#wanted = undefined;
     if (live.length === 0) return saidOfRestart ? 'taken' : 'nothing new';
-    this.#apply(run);
+    if (this.#want !== undefined) this.#apply(run);
     log.info(`${this.#file} has changed: ${live.join(', ')}; in force`);
     return 'taken';
+  }
+
+  /** What the agent serves, or is about to. */
+  get #target(): Run {
+    return this.#starting ?? this.#inForce;
   }
 
   /** Whether there was something to say. */
@@ -146,7 +172,7 @@ export class ConfigReload {
     const ofLog = changedFields(started.source, run.source).restart.filter((field) =>
       field.startsWith('logging.'),
     );
-    const ofAgent = changedFields(this.#serving.source, run.source).restart.filter(
+    const ofAgent = changedFields(this.#target.source, run.source).restart.filter(
       (field) => !field.startsWith('logging.'),
     );
     const waiting = [...ofLog, ...ofAgent];
@@ -160,21 +186,33 @@ export class ConfigReload {
     return added.length + back.length > 0;
   }
 
+  /** While the agent starts, nothing begins: next() catches up. */
   #begin(run: Run): void {
     const want = this.#want;
+    if (want === undefined) return;
     this.#want = undefined;
-    if (want) want(run);
-    else this.#wanted = run;
+    this.#starting = run;
+    this.#tried = run;
+    this.#options.log.level = logLevel(run.config.logging.verbosity);
+    want(run);
   }
 
-  #apply({ config }: Run): void {
+  #apply({ config, source }: Run): void {
     const { sysctls, log } = this.#options;
-    log.level = logLevel(config.logging.verbosity);
+    const { conntrack, oomScoreAdj, logging } = config;
+    log.level = logLevel(logging.verbosity);
     tuneConntrack(config, sysctls, log);
-    setOomScore(config.oomScoreAdj, (text) => log.info(text));
+    setOomScore(oomScoreAdj, (text) => log.info(text));
+    const before = this.#inForce;
+    this.#inForce = {
+      ...before,
+      source: withLiveFields(before.source, source),
+      config: {
+        ...before.config,
+        conntrack,
+        oomScoreAdj,
+        logging: { ...before.config.logging, verbosity: logging.verbosity },
+      },
+    };
   }
-}
-
-function oneLine(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, ' ');
 }

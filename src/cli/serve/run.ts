@@ -2,11 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { requireSource } from '../../agent/openSources.js';
-import type { Run } from '../../agent/reload/ConfigReload.js';
 import { serveNode } from '../../agent/serveNode.js';
 import { writeConfig } from '../../config/file/writeConfig.js';
 import { flagHelp } from '../../config/flags/flagHelp.js';
-import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
+import { parseRunCommand, type Run } from '../../config/flags/parseRunCommand.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingPrivileges, requireAll, thisProcess } from '../../host/privileges.js';
 import { createLogger } from '../../observe/log/createLogger.js';

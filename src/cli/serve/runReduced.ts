@@ -2,11 +2,9 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
-import { parseRunCommand, type RunCommand } from '../../config/flags/parseRunCommand.js';
+import { parseRunCommand, type Run, type RunCommand } from '../../config/flags/parseRunCommand.js';
 import { thisProcess } from '../../host/privileges.js';
 import { isReduced, reducePrivileges, whyMoreIsKept } from '../../host/reducePrivileges.js';
-
-type Run = Extract<RunCommand, { type: 'run' }>;
 
 export async function runReduced(argv: readonly string[]): Promise<number> {
   const note = isReduced() ? whyMoreIsKept() : await reduce(parsed(argv));

@@ -1,7 +1,7 @@
 /** penstock config check FILE: whether penstock takes a configuration of kube-proxy, and what of it changes nothing. */
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { parseRunCommand, type RunCommand } from '../../config/flags/parseRunCommand.js';
+import { parseRunCommand, type Run } from '../../config/flags/parseRunCommand.js';
 import { PenstockError } from '../../errors.js';
 import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
@@ -61,7 +61,7 @@ export function checkConfig(file: string, readFile: (path: string) => string): C
   }
 }
 
-function warningsOf({ config, warnings }: Extract<RunCommand, { type: 'run' }>): readonly string[] {
+function warningsOf({ config, warnings }: Run): readonly string[] {
   const gates = config.unknownFeatureGates.map(
     (gate) => `featureGates.${gate} means nothing to penstock and is ignored`,
   );

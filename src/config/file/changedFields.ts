@@ -27,6 +27,15 @@ export function changedFields(before: KubeProxyConfiguration, after: KubeProxyCo
   return { live, anew: rest.filter((field) => !restart.includes(field)), restart };
 }
 
+/** `before` with those fields of `after` that are in force at once. */
+export function withLiveFields(
+  before: KubeProxyConfiguration,
+  after: KubeProxyConfiguration,
+): KubeProxyConfiguration {
+  const { conntrack, oomScoreAdj, logging } = after;
+  return { ...before, conntrack, oomScoreAdj, logging: { ...before.logging, verbosity: logging.verbosity } };
+}
+
 function* differences(before: unknown, after: unknown, path: readonly string[]): Generator<string> {
   if (!isBlock(before) || !isBlock(after)) {
     if (JSON.stringify(before) !== JSON.stringify(after)) yield formatPath(path);

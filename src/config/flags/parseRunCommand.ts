@@ -50,6 +50,9 @@ export type RunCommand =
       readonly flags: ReadonlyMap<string, string>;
     };
 
+/** A command line that serves. */
+export type Run = Extract<RunCommand, { type: 'run' }>;
+
 /** Throws a PenstockError that lists every fault. */
 export function parseRunCommand(argv: readonly string[], surroundings: ConfigSurroundings): RunCommand {
   const flags = parseFlags(argv);

@@ -1,8 +1,10 @@
 /** One agent a node; and what one that gave up capabilities can still read. */
-import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import t from 'tap';
+import { NodeLock } from '../../../src/host/NodeLock.js';
+import { lockFile } from '../../../src/kernel/host/stateFiles.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, listedRuleset, plain, shell } from '../../support/iptables.js';
@@ -30,7 +32,10 @@ if (await inNetns(import.meta.url)) {
     t.match(listedRuleset('table ip penstock'), '172.30.0.1');
     const refused = penstock('cleanup');
     t.equal(refused.status, 1);
-    t.match(refused.stderr, new RegExp(`pid ${first.pid}.* serves this node\n→ End it first, or use --stop`));
+    t.match(
+      refused.stderr,
+      new RegExp(`pid ${first.pid}.* serves this node already\n→ End it first, or use --stop`),
+    );
     t.match(listedRuleset('table ip penstock'), '172.30.0.1', 'nothing was removed');
     t.equal(penstock('cleanup', '--dry-run').status, 0, 'a look is free');
     // Another network namespace is another node.
@@ -41,6 +46,26 @@ if (await inNetns(import.meta.url)) {
     t.match(stopped.stdout, /^stopping penstock .*nftables: table ip penstock removed/s);
     t.equal(await first.ended(), 0);
     t.equal(listedRuleset(), '');
+  });
+
+  t.test('what is no penstock and has the lock is named, and not ended', async (t) => {
+    const file = lockFile();
+    mkdirSync(dirname(file), { recursive: true });
+    const stranger = spawn(...plain('flock', file, 'sleep', '60'), { stdio: 'ignore' });
+    t.teardown(() => stranger.kill('SIGKILL'));
+    t.ok(await eventually(() => NodeLock.holder() !== undefined));
+    const stopped = penstock('cleanup', '--stop');
+    t.equal(stopped.status, 1);
+    t.match(
+      stopped.stderr,
+      new RegExp(`flock \\(pid ${stranger.pid}\\), which is no penstock, has the lock`),
+    );
+    t.equal(stranger.exitCode ?? stranger.signalCode, null, 'it lives on');
+    await using agent = new AgentProcess('mode: nftables\n');
+    agent.start();
+    t.equal(await agent.ended(), 1);
+    t.match(agent.output, /flock .*is no penstock.*\n→ See what it is/);
+    rmSync(file);
   });
 
   t.test('after kill -9 the next one begins at once', async (t) => {
