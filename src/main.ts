@@ -19,7 +19,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (!command) {
     const near = nearestName(name, Object.keys(COMMANDS));
     const hint = near === undefined ? '`penstock help` lists them.' : `Did you mean ${near}?`;
-    process.stderr.write(`penstock: there is no command ${JSON.stringify(name)}\n→ ${hint}\n`);
+    process.stderr.write(
+      printableLines(`penstock: there is no command ${JSON.stringify(name)}\n→ ${hint}\n`),
+    );
     process.exitCode = 2;
     return;
   }

@@ -9,6 +9,7 @@ import { removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
+import { printableLines } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
@@ -65,8 +66,8 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
 /** Returns the number of failures. */
 function putBackSysctls(): number {
   const { restored, failed } = new Sysctls().restore();
-  for (const name of restored) process.stdout.write(`put back: ${name.replaceAll('/', '.')}\n`);
-  for (const { message } of failed) process.stderr.write(`penstock cleanup: ${message}\n`);
+  for (const name of restored) say(`put back: ${name.replaceAll('/', '.')}\n`);
+  for (const { message } of failed) complain(`penstock cleanup: ${message}\n`);
   return failed.length;
 }
 
@@ -76,7 +77,7 @@ async function cleanFiles(): Promise<number> {
     await removeStateFiles();
     return 0;
   } catch (error) {
-    process.stderr.write(`penstock cleanup: ${STATE_FOLDER}: ${messageOf(error)}\n`);
+    complain(`penstock cleanup: ${STATE_FOLDER}: ${messageOf(error)}\n`);
     return 1;
   }
 }
@@ -87,11 +88,11 @@ async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined):
     const kept = mode === undefined ? '' : mode === 'nftables' ? 'userspace' : 'nftables';
     const tables = await removeNftables(what, kept);
     const done = what === 'plan' ? 'would be removed' : 'removed';
-    for (const table of tables) process.stdout.write(`nftables: table ${table} ${done}\n`);
-    if (tables.length === 0) process.stdout.write('nftables: nothing of ours\n');
+    for (const table of tables) say(`nftables: table ${table} ${done}\n`);
+    if (tables.length === 0) say('nftables: nothing of ours\n');
     return 0;
   } catch (error) {
-    process.stderr.write(`penstock cleanup: nftables: ${messageOf(error)}\n`);
+    complain(`penstock cleanup: nftables: ${messageOf(error)}\n`);
     return 1;
   }
 }
@@ -100,10 +101,10 @@ async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined):
 async function cleanRoutes(): Promise<number> {
   try {
     for (const family of await removeDivertRoutes())
-      process.stdout.write(`${family}: removed the rule and route of table ${DIVERT.table}\n`);
+      say(`${family}: removed the rule and route of table ${DIVERT.table}\n`);
     return 0;
   } catch (error) {
-    process.stderr.write(`penstock cleanup: routes: ${messageOf(error)}\n`);
+    complain(`penstock cleanup: routes: ${messageOf(error)}\n`);
     return 1;
   }
 }
@@ -116,10 +117,10 @@ async function cleanIpvs(what: 'plan' | 'remove'): Promise<number> {
     what,
   );
   const done = what === 'plan' ? 'would be removed' : 'removed';
-  for (const object of objects) process.stdout.write(`ipvs: ${object} ${done}\n`);
-  if (objects.length === 0 && error === undefined) process.stdout.write('ipvs: nothing of ours\n');
+  for (const object of objects) say(`ipvs: ${object} ${done}\n`);
+  if (objects.length === 0 && error === undefined) say('ipvs: nothing of ours\n');
   if (error === undefined) return failures;
-  process.stderr.write(`penstock cleanup: ipvs: ${messageOf(error)}\n`);
+  complain(`penstock cleanup: ipvs: ${messageOf(error)}\n`);
   return failures + 1;
 }
 
@@ -133,10 +134,19 @@ function reportRules(removals: readonly Removal[], what: 'plan' | 'remove'): num
   for (const { subject, chains, input, error } of removals) {
     if (error !== undefined) {
       failures++;
-      process.stderr.write(`penstock cleanup: ${subject}: ${messageOf(error)}\n`);
-    } else if (input === '') process.stdout.write(`${subject}: nothing of ours\n`);
-    else if (what === 'plan') process.stdout.write(`# ${subject}: iptables-restore --noflush\n${input}`);
-    else process.stdout.write(`${subject}: removed ${chains} chains\n`);
+      complain(`penstock cleanup: ${subject}: ${messageOf(error)}\n`);
+    } else if (input === '') say(`${subject}: nothing of ours\n`);
+    else if (what === 'plan') say(`# ${subject}: iptables-restore --noflush\n${input}`);
+    else say(`${subject}: removed ${chains} chains\n`);
   }
   return failures;
+}
+
+function say(text: string): void {
+  process.stdout.write(printableLines(text));
+}
+
+/** Texts of the kernel and of programs. */
+function complain(text: string): void {
+  process.stderr.write(printableLines(text));
 }

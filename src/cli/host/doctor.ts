@@ -11,6 +11,7 @@ import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import { IP_FAMILIES } from '../../net/ip.js';
+import { printableJson, printableLines } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
 
 const HELP = `penstock doctor [--json]
@@ -47,7 +48,9 @@ export async function doctor(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const report = await examine();
-  process.stdout.write(values.json ? `${JSON.stringify(report, null, 2)}\n` : print(report));
+  process.stdout.write(
+    values.json ? `${printableJson(JSON.stringify(report, null, 2))}\n` : printableLines(print(report)),
+  );
   if (!report.mode.possible && !asRoot()) return COULD_NOT_LOOK;
   return report.mode.possible ? 0 : 1;
 }

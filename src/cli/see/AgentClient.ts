@@ -1,10 +1,11 @@
 /** Asks a running agent over its admin socket. */
 import { lstatSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
-import { PenstockError } from '../../errors.js';
+import { messageOf, PenstockError } from '../../errors.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
 import type { AgentStatus } from '../../observe/admin/AgentStatus.js';
+import { WrongCall } from '../readArguments.js';
 
 /** Milliseconds without an answer. */
 const PATIENCE_MS = 5000;
@@ -19,46 +20,46 @@ export class AgentClient {
     this.status = status;
   }
 
-  /** The agent of this network namespace; undefined when none answers. */
+  /** The agent of this network namespace; undefined when none answers. Rejects with PENSTOCK_NOT_PRIVILEGED. */
   static async find(paths = adminSockets()): Promise<AgentClient | undefined> {
     for (const path of paths) {
-      if (!isRoots(path)) continue;
       try {
+        if (!isRoots(path)) continue;
         const status = (await ask(path, '/v1/status')) as AgentStatus;
         if (status.networkNamespace === networkNamespaceKey()) return new AgentClient(path, status);
       } catch (error) {
-        if (error instanceof PenstockError) throw error;
+        if (isForbidden(error)) throw notPrivileged(path, error);
+        if (error instanceof WrongCall) throw error;
       }
     }
     return undefined;
   }
 
-  /** Rejects with PENSTOCK_NO_AGENT when it goes meanwhile, with PENSTOCK_WRONG_CALL for what it cannot make out. */
+  /** Rejects with PENSTOCK_NO_AGENT when it goes meanwhile or fails, with WrongCall for what it cannot make out. */
   ask(path: string, words: Readonly<Record<string, string>> = {}): Promise<unknown> {
-    return ask(this.path, `${path}?${new URLSearchParams(words)}`).catch((error: unknown) => {
-      if (error instanceof PenstockError) throw error;
-      throw gone(error);
-    });
+    return ask(this.path, `${path}?${new URLSearchParams(words)}`);
   }
 
-  /** Takes each line as it comes; resolves when the agent ends or the process is interrupted. */
+  /** Takes each line as it comes. Resolves when the process is interrupted; rejects with PENSTOCK_NO_AGENT when the agent ends. */
   async follow(path: string, take: (value: unknown) => void): Promise<void> {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get({ socketPath: this.path, path: `${path}?follow=1` }, resolve).on('error', reject);
-    });
-    const stop = () => response.destroy();
+    const response = await request(this.path, `${path}?follow=1`, 'for as long as it takes');
+    let isInterrupted = false;
+    const stop = () => {
+      isInterrupted = true;
+      response.destroy();
+    };
     process.once('SIGINT', stop).once('SIGTERM', stop);
-    response.setEncoding('utf8');
     let rest = '';
     try {
       for await (const chunk of response) {
         const lines = `${rest}${chunk}`.split('\n');
         rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') take(JSON.parse(line));
+        for (const line of lines) if (line !== '') take(readJson(line, this.path));
       }
-    } catch {
-      // Interrupted, or the agent is gone: there is no more to tell.
+    } catch (error) {
+      if (error instanceof PenstockError) throw error;
     }
+    if (!isInterrupted) throw noAgent('the agent has ended');
   }
 
   /** Every row of a list, page by page. */
@@ -80,34 +81,69 @@ function isRoots(path: string): boolean {
   return found?.isSocket() === true && (found.uid === 0 || found.uid === process.getuid?.());
 }
 
-function gone(cause: unknown): PenstockError {
-  return new PenstockError('PENSTOCK_NO_AGENT', 'the agent ended while it was asked', {
+/** Of the folder, or of the socket. */
+function isForbidden(error: unknown): boolean {
+  const cause = error instanceof PenstockError ? error.cause : error;
+  return ['EACCES', 'EPERM'].includes((cause as NodeJS.ErrnoException | undefined)?.code ?? '');
+}
+
+export function notPrivileged(path: string, cause: unknown): PenstockError {
+  return new PenstockError('PENSTOCK_NOT_PRIVILEGED', `only root may ask the agent of this node (${path})`, {
+    cause,
+    remedy: 'Use sudo; or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
+  });
+}
+
+function noAgent(message: string, cause?: unknown): PenstockError {
+  return new PenstockError('PENSTOCK_NO_AGENT', message, {
     cause,
     remedy: 'Ask again; `penstock status` says whether one runs.',
   });
 }
 
-function ask(socketPath: string, path: string): Promise<unknown> {
+async function ask(socketPath: string, path: string): Promise<unknown> {
+  const response = await request(socketPath, path, PATIENCE_MS);
+  const value = readJson(await collect(response), socketPath);
+  if (response.statusCode === 200) return value;
+  const { error, remedy } = value as Readonly<Record<string, unknown>>;
+  const message = typeof error === 'string' ? error : 'it did not say why';
+  // It was asked in a way that it does not take; all else is its own fault.
+  if (response.statusCode === 400)
+    throw new WrongCall(message, typeof remedy === 'string' ? remedy : undefined);
+  throw noAgent(`the agent cannot answer: ${message}`);
+}
+
+/** Resolves when the answer begins. `patience`: milliseconds without a byte of it. */
+function request(
+  socketPath: string,
+  path: string,
+  patience: number | 'for as long as it takes',
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = get({ socketPath, path, timeout: PATIENCE_MS }, (response) => {
-      collect(response).then((text) => {
-        const value = JSON.parse(text) as { error?: string; remedy?: string };
-        if (response.statusCode === 200) resolve(value);
-        else reject(refused(value.error ?? 'the agent did not understand', value.remedy));
-      }, reject);
-    });
-    request.on('timeout', () => request.destroy(new Error('the agent does not answer')));
-    request.on('error', reject);
+    const limit = typeof patience === 'number' ? { timeout: patience } : {};
+    const asked = get({ socketPath, path, ...limit }, (response) => resolve(response.setEncoding('utf8')));
+    asked.on('timeout', () => asked.destroy(new Error('it does not answer')));
+    asked.on('error', (cause) => reject(noAgent(`the agent cannot be asked: ${messageOf(cause)}`, cause)));
   });
 }
 
-function refused(message: string, remedy: string | undefined): PenstockError {
-  return new PenstockError('PENSTOCK_WRONG_CALL', message, remedy === undefined ? {} : { remedy });
+async function collect(response: IncomingMessage): Promise<string> {
+  let text = '';
+  try {
+    for await (const chunk of response) text += chunk;
+  } catch (cause) {
+    throw noAgent('the agent ended while it was asked', cause);
+  }
+  return text;
 }
 
-async function collect(response: IncomingMessage): Promise<string> {
-  response.setEncoding('utf8');
-  let text = '';
-  for await (const chunk of response) text += chunk;
-  return text;
+/** An object. */
+function readJson(text: string, path: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value;
+  } catch {
+    // Said below.
+  }
+  throw noAgent(`what answers at ${path} is no agent of penstock`);
 }

@@ -2,8 +2,9 @@
 import { messageOf, PenstockError } from '../../errors.js';
 import { REASONS } from '../../explain/reasons.js';
 import { Nflog } from '../../kernel/nflog/Nflog.js';
+import { type IpAddress, joinHostPort } from '../../net/ip.js';
 import { nearestName } from '../../net/nearestName.js';
-import { printable } from '../../net/printable.js';
+import { printable, printableJson } from '../../net/printable.js';
 import { FlowLog, type FlowRecord } from '../../observe/flows/FlowLog.js';
 import { ServiceNames } from '../../observe/flows/ServiceNames.js';
 import { systemClock } from '../../time/Clock.js';
@@ -41,7 +42,10 @@ export async function flows(argv: readonly string[]): Promise<number> {
   }
   const { service, reason } = values;
   checkReason(reason);
-  const show = formatOf(values.output) === 'json' ? (record: FlowRecord) => JSON.stringify(record) : lineOf;
+  const show =
+    formatOf(values.output) === 'json'
+      ? (record: FlowRecord) => printableJson(JSON.stringify(record))
+      : lineOf;
   const take = (record: FlowRecord) => {
     const isAsked =
       (service === undefined || record.service.split(':')[0] === service) &&
@@ -99,9 +103,9 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
 
 function lineOf(record: FlowRecord): string {
   const { time, reason, client, clientPod, service, destination, port, protocol, count } = record;
-  const to = destination.includes(':') ? `[${destination}]:${port}` : `${destination}:${port}`;
+  const to = joinHostPort(destination as IpAddress, port);
   const who = clientPod || client;
   const what = service === '' ? `${to}/${protocol}` : `${service} (${to}/${protocol})`;
   const times = count > 1 ? `  ×${count}` : '';
-  return `${time.slice(11, 23)}  ${colour('red', reason)}  ${printable(`${who} → ${what}`)}${times}`;
+  return `${printable(time.slice(11, 23))}  ${colour('red', reason)}  ${printable(`${who} → ${what}`)}${times}`;
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { PenstockError } from '../../errors.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
-import { AgentClient } from './AgentClient.js';
+import { AgentClient, notPrivileged } from './AgentClient.js';
 import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
 
 export type Look =
@@ -40,12 +40,13 @@ export async function look(flags: ModelFlags): Promise<Look> {
   });
 }
 
-/** Of the last agent of this network namespace. */
+/** Of the last agent of this network namespace. Throws PENSTOCK_NOT_PRIVILEGED. */
 export function readNote(): AgentNote | undefined {
   try {
     const note = JSON.parse(readFileSync(agentNote(), 'utf8')) as AgentNote;
     return Array.isArray(note.arguments) && typeof note.folder === 'string' ? note : undefined;
-  } catch {
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') throw notPrivileged(agentNote(), error);
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /** How commands that look print: JSON for programs, tables of 80 columns for people. Nothing of it acts on a terminal. */
-import { printable } from '../../net/printable.js';
+import { printable, printableJson } from '../../net/printable.js';
 import { WrongCall } from '../readArguments.js';
 
 export type Format = 'text' | 'json';
@@ -14,7 +14,7 @@ export function formatOf(text: string | undefined): Format {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  process.stdout.write(`${printableJson(JSON.stringify(value, undefined, 2))}\n`);
 }
 
 export function print(lines: readonly string[]): void {
@@ -24,10 +24,11 @@ export function print(lines: readonly string[]): void {
 type Colour = 'red' | 'green' | 'yellow' | 'bold' | 'dim';
 const CODES: Readonly<Record<Colour, number>> = { red: 31, green: 32, yellow: 33, bold: 1, dim: 2 };
 
-/** Where standard output is a terminal that wants colours (https://no-color.org). */
+/** Printable text, with a colour where standard output is a terminal that wants colours (https://no-color.org). */
 export function colour(name: Colour, text: string): string {
   const wanted = process.stdout.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
-  return wanted ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text;
+  const shown = printable(text);
+  return wanted ? `\u001b[${CODES[name]}m${shown}\u001b[0m` : shown;
 }
 
 export const WIDTH = 80;
@@ -69,15 +70,21 @@ function fit(text: string, width: number, align: Column['align']): string {
 
 /** `name  text`, continued under the text where it is longer than the width. */
 export function field(name: string, text: string, nameWidth = 12): string[] {
-  return wrap(printable(text), WIDTH - nameWidth - 2).map(
+  return wrap(text, WIDTH - nameWidth - 2).map(
     (part, i) => `  ${(i === 0 ? name : '').padEnd(nameWidth)}${part}`,
   );
 }
 
+/** More of a text is cut off: it is a name or a message of somebody else. */
+const LONGEST_TEXT = 4000;
+
+/** Printable lines. A word that is longer than a line is broken. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  const shown = printable(text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text);
+  const pieces = new RegExp(`[^]{1,${width}}`, 'gu');
+  for (const word of shown.split(' ').flatMap((each) => each.match(pieces) ?? [''])) {
     if (line !== '' && line.length + 1 + word.length > width) {
       lines.push(line);
       line = word;

@@ -124,7 +124,7 @@ async function answer(api: AdminApi, request: IncomingMessage, response: ServerR
   } catch (error) {
     if (error instanceof UnknownPath) send(404, { error: error.message });
     else if (error instanceof PenstockError) send(400, { error: error.message, remedy: error.remedy });
-    else send(400, { error: messageOf(error) });
+    else send(500, { error: messageOf(error) });
   }
 }
 

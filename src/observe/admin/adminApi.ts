@@ -1,7 +1,9 @@
 /** What the admin socket answers: /v1/… → JSON. Every answer is worked out when it is asked for. */
+
+import { PenstockError } from '../../errors.js';
 import { type Explanation, explain } from '../../explain/explain.js';
-import { readFlow } from '../../explain/names.js';
-import type { Rules, World } from '../../explain/World.js';
+import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
+import type { Flow, Rules, World } from '../../explain/World.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { FlowLog } from '../flows/FlowLog.js';
@@ -59,7 +61,17 @@ function explained(facts: AdminFacts, client: string, destination: string, entry
   const world = facts.world();
   const rules = facts.rules(world);
   const words = { client, destination, interface: entry === '' ? undefined : entry };
-  return explain(world, rules, readFlow(words, world, rules), facts.problems());
+  return explain(world, rules, flowOf(words, world, rules), facts.problems());
+}
+
+/** Throws PENSTOCK_WRONG_CALL for what cannot be made out. */
+function flowOf(words: FlowWords, world: World, rules: Rules): Flow {
+  try {
+    return readFlow(words, world, rules);
+  } catch (error) {
+    if (error instanceof UnknownName) throw new PenstockError('PENSTOCK_WRONG_CALL', error.message);
+    throw error;
+  }
 }
 
 interface Named {
