@@ -79,9 +79,13 @@ export class NodeLock {
   private constructor(fd: number, file: string, version: string) {
     this.#fd = fd;
     this.#file = file;
-    ftruncateSync(fd);
     const record = { pid: process.pid, host: hostname(), since: new Date().toISOString(), version };
-    writeSync(fd, `${JSON.stringify(record)}\n`, 0);
+    try {
+      ftruncateSync(fd);
+      writeSync(fd, `${JSON.stringify(record)}\n`, 0);
+    } catch {
+      // Only the lock counts: on a full disk nobody reads who has it.
+    }
   }
 
   release(): void {

@@ -49,8 +49,9 @@ export function modeSysctls({
  * serves, one without a Service proxy does not.
  */
 export function tuneConntrack(config: Pick<NodeConfig, 'conntrack'>, sysctls: Sysctls, log: Logger): void {
-  setSysctls(conntrackSysctls(config, cpuCount()), sysctls, log);
-  const max = conntrackMax(config.conntrack, cpuCount());
+  const cpus = cpuCount();
+  setSysctls(conntrackSysctls(config, cpus), sysctls, log);
+  const max = conntrackMax(config.conntrack, cpus);
   if (max > 0) growConntrackHash(max, log);
 }
 

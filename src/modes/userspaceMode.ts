@@ -43,25 +43,28 @@ export async function openUserspace(
     log.warn(
       'without CAP_NET_RAW clients of UDP services are not told (ICMP port unreachable) when no endpoint takes their datagrams; they wait',
     );
-  const engine = openEngine({
-    threads: threads || availableParallelism(),
-    ipv6: families.includes('IPv6') ? 1 : 0,
-    firstPort: portRange.first,
-    lastPort: portRange.last,
-    mark: OWN_MARK,
-    takeOverFrom: takeover ? takeoverSocket() : '',
+  // For a start that fails: later on the dataplane closes what it has.
+  const begun = new OpenList(log);
+  return begun.closeUnless(async () => {
+    const engine = openEngine({
+      threads: threads || availableParallelism(),
+      ipv6: families.includes('IPv6') ? 1 : 0,
+      firstPort: portRange.first,
+      lastPort: portRange.last,
+      mark: OWN_MARK,
+      takeOverFrom: takeover ? takeoverSocket() : '',
+    });
+    begun.add('the proxy', () => engine.close());
+    const rules = new OpenList(log);
+    begun.add('the capture', () => rules.close());
+    return openAround(engine, rules, config, host, listener, log);
   });
-  try {
-    return openAround(engine, config, host, listener, log);
-  } catch (error) {
-    engine.close();
-    throw error;
-  }
 }
 
-/** Throws what cannot be opened besides the engine; nothing of that is open then. */
+/** `rules`: what is open for the capture. */
 function openAround(
   engine: NativeEngine,
+  rules: OpenList,
   config: NodeConfig,
   host: ModeHost,
   listener: DataplaneListener,
@@ -69,7 +72,6 @@ function openAround(
 ): OpenMode {
   const { takeover, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } = config.userspace;
   const families = nftablesFamilies();
-  const open = new OpenList(log);
   const onLoopback = localhostFamilies(config, families);
   const capture = (heard: DataplaneListener) =>
     openTable(
@@ -84,7 +86,7 @@ function openAround(
         },
         divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
       },
-      open,
+      rules,
       heard,
     );
   const routes = new DivertRoutes(DIVERT);

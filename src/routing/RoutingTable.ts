@@ -47,6 +47,7 @@ export class RoutingTable {
   /** Those of them whose claims on addresses may be others. */
   readonly #respecified = new Set<string>();
   #triggerTimes: number[] = [];
+  #generation = 0;
   #fallbackAddresses: NodeFacts['addresses'];
   #node: NodeFacts;
   /** Every address that this node is known to have. */
@@ -64,6 +65,11 @@ export class RoutingTable {
     };
   }
 
+  /** Another number whenever anything that can be read here may be another. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** This node, as routing sees it since the last apply(). */
   get node(): NodeFacts {
     return this.#node;
@@ -72,6 +78,7 @@ export class RoutingTable {
   /** The host's own addresses are others. They take effect with commit(), unless the Node object names addresses. */
   setFallbackAddresses(addresses: NodeFacts['addresses']): void {
     this.#fallbackAddresses = addresses;
+    this.#generation++;
     this.#updateNode();
   }
 
@@ -116,6 +123,7 @@ export class RoutingTable {
   }
 
   apply(changes: readonly ObjectChange[]): void {
+    if (changes.length > 0) this.#generation++;
     for (const change of changes) {
       if (change.type === 'upsert') this.#upsert(change.object);
       else this.#delete(change.ref);
@@ -124,6 +132,7 @@ export class RoutingTable {
 
   /** Brings both family tables up to date and says what changed since the last commit that did not throw. */
   commit(): ChangeSet {
+    if (this.hasPendingChanges) this.#generation++;
     if (this.#serviceCIDRs.commit()) this.#respecifyExternalIPs();
     const unread = [...this.#respecified].filter((name) => !this.#readBalancing(name));
     const stateOf = (name: string): ServiceState => ({

@@ -42,11 +42,20 @@ export async function openAdmin(options: AdminOptions): Promise<AdminServer | un
   });
   try {
     const server = await AdminServer.open(adminSockets(), api);
-    writeNote(agentNote(), status());
+    noteDown(status(), log);
     return server;
   } catch (error) {
     log.warn(`commands cannot ask this agent: ${messageOf(error)}`);
     return undefined;
+  }
+}
+
+/** Never throws: whoever asks a living agent does not need it. */
+function noteDown(status: AgentStatus, log: Logger): void {
+  try {
+    writeNote(agentNote(), status);
+  } catch (error) {
+    log.warn(`commands will not know how this agent was called when it is gone: ${messageOf(error)}`);
   }
 }
 

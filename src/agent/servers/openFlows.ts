@@ -1,6 +1,7 @@
 /** The flow log of a node: the kernel tells of packets that fail, the routing table has the names. */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.js';
+import { OpenList } from '../../host/OpenList.js';
 import { Nflog } from '../../kernel/nflog/Nflog.js';
 import { canLog } from '../../kernel/nftables/features.js';
 import { FlowLog, type FlowRecord } from '../../observe/flows/FlowLog.js';
@@ -28,15 +29,17 @@ export interface FlowsOptions {
 export async function openFlows({ node, table, clock, onPacket, log }: FlowsOptions): Promise<OpenFlows> {
   const names = new ServiceNames(table, () => clock.now());
   const flows = new FlowLog({ node, names: (packet) => names.of(packet), clock, date: Date.now });
+  const open = new OpenList(log);
   try {
-    const reader = await Nflog.open(({ words, ...packet }) =>
-      onPacket(flows.add({ reason: words, ...packet })),
-    );
-    if (!(await canLog(reader.channel))) {
-      reader.close();
-      throw new Error('this kernel has no CONFIG_NFT_LOG or CONFIG_NFT_LIMIT');
-    }
-    return { log: flows, group: reader.group, close: () => reader.close() };
+    return await open.closeUnless(async () => {
+      const reader = await Nflog.open(({ words, ...packet }) =>
+        onPacket(flows.add({ reason: words, ...packet })),
+      );
+      open.add('the log of the kernel', () => reader.close());
+      if (!(await canLog(reader.channel)))
+        throw new Error('this kernel has no CONFIG_NFT_LOG or CONFIG_NFT_LIMIT');
+      return { log: flows, group: reader.group, close: () => reader.close() };
+    });
   } catch (error) {
     log.warn(`connections that fail are not logged: ${messageOf(error)}`);
     return { log: flows, group: 0, close: () => {} };

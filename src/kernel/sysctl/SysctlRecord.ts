@@ -57,18 +57,19 @@ export class SysctlRecord {
 
   /** A folder that cannot be written costs only the ability to put values back. */
   write(changed: ChangedSysctls): void {
+    const temporary = `${this.#file}.${process.pid}`;
     try {
       if (Object.keys(changed).length === 0) {
         rmSync(this.#file, { force: true });
         return;
       }
       mkdirSync(this.#folder, { recursive: true, mode: 0o755 });
-      const temporary = `${this.#file}.${process.pid}`;
       rmSync(temporary, { force: true });
       writeWhole(temporary, JSON.stringify({ ...this.#owner, changed }));
       renameSync(temporary, this.#file);
     } catch {
       // As said above.
+      rmSync(temporary, { force: true });
     }
   }
 }

@@ -26,10 +26,21 @@ export class AdminQuestion {
     key: (row: T) => string,
   ): { readonly items: readonly T[]; readonly next: string } {
     const after = this.word('after');
-    const start = after === '' ? 0 : rows.findIndex((row) => key(row) > after);
-    if (start < 0) return { items: [], next: '' };
+    const start = after === '' ? 0 : firstAfter(rows, key, after);
     const items = rows.slice(start, start + MOST_ROWS);
     const last = items.at(-1);
     return { items, next: last !== undefined && start + MOST_ROWS < rows.length ? key(last) : '' };
   }
+}
+
+/** The index of the first row whose key is greater; the length when there is none. */
+function firstAfter<T>(rows: readonly T[], key: (row: T) => string, after: string): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const row = rows[middle] as T;
+    if (key(row) > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -75,7 +75,12 @@ export class AdminServer {
     } finally {
       process.umask(before);
     }
-    chmodSync(path, 0o600);
+    try {
+      chmodSync(path, 0o600);
+    } catch (error) {
+      server.close();
+      throw error;
+    }
     server.on('error', () => {});
     return new AdminServer(server, path);
   }

@@ -10,7 +10,8 @@ import type { FlowLog } from '../flows/FlowLog.js';
 import { UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
-import { endpointRows, serviceRows } from './serviceRows.js';
+import { PagedRows } from './PagedRows.js';
+import { type EndpointRow, endpointRows, type ServiceRow, serviceRows } from './serviceRows.js';
 
 export interface AdminFacts {
   readonly table: RoutingTable;
@@ -24,17 +25,22 @@ export interface AdminFacts {
 const REPLAYED = 10;
 
 export function adminApi(facts: AdminFacts): AdminApi {
+  const generation = () => facts.table.generation;
+  const services = new PagedRows<ServiceRow>(() => serviceRows(facts.table), generation);
+  const endpoints = new PagedRows<EndpointRow>((service) => {
+    const names = namesOf(facts.table);
+    return endpointRows(facts.table, service, (ip) => names.get(ip) ?? NOBODY);
+  }, generation);
   return (question) => {
+    if (question.path !== '/v1/services') services.forget();
+    if (question.path !== '/v1/endpoints') endpoints.forget();
     switch (question.path) {
       case '/v1/status':
         return { json: facts.status() };
       case '/v1/services':
-        return { json: question.page(serviceRows(facts.table), ({ key }) => key) };
-      case '/v1/endpoints': {
-        const names = namesOf(facts.table);
-        const rows = endpointRows(facts.table, question.word('service'), (ip) => names.get(ip) ?? NOBODY);
-        return { json: question.page(rows, ({ key }) => key) };
-      }
+        return { json: services.page(question) };
+      case '/v1/endpoints':
+        return { json: endpoints.page(question, question.word('service')) };
       case '/v1/flows':
         return question.word('follow') === ''
           ? { json: question.page(facts.flows.records, ({ number }) => String(number).padStart(15, '0')) }

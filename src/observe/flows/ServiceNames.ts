@@ -1,18 +1,25 @@
-/** VIPs and node ports by name, made anew at most every few seconds: packets that fail must not cost a look at the whole table. */
+/**
+ * VIPs and node ports by name, made anew when the table has changed, and at most every few seconds: packets that fail must not
+ * cost a look at the whole table.
+ */
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { FailedPacket, FlowNames } from './FlowLog.js';
 
 const FRESH_MS = 2000;
 
+type NamedTable = Pick<RoutingTable, 'servicePorts' | 'slices' | 'generation'>;
+
 export class ServiceNames {
-  readonly #table: Pick<RoutingTable, 'servicePorts' | 'slices'>;
+  readonly #table: NamedTable;
   readonly #now: () => number;
   #services: ReadonlyMap<string, string> = new Map();
   #pods: ReadonlyMap<string, string> = new Map();
   #made = Number.NEGATIVE_INFINITY;
+  /** Of the table that they were made of. */
+  #generation: number | undefined;
 
-  constructor(table: Pick<RoutingTable, 'servicePorts' | 'slices'>, now: () => number) {
+  constructor(table: NamedTable, now: () => number) {
     this.#table = table;
     this.#now = now;
   }
@@ -29,7 +36,9 @@ export class ServiceNames {
 
   #refresh(): void {
     const now = this.#now();
-    if (now - this.#made < FRESH_MS) return;
+    const { generation } = this.#table;
+    if (generation === this.#generation || now - this.#made < FRESH_MS) return;
+    this.#generation = generation;
     this.#made = now;
     const services = new Map<string, string>();
     for (const family of IP_FAMILIES) {

@@ -1,6 +1,7 @@
 /** Records of failed connections: one for the same again within ten seconds, bounded, followed as they happen. */
 import { Registry } from 'prom-client';
 import t from 'tap';
+import type { IpFamily } from '../../../../src/net/ip.js';
 import { type FailedPacket, FlowLog, type FlowRecord } from '../../../../src/observe/flows/FlowLog.js';
 import { RefusalNotices } from '../../../../src/observe/flows/RefusalNotices.js';
 import { ServiceNames } from '../../../../src/observe/flows/ServiceNames.js';
@@ -86,7 +87,18 @@ t.test('names of VIPs, node ports and pods', async (t) => {
   ]);
   table.commit();
   let now = 0;
-  const names = new ServiceNames(table, () => now);
+  let looks = 0;
+  const seen = {
+    servicePorts: (family: IpFamily) => {
+      looks++;
+      return table.servicePorts(family);
+    },
+    slices: () => table.slices(),
+    get generation() {
+      return table.generation;
+    },
+  };
+  const names = new ServiceNames(seen, () => now);
   t.strictSame(names.of(packet()), { service: 'shop/cart:http', client: 'shop/cart-a' });
   t.equal(names.of(packet({ destination: '192.0.2.9' })).service, 'shop/cart:http');
   t.equal(
@@ -107,6 +119,10 @@ t.test('names of VIPs, node ports and pods', async (t) => {
   t.equal(names.of(packet({ destination: '10.96.9.9' })).service, '', 'not at once');
   now = 2001;
   t.equal(names.of(packet({ destination: '10.96.9.9' })).service, 'shop/late');
+  t.equal(looks, 4, 'twice in both families');
+  now = 60_000;
+  names.of(packet());
+  t.equal(looks, 4, 'where nothing has changed nobody looks again');
 });
 
 t.test('the metric has a bound, and a scan of ports makes one series', async (t) => {
