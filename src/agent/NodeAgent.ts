@@ -35,7 +35,7 @@ import { makeTable } from './makeTable.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import { AgentServers } from './servers/AgentServers.js';
-import { openAdmin } from './servers/openAdmin.js';
+import { type OpenAdmin, openAdmin } from './servers/openAdmin.js';
 import { openFlows } from './servers/openFlows.js';
 
 export interface NodeAgentOptions {
@@ -146,6 +146,7 @@ export class NodeAgent {
     const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
     if (apiServer) apiServer.observer = metrics.requests;
     const connections = this.#openConnections(addresses, metrics);
+    let admin: OpenAdmin | undefined;
     const agent: Agent = new Agent({
       config,
       sources,
@@ -163,6 +164,7 @@ export class NodeAgent {
       afterFirstSync: async () => {
         this.#advice.onNode(table);
         await removeOtherModes(config, sysctls, log);
+        admin?.refreshNote();
       },
       clock,
       random,
@@ -186,11 +188,11 @@ export class NodeAgent {
     });
     this.#open.add('the servers', () => servers.close());
     await servers.start();
-    const admin = await openAdmin({
+    admin = await openAdmin({
       config,
       agent,
       table,
-      description: dataplane.description,
+      dataplane,
       flows: flows.log,
       version,
       hostAddresses: () => addresses.addresses,

@@ -38,6 +38,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./see/flows.js')).flows,
   },
+  diff: {
+    summary: 'compare the rules in the kernel with those that the objects ask for',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/diff.js')).diff,
+  },
   explain: {
     summary: 'say what becomes of a connection, and why; needs no root',
     group: 'See',

@@ -91,9 +91,14 @@ function keyOf({ address, port, protocol }: Place): string {
   return `${protocol} ${joinHostPort(address, port)}`;
 }
 
-const ENDINGS = { forward: undefined, reject: 'refused', drop: 'dropped', pass: 'not touched' } as const;
+export const ENDINGS = {
+  forward: undefined,
+  reject: 'refused',
+  drop: 'dropped',
+  pass: 'not touched',
+} as const;
 
-function answerOf(
+export function answerOf(
   ending: Answer['otherwise'][number] | undefined,
   endpoints: readonly { readonly target: string; readonly masquerade: boolean; readonly chance?: number }[],
   isSticky: boolean,
@@ -126,7 +131,7 @@ function percents(shares: readonly (number | undefined)[]): readonly number[] | 
   return shares.some((share) => share === undefined) ? undefined : shares.map((share = 0) => share * 100);
 }
 
-function sameAnswer(a: Answer, b: Answer): boolean {
+export function sameAnswer(a: Answer, b: Answer): boolean {
   const text = ({ endpoints, masqueraded, sticky, otherwise }: Answer) =>
     [endpoints, masqueraded, sticky, otherwise].join('|');
   return text(a) === text(b) && sameShares(a, b);

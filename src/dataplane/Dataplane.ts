@@ -1,5 +1,5 @@
 /** The one interface behind which the modes live. */
-import type { IpFamily } from '../net/ip.js';
+import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
@@ -117,6 +117,28 @@ export const UNHEARD: DataplaneListener = {
   succeeded: () => {},
 };
 
+/** What rules depend on that only their agent knows: whoever compares them with what they should be needs it. */
+export interface RuleFacts {
+  /** Group of nfnetlink_log; 0: nothing is logged. */
+  readonly logGroup: number;
+  readonly families: Readonly<Partial<Record<IpFamily, FamilyRuleFacts>>>;
+}
+
+export interface FamilyRuleFacts {
+  /** Ports of ours on loopback that connections to node ports on loopback are redirected to. */
+  readonly localhostPorts: { readonly tcp?: number; readonly udp?: number };
+  /** 0 for none. */
+  readonly divertMark: number;
+  /** Where rules send connections, in mode userspace. */
+  readonly engine?: {
+    readonly address: IpAddress;
+    readonly TCP: { readonly inside: number; readonly outside: number };
+    readonly UDP: { readonly inside: number; readonly outside: number };
+  };
+}
+
+export const NO_RULE_FACTS: RuleFacts = { logGroup: 0, families: {} };
+
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;
@@ -134,6 +156,8 @@ export interface Dataplane {
   rulePackets?: (() => Promise<RulePackets>) | undefined;
   /** Absent where the kernel carries the bytes. */
   proxyReport?: (() => ProxyReport) | undefined;
+  /** As they are now. Absent in modes whose rules depend on nothing that only the agent knows. */
+  ruleFacts?: ((table: RoutingView) => RuleFacts) | undefined;
   /** Ends background work; leaves the rules in place. */
   close(): Promise<void>;
 }

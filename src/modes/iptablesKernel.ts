@@ -11,8 +11,15 @@ import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 
 export type IptablesKernel = Pick<IptablesHost, 'createCounters' | 'readCounters' | 'watch' | 'close'>;
 
-/** Throws PENSTOCK_NATIVE_MISSING when the addon was not built. */
-export function iptablesKernel(tools: readonly XtablesTool[], log: Logger): IptablesKernel {
+/**
+ * `ownTransactions`: others of penstock beside the mode's own, in nf_tables. Throws PENSTOCK_NATIVE_MISSING when the addon was not
+ * built.
+ */
+export function iptablesKernel(
+  tools: readonly XtablesTool[],
+  log: Logger,
+  ownTransactions: () => number = () => 0,
+): IptablesKernel {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   const nfacct = new Nfacct(channel);
   return {
@@ -29,15 +36,18 @@ export function iptablesKernel(tools: readonly XtablesTool[], log: Logger): Ipta
       const counters = await nfacct.list();
       return new Map([...counters].map(([name, { packets }]) => [name, packets]));
     },
-    watch: tools[0]?.version.backend === 'legacy' ? watchLegacy(tools) : watchNft(channel),
+    watch: tools[0]?.version.backend === 'legacy' ? watchLegacy(tools) : watchNft(channel, ownTransactions),
     close: async () => channel.close(),
   };
 }
 
 /** Every transaction of anybody moves the generation by one. */
-function watchNft(channel: NetlinkChannel): RulesetWatch {
+function watchNft(channel: NetlinkChannel, ownTransactions: () => number): RulesetWatch {
   return {
-    state: async () => (await readGeneration(channel))?.toString(),
+    state: async () => {
+      const generation = await readGeneration(channel);
+      return generation === undefined ? undefined : `${generation - ownTransactions()}`;
+    },
     isOurs: (before, after, transactions) => Number(after) === Number(before) + transactions,
   };
 }

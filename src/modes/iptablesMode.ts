@@ -15,6 +15,7 @@ import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { type Removal, removeRules } from './removeRules.js';
+import { FailureTelling, tellFailures } from './tellFailures.js';
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIptables(
@@ -24,16 +25,17 @@ export async function openIptables(
   log: Logger,
 ): Promise<OpenMode> {
   const tools = await openTools(config, log);
+  const telling = openTelling('iptables', config, tools, host, log);
   const dataplane = new IptablesDataplane(
     iptablesOptions(config),
     {
       tools,
       ...host,
-      ...iptablesKernel(tools, log),
+      ...iptablesKernel(tools, log, () => telling?.committed ?? 0),
     },
     listener,
   );
-  return { dataplane, prepareHost: NOTHING_TO_PREPARE };
+  return { dataplane: tellFailures(dataplane, telling), prepareHost: NOTHING_TO_PREPARE };
 }
 
 export function iptablesOptions(config: NodeConfig): IptablesOptions {
@@ -45,6 +47,18 @@ export function iptablesOptions(config: NodeConfig): IptablesOptions {
     detectLocal: config.detectLocal,
     syncPeriodMs: config.sync.period,
   };
+}
+
+/** Undefined where nobody listens. */
+export function openTelling(
+  mode: 'iptables' | 'ipvs',
+  config: NodeConfig,
+  tools: readonly XtablesTool[],
+  { logGroup = 0 }: ModeHost,
+  log: Logger,
+): FailureTelling | undefined {
+  const families = tools.map(({ family }) => family);
+  return logGroup === 0 ? undefined : new FailureTelling(config, mode, families, logGroup, log);
 }
 
 /** One tool for each family of the host. Only the family of bindAddress must work. */

@@ -21,9 +21,10 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
-import { openTools } from './iptablesMode.js';
+import { openTelling, openTools } from './iptablesMode.js';
 import { openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import type { ModeHost, OpenMode } from './ModeHost.js';
+import { tellFailures } from './tellFailures.js';
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -66,6 +67,7 @@ async function openWith(
     log,
   );
   open.add('node ports on localhost', () => localhost?.close());
+  const telling = openTelling('ipvs', config, tools, host, log);
   const programs = tools.map((tool) => tool.description).join(', ');
   const { version } = await ipvs.info();
   const dataplane: IpvsDataplane = new IpvsDataplane(
@@ -78,13 +80,13 @@ async function openWith(
       addresses: host.addresses,
       randomFully: tools.every((tool) => tool.version.randomFully),
       localhostPorts: (family) => portsOf(localhost, family),
-      rulesState: () => rulesState(tools, netfilter),
+      rulesState: () => rulesState(tools, netfilter, () => telling?.committed ?? 0),
       close: () => open.close(),
     },
     listener,
   );
   return {
-    dataplane,
+    dataplane: tellFailures(dataplane, telling),
     prepareHost: async () => {
       setSysctls(host.sysctls, options, log);
       await setTimeouts(ipvs, options, log);
@@ -96,10 +98,12 @@ async function openWith(
 async function rulesState(
   tools: readonly XtablesTool[],
   channel: NetlinkChannel,
+  ownTransactions: () => number,
 ): Promise<string | undefined> {
   const isLegacy = tools.some((tool) => tool.version.backend === 'legacy');
   if (isLegacy) return tools.map((tool) => readLegacyState(tool.family, TABLES)).join(' ');
-  return (await readGeneration(channel))?.toString();
+  const generation = await readGeneration(channel);
+  return generation === undefined ? undefined : `${generation - ownTransactions()}`;
 }
 
 export function ipvsOptions(config: NodeConfig): IpvsOptions {

@@ -1,4 +1,5 @@
 /** Removes our nftables tables, and nothing else. */
+import { FAILURE_TABLE } from '../dataplane/failures/failureSets.js';
 import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
@@ -8,8 +9,12 @@ import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { FAMILY_NAME } from '../kernel/nftables/printTransaction.js';
 import { IP_FAMILIES } from '../net/ip.js';
 
-/** The modes that have a table, and its name. */
-const TABLES = { nftables: TABLE, userspace: CAPTURE_TABLE } as const;
+/** Tables of ours, and the modes that have them. */
+const TABLES: readonly (readonly [name: string, modes: readonly string[]])[] = [
+  [TABLE, ['nftables']],
+  [CAPTURE_TABLE, ['userspace']],
+  [FAILURE_TABLE, ['iptables', 'ipvs']],
+];
 
 /**
  * `plan` changes nothing; the table of the mode that is kept stays. Resolves to the tables there were: `ip penstock`.
@@ -19,8 +24,8 @@ export async function removeNftables(what: 'plan' | 'remove', kept = ''): Promis
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   try {
     const found: string[] = [];
-    for (const [mode, name] of Object.entries(TABLES)) {
-      if (mode === kept) continue;
+    for (const [name, modes] of TABLES) {
+      if (modes.includes(kept)) continue;
       for (const family of IP_FAMILIES) {
         const table = new NftablesTable(channel, family, name);
         if (!(await existsIn(table))) continue;

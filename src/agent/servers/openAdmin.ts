@@ -2,6 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
+import { type Dataplane, NO_RULE_FACTS } from '../../dataplane/Dataplane.js';
 import { messageOf } from '../../errors.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
@@ -18,16 +19,21 @@ export interface AdminOptions {
   readonly config: NodeConfig;
   readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems'>;
   readonly table: RoutingTable;
-  /** Of the mode. */
-  readonly description: string;
+  readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts'>;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly version: string;
   readonly hostAddresses: () => readonly IpAddress[];
   readonly log: Logger;
 }
 
+export interface OpenAdmin {
+  /** Writes down anew what commands need when the agent is gone: some of it is known after a sync only. */
+  readonly refreshNote: () => void;
+  readonly close: () => void;
+}
+
 /** Undefined when it cannot be had: that keeps nobody from being served. */
-export async function openAdmin(options: AdminOptions): Promise<AdminServer | undefined> {
+export async function openAdmin(options: AdminOptions): Promise<OpenAdmin | undefined> {
   const { config, agent, table, hostAddresses, log } = options;
   const networkNamespace = networkNamespaceKey();
   const startedAt = Date.now();
@@ -43,7 +49,7 @@ export async function openAdmin(options: AdminOptions): Promise<AdminServer | un
   try {
     const server = await AdminServer.open(adminSockets(), api);
     noteDown(status(), log);
-    return server;
+    return { refreshNote: () => noteDown(status(), log), close: () => server.close() };
   } catch (error) {
     log.warn(`commands cannot ask this agent: ${messageOf(error)}`);
     return undefined;
@@ -73,13 +79,14 @@ function writeNote(
     networkNamespace,
     arguments: status.arguments,
     folder: status.folder,
+    ruleFacts: status.ruleFacts,
   };
   rmSync(path, { force: true });
   writeFileSync(path, `${JSON.stringify(note)}\n`, { mode: 0o600, flag: 'wx' });
 }
 
 function statusOf(
-  { config, agent, table, description, version }: AdminOptions,
+  { config, agent, table, dataplane, version }: AdminOptions,
   networkNamespace: string,
   startedAt: number,
 ): AgentStatus {
@@ -88,13 +95,14 @@ function statusOf(
   return {
     version,
     mode: config.mode,
-    description,
+    description: dataplane.description,
     node: config.nodeName,
     pid: process.pid,
     networkNamespace,
     startedAt,
     arguments: process.argv.slice(2),
     folder: process.cwd(),
+    ruleFacts: dataplane.ruleFacts?.(table) ?? NO_RULE_FACTS,
     ready,
     waitingFor: ready ? '' : reason,
     sources: contacts.map(({ resource, connected, reason: why }) => ({

@@ -62,6 +62,26 @@ export class AgentClient {
     if (!isInterrupted) throw noAgent('the agent has ended');
   }
 
+  /** Takes each line of an answer that ends. */
+  async lines(path: string, take: (value: unknown) => void): Promise<void> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const request = get({ socketPath: this.#path, path, timeout: PATIENCE_MS }, resolve);
+      request.on('timeout', () => request.destroy(new Error('the agent does not answer')));
+      request.on('error', reject);
+    }).catch((error: unknown) => {
+      throw gone(error);
+    });
+    let rest = '';
+    response.setEncoding('utf8');
+    for await (const chunk of response) {
+      const lines = `${rest}${chunk}`.split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) if (line !== '') take(JSON.parse(line));
+    }
+    if (response.statusCode !== 200)
+      throw refused('the agent of another version does not know what is asked', 'Update penstock.');
+  }
+
   /** Every row of a list, page by page. */
   async list<Row>(path: string, words: Readonly<Record<string, string>> = {}): Promise<Row[]> {
     const rows: Row[] = [];

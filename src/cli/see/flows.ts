@@ -16,8 +16,8 @@ import { MODEL_FLAGS, type Model } from './readModel.js';
 const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]
 
 Lists connections that were refused or dropped: when, who, which Service, why.
-With -f it goes on as they happen. JSON is one record a line. Modes nftables and
-userspace tell of them. When no agent runs, the kernel is asked itself.
+With -f it goes on as they happen. JSON is one record a line. When no agent
+runs, the kernel is asked itself.
 
   -f, --follow           go on until interrupted
   --service NS/NAME      only those to this Service

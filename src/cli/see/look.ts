@@ -18,6 +18,8 @@ export interface AgentNote {
   readonly startedAt: number;
   readonly arguments: readonly string[];
   readonly folder: string;
+  /** RuleFacts, as they were when the agent started; absent in notes of older versions. */
+  readonly ruleFacts?: unknown;
 }
 
 /** Rejects with PENSTOCK_NO_AGENT when there is nothing to look at. */

@@ -77,16 +77,12 @@ export interface CalledAgent {
   readonly folder: string;
 }
 
-/**
- * Rejects with WrongCall, or with why the objects cannot be read. `mode`: when neither flag nor file names one. `called`: an
- * agent whose sources and configuration are read, unless flags name others.
- */
-export async function readModel(
+/** What an agent would be told: its flags, and the configuration that they come to. Throws WrongCall, or why it cannot be read. */
+export function readConfig(
   flags: ModelFlags,
   { mode: otherwise = 'nftables', called }: { readonly mode?: Mode; readonly called?: CalledAgent } = {},
-): Promise<Model> {
+) {
   const asked = modeFlag(flags.mode);
-  const own = (flags['node-address'] ?? []).map(addressFlag);
   const argv = (['manifests', 'config', 'kubeconfig', 'cluster-cidr'] as const).flatMap((name) => {
     const value = flags[name];
     return value === undefined ? [] : [`--${name}`, value];
@@ -100,9 +96,22 @@ export async function readModel(
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());
   const config: NodeConfig =
     flags.node === undefined ? resolved : { ...resolved, nodeName: flags.node.toLowerCase() };
+  return { ...command, config };
+}
+
+/**
+ * Rejects with WrongCall, or with why the objects cannot be read. `mode`: when neither flag nor file names one. `called`: an
+ * agent whose sources and configuration are read, unless flags name others.
+ */
+export async function readModel(
+  flags: ModelFlags,
+  { mode: otherwise = 'nftables', called }: { readonly mode?: Mode; readonly called?: CalledAgent } = {},
+): Promise<Model> {
+  const own = (flags['node-address'] ?? []).map(addressFlag);
+  const run = readConfig(flags, { mode: otherwise, ...(called ? { called } : {}) });
+  const { config } = run;
   const table = makeTable(config, own.length > 0 ? firstOfEach(own) : await primaryAddresses());
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const run = { ...command, config };
   const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
   const problems: Problem[] = [];
   for (const source of sources) problems.push(...(await readOnce(source, table)));

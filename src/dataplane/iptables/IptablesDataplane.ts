@@ -45,7 +45,7 @@ export interface IptablesHost {
   readonly now?: () => number;
 }
 
-const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
+export const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
 export const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
 export class IptablesDataplane implements Dataplane {

@@ -8,7 +8,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { Dataplane, DataplaneListener, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, RuleFacts, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { type HostFacts, type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
 import { FamilySync } from './FamilySync.js';
@@ -83,6 +83,11 @@ export class IpvsDataplane implements Dataplane {
 
   async verify(): Promise<string | undefined> {
     return this.#alone(() => this.#verify());
+  }
+
+  ruleFacts(): RuleFacts {
+    const of = (family: IpFamily) => ({ localhostPorts: this.#host.localhostPorts(family), divertMark: 0 });
+    return { logGroup: 0, families: Object.fromEntries(this.families.map((family) => [family, of(family)])) };
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */

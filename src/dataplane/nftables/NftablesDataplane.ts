@@ -11,7 +11,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../Dataplane.js';
+import type { Dataplane, DataplaneListener, FamilyReport, RuleFacts, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
@@ -125,6 +125,17 @@ export class NftablesDataplane implements Dataplane {
       };
       return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));
     });
+  }
+
+  ruleFacts(): RuleFacts {
+    const of = (family: IpFamily) => ({
+      localhostPorts: this.#host.localhostPorts(family),
+      divertMark: this.#host.divertMark?.(family) ?? 0,
+    });
+    return {
+      logGroup: this.#options.logGroup ?? 0,
+      families: Object.fromEntries(this.families.map((family) => [family, of(family)])),
+    };
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */

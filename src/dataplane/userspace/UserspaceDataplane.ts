@@ -8,7 +8,14 @@ import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Milliseconds } from '../../time/duration.js';
-import type { Dataplane, DataplaneListener, ProxyReport, SyncReport } from '../Dataplane.js';
+import {
+  type Dataplane,
+  type DataplaneListener,
+  NO_RULE_FACTS,
+  type ProxyReport,
+  type RuleFacts,
+  type SyncReport,
+} from '../Dataplane.js';
 import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
 import { Cells } from './Cells.js';
 import { DrainDeadlines } from './DrainDeadlines.js';
@@ -169,6 +176,16 @@ export class UserspaceDataplane implements Dataplane {
         );
       }
     }
+  }
+
+  ruleFacts(table: RoutingView): RuleFacts {
+    const facts = this.#capture.ruleFacts?.(table) ?? NO_RULE_FACTS;
+    const engine = (family: IpFamily) => this.#addressOf(family, this.#host.address(family, table));
+    const families = Object.entries(facts.families).map(([family, own]) => [
+      family,
+      { ...own, engine: engine(family as IpFamily) },
+    ]);
+    return { ...facts, families: Object.fromEntries(families) };
   }
 
   async verify(): Promise<string | undefined> {

@@ -9,9 +9,13 @@ import { dirname } from 'node:path';
 import { messageOf, PenstockError } from '../../errors.js';
 import { AdminQuestion, UnknownPath } from './AdminQuestion.js';
 
-/** What is asked for → what is answered. Lines are written as they come, until the reader goes. */
+/**
+ * What is asked for → what is answered. `lines`: one JSON text each, made as the reader takes them. `follow`: they are written as
+ * they come, until the reader goes.
+ */
 export type AdminAnswer =
   | { readonly json: unknown }
+  | { readonly lines: Iterable<unknown> }
   | { readonly follow: (line: (value: unknown) => void) => () => void };
 export type AdminApi = (question: AdminQuestion) => AdminAnswer | Promise<AdminAnswer>;
 
@@ -125,12 +129,35 @@ async function answer(api: AdminApi, request: IncomingMessage, response: ServerR
   try {
     const answered = await api(new AdminQuestion(request.url ?? '/'));
     if ('json' in answered) send(200, answered.json);
+    else if ('lines' in answered) await writeLines(answered.lines, response);
     else follow(answered.follow, response);
   } catch (error) {
-    if (error instanceof UnknownPath) send(404, { error: error.message });
+    if (response.headersSent) response.destroy();
+    else if (error instanceof UnknownPath) send(404, { error: error.message });
     else if (error instanceof PenstockError) send(400, { error: error.message, remedy: error.remedy });
     else send(500, { error: messageOf(error) });
   }
+}
+
+/** Lines that are made before others have their turn. */
+const LINES_AT_ONCE = 200;
+
+async function writeLines(lines: Iterable<unknown>, response: ServerResponse): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/jsonl' });
+  let text = '';
+  let count = 0;
+  for (const line of lines) {
+    text += `${JSON.stringify(line)}\n`;
+    if (++count % LINES_AT_ONCE !== 0) continue;
+    if (response.destroyed) return;
+    const isTaken = response.write(text);
+    text = '';
+    await new Promise<void>((resolve) => {
+      if (isTaken) setImmediate(resolve);
+      else response.once('drain', resolve).once('close', resolve);
+    });
+  }
+  response.end(text);
 }
 
 /** A reader who is slower than what happens loses lines, and is told how many by the gap in their numbers. */

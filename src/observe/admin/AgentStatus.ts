@@ -18,6 +18,8 @@ export interface AgentStatus {
   /** Command line of `penstock run`, without the program. */
   readonly arguments: readonly string[];
   readonly folder: string;
+  /** What the rules in the kernel depend on besides objects and configuration: RuleFacts of the dataplane. */
+  readonly ruleFacts: unknown;
   readonly ready: boolean;
   /** Why it is not ready; '' when it is. */
   readonly waitingFor: string;

@@ -10,6 +10,7 @@ import type { FlowLog } from '../flows/FlowLog.js';
 import { UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
+import { modelLines } from './modelLines.js';
 import { PagedRows } from './PagedRows.js';
 import { type EndpointRow, endpointRows, type ServiceRow, serviceRows } from './serviceRows.js';
 
@@ -45,6 +46,8 @@ export function adminApi(facts: AdminFacts): AdminApi {
         return question.word('follow') === ''
           ? { json: question.page(facts.flows.records, ({ number }) => String(number).padStart(15, '0')) }
           : { follow: (line) => followed(facts.flows, line) };
+      case '/v1/model':
+        return { lines: modelLines(facts.table) };
       case '/v1/problems':
         return { json: { items: facts.problems() } };
       case '/v1/explain':

@@ -1,4 +1,4 @@
-/** Connections that fail are told of by the kernel, by name, in both modes whose rules are nftables'. */
+/** Connections that fail are told of by the kernel, by name, in every mode of this kernel. */
 
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -68,7 +68,7 @@ if (await inNetns(import.meta.url)) {
   );
   shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out');
 
-  for (const mode of ['nftables', 'userspace']) {
+  for (const mode of ['nftables', 'iptables', 'userspace']) {
     t.test(`mode ${mode}`, async (t) => {
       await using agent = new AgentProcess(`mode: ${mode}\n`);
       agent.write('objects.json', OBJECTS);
@@ -86,6 +86,8 @@ if (await inNetns(import.meta.url)) {
         ['172.30.9.9', 80, 'no-such-cluster-ip', ''],
       ];
       for (const [host, port, reason, name] of rows) {
+        // As in kube-proxy, rules of mode iptables leave these packets alone.
+        if (mode === 'iptables' && ['unknown-port', 'no-such-cluster-ip'].includes(reason)) continue;
         const before = heard.length;
         const started = performance.now();
         attempt(host, port);
@@ -105,7 +107,17 @@ if (await inNetns(import.meta.url)) {
           `${Math.round((at ?? 0) - started)} ms after the packet`,
         );
       }
-      t.match(agent.output, /mode/);
+      if (mode !== 'iptables') return;
+      const kept = shell('nft list table ip penstock-failures');
+      agent.write('objects.json', [...OBJECTS, slice('empty', 'node1')]);
+      t.ok(
+        await eventually(() => !shell('nft list set ip penstock-failures refused').includes('172.30.0.11')),
+        'an endpoint came: nothing is told of that Service any more',
+      );
+      agent.write('objects.json', OBJECTS);
+      t.ok(await eventually(() => shell('nft list table ip penstock-failures') === kept), 'and again when it went');
+      shell('nft delete table ip penstock-failures');
+      t.ok(await eventually(() => listed('penstock-failures') === kept), 'a foreign removal is mended');
     });
   }
 
@@ -139,6 +151,11 @@ if (await inNetns(import.meta.url)) {
     first.close();
     second.close();
   });
+}
+
+/** '' when there is none. */
+function listed(table: string): string {
+  return shell(`nft list table ip ${table} 2>/dev/null || true`);
 }
 
 /** How many packets to an address were told of. */

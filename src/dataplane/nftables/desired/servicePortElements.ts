@@ -11,7 +11,7 @@ import {
   internalVerdict,
   type ServicePort,
 } from '../../../routing/ServicePort.js';
-import { cidrRange, withoutContained } from './cidrRanges.js';
+import { cidrRange, withoutContained } from '../../family/cidrRanges.js';
 import type { AffinityTime } from './fixedChains.js';
 import { ownerText } from './ownerText.js';
 import type { ChainKind, Pick, ServiceChain, Space } from './ServiceChain.js';

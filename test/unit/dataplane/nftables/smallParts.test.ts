@@ -1,7 +1,7 @@
 /** The small pure parts of mode nftables. */
 import fc from 'fast-check';
 import t from 'tap';
-import { cidrRange, withoutContained } from '../../../../src/dataplane/nftables/desired/cidrRanges.js';
+import { cidrRange, withoutContained } from '../../../../src/dataplane/family/cidrRanges.js';
 import { ownerText } from '../../../../src/dataplane/nftables/desired/ownerText.js';
 import { filledSlots, slotCount } from '../../../../src/dataplane/nftables/desired/slotCount.js';
 import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';

@@ -1,5 +1,5 @@
 /** CIDRs as what an interval set takes. */
-import { type Cidr, cidrContains, type IpAddress, ipToBytes, prefixLength } from '../../../net/ip.js';
+import { type Cidr, cidrContains, type IpAddress, ipToBytes, prefixLength } from '../../net/ip.js';
 
 /** First and last address, one character a byte. */
 export function cidrRange(cidr: Cidr): { readonly first: string; readonly last: string } {

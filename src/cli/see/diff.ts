@@ -1,0 +1,149 @@
+/** penstock diff: what the kernel has against what the objects ask for; or who reaches what in one mode and in another. */
+import type { KernelDifference } from '../../dataplane/KernelDifference.js';
+import { PenstockError } from '../../errors.js';
+import type { Mode } from '../../explain/World.js';
+import { kernelDifferences, readRuleFacts } from '../../modes/kernelDifferences.js';
+import { printable } from '../../net/printable.js';
+import type { Problem } from '../../objects/Problem.js';
+import { ModelReader } from '../../observe/admin/modelLines.js';
+import { createLogger } from '../../observe/log/createLogger.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
+import { readArguments, WrongCall } from '../readArguments.js';
+import { diffModes } from './diffModes.js';
+import { type Look, look, readNote } from './look.js';
+import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
+import { MODEL_FLAGS, modeFlag, readConfig } from './readModel.js';
+
+const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
+penstock diff --mode MODE --mode MODE [--manifests PATH …] [-o json]
+
+Compares the rules in the kernel with those that the objects ask for, in the
+words of the mode: + is wanted and missing, - is there and not wanted, ~ is
+otherwise than wanted. Changes nothing. Needs root.
+
+With --mode twice: what would be different for clients in the second mode:
+who reaches what, from the objects alone. Needs no root when it is told where
+objects are.
+
+  --service NS/NAME      only what is of this Service
+  --limit N              at most so many lines (default 100); JSON has all
+  --manifests PATH, --config FILE, --kubeconfig FILE, --cluster-cidr CIDR,
+  --node NAME, --node-address IP    as for penstock explain
+
+Exit status: 0 equal, 1 there are differences, 2 could not look.
+`;
+
+const DEFAULT_LIMIT = 100;
+
+export async function diff(argv: readonly string[]): Promise<number> {
+  const { values } = readArguments(argv, {
+    options: {
+      ...OUTPUT_FLAG,
+      ...MODEL_FLAGS,
+      mode: { type: 'string', multiple: true },
+      service: { type: 'string' },
+      limit: { type: 'string' },
+    },
+  });
+  if (values.help) {
+    print([HELP.trimEnd()]);
+    return 0;
+  }
+  const format = formatOf(values.output);
+  const limit = readLimit(values.limit);
+  const [first, second, ...more] = (values.mode ?? []).flatMap((text) => modeFlag(text) ?? []);
+  if (more.length > 0) throw new WrongCall('two modes can be compared', 'Give --mode twice.');
+  const { mode: _, ...rest } = values;
+  if (first !== undefined && second !== undefined)
+    return diffModes({ ...rest, modes: [first, second], format, limit, service: values.service });
+  const flags = { ...rest, mode: first };
+  const { mode, differences, problems, agentIsGone } = await compared(flags, await look(flags));
+  const shown = differences.filter(({ service }) => isAsked(service, values.service));
+  if (format === 'json')
+    printJson({
+      equal: shown.length === 0,
+      mode,
+      agent: !agentIsGone,
+      count: shown.length,
+      differences: shown,
+      problems,
+    });
+  else print(diffText(mode, shown, { limit, problems, agentIsGone }));
+  return shown.length === 0 ? 0 : 1;
+}
+
+export function readLimit(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_LIMIT;
+  if (!/^\d{1,7}$/.test(text)) throw new WrongCall(`--limit ${JSON.stringify(text)} is no number`);
+  return Number(text);
+}
+
+export function isAsked(service: string, asked: string | undefined): boolean {
+  return asked === undefined || service === asked || service.split(':')[0] === asked;
+}
+
+interface Compared {
+  readonly mode: Mode;
+  readonly differences: readonly KernelDifference[];
+  readonly problems: readonly Problem[];
+  readonly agentIsGone: boolean;
+}
+
+async function compared(flags: Parameters<typeof readConfig>[0], found: Look): Promise<Compared> {
+  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+  const isAgents = found.from === 'agent';
+  const config = isAgents ? readConfig(flags, { called: found.agent.status }).config : found.model.config;
+  const said = isAgents ? found.agent.status.ruleFacts : readNote()?.ruleFacts;
+  const view: RoutingView = isAgents ? await agentView(found) : found.model.table;
+  const mode = isAgents ? (found.agent.status.mode as Mode) : ((config.mode || 'nftables') as Mode);
+  const differences = await kernelDifferences({
+    config: { ...config, mode },
+    view,
+    facts: readRuleFacts(said),
+    log,
+  });
+  return {
+    mode,
+    differences,
+    problems: isAgents ? found.agent.status.problems : found.model.problems,
+    agentIsGone: !isAgents && found.agentIsGone,
+  };
+}
+
+async function agentView({ agent }: Extract<Look, { from: 'agent' }>): Promise<RoutingView> {
+  const reader = new ModelReader();
+  await agent.lines('/v1/model', (line) => reader.take(line));
+  const view = reader.view();
+  if (!view) throw new PenstockError('PENSTOCK_NO_AGENT', 'the agent did not say what it serves');
+  return view;
+}
+
+const SIGN_COLOURS = { '+': 'green', '-': 'red', '~': 'yellow' } as const;
+
+function diffText(
+  mode: Mode,
+  differences: readonly KernelDifference[],
+  { limit, problems, agentIsGone }: { limit: number } & Pick<Compared, 'problems' | 'agentIsGone'>,
+): string[] {
+  const lines = differences
+    .slice(0, limit)
+    .map(({ sign, what, service, text }) =>
+      colour(
+        SIGN_COLOURS[sign],
+        printable(`${sign} ${what}${service === '' ? '' : ` of ${service}`}: ${text}`),
+      ),
+    );
+  const hidden = differences.length - lines.length;
+  const aside = problems.filter(({ severity }) => severity !== 'note').length;
+  return [
+    ...(agentIsGone ? ['The agent does not run: nobody mends what differs.'] : []),
+    ...lines,
+    ...(hidden > 0 ? [`… and ${hidden} more (--limit, or -o json)`] : []),
+    ...(lines.length > 0 && aside > 0
+      ? [`${aside} objects are set aside or in conflict, which may be why: penstock status`]
+      : []),
+    differences.length === 0
+      ? colour('green', `equal: the kernel has what the objects ask for (mode ${mode})`)
+      : colour('red', `${differences.length} differences between the objects and the kernel (mode ${mode})`),
+  ];
+}

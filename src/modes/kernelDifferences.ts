@@ -1,0 +1,171 @@
+/** What the kernel has against what the objects ask for, in whichever mode: reads, and writes nothing. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../config/NodeConfig.js';
+import { type FamilyRuleFacts, NO_RULE_FACTS, type RuleFacts } from '../dataplane/Dataplane.js';
+import { differences as iptablesDifferences } from '../dataplane/iptables/differences.js';
+import { LIBERAL, ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
+import { ruleSettings } from '../dataplane/iptables/IptablesOptions.js';
+import { NFACCT_INVALID_DROPPED } from '../dataplane/iptables/rules/RuleSettings.js';
+import { ipvsSettings } from '../dataplane/ipvs/desired/IpvsSettings.js';
+import { differences as ipvsDifferences } from '../dataplane/ipvs/differences.js';
+import { KernelFamily } from '../dataplane/ipvs/kernel/KernelFamily.js';
+import { ServiceLink } from '../dataplane/ipvs/kernel/ServiceLink.js';
+import type { KernelDifference } from '../dataplane/KernelDifference.js';
+import { type NftablesOptions, nftablesSettings } from '../dataplane/nftables/desired/NftablesSettings.js';
+import { differences as nftablesDifferences } from '../dataplane/nftables/differences.js';
+import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
+import { CaptureView, throughViews } from '../dataplane/userspace/CaptureView.js';
+import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
+import { Ipset } from '../kernel/ipset/Ipset.js';
+import { Ipvs } from '../kernel/ipvs/Ipvs.js';
+import { NetlinkProtocol } from '../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { Nfacct } from '../kernel/nfacct/Nfacct.js';
+import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
+import { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import type { IpAddress, IpFamily } from '../net/ip.js';
+import type { RoutingView } from '../routing/RoutingView.js';
+import { iptablesOptions, openTools } from './iptablesMode.js';
+import { ipvsOptions } from './ipvsMode.js';
+import { nftablesFamilies, nftablesOptions } from './nftablesMode.js';
+import { captureOptions } from './userspaceMode.js';
+
+/** Tables of 50,000 Services come in many datagrams at once. */
+const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+
+export interface Comparing {
+  readonly config: NodeConfig;
+  readonly view: RoutingView;
+  readonly facts: RuleFacts;
+  readonly log: Logger;
+}
+
+/** Rejects with NetlinkError, or with what the mode lacks on this host. */
+export async function kernelDifferences(comparing: Comparing): Promise<readonly KernelDifference[]> {
+  const open: (() => void)[] = [];
+  const channel = (protocol: number) => {
+    const opened = NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    open.push(() => opened.close());
+    return opened;
+  };
+  const watch = await HostAddressWatch.open();
+  open.push(() => watch.close());
+  try {
+    switch (comparing.config.mode) {
+      case 'ipvs':
+        return await ofIpvs(comparing, channel, watch);
+      case 'iptables':
+        return await ofIptables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
+      case 'userspace':
+        return await ofUserspace(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
+      default:
+        return await ofNftables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses, {
+          name: TABLE,
+          options: nftablesOptions(comparing.config),
+        });
+    }
+  } finally {
+    for (const close of open) close();
+  }
+}
+
+function factsOf({ facts }: Comparing, family: IpFamily): FamilyRuleFacts {
+  return facts.families[family] ?? { localhostPorts: {}, divertMark: 0 };
+}
+
+async function ofNftables(
+  comparing: Comparing,
+  channel: NetlinkChannel,
+  addresses: readonly IpAddress[],
+  { name, options }: { readonly name: string; readonly options: NftablesOptions },
+): Promise<readonly KernelDifference[]> {
+  const { view, facts } = comparing;
+  const found: KernelDifference[] = [];
+  for (const family of nftablesFamilies()) {
+    const { localhostPorts, divertMark } = factsOf(comparing, family);
+    const host = { addresses, localhostPorts, divertMark };
+    const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
+    const table = new NftablesTable(channel, family, name);
+    found.push(...(await nftablesDifferences(table, view.servicePorts(family), settings)));
+  }
+  return found;
+}
+
+/** Rules send everything to the proxy: what it does with that is its own business, and in no table. */
+async function ofUserspace(
+  comparing: Comparing,
+  channel: NetlinkChannel,
+  addresses: readonly IpAddress[],
+): Promise<readonly KernelDifference[]> {
+  const { view } = comparing;
+  const views = new Map<IpFamily, CaptureView>();
+  for (const family of nftablesFamilies()) {
+    const { engine } = factsOf(comparing, family);
+    if (engine === undefined) continue;
+    const capture = new CaptureView(engine);
+    const ports = [...view.servicePorts(family).values()];
+    capture.apply(ports.map((after) => ({ key: after.key, before: undefined, after })));
+    views.set(family, capture);
+  }
+  const seen = { ...comparing, view: throughViews(view, views) };
+  const capture = { name: CAPTURE_TABLE, options: captureOptions(comparing.config) };
+  return ofNftables(seen, channel, addresses, capture);
+}
+
+async function ofIptables(
+  { config, view, log }: Comparing,
+  channel: NetlinkChannel,
+  addresses: readonly IpAddress[],
+): Promise<readonly KernelDifference[]> {
+  const tools = await openTools(config, log);
+  const sysctls = new Sysctls();
+  const counters = await new Nfacct(channel).list().catch(() => new Map<string, unknown>());
+  const facts = {
+    addresses,
+    randomFully: tools.every((tool) => tool.version.randomFully),
+    conntrackLiberal: (sysctls.read(LIBERAL) ?? '0') !== '0',
+    accounting: counters.has(NFACCT_INVALID_DROPPED),
+  };
+  const options = iptablesOptions(config);
+  const localhostNodePorts = options.localhostNodePorts && sysctls.read(ROUTE_LOCALNET) === '1';
+  const found: KernelDifference[] = [];
+  for (const tool of tools) {
+    const settings = ruleSettings({ ...options, localhostNodePorts }, tool.family, view, facts);
+    found.push(...(await iptablesDifferences(tool, view.servicePorts(tool.family), settings)));
+  }
+  return found;
+}
+
+async function ofIpvs(
+  comparing: Comparing,
+  channel: (protocol: number) => NetlinkChannel,
+  watch: HostAddressWatch,
+): Promise<readonly KernelDifference[]> {
+  const { config, view, log } = comparing;
+  const options = ipvsOptions(config);
+  const tools = await openTools(config, log);
+  const ipvs = await Ipvs.open(channel(NetlinkProtocol.GENERIC));
+  const ipset = await Ipset.open(channel(NetlinkProtocol.NETFILTER));
+  const link = new ServiceLink(channel(NetlinkProtocol.ROUTE), (index) => watch.ignoreLink(index));
+  await link.announce();
+  const randomFully = tools.every((tool) => tool.version.randomFully);
+  const found: KernelDifference[] = [];
+  for (const tool of tools) {
+    const { family } = tool;
+    const { localhostPorts } = factsOf(comparing, family);
+    const host = { addresses: watch.addresses, randomFully, localhostPorts };
+    const kernel = new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs });
+    const settings = ipvsSettings(options, family, view, host);
+    found.push(...(await ipvsDifferences(kernel, view.servicePorts(family), settings)));
+  }
+  return found;
+}
+
+/** What an agent said of itself, as far as it can be understood: it may be of another version. */
+export function readRuleFacts(said: unknown): RuleFacts {
+  if (typeof said !== 'object' || said === null) return NO_RULE_FACTS;
+  const { logGroup, families } = said as Partial<RuleFacts>;
+  if (typeof logGroup !== 'number' || typeof families !== 'object' || families === null) return NO_RULE_FACTS;
+  return { logGroup, families };
+}

@@ -1,0 +1,43 @@
+import fc from 'fast-check';
+import t from 'tap';
+import { IP_FAMILIES } from '../../../../src/net/ip.js';
+import { ModelReader, modelLines } from '../../../../src/observe/admin/modelLines.js';
+import type { ServicePort } from '../../../../src/routing/ServicePort.js';
+import { NODE, routingChanges } from '../../../support/arbitraries.js';
+import { tableOf } from '../../../support/builders.js';
+
+/** Hints have been heeded when endpoints were selected. */
+function withoutHints(port: ServicePort): ServicePort {
+  const plain = (list: ServicePort['endpoints']['all']) =>
+    list.map((endpoint) => ({ ...endpoint, zoneHints: [], nodeHints: [] }));
+  const { all, cluster, local, reachable, any } = port.endpoints;
+  return {
+    ...port,
+    endpoints: { all: plain(all), cluster: plain(cluster), local: plain(local), reachable: plain(reachable), any },
+  };
+}
+
+t.test('what travels as lines is the table that was sent', async (t) => {
+  fc.assert(
+    fc.property(fc.array(routingChanges, { maxLength: 30 }), (changes) => {
+      const table = tableOf([], { nodeName: NODE });
+      table.apply(changes);
+      table.commit();
+      const reader = new ModelReader();
+      for (const line of modelLines(table)) reader.take(JSON.parse(JSON.stringify(line)));
+      const view = reader.view();
+      for (const family of IP_FAMILIES) {
+        const sent = [...table.servicePorts(family)].map(([key, port]) => [key, withoutHints(port)]);
+        t.strictSame([...(view?.servicePorts(family) ?? [])], sent);
+        t.strictSame(view?.serviceCIDRs(family), table.serviceCIDRs(family));
+      }
+      t.strictSame(view?.node, table.node);
+      t.strictSame(view?.nodeObject, table.nodeObject);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+t.test('an answer without lines is none', async (t) => {
+  t.equal(new ModelReader().view(), undefined);
+});
