@@ -115,7 +115,10 @@ if (await inNetns(import.meta.url)) {
         'an endpoint came: nothing is told of that Service any more',
       );
       agent.write('objects.json', OBJECTS);
-      t.ok(await eventually(() => shell('nft list table ip penstock-failures') === kept), 'and again when it went');
+      t.ok(
+        await eventually(() => shell('nft list table ip penstock-failures') === kept),
+        'and again when it went',
+      );
       shell('nft delete table ip penstock-failures');
       t.ok(await eventually(() => listed('penstock-failures') === kept), 'a foreign removal is mended');
     });

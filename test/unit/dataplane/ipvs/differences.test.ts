@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { differences } from '../../../../src/dataplane/ipvs/differences.js';
 import { ipvsSettings } from '../../../../src/dataplane/ipvs/desired/IpvsSettings.js';
+import { differences } from '../../../../src/dataplane/ipvs/differences.js';
 import { FamilySync } from '../../../../src/dataplane/ipvs/FamilySync.js';
+import type { RoutingTable } from '../../../../src/routing/RoutingTable.js';
 import { changes } from '../../../support/arbitraries.js';
 import { cidr, endpoint, ip, port, service, slice, tableOf } from '../../../support/builders.js';
 import { ModelIpvs } from '../../../support/ModelIpvs.js';
-import type { RoutingTable } from '../../../../src/routing/RoutingTable.js';
 
 const OPTIONS = {
   masqueradeMark: 0x4000,
@@ -47,13 +47,20 @@ t.test('after a sync there are none, whatever the objects are', async (t) => {
 
 t.test('what others change is told in the words of ipvsadm, ipset and iptables', async (t) => {
   const table = tableOf([
-    service({ name: 'cart', namespace: 'shop', clusterIPs: { IPv4: ip('10.96.0.10') }, ports: [port({ port: 80 })] }),
+    service({
+      name: 'cart',
+      namespace: 'shop',
+      clusterIPs: { IPv4: ip('10.96.0.10') },
+      ports: [port({ port: 80 })],
+    }),
     slice([endpoint('10.244.0.1'), endpoint('10.244.0.2')]),
   ]);
   table.commit();
   const ports = table.servicePorts('IPv4');
   const told = async (kernel: ModelIpvs) =>
-    (await differences(kernel, ports, settingsOf(table))).map(({ sign, what, service, text }) => `${sign} ${what} ${service} ${text}`);
+    (await differences(kernel, ports, settingsOf(table))).map(
+      ({ sign, what, service, text }) => `${sign} ${what} ${service} ${text}`,
+    );
 
   const lost = await synced(table);
   lost.servers.clear();

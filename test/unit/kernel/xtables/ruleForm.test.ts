@@ -19,7 +19,7 @@ const SAME: readonly (readonly [string, string])[] = [
     '-m recent --name KUBE-SEP-A --rcheck --seconds 10800 --reap -j KUBE-SEP-A',
     '-m recent --rcheck --seconds 10800 --reap --name KUBE-SEP-A --mask 255.255.255.255 --rsource -j KUBE-SEP-A',
   ],
-  ["-m comment --comment \"hash:ip 'x'\" -j A", "-m comment --comment \"hash:ip \\'x\\'\" -j A"],
+  ['-m comment --comment "hash:ip \'x\'" -j A', '-m comment --comment "hash:ip \\\'x\\\'" -j A'],
   ['-m comment --comment shop/cart -j A', '-m comment --comment "shop/cart" -j A'],
   [
     '-m set --match-set KUBE-CLUSTER-IP dst,dst -m comment --comment "x y" -j A',
@@ -45,5 +45,6 @@ t.test('spellings of one rule have one form', async (t) => {
 });
 
 t.test('texts that are no rules have a form, too', async (t) => {
-  for (const text of ['', '!', '-m', '--match-set', '"', '-d', '--mark x/y']) t.type(ruleForm(text), 'string');
+  for (const text of ['', '!', '-m', '--match-set', '"', '-d', '--mark x/y'])
+    t.type(ruleForm(text), 'string');
 });

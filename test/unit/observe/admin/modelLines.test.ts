@@ -13,7 +13,13 @@ function withoutHints(port: ServicePort): ServicePort {
   const { all, cluster, local, reachable, any } = port.endpoints;
   return {
     ...port,
-    endpoints: { all: plain(all), cluster: plain(cluster), local: plain(local), reachable: plain(reachable), any },
+    endpoints: {
+      all: plain(all),
+      cluster: plain(cluster),
+      local: plain(local),
+      reachable: plain(reachable),
+      any,
+    },
   };
 }
 
