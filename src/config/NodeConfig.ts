@@ -82,6 +82,8 @@ export interface NodeConfig {
   readonly serviceCounters: boolean;
   /** How many service ports have metrics of their own; 0: no service port has any. */
   readonly serviceMetricsLimit: number;
+  /** Mode userspace: how many endpoints have metrics of their own; 0: none has. */
+  readonly endpointMetricsLimit: number;
 }
 
 /** Resolves a valid configuration. `hostname` is the operating system's name of this machine. */
@@ -142,6 +144,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     answerPing: penstock.answerPing,
     serviceCounters: penstock.serviceCounters,
     serviceMetricsLimit: penstock.serviceMetricsLimit,
+    endpointMetricsLimit: penstock.endpointMetricsLimit,
   };
 }
 

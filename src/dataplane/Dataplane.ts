@@ -74,7 +74,8 @@ export interface ProxiedServicePort {
   readonly failed: number;
   /** How many endpoints get no new connections now because they failed. */
   readonly ejected: number;
-  readonly endpoints: readonly ProxiedEndpoint[];
+  /** Read when they are asked for. */
+  readonly endpoints: Iterable<ProxiedEndpoint>;
 }
 
 export interface ProxiedEndpoint {

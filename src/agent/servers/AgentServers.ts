@@ -91,7 +91,8 @@ export class AgentServers {
           dataplane.connectionCounters?.(table),
         ),
     });
-    const proxy = new ProxyMetrics({ limit, read: () => dataplane.proxyReport?.() });
+    const endpointLimit = config.endpointMetricsLimit;
+    const proxy = new ProxyMetrics({ limit, endpointLimit, read: () => dataplane.proxyReport?.() });
     return {
       contentType: metrics.contentType,
       headers: metrics.headers,
@@ -99,7 +100,7 @@ export class AgentServers {
         (await metrics.text()) +
         rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
         (await services.text()) +
-        proxy.text() +
+        (await proxy.text()) +
         contactMetrics(agent.contacts()),
     };
   }

@@ -131,6 +131,7 @@ export const configurationSchema = z.strictObject(
       answerPing: flag(true),
       serviceCounters: flag(true),
       serviceMetricsLimit: integer(1000),
+      endpointMetricsLimit: integer(0),
       proxyThreads: integer(0),
       drainTimeout: duration(0),
       shutdownTimeout: duration(25 * SECOND),

@@ -191,6 +191,7 @@ function* loggingFaults(config: KubeProxyConfiguration): Generator<ConfigFault> 
 
 function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault> {
   yield* within(config, 'penstock.serviceMetricsLimit', 0, INT32_MAX);
+  yield* within(config, 'penstock.endpointMetricsLimit', 0, INT32_MAX);
   yield* within(config, 'penstock.proxyThreads', 0, MOST_PROXY_THREADS);
   yield* notNegative(config, 'penstock.drainTimeout');
   yield* notNegative(config, 'penstock.shutdownTimeout');

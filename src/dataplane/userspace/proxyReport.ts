@@ -1,6 +1,6 @@
 /** What the proxy has done so far, for metrics: read from shared memory, nothing is stopped for it. */
 import type { NativeEngineStatus } from '../../kernel/addon/NativeEngine.js';
-import type { ProxyReport } from '../Dataplane.js';
+import type { ProxiedEndpoint, ProxyReport } from '../Dataplane.js';
 import type { Cells } from './Cells.js';
 import type { EngineRow } from './EngineTable.js';
 
@@ -16,7 +16,12 @@ export function proxyReport(
     servicePorts: Array.from(rows, ({ port, cell, endpoints }) => ({
       servicePort: port,
       ...cells.service(cell),
-      endpoints: Array.from(endpoints, ([target, own]) => ({ target, ...cells.endpoint(own) })),
+      endpoints: { [Symbol.iterator]: () => figures(endpoints, cells) },
     })),
   };
+}
+
+/** Read when somebody asks for them: there may be a hundred thousand. */
+function* figures(endpoints: EngineRow['endpoints'], cells: Cells): Generator<ProxiedEndpoint> {
+  for (const [target, own] of endpoints) yield { target, ...cells.endpoint(own) };
 }

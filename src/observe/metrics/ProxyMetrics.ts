@@ -3,7 +3,8 @@
  * Values are looked up when somebody asks.
  */
 import { LimitedSeries, labelsOf, type OfServicePort, OTHERS } from './LimitedSeries.js';
-import { type Metric, metricText, type Series } from './metricText.js';
+import { type Metric, metricText, metricTextInTurns, type Series } from './metricText.js';
+import { Turns } from './Turns.js';
 
 export interface ProxyFigures {
   readonly active: number;
@@ -19,7 +20,8 @@ interface ProxiedServicePortFigures extends OfServicePort {
   readonly retries: number;
   readonly failed: number;
   readonly ejected: number;
-  readonly endpoints: readonly ProxiedEndpointFigures[];
+  /** Looked up when somebody asks: there may be a hundred thousand. */
+  readonly endpoints: Iterable<ProxiedEndpointFigures>;
 }
 
 interface ProxiedEndpointFigures {
@@ -34,8 +36,10 @@ interface ProxiedEndpointFigures {
 }
 
 export interface ProxyMetricsOptions {
-  /** How many service ports get series of their own, and of their endpoints. 0: there are no metrics of service ports. */
+  /** How many service ports get series of their own. 0: there are no metrics of service ports. */
   readonly limit: number;
+  /** How many endpoints of these get series, too. */
+  readonly endpointLimit: number;
   /** Undefined when the mode has none. */
   readonly read: () => ProxyFigures | undefined;
 }
@@ -112,43 +116,61 @@ export class ProxyMetrics {
     this.#series = new LimitedSeries(options.limit, COUNTS);
   }
 
-  /** In Prometheus' text format; empty when there is nothing to tell. */
-  text(): string {
+  /** In Prometheus' text format; empty when there is nothing to tell. Others have their turn in between. */
+  async text(): Promise<string> {
     const figures = this.#options.read();
     if (figures === undefined) return '';
     const whole = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: figures[of] }]));
-    return whole.join('') + this.#servicePortsText(figures.servicePorts);
+    return whole.join('') + (await this.#servicePortsText(figures.servicePorts));
   }
 
-  #servicePortsText(servicePorts: readonly ProxiedServicePortFigures[]): string {
-    if (this.#options.limit === 0) return '';
+  async #servicePortsText(servicePorts: readonly ProxiedServicePortFigures[]): Promise<string> {
+    const { limit, endpointLimit } = this.#options;
+    if (limit === 0) return '';
     const { named, others } = this.#series.share(servicePorts);
     const rows = named.map((each) => ({ ...each, labels: labelsOf(each) }));
     const { sums } = this.#series;
     const now = { active: sum(others, 'active'), ejected: sum(others, 'ejected') };
     const rest = others.length > 0 || sums.connections > 0 ? [{ labels: OTHERS, ...sums, ...now }] : [];
-    const lines = OF_SERVICE_PORT.map(([metric, of]) =>
-      metricText(
-        metric,
-        [...rows, ...rest].map((row) => ({ labels: row.labels, value: row[of] })),
-      ),
-    );
-    for (const [metric, values] of OF_ENDPOINT) lines.push(metricText(metric, endpointSeries(rows, values)));
-    return lines.join('');
+    const texts: string[] = [];
+    for (const [metric, of] of OF_SERVICE_PORT) {
+      const series = [...rows, ...rest].map((row) => ({ labels: row.labels, value: row[of] }));
+      texts.push(await metricTextInTurns(metric, series));
+    }
+    if (endpointLimit === 0) return texts.join('');
+    const endpoints = await firstEndpoints(rows, endpointLimit);
+    for (const [metric, values] of OF_ENDPOINT)
+      texts.push(await metricTextInTurns(metric, endpointSeries(endpoints, values)));
+    return texts.join('');
   }
 }
 
-function* endpointSeries(
+interface LabelledEndpoint extends Pick<Series, 'labels'> {
+  readonly figures: ProxiedEndpointFigures;
+}
+
+async function firstEndpoints(
   rows: readonly (Pick<ProxiedServicePortFigures, 'endpoints'> & Pick<Series, 'labels'>)[],
-  values: readonly EndpointValue[],
-): Generator<Series> {
+  limit: number,
+): Promise<readonly LabelledEndpoint[]> {
+  const found: LabelledEndpoint[] = [];
+  const turns = new Turns();
   for (const { labels, endpoints } of rows) {
     for (const figures of endpoints) {
-      for (const { more, value } of values) {
-        yield { labels: { ...labels, endpoint: figures.target, ...more }, value: value(figures) };
-      }
+      if (found.length >= limit) return found;
+      found.push({ labels: { ...labels, endpoint: figures.target }, figures });
     }
+    if (turns.isOver()) await turns.next();
   }
+  return found;
+}
+
+function* endpointSeries(
+  endpoints: readonly LabelledEndpoint[],
+  values: readonly EndpointValue[],
+): Generator<Series> {
+  for (const { labels, figures } of endpoints)
+    for (const { more, value } of values) yield { labels: { ...labels, ...more }, value: value(figures) };
 }
 
 function sum(servicePorts: readonly ProxiedServicePortFigures[], of: 'active' | 'ejected'): number {

@@ -51,7 +51,7 @@ if (await inNetns(import.meta.url)) {
   t.teardown(() => echo.close());
 
   t.test('connections, bytes, retries and ejections', async (t) => {
-    await using agent = new AgentProcess('mode: userspace\n');
+    await using agent = new AgentProcess('mode: userspace\npenstock: {endpointMetricsLimit: 100}\n');
     agent.write('web.json', shopObjects({ name: 'web', clusterIP: VIP, endpoints: [ANSWERS, REFUSES] }));
     agent.start();
     t.ok(await agent.ready());

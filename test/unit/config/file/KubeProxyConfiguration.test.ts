@@ -80,6 +80,7 @@ const DEFAULTS = {
     answerPing: true,
     serviceCounters: true,
     serviceMetricsLimit: 1000,
+    endpointMetricsLimit: 0,
     proxyThreads: 0,
     drainTimeout: 0,
     shutdownTimeout: 25_000,

@@ -31,20 +31,20 @@ function figures(service: string, connections: number, fields: Partial<Figures> 
   };
 }
 
-function page(limit: number, ...servicePorts: readonly Figures[]): string {
+function page(limit: number, ...servicePorts: readonly Figures[]): Promise<string> {
   const read = () => ({ active: 7, unknown: 8, descriptors: 9, servicePorts });
-  return new ProxyMetrics({ limit, read }).text();
+  return new ProxyMetrics({ limit, endpointLimit: 1000, read }).text();
 }
 
 t.test('the whole proxy', async (t) => {
-  const text = page(10);
+  const text = await page(10);
   t.match(text, /^penstock_proxy_connections_active 7$/m);
   t.match(text, /^penstock_proxy_unknown_connections_total 8$/m);
   t.match(text, /^penstock_proxy_descriptors 9$/m);
 });
 
 t.test('each service port and each endpoint', async (t) => {
-  const series = parseMetrics(page(10, figures('cart', 10), figures('till', 20)));
+  const series = parseMetrics(await page(10, figures('cart', 10), figures('till', 20)));
   const of = (name: string, labels: Readonly<Record<string, string>>) =>
     seriesValue(series, `penstock_proxy_${name}`, { namespace: 'shop', port: '80', ...labels });
   const cart = { service: 'cart', protocol: 'TCP', ip_family: 'IPv4' };
@@ -68,31 +68,64 @@ t.test('above the limit service ports are one series, and their endpoints none',
   let present = [figures('a', 1), figures('b', 10), figures('c', 20)];
   const metrics = new ProxyMetrics({
     limit: 1,
+    endpointLimit: 1000,
     read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: present }),
   });
-  const others = (name: string) =>
-    seriesValue(parseMetrics(metrics.text()), `penstock_proxy_service_port_${name}`, { service: '(others)' });
-  t.equal(others('connections_total'), 30);
-  t.equal(others('connections_active'), 4);
-  t.equal(others('endpoints_ejected'), 2);
+  const others = async (name: string) =>
+    seriesValue(parseMetrics(await metrics.text()), `penstock_proxy_service_port_${name}`, {
+      service: '(others)',
+    });
+  t.equal(await others('connections_total'), 30);
+  t.equal(await others('connections_active'), 4);
+  t.equal(await others('endpoints_ejected'), 2);
   present = [figures('a', 1), figures('c', 25)];
-  t.equal(others('connections_total'), 35, 'what b counted stays in the sum');
-  t.equal(others('retries_total'), 105);
-  t.equal(others('connections_active'), 2, 'what b had open does not');
-  const named = parseMetrics(metrics.text()).filter(({ labels }) => labels.endpoint !== undefined);
+  t.equal(await others('connections_total'), 35, 'what b counted stays in the sum');
+  t.equal(await others('retries_total'), 105);
+  t.equal(await others('connections_active'), 2, 'what b had open does not');
+  const named = parseMetrics(await metrics.text()).filter(({ labels }) => labels.endpoint !== undefined);
   t.strictSame(new Set(named.map(({ labels }) => labels.service)), new Set(['a']));
 });
 
 t.test('limit 0: the proxy as a whole only; no proxy: nothing', async (t) => {
-  const series = parseMetrics(page(0, figures('cart', 10)));
+  const series = parseMetrics(await page(0, figures('cart', 10)));
   t.equal(series.length, 3);
-  t.equal(new ProxyMetrics({ limit: 10, read: () => undefined }).text(), '');
+  t.equal(await new ProxyMetrics({ limit: 10, endpointLimit: 10, read: () => undefined }).text(), '');
 });
 
 t.test('docs/metrics.md speaks of all of them, and of no others', async (t) => {
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   const documented = [...docs.matchAll(/^\| `(penstock_proxy_\w+)` \| (\w+) \|/gm)];
-  const types = [...page(10, figures('cart', 10)).matchAll(/^# TYPE (\w+) (\w+)$/gm)];
+  const types = [...(await page(10, figures('cart', 10))).matchAll(/^# TYPE (\w+) (\w+)$/gm)];
   const pairs = (matches: readonly RegExpMatchArray[]) => matches.map(([, name, type]) => `${name} ${type}`);
   t.strictSame(pairs(documented), pairs(types));
+});
+
+t.test('series of endpoints are bounded, and off unless they are asked for', async (t) => {
+  const endpoints = Array.from({ length: 10 }, (_, i) => ({
+    ...[...figures('x', 1).endpoints][0],
+    target: `10.0.0.${i}:80`,
+  })) as unknown as Figures['endpoints'];
+  const servicePorts = Array.from({ length: 1200 }, (_, i) => figures(`s${i}`, 1, { endpoints }));
+  const textWith = (endpointLimit: number) =>
+    new ProxyMetrics({
+      limit: 1200,
+      endpointLimit,
+      read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts }),
+    }).text();
+  const lines = (text: string) =>
+    text.split('\n').filter((line) => line.startsWith('penstock_proxy_endpoint_')).length;
+  t.equal(lines(await textWith(0)), 0);
+  t.equal(lines(await textWith(100)), 700);
+  // All 84,000 of them: a neighbour has its turns. Measured is processor time, as other processes take theirs.
+  let longest = 0;
+  let before = process.cpuUsage();
+  const neighbour = setInterval(() => {
+    const { user, system } = process.cpuUsage(before);
+    longest = Math.max(longest, (user + system) / 1000);
+    before = process.cpuUsage();
+  }, 0);
+  const text = await textWith(100_000);
+  clearInterval(neighbour);
+  t.equal(lines(text), 84_000);
+  t.ok(longest > 0 && longest < 50, `at most ${longest.toFixed(1)} ms of processor time between two turns`);
 });
