@@ -27,6 +27,8 @@ export interface AdminOptions {
 }
 
 export interface OpenAdmin {
+  /** Of the socket. */
+  readonly path: string;
   /** Writes down anew what commands need when the agent is gone: some of it is known after a sync only. */
   readonly refreshNote: () => void;
   readonly close: () => void;
@@ -49,7 +51,11 @@ export async function openAdmin(options: AdminOptions): Promise<OpenAdmin | unde
   try {
     const server = await AdminServer.open(adminSockets(), api);
     noteDown(status(), log);
-    return { refreshNote: () => noteDown(status(), log), close: () => server.close() };
+    return {
+      path: server.path,
+      refreshNote: () => noteDown(status(), log),
+      close: () => server.close(),
+    };
   } catch (error) {
     log.warn(`commands cannot ask this agent: ${messageOf(error)}`);
     return undefined;

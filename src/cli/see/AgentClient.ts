@@ -62,24 +62,22 @@ export class AgentClient {
     if (!isInterrupted) throw noAgent('the agent has ended');
   }
 
-  /** Takes each line of an answer that ends. */
+  /** Takes each line of an answer that ends. Rejects with PENSTOCK_NO_AGENT, also when the agent ends meanwhile. */
   async lines(path: string, take: (value: unknown) => void): Promise<void> {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = get({ socketPath: this.#path, path, timeout: PATIENCE_MS }, resolve);
-      request.on('timeout', () => request.destroy(new Error('the agent does not answer')));
-      request.on('error', reject);
-    }).catch((error: unknown) => {
-      throw gone(error);
-    });
-    let rest = '';
-    response.setEncoding('utf8');
-    for await (const chunk of response) {
-      const lines = `${rest}${chunk}`.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line !== '') take(JSON.parse(line));
-    }
+    const response = await request(this.path, path, PATIENCE_MS);
     if (response.statusCode !== 200)
-      throw refused('the agent of another version does not know what is asked', 'Update penstock.');
+      throw noAgent('the agent, which is of another version, does not know what is asked');
+    let rest = '';
+    try {
+      for await (const chunk of response) {
+        const lines = `${rest}${chunk}`.split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line !== '') take(readJson(line, this.path));
+      }
+    } catch (cause) {
+      if (cause instanceof PenstockError) throw cause;
+      throw noAgent('the agent ended while it was asked', cause);
+    }
   }
 
   /** Every row of a list, page by page. */

@@ -4,7 +4,7 @@
  */
 import { LimitedSeries, labelsOf, type OfServicePort, OTHERS } from './LimitedSeries.js';
 import { type Metric, metricText, metricTextInTurns, type Series } from './metricText.js';
-import { Turns } from './Turns.js';
+import { WorkTurns } from './WorkTurns.js';
 
 export interface ProxyFigures {
   readonly active: number;
@@ -154,7 +154,7 @@ async function firstEndpoints(
   limit: number,
 ): Promise<readonly LabelledEndpoint[]> {
   const found: LabelledEndpoint[] = [];
-  const turns = new Turns();
+  const turns = new WorkTurns();
   for (const { labels, endpoints } of rows) {
     for (const figures of endpoints) {
       if (found.length >= limit) return found;

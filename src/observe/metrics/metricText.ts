@@ -2,7 +2,7 @@
  * One metric in Prometheus' text format 0.0.4, as prom-client writes it, for series that are not worth keeping in
  * memory between two scrapes.
  */
-import { Turns } from './Turns.js';
+import { WorkTurns } from './WorkTurns.js';
 
 export interface Metric {
   readonly name: string;
@@ -26,7 +26,7 @@ export function metricText(metric: Metric, series: Iterable<Series>): string {
 /** The same, for thousands of series: others have their turn in between. */
 export async function metricTextInTurns(metric: Metric, series: Iterable<Series>): Promise<string> {
   const lines = headOf(metric);
-  const turns = new Turns();
+  const turns = new WorkTurns();
   for (const each of series) {
     lines.push(lineOf(metric, each));
     if (lines.length % LINES_BETWEEN_LOOKS === 0 && turns.isOver()) await turns.next();

@@ -60,7 +60,7 @@ if (await inNetns(import.meta.url)) {
         problems: () => [],
       },
       table: tableOf([]),
-      description: '',
+      dataplane: { description: '' },
       flows: { records: [], follow: () => () => {} },
       version: '1',
       hostAddresses: () => [],

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /** Milliseconds. */
 const TURN = 2;
 
-export class Turns {
+export class WorkTurns {
   #end = performance.now() + TURN;
 
   isOver(): boolean {
