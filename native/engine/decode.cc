@@ -49,6 +49,7 @@ bool DecodeService(Reader& reader, Service* service) {
   service->protocol = reader.U8();
   service->family = reader.U8() == 4 ? AF_INET : AF_INET6;
   const uint8_t algorithm = reader.U8();
+  const uint32_t most_entries = reader.U32();
   const uint8_t proxy_protocol = reader.U8();
   if (algorithm > static_cast<uint8_t>(Algorithm::kMaglev) || proxy_protocol > 2) return false;
   service->algorithm = static_cast<Algorithm>(algorithm);
@@ -80,7 +81,7 @@ bool DecodeService(Reader& reader, Service* service) {
   service->lists.resize(lists);
   for (EndpointList& list : service->lists) {
     if (!DecodeList(reader, service->family, &list)) return false;
-    Prepare(service->algorithm, &list);
+    Prepare(service->algorithm, most_entries, &list);
   }
   service->internal_list = reader.U8();
   service->outside_list = reader.U8();

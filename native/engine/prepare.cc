@@ -32,8 +32,9 @@ uint32_t Sum(const std::vector<uint32_t>& numbers) {
   return std::accumulate(numbers.begin(), numbers.end(), uint32_t{0});
 }
 
-std::vector<uint32_t> Fitted(const std::vector<uint32_t>& weights) {
-  if (Sum(weights) <= kMaxSlots) return weights;
+std::vector<uint32_t> Fitted(const std::vector<uint32_t>& weights, uint32_t most) {
+  const uint32_t limit = std::min(most, kMaxSlots);
+  if (Sum(weights) <= limit) return weights;
   const auto scaled = [&](double factor) {
     std::vector<uint32_t> out;
     for (const uint32_t weight : weights)
@@ -43,19 +44,15 @@ std::vector<uint32_t> Fitted(const std::vector<uint32_t>& weights) {
   double fits = 0, too_much = 1;
   for (int i = 0; i < 30; i++) {
     const double middle = (fits + too_much) / 2;
-    if (Sum(scaled(middle)) <= kMaxSlots) fits = middle;
+    if (Sum(scaled(middle)) <= limit) fits = middle;
     else too_much = middle;
   }
   return scaled(fits);
 }
 
 // The smooth weighted round robin of nginx.
-std::vector<uint32_t> Interleaved(const std::vector<uint32_t>& counts) {
-  std::vector<uint32_t> serving;
-  for (uint32_t i = 0; i < counts.size(); i++)
-    if (counts[i] != 0) serving.push_back(i);
-  const uint32_t total = Sum(counts);
-  if (total == serving.size()) return serving;
+std::vector<uint32_t> TakeTurns(const std::vector<uint32_t>& serving, const std::vector<uint32_t>& counts,
+                                uint32_t total) {
   std::vector<int64_t> wealth(serving.size());
   std::vector<uint32_t> slots;
   while (slots.size() < total) {
@@ -70,8 +67,37 @@ std::vector<uint32_t> Interleaved(const std::vector<uint32_t>& counts) {
   return slots;
 }
 
+// The k-th of an endpoint's n slots lies at (2k + 1) / 2n of the whole.
+std::vector<uint32_t> PlaceEvenly(const std::vector<uint32_t>& serving, const std::vector<uint32_t>& counts) {
+  struct Place {
+    uint32_t endpoint;
+    uint64_t odd, count;
+  };
+  std::vector<Place> places;
+  for (const uint32_t endpoint : serving)
+    for (uint32_t k = 0; k < counts[endpoint]; k++) places.push_back({endpoint, 2 * uint64_t{k} + 1, counts[endpoint]});
+  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
+    const uint64_t left = a.odd * b.count, right = b.odd * a.count;
+    return left != right ? left < right : a.endpoint < b.endpoint;
+  });
+  std::vector<uint32_t> slots;
+  for (const Place& place : places) slots.push_back(place.endpoint);
+  return slots;
+}
+
+std::vector<uint32_t> Interleaved(const std::vector<uint32_t>& counts) {
+  constexpr size_t kTurnsUpTo = 128;
+  std::vector<uint32_t> serving;
+  for (uint32_t i = 0; i < counts.size(); i++)
+    if (counts[i] != 0) serving.push_back(i);
+  const uint32_t total = Sum(counts);
+  if (total == serving.size()) return serving;
+  return serving.size() <= kTurnsUpTo ? TakeTurns(serving, counts, total) : PlaceEvenly(serving, counts);
+}
+
 // src/balancing/maglev.ts
 constexpr uint32_t kMaglevSizes[] = {4093, 16381, 65521};
+constexpr uint32_t kSmallerMaglevSizes[] = {16381, 4093, 1021, 251, 61};
 constexpr uint32_t kEntriesPerWeight = 100;
 
 struct Row {
@@ -86,18 +112,36 @@ uint32_t Murmur3Text(const std::string& text, uint32_t seed) {
   return Murmur3(reinterpret_cast<const uint8_t*>(text.data()), text.size(), seed);
 }
 
-std::vector<uint32_t> MaglevTable(const std::vector<Endpoint>& endpoints, const std::vector<uint32_t>& weights) {
+uint32_t MaglevSize(uint64_t weight_sum, uint32_t rows, uint32_t most) {
+  uint32_t size = kMaglevSizes[2];
+  for (const uint32_t each : kMaglevSizes) {
+    if (each < weight_sum * kEntriesPerWeight) continue;
+    size = each;
+    break;
+  }
+  if (size > most) {
+    size = 0;
+    for (const uint32_t each : kSmallerMaglevSizes) {
+      if (each > most) continue;
+      size = each;
+      break;
+    }
+  }
+  return std::max(size, rows);
+}
+
+std::vector<uint32_t> MaglevTable(const std::vector<Endpoint>& endpoints, const std::vector<uint32_t>& weights,
+                                  uint32_t most) {
   std::vector<Row> rows;
   for (uint32_t i = 0; i < endpoints.size(); i++)
     if (weights[i] > 0) rows.push_back({i, TargetOf(endpoints[i].address), weights[i], 0, 0});
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.target < b.target; });
   if (rows.empty()) return {};
-  const uint64_t wanted = uint64_t{Sum(weights)} * kEntriesPerWeight;
-  uint32_t size = kMaglevSizes[2];
-  for (const uint32_t each : kMaglevSizes) {
-    if (each < wanted) continue;
-    size = each;
-    break;
+  const uint32_t size = MaglevSize(Sum(weights), static_cast<uint32_t>(rows.size()), most);
+  if (size == rows.size()) {
+    std::vector<uint32_t> each_once;
+    for (const Row& row : rows) each_once.push_back(row.endpoint);
+    return each_once;
   }
   uint32_t heaviest = 0;
   for (Row& row : rows) {
@@ -149,7 +193,7 @@ std::string TargetOf(const Address& address) {
   return address.family == AF_INET ? std::string(text) + ":" + port : "[" + std::string(text) + "]:" + port;
 }
 
-void Prepare(Algorithm algorithm, EndpointList* list) {
+void Prepare(Algorithm algorithm, uint32_t most_entries, EndpointList* list) {
   const std::vector<uint32_t> weights = ReducedWeights(list->endpoints);
   switch (algorithm) {
     case Algorithm::kRandom:
@@ -161,10 +205,10 @@ void Prepare(Algorithm algorithm, EndpointList* list) {
       break;
     case Algorithm::kRoundRobin:
     case Algorithm::kSourceHash:
-      list->prepared = Interleaved(Fitted(weights));
+      list->prepared = Interleaved(Fitted(weights, most_entries));
       break;
     case Algorithm::kMaglev:
-      list->prepared = MaglevTable(list->endpoints, weights);
+      list->prepared = MaglevTable(list->endpoints, weights, most_entries);
       break;
   }
 }

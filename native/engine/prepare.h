@@ -11,7 +11,8 @@
 
 namespace penstock::engine {
 
-void Prepare(Algorithm algorithm, EndpointList* list);
+// `most_entries`: of the list that weights or Maglev make.
+void Prepare(Algorithm algorithm, uint32_t most_entries, EndpointList* list);
 
 // MurmurHash3_x86_32, as in src/balancing/murmur3.ts.
 uint32_t Murmur3(const uint8_t* data, size_t length, uint32_t seed);

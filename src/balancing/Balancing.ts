@@ -34,6 +34,11 @@ export interface Balancing {
   readonly algorithm: Algorithm;
   /** Empty: all endpoints are equal. */
   readonly weights: Weights;
+  /**
+   * How many entries one list of endpoints may become for weights or maglev, where the budgets of its Service or of the node
+   * are short (routing/build/TableBudget). Undefined: as many as it wants. Endpoints always get one each.
+   */
+  readonly mostEntries?: number;
 }
 
 const NO_WEIGHTS: Weights = new Map();

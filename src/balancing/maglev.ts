@@ -14,6 +14,8 @@ import { reducedWeights } from './reducedWeights.js';
  */
 const SIZES = [4093, 16381, 65521] as const;
 const LARGEST = 65521;
+/** Where there is no room for the size that is wanted. Shares are then less exact, and more clients move. */
+const SMALLER_SIZES = [61, 251, 1021, ...SIZES] as const;
 /** Also section 3.4: with a hundred entries for each endpoint their shares differ by 1 % at most. */
 const ENTRIES_PER_WEIGHT = 100;
 
@@ -29,14 +31,28 @@ interface Row {
  * the endpoints makes no difference to who has which entry. Their names in the hashes are their targets.
  *
  * The size depends on the sum of the weights. Where it steps up or down, nearly all clients move once:
- * between 40 and 41, 163 and 164.
+ * between 40 and 41, 163 and 164. With `most` it is the largest size that is no larger; where not even each endpoint has
+ * an entry in that, the endpoints themselves are the table, one entry each.
  */
 export function maglev(
   endpoints: readonly { readonly address: IpAddress; readonly target: string }[],
   weights: Weights,
+  most = LARGEST,
 ): Uint32Array {
   const rows = rowsOf(endpoints, reducedWeights(endpoints, weights));
-  return rows.length === 0 ? new Uint32Array() : filled(rows, sizeFor(totalOf(rows)));
+  const size = maglevSizeOf(totalOf(rows), rows.length, most);
+  return size === rows.length ? Uint32Array.from(rows, ({ endpoint }) => endpoint) : filled(rows, size);
+}
+
+/** How many entries maglev() has, at a fraction of its cost. */
+export function maglevSize(
+  endpoints: readonly { readonly address: IpAddress }[],
+  weights: Weights,
+  most = LARGEST,
+): number {
+  const counted = reducedWeights(endpoints, weights).filter((weight) => weight > 0);
+  const weightSum = counted.reduce((total, weight) => total + weight, 0);
+  return maglevSizeOf(weightSum, counted.length, most);
 }
 
 /** The same of names, all alike, in a table of a fixed prime size: index of the name for each entry. */
@@ -97,6 +113,10 @@ function totalOf(rows: readonly Row[]): number {
   return rows.reduce((total, { weight }) => total + weight, 0);
 }
 
-function sizeFor(weightSum: number): number {
-  return SIZES.find((size) => size >= weightSum * ENTRIES_PER_WEIGHT) ?? LARGEST;
+/** Of reduced weights: their sum, and how many are not 0. */
+export function maglevSizeOf(weightSum: number, rows: number, most: number): number {
+  if (rows === 0) return 0;
+  const wanted = SIZES.find((size) => size >= weightSum * ENTRIES_PER_WEIGHT) ?? LARGEST;
+  const size = wanted <= most ? wanted : (SMALLER_SIZES.findLast((smaller) => smaller <= most) ?? 0);
+  return Math.max(size, rows);
 }

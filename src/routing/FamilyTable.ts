@@ -8,6 +8,7 @@ import { buildServicePort, isRouted } from './build/buildServicePort.js';
 import type { ServiceBalancing } from './build/ServiceBalancing.js';
 import type { ServiceEndpoints } from './build/ServiceEndpoints.js';
 import { sameServicePort } from './build/sameServicePort.js';
+import { copiesOf, isBudgeted, TableBudget } from './build/TableBudget.js';
 import type { ServicePortChange } from './ChangeSet.js';
 import { ClusterIPs } from './claims/ClusterIPs.js';
 import { ServiceProblems } from './claims/ServiceProblems.js';
@@ -52,6 +53,7 @@ export class FamilyTable {
   readonly #claims = new VipClaims();
   readonly #clusterIPs = new ClusterIPs();
   readonly #problems = new ServiceProblems(this.#claims, this.#clusterIPs);
+  readonly #budget = new TableBudget();
   readonly #entries = new Map<string, Entry>();
   readonly #servicePorts = new Map<string, ServicePort>();
   /** Services whose claims are to be made anew, and Services to be built anew. They stay here until that has succeeded. */
@@ -95,6 +97,11 @@ export class FamilyTable {
     }
     for (const name of this.#claims.settle()) this.#stale.add(name);
     for (const name of this.#clusterIPs.settle()) this.#stale.add(name);
+    for (const name of this.#stale) {
+      if (!this.#unclaimed.has(name))
+        this.#attempt(name, () => this.#askBudget(name, stateOf(name), surroundings));
+    }
+    for (const name of this.#budget.settle()) this.#stale.add(name);
     for (const name of this.#stale) {
       if (this.#unclaimed.has(name)) continue;
       const built = this.#attempt(name, () => this.#rebuild(name, stateOf(name), surroundings));
@@ -158,6 +165,22 @@ export class FamilyTable {
     for (const ip of [...after.loadBalancerIPs, ...after.externalIPs]) this.#clusterIPs.ask(ip, name);
   }
 
+  #askBudget(name: string, { service, endpoints, balancing }: ServiceState, { node }: Surroundings): void {
+    const wanted = this.#entries.get(name)?.wanted;
+    const routed = this.#routed(service);
+    if (!routed || !wanted || !isBudgeted(balancing)) {
+      this.#budget.set(name, undefined);
+      return;
+    }
+    const found = endpoints?.ofFamily(this.family, node.name);
+    const allowed = allowance(routed, found, wanted);
+    const lists = routed.ports.map((port) => ({
+      endpoints: found?.of(port.name, port.protocol, allowed.endpoints) ?? [],
+      copies: copiesOf(routed, allowed.vips, port.nodePort),
+    }));
+    this.#budget.set(name, { service: routed, balancing, lists });
+  }
+
   #rebuild(name: string, state: ServiceState, { node, ownAddresses }: Surroundings): void {
     const entry = this.#entries.get(name);
     if (!entry) {
@@ -171,7 +194,9 @@ export class FamilyTable {
     if (service) {
       const endpoints = state.endpoints?.ofFamily(this.family, node.name);
       const allowed = allowance(service, endpoints, entry.wanted);
-      remarks = [...entry.wanted.remarks, ...allowed.remarks];
+      remarks = [...entry.wanted.remarks, ...allowed.remarks, ...this.#budget.remarks(name)];
+      const mostEntries = this.#budget.mostEntries(name);
+      const balancing = mostEntries === undefined ? state.balancing : { ...state.balancing, mostEntries };
       after = service.ports.map((port, portIndex) => {
         const served = servedAddresses(
           allowed.vips,
@@ -182,13 +207,7 @@ export class FamilyTable {
         );
         for (const loss of served.losses) losses.push(loss);
         const all = endpoints?.of(port.name, port.protocol, allowed.endpoints) ?? [];
-        return buildServicePort(
-          service,
-          port,
-          this.family,
-          { served, endpoints: all, balancing: state.balancing },
-          node,
-        );
+        return buildServicePort(service, port, this.family, { served, endpoints: all, balancing }, node);
       });
     }
     this.#problems.set(name, losses, remarks);

@@ -8,6 +8,7 @@ import {
 } from '../../src/kernel/netlink/nfnetlink.js';
 import {
   ChainAttribute,
+  DORMANT,
   ElementAttribute,
   ElementList,
   LIST_ELEMENT,
@@ -26,6 +27,8 @@ import { OUR_TABLES } from './describeHost.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 
 const OWN_TABLE = 'admins';
+/** NF_DROP. */
+const DROP_POLICY = 0;
 const FOREIGN_RULE = '-m comment --comment "not ours" -j ACCEPT';
 const FOREIGN_SERVER = {
   IPv4: { family: 'IPv4', protocol: 'TCP', address: ip('198.18.0.99'), port: 99 },
@@ -109,7 +112,7 @@ export class Stranger {
     const chance = this.#chance;
     const { family, name } = table;
     const sets = [...table.sets.values()];
-    const act = chance.below(10);
+    const act = chance.below(13);
     this.#batch((writer) => {
       if (act === 0) {
         this.#say(`a stranger deletes table ${family} ${name}`);
@@ -152,6 +155,22 @@ export class Stranger {
         message(writer, NftMessage.DELETE_SET, 0, family, () => {
           writer.string(SetAttribute.TABLE, name);
           writer.string(SetAttribute.NAME, set.name);
+        });
+      } else if (act === 6) {
+        this.#say(`a stranger puts table ${family} ${name} to sleep`);
+        message(writer, NftMessage.NEW_TABLE, 0, family, () => {
+          writer.string(TableAttribute.NAME, name);
+          writer.u32be(TableAttribute.FLAGS, DORMANT);
+        });
+      } else if (act === 7) {
+        const hooked = [...table.chains.values()].filter(({ hook }) => hook);
+        if (hooked.length === 0) return;
+        const chain = chance.pick(hooked);
+        this.#say(`a stranger gives ${family} ${chain.name} policy drop`);
+        message(writer, NftMessage.NEW_CHAIN, 0, family, () => {
+          writer.string(ChainAttribute.TABLE, name);
+          writer.string(ChainAttribute.NAME, chain.name);
+          writer.u32be(ChainAttribute.POLICY, DROP_POLICY);
         });
       } else {
         const filled = sets.filter(({ elements }) => elements.size > 0);

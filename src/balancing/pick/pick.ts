@@ -3,7 +3,7 @@
  * userspace (native/engine/pick.cc) answers the same for the same draws.
  */
 import type { IpAddress } from '../../net/ip.js';
-import type { Algorithm, Weights } from '../Balancing.js';
+import type { Algorithm, Balancing, Weights } from '../Balancing.js';
 import { maglev } from '../maglev.js';
 import { reducedWeights } from '../reducedWeights.js';
 import { slots } from '../slots.js';
@@ -17,18 +17,20 @@ import { sourceHash } from './sourceHash.js';
 type Endpoints = readonly { readonly address: IpAddress; readonly target: string }[];
 
 /** What can be computed in advance is, once. */
-const ALGORITHM: Readonly<Record<Algorithm, (endpoints: Endpoints, weights: Weights) => Pick>> = {
+const ALGORITHM: Readonly<
+  Record<Algorithm, (endpoints: Endpoints, weights: Weights, mostEntries?: number) => Pick>
+> = {
   random: (endpoints, weights) => random(reducedWeights(endpoints, weights)),
-  'round-robin': (endpoints, weights) => roundRobin(slotIndexes(endpoints, weights)),
+  'round-robin': (endpoints, weights, most) => roundRobin(slotIndexes(endpoints, weights, most)),
   'least-connections': (endpoints, weights) => leastConnections(reducedWeights(endpoints, weights)),
   'power-of-two': (endpoints, weights) => powerOfTwo(reducedWeights(endpoints, weights)),
-  'source-hash': (endpoints, weights) => sourceHash(slotIndexes(endpoints, weights)),
-  maglev: (endpoints, weights) => sourceHash(maglev(endpoints, weights)),
+  'source-hash': (endpoints, weights, most) => sourceHash(slotIndexes(endpoints, weights, most)),
+  maglev: (endpoints, weights, most) => sourceHash(maglev(endpoints, weights, most)),
 };
 
 /** `pick` answers undefined only when nobody is eligible. */
-export function pickOf(algorithm: Algorithm, endpoints: Endpoints, weights: Weights): Pick {
-  const byWeight = ALGORITHM[algorithm](endpoints, weights);
+export function pickOf({ algorithm, weights, mostEntries }: Balancing, endpoints: Endpoints): Pick {
+  const byWeight = ALGORITHM[algorithm](endpoints, weights, mostEntries);
   return function pick(moment) {
     if (endpoints.length === 0) return undefined;
     // Only endpoints of weight 0 are left: better one of them than nobody.
@@ -41,7 +43,7 @@ function firstThatMay(eligible: readonly boolean[]): number | undefined {
   return index < 0 ? undefined : index;
 }
 
-function slotIndexes(endpoints: Endpoints, weights: Weights): readonly number[] {
+function slotIndexes(endpoints: Endpoints, weights: Weights, most: number | undefined): readonly number[] {
   const numbered = endpoints.map(({ address }, index) => ({ address, index }));
-  return slots(numbered, weights).map(({ index }) => index);
+  return slots(numbered, weights, most).map(({ index }) => index);
 }

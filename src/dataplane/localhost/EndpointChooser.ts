@@ -28,7 +28,8 @@ export class EndpointChooser {
 
   /** The endpoints in the order in which to try them, each once. Endpoints of weight 0 are left out. */
   *order(port: ServicePort): Generator<Endpoint, void> {
-    let left = slots(port.endpoints.cluster, port.balancing.weights);
+    const { weights, mostEntries } = port.balancing;
+    let left = slots(port.endpoints.cluster, weights, mostEntries);
     const sticky = this.#stickyTarget(port);
     let next = left.find(({ target }) => target === sticky);
     while (left.length > 0) {

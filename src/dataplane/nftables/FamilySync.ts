@@ -2,7 +2,7 @@
 import { PenstockError } from '../../errors.js';
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import type { ForeignChange } from '../../kernel/nftables/TableWatch.js';
-import type { Transaction } from '../../kernel/nftables/Transaction.js';
+import { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
@@ -17,6 +17,7 @@ import { findRefused } from './findRefused.js';
 import { planChanges } from './plan/planChanges.js';
 import { planFull } from './plan/planFull.js';
 import { type Damage, planRepair } from './plan/planRepair.js';
+import { isBig, portions } from './plan/portions.js';
 import { readPresent } from './plan/readPresent.js';
 import type { TableContents } from './plan/TableContents.js';
 
@@ -131,11 +132,28 @@ export class FamilySync {
     settings: NftablesSettings,
   ): Promise<Written | undefined> {
     if (contents.settings.counters !== settings.counters) return undefined;
-    const transaction = planChanges(contents, changes, settings, this.#table.name);
-    if (transaction === undefined) return undefined;
-    const kernelMs = await this.#commit(transaction, AffinitySweep.of(this.family, changes));
+    const kernelMs = await this.#writePortions(contents, changes, settings);
+    if (kernelMs === undefined) return undefined;
     this.#confirm(contents);
-    return transaction.isEmpty ? NOTHING : { kind: 'partial', written: changes.length, kernelMs };
+    if (kernelMs === 'nothing') return NOTHING;
+    return { kind: 'partial', written: changes.length, kernelMs };
+  }
+
+  /** The milliseconds in the kernel, or that there was nothing to write. Undefined when everything must be looked at. */
+  async #writePortions(
+    contents: TableContents,
+    changes: readonly ServicePortChange[],
+    settings: NftablesSettings,
+  ): Promise<Milliseconds | 'nothing' | undefined> {
+    let kernelMs: Milliseconds | 'nothing' = 'nothing';
+    for (const portion of portions(changes, (key) => contents.slotCounts.get(key))) {
+      const transaction = planChanges(contents, portion, settings, this.#table.name);
+      if (transaction === undefined) return undefined;
+      if (transaction.isEmpty) continue;
+      const took = await this.#commit(transaction, AffinitySweep.of(this.family, portion));
+      kernelMs = (kernelMs === 'nothing' ? 0 : kernelMs) + took;
+    }
+    return kernelMs;
   }
 
   /** When the kernel refuses the whole, whoever is at fault is set aside, and it is tried once more. */
@@ -159,15 +177,32 @@ export class FamilySync {
     this.#damage = undefined;
     const accepted = () => this.#setAside.accepted(ports);
     const present = await readPresent(this.#table, settings);
-    const { transaction, contents } = await planFull(accepted(), settings, present, this.#table.name);
+    const wasAsleep = present !== undefined && present.state.flags !== 0;
+    let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
+    // Where nothing is served yet, what is small is served first.
+    const [first, later] = present ? [accepted(), []] : separate(accepted());
+    const { transaction, contents } = await planFull(first, settings, present, this.#table.name, later);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
-    const kernelMs = await this.#commit(transaction, sweep);
+    kernelMs += await this.#commit(transaction, sweep);
+    if (later.length > 0) {
+      const changes = later.map((port) => ({ key: port.key, before: undefined, after: port }));
+      const took = await this.#writePortions(contents, changes, settings);
+      if (took === undefined) throw new Error('the sets have no room for what they were made for');
+      if (took !== 'nothing') kernelMs += took;
+    }
     this.#confirm(contents);
     this.#setAside.confirm();
-    if (transaction.isEmpty) return { ...NOTHING, kernelMs };
+    if (transaction.isEmpty && !wasAsleep) return { ...NOTHING, kernelMs };
     const touchesElements = transaction.newElements.size + transaction.deletedElements.size > 0;
     // Otherwise nothing was written but rules, which all Services share.
     return { kind: 'full', written: touchesElements ? ports.size : 0, kernelMs };
+  }
+
+  /** Takes away the flags that others gave the table. In one transaction with new chains the kernel refuses that. */
+  #wakeTable(): Promise<Milliseconds> {
+    const transaction = new Transaction(this.family, this.#table.name);
+    transaction.createTable = true;
+    return this.#commit(transaction, undefined);
   }
 
   /** Returns the milliseconds that it took. */
@@ -182,6 +217,13 @@ export class FamilySync {
   #confirm(contents: TableContents): void {
     this.#contents = this.#pending.confirm() ? contents : undefined;
   }
+}
+
+function separate(ports: Iterable<ServicePort>): readonly [small: ServicePort[], big: ServicePort[]] {
+  const small: ServicePort[] = [];
+  const big: ServicePort[] = [];
+  for (const port of ports) (isBig(port) ? big : small).push(port);
+  return [small, big];
 }
 
 function isRefused(error: unknown): boolean {

@@ -130,7 +130,7 @@ export class UserspaceDataplane implements Dataplane {
   #take(table: RoutingView, changes: ChangeSet): void {
     const { leaving, returned } = this.#table.apply(changes.families);
     for (const cell of returned) this.#drains.returned(cell);
-    this.#leaving.push(...leaving);
+    for (const each of leaving) this.#leaving.push(each);
     const seen = this.#view(table, changes);
     this.#listener.captured(seen);
     this.#captured = merged(this.#captured, seen);

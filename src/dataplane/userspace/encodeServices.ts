@@ -14,6 +14,7 @@ const ALGORITHM: Readonly<Record<Algorithm, number>> = {
   'source-hash': 4,
   maglev: 5,
 };
+const AS_MANY_AS_IT_WANTS = 0xffff_ffff;
 const PROXY_PROTOCOL = { none: 0, v1: 1, v2: 2 } as const;
 const KEY = { internal: 0, external: 1, nodePort: 2 } as const;
 const PROTOCOL = { TCP: 6, UDP: 17 } as const;
@@ -92,6 +93,7 @@ export class ServiceRecords {
     this.#u8(PROTOCOL[port.protocol]);
     this.#u8(port.family === 'IPv4' ? 4 : 6);
     this.#u8(ALGORITHM[options.algorithm]);
+    this.#u32(port.balancing.mostEntries ?? AS_MANY_AS_IT_WANTS);
     this.#u8(PROXY_PROTOCOL[options.proxyProtocol]);
     this.#u8(
       (options.sourceAddress === 'node' ? 0 : FLAG.transparent) |

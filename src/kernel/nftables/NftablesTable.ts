@@ -26,7 +26,7 @@ import {
 } from './elements.js';
 import { printTransaction } from './printTransaction.js';
 import type { SetSpec } from './SetSpec.js';
-import { EMPTY_TABLE, readChains, readRules, readSets, type TableState } from './TableState.js';
+import { readChains, readRules, readSets, readTableFlags, type TableState } from './TableState.js';
 import type { Transaction } from './Transaction.js';
 import { type CountersBySet, writeTransaction } from './writeTransaction.js';
 
@@ -53,7 +53,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
 
   /** All but the elements. Rejects with NetlinkError. */
   async readState(): Promise<TableState | undefined> {
-    if (!(await this.exists())) return undefined;
+    const found = await this.#find();
+    if (!found) return undefined;
     const list = (what: string, type: number, tableAttribute?: number) =>
       this.#dump(`list the ${what} of table ${this.name}`, type, (writer) => {
         if (tableAttribute !== undefined) writer.string(tableAttribute, this.name);
@@ -62,7 +63,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     const rules = await list('rules', NftMessage.GET_RULE, RuleAttribute.TABLE);
     const sets = await list('sets', NftMessage.GET_SET, SetAttribute.TABLE);
     return {
-      ...EMPTY_TABLE,
+      flags: readTableFlags(found),
       chains: readChains(chains, this.name),
       rules: readRules(rules),
       sets: readSets(sets, this.name),
@@ -70,11 +71,16 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
   }
 
   async exists(): Promise<boolean> {
+    return (await this.#find()) !== undefined;
+  }
+
+  /** What the kernel says of the table itself; undefined when there is none. */
+  async #find(): Promise<readonly Message[] | undefined> {
     const writer = new MessageWriter(64);
     beginNetfilterMessage(writer, NftMessage.GET_TABLE, 0, FAMILY_NUMBER[this.family]);
     writer.string(TableAttribute.NAME, this.name);
     writer.endMessage();
-    return this.#unlessAbsent(this.#channel.request(`look for table ${this.name}`, writer).then(() => true));
+    return unlessAbsent(this.#channel.request(`look for table ${this.name}`, writer));
   }
 
   /** Calls back for each element of a set of this table. Rejects with NetlinkError, ENOENT when there is no such set. */
@@ -145,12 +151,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
       const writer = new MessageWriter();
       const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
       writeElementRequest(writer, this.family, this.name, set, asked);
-      await this.#unlessAbsent(
-        this.#channel.request(`read counters of ${set.name}`, writer).then((messages) => {
-          readElements(messages, ({ key, counters }) => counters && found.set(key, counters));
-          return true;
-        }),
-      );
+      const messages = await unlessAbsent(this.#channel.request(`read counters of ${set.name}`, writer));
+      readElements(messages ?? [], ({ key, counters }) => counters && found.set(key, counters));
     }
     return found;
   }
@@ -179,14 +181,15 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     writer.endMessage();
     return this.#channel.dump(what, writer);
   }
+}
 
-  async #unlessAbsent(request: Promise<boolean>): Promise<boolean> {
-    try {
-      return await request;
-    } catch (error) {
-      if (error instanceof NetlinkError && error.code === 'ENOENT') return false;
-      throw error;
-    }
+/** Undefined where the kernel has no such thing. */
+async function unlessAbsent<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
 

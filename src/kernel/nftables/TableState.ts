@@ -5,12 +5,14 @@ import { MESSAGE_HEADER, NETFILTER_HEADER } from '../netlink/constants.js';
 import type { Message } from '../netlink/Message.js';
 import { MessageWriter } from '../netlink/MessageWriter.js';
 import {
+  ACCEPT,
   ChainAttribute,
   HOOK_NUMBER,
   HookAttribute,
   RuleAttribute,
   SetAttribute,
   SetDescription,
+  TableAttribute,
 } from './constants.js';
 import { canonicalExpression, readExpression } from './Expression.js';
 import { type SetSpec, VERDICT_TYPE, writeSetSpec } from './SetSpec.js';
@@ -18,6 +20,8 @@ import type { Rule } from './statements.js';
 import type { ChainSpec } from './Transaction.js';
 
 export interface TableState {
+  /** NFT_TABLE_F_*: 0 for a table of ours, others may set some. */
+  readonly flags: number;
   /** Chain → where it is hooked, as hookText() says it. */
   readonly chains: ReadonlyMap<string, string>;
   /** Chain → its rules, as ruleText() says them. */
@@ -26,11 +30,11 @@ export interface TableState {
   readonly sets: ReadonlyMap<string, string>;
 }
 
-export const EMPTY_TABLE: TableState = { chains: new Map(), rules: new Map(), sets: new Map() };
+export const EMPTY_TABLE: TableState = { flags: 0, chains: new Map(), rules: new Map(), sets: new Map() };
 
-/** A text that is the same for chains that are hooked alike. */
+/** A text that is the same for chains that are hooked alike, with the same policy. */
 export function hookText({ hook }: ChainSpec): string {
-  return hook ? `${hook.type} ${HOOK_NUMBER[hook.hook]} ${hook.priority}` : '';
+  return hook ? `${hook.type} ${HOOK_NUMBER[hook.hook]} ${hook.priority} ${ACCEPT}` : '';
 }
 
 /** A text that is the same for rules that do the same. */
@@ -47,18 +51,30 @@ export function setText(spec: SetSpec): string {
   return readSet(new AttributeReader(writer.bytes(), MESSAGE_HEADER))[1];
 }
 
+/** `messages`: what the kernel answers when it is asked for one table. */
+export function readTableFlags(messages: readonly Message[]): number {
+  let flags = 0;
+  for (const message of messages) {
+    const reader = message.attributes(NETFILTER_HEADER);
+    while (reader.next()) if (reader.type === TableAttribute.FLAGS) flags = reader.u32be();
+  }
+  return flags;
+}
+
 export function readChains(messages: readonly Message[], table: string): Map<string, string> {
   const chains = new Map<string, string>();
   for (const message of messages) {
     const reader = message.attributes(NETFILTER_HEADER);
     let [owner, name, type, hook] = ['', '', '', ''];
+    let policy = ACCEPT;
     while (reader.next()) {
       if (reader.type === ChainAttribute.TABLE) owner = reader.string();
       else if (reader.type === ChainAttribute.NAME) name = reader.string();
       else if (reader.type === ChainAttribute.TYPE) type = reader.string();
+      else if (reader.type === ChainAttribute.POLICY) policy = reader.u32be();
       else if (reader.type === ChainAttribute.HOOK) hook = readHook(reader.children());
     }
-    if (owner === table) chains.set(name, hook === '' ? '' : `${type} ${hook}`);
+    if (owner === table) chains.set(name, hook === '' ? '' : `${type} ${hook} ${policy}`);
   }
   return chains;
 }

@@ -5,6 +5,7 @@ import type { Message } from '../netlink/Message.js';
 import type { MessageListener, NetlinkChannel } from '../netlink/NetlinkChannel.js';
 import {
   ChainAttribute,
+  DORMANT,
   ElementList,
   FAMILY_NUMBER,
   GenerationAttribute,
@@ -135,15 +136,19 @@ export class TableWatch implements MessageListener {
     if (!event || !family) return;
     let table = '';
     let name = '';
+    let words = event.words;
+    const isTable = message.type === NftMessage.NEW_TABLE;
     const attributes = message.attributes(NETFILTER_HEADER);
     while (attributes.next()) {
       if (attributes.type === event.table) table = attributes.string();
       if (attributes.type === event.name) name = attributes.string();
-      if (table !== '' && name !== '') break;
+      if (isTable && attributes.type === TableAttribute.FLAGS && (attributes.u32be() & DORMANT) !== 0)
+        words = 'was put to sleep: none of its rules is in force (flags dormant)';
+      if (table !== '' && name !== '' && !isTable) break;
     }
     if (table !== this.#options.table || (event.kind !== 'table' && this.#options.ignores(name))) return;
     const noun = event.kind === 'elements' ? 'set' : event.kind;
-    const text = `${noun} ${name} ${event.words}`;
+    const text = `${noun} ${name} ${words}`;
     this.#changes.set(`${family} ${text}`, { family, kind: event.kind, name, text });
   }
 

@@ -33,6 +33,8 @@ export const FAMILY_NUMBER: Readonly<Record<TableFamily, number>> = { IPv4: 2, I
 
 /** NFTA_TABLE_*. */
 export const TableAttribute = { NAME: 1, FLAGS: 2 } as const;
+/** NFT_TABLE_F_DORMANT: none of the table's chains is in force. */
+export const DORMANT = 0x1;
 
 /** NFTA_CHAIN_* and NFTA_HOOK_*. */
 export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
@@ -93,6 +95,8 @@ export const ElementAttribute = {
   KEY_END: 10,
   EXPRESSIONS: 11,
 } as const;
+/** NFT_SET_ELEM_CATCHALL: the element for all keys that no other has. */
+export const CATCH_ALL_FLAG = 0x2;
 
 /** NFTA_GEN_*. */
 export const GenerationAttribute = { ID: 1, PROCESS_ID: 2, PROCESS_NAME: 3 } as const;

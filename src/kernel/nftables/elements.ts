@@ -5,6 +5,7 @@ import type { Message } from '../netlink/Message.js';
 import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { beginNetfilterMessage } from '../netlink/nfnetlink.js';
 import {
+  CATCH_ALL_FLAG,
   ElementAttribute,
   ElementList,
   FAMILY_NUMBER,
@@ -38,6 +39,9 @@ export interface ElementCounters {
   readonly packets: number;
   readonly bytes: number;
 }
+
+/** The key of an element for all keys that no other has; as long as no key of ours. */
+export const CATCH_ALL = '*';
 
 /** By key. */
 export type CountersByKey = ReadonlyMap<string, ElementCounters>;
@@ -135,6 +139,10 @@ function writeLists(
 }
 
 function writeKey(writer: MessageWriter, spec: SetSpec, key: string): void {
+  if (key === CATCH_ALL) {
+    writer.u32be(ElementAttribute.FLAGS, CATCH_ALL_FLAG);
+    return;
+  }
   if (spec.kind !== 'interval') {
     writeData(writer, ElementAttribute.KEY, key);
     return;
@@ -168,6 +176,8 @@ function readElement(reader: AttributeReader): ReadElement {
   let counters: ElementCounters | undefined;
   while (reader.next()) {
     if (reader.type === ElementAttribute.KEY) key = readData(reader.children()).value ?? '';
+    else if (reader.type === ElementAttribute.FLAGS && (reader.u32be() & CATCH_ALL_FLAG) !== 0)
+      key = CATCH_ALL;
     else if (reader.type === ElementAttribute.KEY_END) keyEnd = readData(reader.children()).value ?? '';
     else if (reader.type === ElementAttribute.DATA) {
       const data = readData(reader.children());
@@ -192,6 +202,7 @@ export function printElement(spec: SetSpec, key: string, value?: string): string
 }
 
 function printKey(spec: SetSpec, key: string): string {
+  if (key === CATCH_ALL) return key;
   const types = typesOf(spec.key);
   if (spec.kind !== 'interval') return printConcatenation(types, key);
   const [first, last] = [key.slice(0, key.length / 2), key.slice(key.length / 2)];

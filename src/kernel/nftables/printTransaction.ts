@@ -1,4 +1,4 @@
-/** A transaction in nft's words, as `nft -f` takes them. */
+/** A transaction in nft's words, as `nft -f` takes them: an element a line. */
 import type { TableFamily } from './constants.js';
 import { printElement } from './elements.js';
 import { printSetSpec, type SetSpec } from './SetSpec.js';
@@ -18,12 +18,9 @@ export function printTransaction(transaction: Transaction): string {
   if (transaction.createTable) lines.push(`add table ${at}`);
   for (const chain of transaction.flushedChains) lines.push(`flush chain ${at} ${chain}`);
   for (const [set, keys] of transaction.deletedElements) {
-    lines.push(
-      ...list(
-        `delete element ${at} ${set.name}`,
-        keys.map((key) => printElement(set, key)),
-      ),
-    );
+    lines.push(`delete element ${at} ${set.name} {`);
+    for (const key of keys) lines.push(`  ${printElement(set, key)},`);
+    lines.push('}');
   }
   for (const set of transaction.deletedSets) lines.push(`delete set ${at} ${set}`);
   for (const chain of transaction.deletedChains) lines.push(`delete chain ${at} ${chain}`);
@@ -34,12 +31,9 @@ export function printTransaction(transaction: Transaction): string {
     for (const rule of rules) lines.push(`add rule ${at} ${chain} ${printRule(rule)}`);
   }
   for (const [set, { keys, values }] of transaction.newElements) {
-    lines.push(
-      ...list(
-        `add element ${at} ${set.name}`,
-        keys.map((key, i) => printElement(set, key, values[i])),
-      ),
-    );
+    lines.push(`add element ${at} ${set.name} {`);
+    for (const [i, key] of keys.entries()) lines.push(`  ${printElement(set, key, values[i])},`);
+    lines.push('}');
   }
   return lines.map((line) => `${line}\n`).join('');
 }
@@ -56,9 +50,4 @@ function printHook({ hook }: ChainSpec): string {
   if (!hook) return '';
   const device = hook.device === undefined ? '' : ` device "${hook.device}"`;
   return ` { type ${hook.type} hook ${hook.hook}${device} priority ${hook.priority}; }`;
-}
-
-/** One command, an element a line. */
-function list(command: string, elements: readonly string[]): string[] {
-  return [`${command} {`, ...elements.map((text) => `  ${text},`), '}'];
 }

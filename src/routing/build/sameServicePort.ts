@@ -1,7 +1,7 @@
 /** Whether two states of a service port are equal for every dataplane. */
 import type { Endpoint, EndpointSets, ServicePort } from '../ServicePort.js';
 
-/** Equal options mean equal balancing, which is read from nothing else. */
+/** Equal options mean equal balancing, but for the budget. */
 export function sameServicePort(a: ServicePort, b: ServicePort): boolean {
   return (
     a.key === b.key &&
@@ -17,6 +17,7 @@ export function sameServicePort(a: ServicePort, b: ServicePort): boolean {
     sameList(a.loadBalancerIPs, b.loadBalancerIPs) &&
     sameList(a.sourceRanges, b.sourceRanges) &&
     sameOptions(a.options, b.options) &&
+    a.balancing.mostEntries === b.balancing.mostEntries &&
     sameEndpoints(a.endpoints, b.endpoints)
   );
 }

@@ -67,7 +67,8 @@ async function transactionOf(
 /**
  * Where a set has ranges, nft turns the byte order of the protocol, one byte, which does nothing and is not ours: `?`.
  */
-const asLists = ({ chains, rules, sets }: TableState) => ({
+const asLists = ({ chains, rules, sets, flags }: TableState) => ({
+  flags,
   chains: [...chains].sort(),
   rules: [...rules].map(([chain, texts]) => [chain, texts.map((text) => text.replace('\n?\n', '\n'))]).sort(),
   sets: [...sets].sort(),

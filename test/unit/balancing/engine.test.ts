@@ -19,6 +19,7 @@ const engine = openEngine();
 t.teardown(() => engine.close());
 
 const MOST = 60;
+const AS_MANY_AS_IT_WANTS = 65_521;
 const cells = new Cells(engine.cells, () => 0);
 const words = new BigUint64Array(engine.cells);
 const SERVICE_CELL = cells.takeService() as number;
@@ -30,13 +31,19 @@ const activeWord = (endpoint: number) => (CELLS[endpoint] as number) * 8 + 1;
 interface Situation extends Pick<Moment, 'eligible' | 'loads' | 'client'> {
   readonly endpoints: readonly Endpoint[];
   readonly weights: Weights;
+  readonly mostEntries: number;
   readonly seed: number;
 }
 
-function tell(algorithm: Algorithm, endpoints: readonly Endpoint[], weights: Weights): void {
+function tell(
+  algorithm: Algorithm,
+  endpoints: readonly Endpoint[],
+  weights: Weights,
+  mostEntries = AS_MANY_AS_IT_WANTS,
+): void {
   const port = servicePort({
     endpoints: clusterOnly(endpoints),
-    ...balanced({ algorithm, weights }),
+    ...balanced({ algorithm, weights, mostEntries }),
   });
   const { options } = readProxyOptions(port, { udpIdleTimeout: 250, drainTimeout: undefined });
   const cellOf = (endpoint: Endpoint) => CELLS[endpoints.indexOf(endpoint)] as number;
@@ -46,16 +53,16 @@ function tell(algorithm: Algorithm, endpoints: readonly Endpoint[], weights: Wei
 }
 
 function ofEngine(algorithm: Algorithm, situation: Situation, count: number): readonly number[] {
-  const { endpoints, weights, eligible, loads, client, seed } = situation;
-  tell(algorithm, endpoints, weights);
+  const { endpoints, weights, mostEntries, eligible, loads, client, seed } = situation;
+  tell(algorithm, endpoints, weights, mostEntries);
   for (const [i, load] of loads.entries()) words[activeWord(i)] = BigInt(load);
   const mask = Uint8Array.from(eligible, Number);
   return [...engine.picks(SERVICE_CELL, 0, seed, ipToBytes(client), mask, count)];
 }
 
 function ofReference(algorithm: Algorithm, situation: Situation, count: number): readonly number[] {
-  const { endpoints, weights, eligible, loads, client, seed } = situation;
-  const pick = pickOf(algorithm, endpoints, weights);
+  const { endpoints, weights, mostEntries, eligible, loads, client, seed } = situation;
+  const pick = pickOf({ algorithm, weights, mostEntries }, endpoints);
   const random = new Sfc32(seed);
   return Array.from(
     { length: count },
@@ -90,6 +97,7 @@ const situations: fc.Arbitrary<Situation> = fc
       ),
       loads: fc.array(fc.nat(busiest), each),
       seed: fc.nat(0xffffffff),
+      mostEntries: fc.constantFrom(AS_MANY_AS_IT_WANTS, 16_381, 4093, 1021, 251, 61, 0),
       client: addresses[family],
     });
   })
@@ -153,11 +161,34 @@ for (const algorithm of ALGORITHMS) {
     );
   });
 
+  t.test(`${algorithm}: 300 endpoints that differ, in few entries and in many`, async (t) => {
+    const endpoints = candidates(300).map(({ address }) => routedEndpoint(address));
+    const weights = weigh(
+      endpoints,
+      endpoints.map((_, i) => (i * 7) % 101),
+    );
+    const eligible = endpoints.map((_, i) => i % 5 !== 0);
+    const loads = endpoints.map((_, i) => i % 11);
+    for (const mostEntries of [AS_MANY_AS_IT_WANTS, 1021, 251]) {
+      const situation = {
+        endpoints,
+        weights,
+        mostEntries,
+        eligible,
+        loads,
+        client: ip('203.0.113.9'),
+        seed: 3,
+      };
+      t.strictSame(ofEngine(algorithm, situation, 2000), ofReference(algorithm, situation, 2000));
+    }
+  });
+
   t.test(`${algorithm}: 4200 endpoints`, async (t) => {
     const endpoints = candidates(4200).map(({ address }) => routedEndpoint(address));
     const situation: Situation = {
       endpoints,
       weights: weigh(endpoints, [100, 0, 3]),
+      mostEntries: AS_MANY_AS_IT_WANTS,
       eligible: endpoints.map(() => true),
       loads: endpoints.map((_, i) => 5 + (i % 7)),
       client: ip('203.0.113.9'),
@@ -172,6 +203,7 @@ t.test('an empty list has nobody, and no mask means that all may', async (t) => 
     const nobody: Situation = {
       endpoints: [],
       weights: new Map(),
+      mostEntries: AS_MANY_AS_IT_WANTS,
       eligible: [],
       loads: [],
       client: ip('203.0.113.9'),
@@ -199,6 +231,7 @@ t.test('weights are kept', async (t) => {
       {
         endpoints,
         weights: weigh(endpoints, SHARES),
+        mostEntries: AS_MANY_AS_IT_WANTS,
         eligible: endpoints.map(() => true),
         loads: [0, 0, 0, 0],
         client: ip('203.0.113.9'),

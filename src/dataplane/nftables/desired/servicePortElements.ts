@@ -1,7 +1,7 @@
 /** What one service port puts into the sets and maps of the table. Pure. */
 import { type Balancing, kernelAlgorithm } from '../../../balancing/Balancing.js';
-import { maglev } from '../../../balancing/maglev.js';
-import { slots } from '../../../balancing/slots.js';
+import { maglev, maglevSize } from '../../../balancing/maglev.js';
+import { slots, slotsSize } from '../../../balancing/slots.js';
 import { indexKey, ipKey, portKey, protocolKey } from '../../../kernel/nftables/dataTypes.js';
 import { PROTOCOL_NUMBER } from '../../../kernel/nftables/statements.js';
 import type { Cidr } from '../../../net/ip.js';
@@ -44,7 +44,7 @@ const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 export function countSlots(port: ServicePort, before: SlotCounts | undefined): SlotCounts {
   const { endpoints, balancing } = port;
   const count = (list: readonly Endpoint[], previous: number | undefined) =>
-    slotsFor(list, balancing, previous).size;
+    sizeOf(list, balancing, previous);
   const internal = port.internalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
   const external = port.externalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
   return {
@@ -57,28 +57,46 @@ export function countSlots(port: ServicePort, before: SlotCounts | undefined): S
   };
 }
 
-interface Slots {
-  readonly list: readonly Endpoint[];
-  readonly size: number;
+/** How many indexes a list has. */
+function sizeOf(
+  endpoints: readonly Endpoint[],
+  { algorithm, weights, mostEntries }: Balancing,
+  previous: number | undefined,
+): number {
+  if (algorithm === 'maglev') return Math.max(maglevSize(endpoints, weights, mostEntries), 1);
+  const wanted = slotsSize(endpoints, weights, mostEntries);
+  return kernelAlgorithm(algorithm) === 'random' ? slotCount(previous, wanted) : Math.max(wanted, 1);
 }
 
-/** The endpoints by index, and how many indexes there are. */
-function slotsFor(
-  endpoints: readonly Endpoint[],
-  { algorithm, weights }: Balancing,
-  previous: number | undefined,
-): Slots {
-  if (algorithm === 'maglev') {
-    const table = maglev(endpoints, weights);
-    return {
-      list: Array.from(table, (index) => endpoints[index] as Endpoint),
-      size: Math.max(table.length, 1),
-    };
-  }
-  const list = slots(endpoints, weights);
-  const size =
-    kernelAlgorithm(algorithm) === 'random' ? slotCount(previous, list.length) : Math.max(list.length, 1);
-  return { list, size };
+/** By the list that was laid out, which is the same array as long as nothing of it changed. */
+const laidOut = new WeakMap<
+  readonly Endpoint[],
+  { readonly balancing: Balancing; readonly indexes: Indexes }
+>();
+
+/** Which endpoint of a list each index leads to, as often as weights and table say. */
+type Indexes = readonly Endpoint[] | Uint32Array;
+
+/** The endpoints of a list by index. Tables are kept: a service port is laid out for each address, and again when it changes. */
+function layOut(endpoints: readonly Endpoint[], balancing: Balancing): Indexes {
+  const { algorithm, weights, mostEntries } = balancing;
+  if (algorithm !== 'maglev' && weights.size === 0) return endpoints;
+  const known = laidOut.get(endpoints);
+  if (known?.balancing === balancing) return known.indexes;
+  const indexes =
+    algorithm === 'maglev' ? maglev(endpoints, weights, mostEntries) : slots(endpoints, weights, mostEntries);
+  laidOut.set(endpoints, { balancing, indexes });
+  return indexes;
+}
+
+/** How many elements a service port has in the maps of endpoints. */
+export function countElements(port: ServicePort, counts: SlotCounts): { vips: number; nodePorts: number } {
+  const outside = counts.external + counts.shortCircuit;
+  const inside = port.clusterIP === undefined ? 0 : counts.internal;
+  return {
+    vips: inside + (port.externalIPs.length + port.loadBalancerIPs.length) * outside,
+    nodePorts: port.nodePort === 0 ? 0 : outside,
+  };
 }
 
 export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: ElementSink): void {
@@ -103,7 +121,7 @@ export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: Ele
     const key = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]) + portKey(port.nodePort);
     emitter.external('node-port', key, counts, 'open');
     // The node is no outsider: policy Local does not bind it.
-    const served = slots(endpoints.cluster, port.balancing.weights).length > 0;
+    const served = slotsSize(endpoints.cluster, port.balancing.weights) > 0;
     if (port.protocol !== 'SCTP') sink.element(served ? 'localhost-node-ports' : 'localhost-refused', key);
   }
   for (const { local, nodeUnknown, address } of endpoints.reachable) {
@@ -131,8 +149,6 @@ class Emitter {
   readonly portKey: string;
   readonly #protocol: AffinityTime['protocol'];
   readonly #values = new Map<Endpoint, string>();
-  /** Lists that were laid out already: VIPs of a service port share them. */
-  readonly #laidOut = new Map<readonly Endpoint[], Slots>();
 
   constructor(port: ServicePort, sink: ElementSink) {
     this.#port = port;
@@ -203,21 +219,13 @@ class Emitter {
 
   #endpoints(space: Space, key: string, endpoints: readonly Endpoint[], size: number, offset: number): void {
     const set = space === 'vip' ? 'endpoints' : 'node-port-endpoints';
-    const { list } = this.#layOut(endpoints);
-    const filled = filledSlots(size, list.length);
+    const indexes = layOut(endpoints, this.#port.balancing);
+    const filled = filledSlots(size, indexes.length);
     for (let index = 0; index < filled; index++) {
-      const endpoint = list[index % list.length];
+      const at = indexes[index % indexes.length];
+      const endpoint = typeof at === 'number' ? endpoints[at] : at;
       if (endpoint) this.#sink.element(set, key + indexKey(index + offset), this.#valueOf(endpoint));
     }
-  }
-
-  #layOut(endpoints: readonly Endpoint[]): Slots {
-    let laidOut = this.#laidOut.get(endpoints);
-    if (!laidOut) {
-      laidOut = slotsFor(endpoints, this.#port.balancing, undefined);
-      this.#laidOut.set(endpoints, laidOut);
-    }
-    return laidOut;
   }
 
   #valueOf(endpoint: Endpoint): string {

@@ -7,7 +7,7 @@ import { hookText, setText, type TableState } from '../../../kernel/nftables/Tab
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
-import { countSlots, type SlotCounts } from '../desired/servicePortElements.js';
+import { countElements, countSlots, type SlotCounts } from '../desired/servicePortElements.js';
 import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
 import { chainText, SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
@@ -27,11 +27,13 @@ export interface FullPlan {
   readonly contents: TableContents;
 }
 
+/** `later`: service ports that come after this transaction; there is room for them. */
 export async function planFull(
   ports: Iterable<ServicePort>,
   settings: NftablesSettings,
   present: Present | undefined,
   tableName: string,
+  later: readonly ServicePort[] = [],
 ): Promise<FullPlan> {
   const collected = new Collected();
   const slotCounts = new Map<string, SlotCounts>();
@@ -40,7 +42,7 @@ export async function planFull(
     slotCounts.set(port.key, counts);
     collected.add(port, counts);
   }
-  const contents = contentsOf(collected, slotCounts, settings, present?.sizes ?? {});
+  const contents = contentsOf(collected, slotCounts, settings, present?.sizes ?? {}, later);
   const transaction = new Transaction(settings.family, tableName);
   transaction.createTable = present === undefined;
   const wantedSets = [...Object.values(contents.sets), ...contents.affinitySets.values()];
@@ -60,11 +62,18 @@ function contentsOf(
   slotCounts: ReadonlyMap<string, SlotCounts>,
   settings: NftablesSettings,
   sizes: Partial<Record<SizedSet, number>>,
+  later: readonly ServicePort[],
 ): TableContents {
   const filled = Object.fromEntries(
     SIZED_SETS.map((set) => [set, collected.sets.get(set)?.keys.length ?? 0]),
   ) as Record<SizedSet, number>;
-  const contents = new TableContents(settings, sizesFor(filled, sizes));
+  const expected = { ...filled };
+  for (const port of later) {
+    const { vips, nodePorts } = countElements(port, countSlots(port, undefined));
+    expected.endpoints += vips;
+    expected['node-port-endpoints'] += nodePorts;
+  }
+  const contents = new TableContents(settings, sizesFor(expected, sizes));
   Object.assign(contents.filled, filled);
   for (const [key, counts] of slotCounts) contents.slotCounts.set(key, counts);
   for (const [set, keys] of collected.sharedKeys) for (const key of keys) contents.shared[set].add(key);

@@ -65,7 +65,7 @@ t.test('the layout', async (t) => {
   t.equal(
     hex,
     [
-      '01 04030201 a9e047a8 06 04 01 00 0b', // set, cell, namespace shop, TCP, IPv4, round-robin, no PROXY protocol, addresses of clients where they are sure to be answered, external policy Local
+      '01 04030201 a9e047a8 06 04 01 ffffffff 00 0b', // set, cell, namespace shop, TCP, IPv4, round-robin, any number of entries, no PROXY protocol, addresses of clients where they are sure to be answered, external policy Local
       `ff ${address('')}`, // the range of pods is not known
       '005c2605 00000000 00000000', // affinity, idle, lifetime
       '04 fa000000 f4010000 e8030000 d0070000', // attempts
@@ -153,7 +153,9 @@ t.test('random bytes are refused and change nothing', async (t) => {
   let refused = 0;
   // Not those that are a removal by chance.
   const noise = fc.uint8Array({ minLength: 1, maxLength: 300 }).filter(([record]) => record !== 2);
-  const likeOne = noise.map((bytes) => Uint8Array.of(1, SECOND, 0, 0, 0, 6, 4, 1, 0, 0, ...bytes));
+  const likeOne = noise.map((bytes) =>
+    Uint8Array.of(1, SECOND, 0, 0, 0, 6, 4, 1, 255, 255, 255, 255, 0, 0, ...bytes),
+  );
   fc.assert(
     fc.property(fc.oneof(noise, likeOne), (bytes) => {
       if (!isTaken(bytes)) refused++;

@@ -1,0 +1,62 @@
+/** Small service ports do not wait for big ones, and all is written in the end. */
+import t from 'tap';
+import {
+  countSlots,
+  type SlotCounts,
+} from '../../../../src/dataplane/nftables/desired/servicePortElements.js';
+import { portions } from '../../../../src/dataplane/nftables/plan/portions.js';
+import type { ServicePort } from '../../../../src/routing/ServicePort.js';
+import {
+  endpoint,
+  endpointPort,
+  ip,
+  port,
+  service,
+  slice,
+  tableOf,
+  upsert,
+} from '../../../support/builders.js';
+
+const PORTS = Array.from({ length: 4 }, (_, i) => port({ name: `p${i}`, port: 81 + i }));
+const MAGLEV = { algorithm: 'maglev', weights: '{"10.1.0.1": 100, "10.1.0.2": 99}' };
+const big = service({ name: 'big', ports: PORTS, options: MAGLEV });
+const small = service({ name: 'small', clusterIPs: { IPv4: ip('10.96.0.11') } });
+const slices = [
+  slice([endpoint('10.1.0.1'), endpoint('10.1.0.2')], {
+    name: 'big-1',
+    serviceName: 'big',
+    ports: PORTS.map(({ name }) => endpointPort({ name, port: 8080 })),
+  }),
+  slice([endpoint('10.1.0.3')], { name: 'small-1', serviceName: 'small' }),
+];
+
+const NONE = () => undefined;
+
+t.test('what is small comes first, in one portion', async (t) => {
+  const table = tableOf([big, small, ...slices]);
+  const found = portions(table.commit().families.IPv4, NONE);
+  t.same(
+    found.map((portion) => portion.map(({ key }) => key)),
+    [['shop/small/TCP'], ...PORTS.map(({ name }) => [`shop/big:${name}/TCP`])],
+  );
+});
+
+t.test('what gives up an address is written together with who may take it', async (t) => {
+  const table = tableOf([big, small, ...slices]);
+  table.commit();
+  const counts = new Map<string, SlotCounts>();
+  for (const each of table.servicePorts('IPv4').values()) counts.set(each.key, countSlots(each, undefined));
+  const countsOf = (key: string) => counts.get(key);
+  const moved = (fields: Partial<typeof big>) => {
+    table.apply([upsert({ ...big, ...fields })]);
+    return portions(table.commit().families.IPv4, countsOf).map((portion) => portion.length);
+  };
+  t.same(moved({ clusterIPs: { IPv4: ip('10.96.0.12') } }), [4]);
+  t.same(moved({ affinitySeconds: 10, clusterIPs: { IPv4: ip('10.96.0.12') } }), [0, 1, 1, 1, 1]);
+  const gone: ServicePort[] = [...table.servicePorts('IPv4').values()];
+  const removals = gone.map((before) => ({ key: before.key, before, after: undefined }));
+  t.same(
+    portions(removals, countsOf).map((portion) => portion.length),
+    [5],
+  );
+});
