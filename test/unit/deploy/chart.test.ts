@@ -28,6 +28,7 @@ t.test('every value is used by a template, and every template uses values that a
     '_helpers.tpl',
     'config-map.yaml',
     'daemon-set.yaml',
+    'monitoring.yaml',
     'pod-monitor.yaml',
     'rbac.yaml',
     'NOTES.txt',
