@@ -9,6 +9,7 @@ import { messageOf } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
+import { SyncHistory } from '../observe/admin/SyncHistory.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy } from '../observe/http/HealthServer.js';
@@ -60,6 +61,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #events: EventRecorder;
   readonly #problems: ProblemLog;
   readonly #syncLog: SyncLog;
+  /** The last ones, for those who look. */
+  readonly syncs = new SyncHistory(Date.now);
   readonly #loop: SyncLoop;
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
@@ -202,6 +205,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     try {
       report = await this.#dataplane.sync(this.#table, changes);
     } catch (error) {
+      this.#noteFailed(error);
       await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
@@ -232,8 +236,16 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#cancelRetry = this.#clock.after(this.#config.sync.period, () => this.#requestSync());
   }
 
+  #noteFailed(error: unknown): void {
+    const milliseconds = this.#clock.now() - this.#syncStarted;
+    this.syncs.add({ family: '', kind: 'partial', written: 0, milliseconds, failure: messageOf(error) });
+  }
+
   #noteSynced(families: readonly FamilyReport[]): void {
-    for (const { family } of families) this.#progress.synced(family);
+    for (const { family, kind, written, totalMs } of families) {
+      this.#progress.synced(family);
+      if (kind !== 'none') this.syncs.add({ family, kind, written, milliseconds: totalMs, failure: '' });
+    }
     this.#metrics.synced(families);
   }
 

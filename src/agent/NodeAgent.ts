@@ -35,8 +35,9 @@ import { makeTable } from './makeTable.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import { AgentServers } from './servers/AgentServers.js';
-import { type OpenAdmin, openAdmin } from './servers/openAdmin.js';
+import { makeAdmin, type OpenAdmin, openAdmin } from './servers/openAdmin.js';
 import { openFlows } from './servers/openFlows.js';
+import { pageSource } from './servers/pageSource.js';
 
 export interface NodeAgentOptions {
   readonly run: Run;
@@ -146,7 +147,7 @@ export class NodeAgent {
     const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
     if (apiServer) apiServer.observer = metrics.requests;
     const connections = this.#openConnections(addresses, metrics);
-    let admin: OpenAdmin | undefined;
+    let socket: OpenAdmin | undefined;
     const agent: Agent = new Agent({
       config,
       sources,
@@ -164,7 +165,7 @@ export class NodeAgent {
       afterFirstSync: async () => {
         this.#advice.onNode(table);
         await removeOtherModes(config, sysctls, log);
-        admin?.refreshNote();
+        socket?.refreshNote();
       },
       clock,
       random,
@@ -175,20 +176,7 @@ export class NodeAgent {
       table.setFallbackAddresses(await primaryAddresses());
       agent.hostChanged();
     };
-    const servers = new AgentServers({
-      config,
-      agent,
-      dataplane,
-      table,
-      metrics,
-      pages: this.#pages(),
-      onFailed: (server, why) => events.record(serverFailed(config.nodeName, server, why)),
-      clock,
-      log,
-    });
-    this.#open.add('the servers', () => servers.close());
-    await servers.start();
-    admin = await openAdmin({
+    const admin = makeAdmin({
       config,
       agent,
       table,
@@ -196,9 +184,23 @@ export class NodeAgent {
       flows: flows.log,
       version,
       hostAddresses: () => addresses.addresses,
+    });
+    const servers = new AgentServers({
+      config,
+      agent,
+      dataplane,
+      table,
+      metrics,
+      pages: this.#pages(),
+      pageSource: pageSource(admin.pageApi, flows.log),
+      onFailed: (server, why) => events.record(serverFailed(config.nodeName, server, why)),
+      clock,
       log,
     });
-    this.#open.add('the admin socket', () => admin?.close());
+    this.#open.add('the servers', () => servers.close());
+    await servers.start();
+    socket = await openAdmin(admin, log);
+    this.#open.add('the admin socket', () => socket?.close());
     await agent.start();
   }
 

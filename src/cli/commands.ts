@@ -50,6 +50,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./see/explain.js')).explain,
   },
+  web: {
+    summary: 'serve a page with all of this, on loopback',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/web.js')).web,
+  },
+  selftest: {
+    summary: 'prove that every kind of VIP works, here or in namespaces of its own',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/selftest/selftest.js')).selftest,
+  },
   render: {
     summary: 'print the rules that would be written; needs no root',
     group: 'See',

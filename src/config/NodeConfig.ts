@@ -84,6 +84,8 @@ export interface NodeConfig {
   readonly serviceMetricsLimit: number;
   /** Mode userspace: how many endpoints have metrics of their own; 0: none has. */
   readonly endpointMetricsLimit: number;
+  /** The page, on loopback; undefined: none. */
+  readonly web: HostPort | undefined;
 }
 
 /** Resolves a valid configuration. `hostname` is the operating system's name of this machine. */
@@ -145,6 +147,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     serviceCounters: penstock.serviceCounters,
     serviceMetricsLimit: penstock.serviceMetricsLimit,
     endpointMetricsLimit: penstock.endpointMetricsLimit,
+    web: parseHostPort(penstock.web),
   };
 }
 

@@ -131,6 +131,7 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     table,
     metrics,
     pages: new Map(),
+    pageSource: { ask: async () => ({}), follow: () => () => {} },
     onFailed: () => {},
     clock: systemClock,
     log: pino({ level: 'silent' }),

@@ -1,4 +1,4 @@
-/** The health server and the metrics server of an agent. */
+/** The health server, the metrics server and the page of an agent. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import type { Dataplane } from '../../dataplane/Dataplane.js';
@@ -11,6 +11,8 @@ import { contactMetrics } from '../../observe/metrics/contactMetrics.js';
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
 import { rulePacketText } from '../../observe/metrics/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../../observe/metrics/ServiceMetrics.js';
+import type { PageSource } from '../../observe/page/PageSource.js';
+import { startPageServer } from '../../observe/page/pageServer.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Agent } from '../Agent.js';
@@ -24,6 +26,8 @@ export interface AgentServersOptions {
   readonly metrics: AgentMetrics;
   /** Of the metrics port, besides /metrics. */
   readonly pages: ReadonlyMap<string, Page>;
+  /** What the page on loopback shows. */
+  readonly pageSource: PageSource;
   /** Hears that one could not be opened although the configuration says that it must. */
   readonly onFailed: (server: ServerName, why: string) => void;
   readonly clock: Clock;
@@ -36,7 +40,7 @@ export class AgentServers {
 
   constructor(options: AgentServersOptions) {
     this.#options = options;
-    this.#bindings = [...this.#health(), this.#metrics()];
+    this.#bindings = [...this.#health(), this.#metrics(), ...this.#page()];
   }
 
   /** Rejects with PENSTOCK_CANNOT_BIND where bindAddressHardFail is set; close() is still to be called. */
@@ -79,6 +83,14 @@ export class AgentServers {
     const all = new Map([...pages, ['/metrics', this.#metricsPage()] as const]);
     const open = () => startMetricsServer({ ...config.metrics, pages: all });
     return new ServerBinding({ name: 'metrics server', open, ...this.#rest });
+  }
+
+  #page(): ServerBinding[] {
+    const { config, pageSource } = this.#options;
+    const { web } = config;
+    if (web === undefined) return [];
+    const open = () => startPageServer({ ...web, source: pageSource });
+    return [new ServerBinding({ name: 'page', open, ...this.#rest })];
   }
 
   #metricsPage(): Page {

@@ -8,22 +8,21 @@ import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets, agentNote } from '../../kernel/host/stateFiles.js';
 import type { IpAddress } from '../../net/ip.js';
-import { AdminServer } from '../../observe/admin/AdminServer.js';
+import { type AdminApi, AdminServer } from '../../observe/admin/AdminServer.js';
 import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/admin/AgentStatus.js';
-import { adminApi } from '../../observe/admin/adminApi.js';
+import { type AdminFacts, adminApi } from '../../observe/admin/adminApi.js';
 import type { FlowLog } from '../../observe/flows/FlowLog.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Agent } from '../Agent.js';
 
 export interface AdminOptions {
   readonly config: NodeConfig;
-  readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems'>;
+  readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems' | 'syncs'>;
   readonly table: RoutingTable;
   readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts'>;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly version: string;
   readonly hostAddresses: () => readonly IpAddress[];
-  readonly log: Logger;
 }
 
 export interface OpenAdmin {
@@ -34,20 +33,33 @@ export interface OpenAdmin {
   readonly close: () => void;
 }
 
-/** Undefined when it cannot be had: that keeps nobody from being served. */
-export async function openAdmin(options: AdminOptions): Promise<OpenAdmin | undefined> {
-  const { config, agent, table, hostAddresses, log } = options;
+/** What the socket and the page answer with. */
+export interface Admin {
+  readonly api: AdminApi;
+  /** The same for the page: readers of the one do not make those of the other begin anew. */
+  readonly pageApi: AdminApi;
+  readonly status: () => AgentStatus;
+}
+
+export function makeAdmin(options: AdminOptions): Admin {
+  const { config, agent, table, hostAddresses } = options;
   const networkNamespace = networkNamespaceKey();
   const startedAt = Date.now();
   const status = () => statusOf(options, networkNamespace, startedAt);
-  const api = adminApi({
+  const facts: AdminFacts = {
     table,
     world: () => worldOf(table, config.serviceProxyName, hostAddresses()),
     rules: (world) => rulesOf(config, world),
     problems: () => agent.problems(),
     status,
     flows: options.flows,
-  });
+    syncs: () => agent.syncs.records,
+  };
+  return { api: adminApi(facts), pageApi: adminApi(facts), status };
+}
+
+/** Undefined when it cannot be had: that keeps nobody from being served. */
+export async function openAdmin({ api, status }: Admin, log: Logger): Promise<OpenAdmin | undefined> {
   try {
     const server = await AdminServer.open(adminSockets(), api);
     noteDown(status(), log);

@@ -40,14 +40,19 @@ export class AgentClient {
     return ask(this.path, `${path}?${new URLSearchParams(words)}`);
   }
 
-  /** Takes each line as it comes. Resolves when the process is interrupted; rejects with PENSTOCK_NO_AGENT when the agent ends. */
-  async follow(path: string, take: (value: unknown) => void): Promise<void> {
+  /**
+   * Takes each line as it comes. Resolves when `gone` says so or the process is interrupted; rejects with PENSTOCK_NO_AGENT when
+   * the agent ends.
+   */
+  async follow(path: string, take: (value: unknown) => void, gone?: AbortSignal): Promise<void> {
     const response = await request(this.path, `${path}?follow=1`, 'for as long as it takes');
     let isInterrupted = false;
     const stop = () => {
       isInterrupted = true;
       response.destroy();
     };
+    if (gone?.aborted) stop();
+    gone?.addEventListener('abort', stop);
     process.once('SIGINT', stop).once('SIGTERM', stop);
     let rest = '';
     try {
@@ -58,6 +63,8 @@ export class AgentClient {
       }
     } catch (error) {
       if (error instanceof PenstockError) throw error;
+    } finally {
+      process.off('SIGINT', stop).off('SIGTERM', stop);
     }
     if (!isInterrupted) throw noAgent('the agent has ended');
   }

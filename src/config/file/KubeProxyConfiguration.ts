@@ -137,6 +137,7 @@ export const configurationSchema = z.strictObject(
       shutdownTimeout: duration(25 * SECOND),
       takeover: flag(false),
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
+      web: text(),
     }),
   },
   { error: 'must be a block of fields' },

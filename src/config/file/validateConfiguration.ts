@@ -3,7 +3,7 @@
  * As in kube-proxy, the blocks of modes that are not in use are not checked; mode '' may become iptables or nftables.
  */
 
-import { familyOf, parseCidr, parseIp } from '../../net/ip.js';
+import { familyOf, isLoopback, parseCidr, parseIp } from '../../net/ip.js';
 import { NODE_PORT_WORDS } from '../../net/nodePortAddresses.js';
 import { formatDuration } from '../../time/duration.js';
 import { featureGateFault, resolveFeatureGates } from '../featureGates.js';
@@ -195,6 +195,9 @@ function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault>
   yield* within(config, 'penstock.proxyThreads', 0, MOST_PROXY_THREADS);
   yield* notNegative(config, 'penstock.drainTimeout');
   yield* notNegative(config, 'penstock.shutdownTimeout');
+  const page = parseHostPort(config.penstock.web);
+  if (config.penstock.web !== '' && !(page && isLoopback(page.host)))
+    yield given(config, 'penstock.web', 'must be a loopback address and a port, such as "127.0.0.1:10255"');
   const { verifyPeriod, serviceProxyName } = config.penstock;
   if (verifyPeriod <= 0 || verifyPeriod > LONGEST_VERIFY_PERIOD) {
     yield given(

@@ -20,16 +20,18 @@ export class AdminQuestion {
     return this.#words.get(name) ?? '';
   }
 
-  /** The rows of a page: those after `after`, and where the next page begins. `rows` must be sorted by `key`. */
+  /** The rows of a page: those after `after`, at most `limit`, and where the next page begins. `rows` must be sorted by `key`. */
   page<T>(
     rows: readonly T[],
     key: (row: T) => string,
   ): { readonly items: readonly T[]; readonly next: string } {
     const after = this.word('after');
     const start = after === '' ? 0 : firstAfter(rows, key, after);
-    const items = rows.slice(start, start + MOST_ROWS);
+    const asked = Math.trunc(Number(this.word('limit')));
+    const most = asked >= 1 ? Math.min(MOST_ROWS, asked) : MOST_ROWS;
+    const items = rows.slice(start, start + most);
     const last = items.at(-1);
-    return { items, next: last !== undefined && start + MOST_ROWS < rows.length ? key(last) : '' };
+    return { items, next: last !== undefined && start + most < rows.length ? key(last) : '' };
   }
 }
 

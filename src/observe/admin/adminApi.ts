@@ -6,12 +6,13 @@ import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
 import type { Flow, Rules, World } from '../../explain/World.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
-import type { FlowLog } from '../flows/FlowLog.js';
-import { UnknownPath } from './AdminQuestion.js';
+import type { FlowLog, FlowRecord } from '../flows/FlowLog.js';
+import { type AdminQuestion, UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
 import { modelLines } from './modelLines.js';
 import { PagedRows } from './PagedRows.js';
+import type { SyncRecord } from './SyncHistory.js';
 import { type EndpointRow, endpointRows, type ServiceRow, serviceRows } from './serviceRows.js';
 
 export interface AdminFacts {
@@ -21,13 +22,17 @@ export interface AdminFacts {
   readonly problems: () => readonly Problem[];
   readonly status: () => AgentStatus;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
+  readonly syncs: () => readonly SyncRecord[];
 }
 
 const REPLAYED = 10;
 
 export function adminApi(facts: AdminFacts): AdminApi {
   const generation = () => facts.table.generation;
-  const services = new PagedRows<ServiceRow>(() => serviceRows(facts.table), generation);
+  const services = new PagedRows<ServiceRow>(
+    (words) => wantedRows(serviceRows(facts.table), words),
+    generation,
+  );
   const endpoints = new PagedRows<EndpointRow>((service) => {
     const names = namesOf(facts.table);
     return endpointRows(facts.table, service, (ip) => names.get(ip) ?? NOBODY);
@@ -39,15 +44,17 @@ export function adminApi(facts: AdminFacts): AdminApi {
       case '/v1/status':
         return { json: facts.status() };
       case '/v1/services':
-        return { json: services.page(question) };
+        return { json: services.page(question, wordsOf(question)) };
       case '/v1/endpoints':
         return { json: endpoints.page(question, question.word('service')) };
       case '/v1/flows':
         return question.word('follow') === ''
-          ? { json: question.page(facts.flows.records, ({ number }) => String(number).padStart(15, '0')) }
+          ? { json: question.page(wantedFlows(facts.flows.records, question), flowKey) }
           : { follow: (line) => followed(facts.flows, line) };
       case '/v1/model':
         return { lines: modelLines(facts.table) };
+      case '/v1/syncs':
+        return { json: { items: facts.syncs() } };
       case '/v1/problems':
         return { json: { items: facts.problems() } };
       case '/v1/explain':
@@ -58,6 +65,39 @@ export function adminApi(facts: AdminFacts): AdminApi {
         throw new UnknownPath(`there is no ${question.path}`);
     }
   };
+}
+
+function wordsOf(question: AdminQuestion): string {
+  return JSON.stringify(['service', 'part', 'state'].map((name) => question.word(name)));
+}
+
+/** Those of one Service, with a part of the name or of an address, with `state=problems` those that lack endpoints. */
+function wantedRows(rows: readonly ServiceRow[], words: string): readonly ServiceRow[] {
+  const [service = '', part = '', state = ''] = JSON.parse(words) as readonly string[];
+  if (service === '' && part === '' && state === '') return rows;
+  const texts = (row: ServiceRow) => [row.key, ...row.clusterIPs, ...row.externalIPs, ...row.loadBalancerIPs];
+  return rows.filter(
+    (row) =>
+      (service === '' || row.service === service) &&
+      (state === '' || row.state !== 'ok') &&
+      (part === '' || texts(row).some((text) => text.includes(part))),
+  );
+}
+
+function wantedFlows(records: readonly FlowRecord[], question: AdminQuestion): readonly FlowRecord[] {
+  const service = question.word('service');
+  const last = Number(question.word('last')) || records.length;
+  const wanted = service === '' ? records : records.filter((record) => isOf(record.service, service));
+  return wanted.slice(-last);
+}
+
+/** `flowService`: with or without a port. */
+function isOf(flowService: string, service: string): boolean {
+  return flowService === service || flowService.startsWith(`${service}:`);
+}
+
+function flowKey({ number }: FlowRecord): string {
+  return String(number).padStart(15, '0');
 }
 
 /** As `tail -f`: the last few first. */

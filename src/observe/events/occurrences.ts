@@ -21,6 +21,7 @@ export function starting(node: string, mode: string): Occurrence {
 const SERVER_FAILURES = {
   'health server': 'FailedToStartProxierHealthcheck',
   'metrics server': 'FailedToStartMetricServer',
+  page: 'FailedToStartPage',
 } as const;
 
 export type ServerName = keyof typeof SERVER_FAILURES;

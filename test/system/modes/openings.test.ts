@@ -3,13 +3,14 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
-import { openAdmin } from '../../../src/agent/servers/openAdmin.js';
+import { makeAdmin, openAdmin } from '../../../src/agent/servers/openAdmin.js';
 import type { DataplaneListener } from '../../../src/dataplane/Dataplane.js';
 import { agentNote } from '../../../src/kernel/host/stateFiles.js';
 import { Sysctls } from '../../../src/kernel/sysctl/Sysctls.js';
 import type { ModeHost } from '../../../src/modes/ModeHost.js';
 import { openMode } from '../../../src/modes/openMode.js';
 import { answers } from '../../../src/observe/admin/AdminServer.js';
+import { SyncHistory } from '../../../src/observe/admin/SyncHistory.js';
 import { tableOf } from '../../support/builders.js';
 import { settledDescriptors } from '../../support/descriptors.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -46,7 +47,7 @@ if (await inNetns(import.meta.url)) {
     mkdirSync(agentNote());
     t.teardown(() => rmSync(agentNote(), { recursive: true }));
     const { config } = runFile('mode: nftables\n');
-    const server = await openAdmin({
+    const admin = makeAdmin({
       config,
       agent: {
         healthState: () => ({
@@ -58,14 +59,18 @@ if (await inNetns(import.meta.url)) {
         }),
         contacts: () => [],
         problems: () => [],
+        syncs: new SyncHistory(Date.now),
       },
       table: tableOf([]),
       dataplane: { description: '' },
       flows: { records: [], follow: () => () => {} },
       version: '1',
       hostAddresses: () => [],
-      log: pino({ level: 'warn' }, { write: (line: string) => void said.push(line) }),
     });
+    const server = await openAdmin(
+      admin,
+      pino({ level: 'warn' }, { write: (line: string) => void said.push(line) }),
+    );
     const path = server?.path ?? '';
     t.ok(await answers(path), 'the agent can be asked');
     t.match(said.join(''), 'will not know how this agent was called');

@@ -86,6 +86,7 @@ const DEFAULTS = {
     shutdownTimeout: 25_000,
     takeover: false,
     sourceAddress: 'auto',
+    web: '',
   },
 };
 

@@ -42,6 +42,7 @@ function apiWorld() {
     problems: () => [],
     status: () => t.fail() as never,
     flows: { records: [], follow: () => () => {} },
+    syncs: () => [],
   });
   const ask = async <Row>(path: string): Promise<Page<Row>> => {
     const answer = await api(new AdminQuestion(path));
