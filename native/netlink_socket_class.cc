@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "napi_support.h"
+#include "napi_class.h"
 #include "netlink_socket.h"
 
 namespace penstock {
@@ -14,32 +14,24 @@ namespace {
 
 // Marks our objects, so that a method called on anything else throws instead of misreading memory.
 constexpr napi_type_tag kTypeTag = {0x8f1d2f7c5a3b4e60, 0xb1c44d9a7e02f35d};
-constexpr size_t kMaxArguments = 3;
 constexpr int64_t kMaxProtocol = MAX_LINKS - 1;
 constexpr int64_t kMaxBuffer = INT_MAX / 2;  // the kernel doubles it
 
-struct Call {
+struct SocketCall {
   napi_env env;
   napi_value self = nullptr;
   napi_value arguments[kMaxArguments] = {};
   NetlinkSocket* socket = nullptr;
 
-  Call(napi_env environment, napi_callback_info info) : env(environment) {
+  SocketCall(napi_env environment, napi_callback_info info) : env(environment) {
     size_t count = kMaxArguments;  // absent arguments become undefined
     napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
   }
 
   // False with an exception pending when `this` is no NetlinkSocket.
   bool FindSocket() {
-    bool ours = false;
-    void* data = nullptr;
-    if (napi_check_object_type_tag(env, self, &kTypeTag, &ours) != napi_ok || !ours ||
-        napi_unwrap(env, self, &data) != napi_ok) {
-      ThrowTypeError(env, "this must be a NetlinkSocket");
-      return false;
-    }
-    socket = static_cast<NetlinkSocket*>(data);
-    return true;
+    socket = static_cast<NetlinkSocket*>(UnwrapTagged(env, self, kTypeTag, "NetlinkSocket"));
+    return socket != nullptr;
   }
 
   bool FindOpenSocket() {
@@ -74,7 +66,7 @@ bool ReadOptions(napi_env env, napi_value options, std::string* path) {
 }
 
 napi_value New(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   napi_value new_target = nullptr;
   napi_get_new_target(env, info, &new_target);
   if (new_target == nullptr) {
@@ -101,14 +93,14 @@ napi_value New(napi_env env, napi_callback_info info) {
 }
 
 napi_value PortId(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   napi_value result = nullptr;
   if (call.FindSocket()) napi_create_uint32(env, call.socket->PortId(), &result);
   return result;
 }
 
 void SetMembership(napi_env env, napi_callback_info info, int option) {
-  Call call(env, info);
+  SocketCall call(env, info);
   int64_t group;
   if (!call.FindOpenSocket() || !GetInteger(env, call.arguments[0], "group", 1, UINT32_MAX, &group)) return;
   call.socket->SetMembership(env, option, static_cast<uint32_t>(group));
@@ -125,7 +117,7 @@ napi_value LeaveGroup(napi_env env, napi_callback_info info) {
 }
 
 napi_value SetBuffer(napi_env env, napi_callback_info info, int force, int plain) {
-  Call call(env, info);
+  SocketCall call(env, info);
   int64_t bytes;
   napi_value result = nullptr;
   if (call.FindOpenSocket() && GetInteger(env, call.arguments[0], "bytes", 1, kMaxBuffer, &bytes)) {
@@ -143,7 +135,7 @@ napi_value SetReceiveBuffer(napi_env env, napi_callback_info info) {
 }
 
 napi_value Send(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   uint8_t* data;
   size_t length;
   if (call.FindOpenSocket() && GetBytes(env, call.arguments[0], "message", &data, &length)) {
@@ -153,7 +145,7 @@ napi_value Send(napi_env env, napi_callback_info info) {
 }
 
 napi_value Receive(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   uint8_t* buffer;
   uint32_t *lengths, *groups;
   size_t size, max, group_count;
@@ -173,7 +165,7 @@ napi_value Receive(napi_env env, napi_callback_info info) {
 }
 
 napi_value OnReadable(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   if (!call.FindOpenSocket()) return nullptr;
   if (IsUndefined(env, call.arguments[0])) {
     call.socket->StopWatching(env);
@@ -184,47 +176,32 @@ napi_value OnReadable(napi_env env, napi_callback_info info) {
 }
 
 napi_value Ref(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   if (call.FindSocket()) call.socket->SetKeepsAlive(true);
   return nullptr;
 }
 
 napi_value Unref(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   if (call.FindSocket()) call.socket->SetKeepsAlive(false);
   return nullptr;
 }
 
 napi_value Close(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  SocketCall call(env, info);
   if (call.FindSocket()) call.socket->Close(env);
   return nullptr;
-}
-
-napi_property_descriptor Method(const char* name, napi_callback method) {
-  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
 }  // namespace
 
 bool DefineNetlinkSocket(napi_env env, napi_value exports) {
-  const napi_property_descriptor members[] = {
-      {"portId", nullptr, nullptr, PortId, nullptr, nullptr, napi_enumerable, nullptr},
-      Method("joinGroup", JoinGroup),
-      Method("leaveGroup", LeaveGroup),
-      Method("setSendBuffer", SetSendBuffer),
-      Method("setReceiveBuffer", SetReceiveBuffer),
-      Method("send", Send),
-      Method("receive", Receive),
-      Method("onReadable", OnReadable),
-      Method("ref", Ref),
-      Method("unref", Unref),
-      Method("close", Close),
-  };
-  napi_value constructor;
-  return napi_define_class(env, "NetlinkSocket", NAPI_AUTO_LENGTH, New, nullptr, sizeof members / sizeof members[0],
-                           members, &constructor) == napi_ok &&
-         napi_set_named_property(env, exports, "NetlinkSocket", constructor) == napi_ok;
+  return DefineClass(
+      env, exports, "NetlinkSocket", New,
+      {Getter("portId", PortId), Method("joinGroup", JoinGroup), Method("leaveGroup", LeaveGroup),
+       Method("setSendBuffer", SetSendBuffer), Method("setReceiveBuffer", SetReceiveBuffer), Method("send", Send),
+       Method("receive", Receive), Method("onReadable", OnReadable), Method("ref", Ref), Method("unref", Unref),
+       Method("close", Close)});
 }
 
 }  // namespace penstock

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "napi_support.h"
+#include "napi_class.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71  // asm-generic/socket.h; not in the headers of older systems.
@@ -53,17 +53,11 @@ napi_value NetworkNamespaceCookie(napi_env env, napi_callback_info) {
   return napi_create_bigint_uint64(env, cookie, &result) == napi_ok ? result : nullptr;
 }
 
-bool Define(napi_env env, napi_value exports, const char* name, napi_callback callback) {
-  napi_value function;
-  return napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function) == napi_ok &&
-         napi_set_named_property(env, exports, name, function) == napi_ok;
-}
-
 }  // namespace
 
 bool DefineNodeLock(napi_env env, napi_value exports) {
-  return Define(env, exports, "lockFile", LockFile) &&
-         Define(env, exports, "networkNamespaceCookie", NetworkNamespaceCookie);
+  return DefineFunction(env, exports, "lockFile", LockFile) &&
+         DefineFunction(env, exports, "networkNamespaceCookie", NetworkNamespaceCookie);
 }
 
 }  // namespace penstock

@@ -7,12 +7,12 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "engine/engine.h"
 #include "engine/takeover.h"
-#include "napi_support.h"
+#include "napi_class.h"
 
 namespace penstock {
 
@@ -21,8 +21,6 @@ namespace {
 using engine::Engine;
 using engine::EngineOptions;
 
-constexpr napi_type_tag kTypeTag = {0x2c9a1f0b6d5e4837, 0x94f7c3e1a86b0d52};
-constexpr size_t kMaxArguments = 6;
 constexpr int64_t kMaxThreads = 256;
 constexpr int64_t kMaxPort = 65535;
 constexpr int64_t kMaxSamples = 1 << 20;
@@ -30,46 +28,27 @@ constexpr int64_t kMaxSamples = 1 << 20;
 constexpr int64_t kReserved = 256;
 
 struct Proxy {
+  static constexpr napi_type_tag kTag = {0x2c9a1f0b6d5e4837, 0x94f7c3e1a86b0d52};
+  static constexpr const char* kClass = "ProxyEngine";
+  static constexpr const char* kSubsystem = "engine";
+
   // Also held by the ArrayBuffer of the cells, which may live longer.
   std::shared_ptr<Engine> engine;
   std::unique_ptr<engine::Takeover> predecessor;
   std::unique_ptr<engine::TakeoverServer> successor;
   std::atomic<bool> succeeded{false};
   bool inherited = false;
-};
 
-struct Call {
-  napi_env env;
-  napi_value self = nullptr;
-  napi_value arguments[kMaxArguments] = {};
-  Proxy* proxy = nullptr;
-
-  Call(napi_env environment, napi_callback_info info) : env(environment) {
-    size_t count = kMaxArguments;
-    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
-  }
-
-  // False with an exception pending when `this` is none of ours, or closed.
-  bool Find() {
-    bool ours = false;
-    void* data = nullptr;
-    if (napi_check_object_type_tag(env, self, &kTypeTag, &ours) != napi_ok || !ours ||
-        napi_unwrap(env, self, &data) != napi_ok) {
-      ThrowTypeError(env, "this must be a ProxyEngine");
-      return false;
-    }
-    proxy = static_cast<Proxy*>(data);
-    if (proxy->engine) return true;
-    ThrowSystemError(env, EBADF, "engine", "the proxy engine is closed");
-    return false;
+  bool IsOpen() const { return engine != nullptr; }
+  void End() {
+    successor.reset();
+    predecessor.reset();
+    if (engine) engine->Shutdown();
+    engine.reset();
   }
 };
 
-bool GetOption(napi_env env, napi_value options, const char* name, int64_t max, int64_t* out) {
-  napi_value value;
-  return napi_get_named_property(env, options, name, &value) == napi_ok &&
-         GetInteger(env, value, name, 0, max, out);
-}
+using ProxyCall = Call<Proxy>;
 
 int DescriptorLimit() {
   rlimit limit{};
@@ -79,16 +58,18 @@ int DescriptorLimit() {
 }
 
 napi_value New(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  size_t count = 1;
+  napi_value options_object, self;
+  napi_get_cb_info(env, info, &count, &options_object, &self, nullptr);
   int64_t threads, ipv6, first, last, mark;
   std::string takeover_from;
   napi_value name;
-  if (!GetOption(env, call.arguments[0], "threads", kMaxThreads, &threads) ||
-      !GetOption(env, call.arguments[0], "ipv6", 1, &ipv6) ||
-      !GetOption(env, call.arguments[0], "firstPort", kMaxPort, &first) ||
-      !GetOption(env, call.arguments[0], "lastPort", kMaxPort, &last) ||
-      !GetOption(env, call.arguments[0], "mark", UINT32_MAX, &mark) ||
-      napi_get_named_property(env, call.arguments[0], "takeOverFrom", &name) != napi_ok ||
+  if (!GetNumber(env, options_object, "threads", 0, kMaxThreads, &threads) ||
+      !GetNumber(env, options_object, "ipv6", 0, 1, &ipv6) ||
+      !GetNumber(env, options_object, "firstPort", 0, kMaxPort, &first) ||
+      !GetNumber(env, options_object, "lastPort", 0, kMaxPort, &last) ||
+      !GetNumber(env, options_object, "mark", 0, UINT32_MAX, &mark) ||
+      napi_get_named_property(env, options_object, "takeOverFrom", &name) != napi_ok ||
       !GetString(env, name, "takeOverFrom", &takeover_from)) {
     return nullptr;
   }
@@ -97,7 +78,7 @@ napi_value New(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   auto proxy = std::make_unique<Proxy>();
-  try {
+  const auto open = [&] {
     std::vector<engine::ListeningSocket> sockets;
     if (!takeover_from.empty()) {
       proxy->predecessor = std::make_unique<engine::Takeover>(takeover_from);
@@ -112,27 +93,18 @@ napi_value New(napi_env env, napi_callback_info info) {
     options.descriptor_limit = DescriptorLimit();
     options.mark = static_cast<uint32_t>(mark);
     proxy->engine = std::make_shared<Engine>(options, std::move(sockets));
-  } catch (const std::system_error& error) {
-    ThrowSystemError(env, error.code().value(), "bind", error.what());
-    return nullptr;
-  }
-  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Proxy*>(data); };
-  if (napi_wrap(env, call.self, proxy.get(), finalize, nullptr, nullptr) != napi_ok) {
-    ThrowTypeError(env, "ProxyEngine must be called with new");
-    return nullptr;
-  }
-  napi_type_tag_object(env, call.self, &kTypeTag);
-  [[maybe_unused]] const Proxy* released = proxy.release();
-  return call.self;
+  };
+  if (!Catch(env, "bind", open)) return nullptr;
+  return Wrap(env, self, std::move(proxy));
 }
 
 napi_value CellMemory(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
-  auto* keeper = new std::shared_ptr<Engine>(call.proxy->engine);
+  const ProxyCall call(env, info);
+  if (call.state == nullptr) return nullptr;
+  auto* keeper = new std::shared_ptr<Engine>(call.state->engine);
   const auto finalize = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Engine>*>(hint); };
   napi_value buffer = nullptr;
-  if (napi_create_external_arraybuffer(env, call.proxy->engine->shared().cells.memory(), engine::Cells::kBytes,
+  if (napi_create_external_arraybuffer(env, call.state->engine->shared().cells.memory(), engine::Cells::kBytes,
                                        finalize, keeper, &buffer) != napi_ok) {
     delete keeper;
     ThrowTypeError(env, "this Node.js takes no external memory");
@@ -142,14 +114,14 @@ napi_value CellMemory(napi_env env, napi_callback_info info) {
 
 // port(protocol, family, side): protocol 6 or 17, family 4 or 6, side 0 (inside) or 1 (outside).
 napi_value Port(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   int64_t protocol, family, side;
   napi_value result = nullptr;
-  if (call.Find() && GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) &&
+  if (call.state != nullptr && GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) &&
       GetInteger(env, call.arguments[1], "family", 4, 6, &family) &&
       GetInteger(env, call.arguments[2], "side", 0, 1, &side)) {
     const uint16_t port =
-        call.proxy->engine->PortOf(static_cast<uint8_t>(protocol), family == 4 ? AF_INET : AF_INET6,
+        call.state->engine->PortOf(static_cast<uint8_t>(protocol), family == 4 ? AF_INET : AF_INET6,
                                    side == 0 ? engine::Side::kInside : engine::Side::kOutside);
     napi_create_uint32(env, port, &result);
   }
@@ -157,57 +129,53 @@ napi_value Port(napi_env env, napi_callback_info info) {
 }
 
 napi_value Update(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   uint8_t* data;
   size_t length;
+  if (call.state == nullptr || !GetBytes(env, call.arguments[0], "update", &data, &length)) return nullptr;
   std::string error;
-  if (call.Find() && GetBytes(env, call.arguments[0], "update", &data, &length) &&
-      !call.proxy->engine->Update(data, length, &error)) {
+  bool good = true;
+  if (Catch(env, "update", [&] { good = call.state->engine->Update(data, length, &error); }) && !good)
     ThrowSystemError(env, EINVAL, "update", error);
-  }
   return nullptr;
 }
 
 napi_value StartListening(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
-  try {
-    call.proxy->engine->StartListening();
-    if (call.proxy->predecessor) call.proxy->predecessor->Confirm();
-    call.proxy->predecessor.reset();
-  } catch (const std::system_error& error) {
-    ThrowSystemError(env, error.code().value(), "listen", error.what());
-  }
+  const ProxyCall call(env, info);
+  if (call.state == nullptr) return nullptr;
+  Catch(env, "listen", [&] {
+    call.state->engine->StartListening();
+    if (call.state->predecessor) call.state->predecessor->Confirm();
+    call.state->predecessor.reset();
+  });
   return nullptr;
 }
 
 napi_value StopListening(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
-  call.proxy->successor.reset();
-  call.proxy->engine->StopListening();
+  const ProxyCall call(env, info);
+  if (call.state == nullptr) return nullptr;
+  call.state->successor.reset();
+  call.state->engine->StopListening();
   return nullptr;
 }
 
 napi_value OfferTakeover(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   std::string name;
-  if (!call.Find() || !GetString(env, call.arguments[0], "name", &name)) return nullptr;
-  try {
-    Proxy* proxy = call.proxy;
+  if (call.state == nullptr || !GetString(env, call.arguments[0], "name", &name)) return nullptr;
+  Proxy* const proxy = call.state;
+  Catch(env, "bind", [&] {
     proxy->successor = std::make_unique<engine::TakeoverServer>(name, proxy->engine->sockets(),
                                                                 [proxy] { proxy->succeeded = true; });
-  } catch (const std::system_error& error) {
-    ThrowSystemError(env, error.code().value(), "bind", error.what());
-  }
+  });
   return nullptr;
 }
 
 napi_value ResetEndpoint(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   int64_t cell;
-  if (call.Find() && GetInteger(env, call.arguments[0], "cell", 0, engine::Cells::kCount - 1, &cell))
-    call.proxy->engine->ResetEndpoint(static_cast<uint32_t>(cell));
+  if (call.state != nullptr && GetInteger(env, call.arguments[0], "cell", 0, engine::Cells::kCount - 1, &cell))
+    call.state->engine->ResetEndpoint(static_cast<uint32_t>(cell));
   return nullptr;
 }
 
@@ -218,16 +186,16 @@ bool SetNumber(napi_env env, napi_value object, const char* name, double number)
 }
 
 napi_value Status(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
-  engine::Shared& shared = call.proxy->engine->shared();
+  const ProxyCall call(env, info);
+  if (call.state == nullptr) return nullptr;
+  engine::Shared& shared = call.state->engine->shared();
   napi_value result;
   if (napi_create_object(env, &result) != napi_ok ||
       !SetNumber(env, result, "active", static_cast<double>(shared.active.load())) ||
       !SetNumber(env, result, "unknown", static_cast<double>(shared.unknown.load())) ||
       !SetNumber(env, result, "descriptors", shared.descriptors()) ||
-      !SetNumber(env, result, "inherited", call.proxy->inherited ? 1 : 0) ||
-      !SetNumber(env, result, "succeeded", call.proxy->succeeded ? 1 : 0)) {
+      !SetNumber(env, result, "inherited", call.state->inherited ? 1 : 0) ||
+      !SetNumber(env, result, "succeeded", call.state->succeeded ? 1 : 0)) {
     return nullptr;
   }
   return result;
@@ -244,10 +212,10 @@ napi_value Numbers(napi_env env, const std::vector<uint32_t>& numbers) {
 
 // Four numbers for each: kind, cell of the service port, cell of the endpoint, why.
 napi_value TakeEvents(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
+  const ProxyCall call(env, info);
+  if (call.state == nullptr) return nullptr;
   std::vector<uint32_t> numbers;
-  for (const engine::Event& event : call.proxy->engine->shared().TakeEvents()) {
+  for (const engine::Event& event : call.state->engine->shared().TakeEvents()) {
     numbers.insert(numbers.end(), {static_cast<uint32_t>(event.kind), event.service_cell, event.endpoint_cell,
                                    static_cast<uint32_t>(event.why)});
   }
@@ -257,11 +225,11 @@ napi_value TakeEvents(napi_env env, napi_callback_info info) {
 // picks(serviceCell, list, seed, clientAddress, eligible, count): what the algorithm answers, for tests against the
 // reference. An empty `eligible`: all are.
 napi_value Picks(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   int64_t cell, list, seed, count;
   uint8_t *client, *may;
   size_t client_length, may_length;
-  if (!call.Find() || !GetInteger(env, call.arguments[0], "serviceCell", 0, engine::Cells::kCount - 1, &cell) ||
+  if (call.state == nullptr || !GetInteger(env, call.arguments[0], "serviceCell", 0, engine::Cells::kCount - 1, &cell) ||
       !GetInteger(env, call.arguments[1], "list", 0, 255, &list) ||
       !GetInteger(env, call.arguments[2], "seed", 0, UINT32_MAX, &seed) ||
       !GetBytes(env, call.arguments[3], "clientAddress", &client, &client_length) ||
@@ -269,7 +237,7 @@ napi_value Picks(napi_env env, napi_callback_info info) {
       !GetInteger(env, call.arguments[5], "count", 0, kMaxSamples, &count)) {
     return nullptr;
   }
-  const auto picked = call.proxy->engine->Picks(
+  const auto picked = call.state->engine->Picks(
       static_cast<uint32_t>(cell), static_cast<size_t>(list), static_cast<uint32_t>(seed), {client, client + client_length},
       {may, may + may_length}, static_cast<size_t>(count));
   return Numbers(env, picked);
@@ -277,11 +245,11 @@ napi_value Picks(napi_env env, napi_callback_info info) {
 
 // find(protocol, family, address, port): the cell of the service port that is reached there, or -1. For tests.
 napi_value FindService(napi_env env, napi_callback_info info) {
-  Call call(env, info);
+  const ProxyCall call(env, info);
   int64_t protocol, family, port;
   uint8_t* bytes;
   size_t length;
-  if (!call.Find() || !GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) ||
+  if (call.state == nullptr || !GetInteger(env, call.arguments[0], "protocol", 0, 255, &protocol) ||
       !GetInteger(env, call.arguments[1], "family", 4, 6, &family) ||
       !GetBytes(env, call.arguments[2], "address", &bytes, &length) ||
       !GetInteger(env, call.arguments[3], "port", 0, kMaxPort, &port)) {
@@ -296,45 +264,19 @@ napi_value FindService(napi_env env, napi_callback_info info) {
   }
   std::copy(bytes, bytes + length, address.bytes);
   napi_value result = nullptr;
-  napi_create_int64(env, call.proxy->engine->FindService(static_cast<uint8_t>(protocol), address), &result);
+  napi_create_int64(env, call.state->engine->FindService(static_cast<uint8_t>(protocol), address), &result);
   return result;
-}
-
-napi_value Close(napi_env env, napi_callback_info info) {
-  Call call(env, info);
-  if (!call.Find()) return nullptr;
-  call.proxy->successor.reset();
-  call.proxy->predecessor.reset();
-  call.proxy->engine->Shutdown();
-  call.proxy->engine.reset();
-  return nullptr;
-}
-
-napi_property_descriptor Method(const char* name, napi_callback method) {
-  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
 }  // namespace
 
 bool DefineProxyEngine(napi_env env, napi_value exports) {
-  const napi_property_descriptor members[] = {
-      {"cells", nullptr, nullptr, CellMemory, nullptr, nullptr, napi_enumerable, nullptr},
-      {"status", nullptr, nullptr, Status, nullptr, nullptr, napi_enumerable, nullptr},
-      Method("port", Port),
-      Method("update", Update),
-      Method("startListening", StartListening),
-      Method("stopListening", StopListening),
-      Method("offerTakeover", OfferTakeover),
-      Method("resetEndpoint", ResetEndpoint),
-      Method("takeEvents", TakeEvents),
-      Method("picks", Picks),
-      Method("find", FindService),
-      Method("close", Close),
-  };
-  napi_value constructor;
-  return napi_define_class(env, "ProxyEngine", NAPI_AUTO_LENGTH, New, nullptr, sizeof members / sizeof members[0],
-                           members, &constructor) == napi_ok &&
-         napi_set_named_property(env, exports, "ProxyEngine", constructor) == napi_ok;
+  return DefineClass(env, exports, Proxy::kClass, New,
+                     {Getter("cells", CellMemory), Getter("status", Status), Method("port", Port),
+                      Method("update", Update), Method("startListening", StartListening),
+                      Method("stopListening", StopListening), Method("offerTakeover", OfferTakeover),
+                      Method("resetEndpoint", ResetEndpoint), Method("takeEvents", TakeEvents), Method("picks", Picks),
+                      Method("find", FindService), Method("close", CloseMethod<Proxy>)});
 }
 
 }  // namespace penstock

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "napi_support.h"
+#include "napi_class.h"
 
 namespace penstock {
 namespace {
@@ -84,10 +84,6 @@ napi_value RestartReduced(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-bool DefineRestartReduced(napi_env env, napi_value exports) {
-  napi_value function;
-  return napi_create_function(env, "restartReduced", NAPI_AUTO_LENGTH, RestartReduced, nullptr, &function) == napi_ok &&
-         napi_set_named_property(env, exports, "restartReduced", function) == napi_ok;
-}
+bool DefineRestartReduced(napi_env env, napi_value exports) { return DefineFunction(env, exports, "restartReduced", RestartReduced); }
 
 }  // namespace penstock

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "napi_support.h"
+#include "napi_class.h"
 
 namespace penstock {
 namespace {
@@ -69,10 +69,6 @@ napi_value XtablesInfo(napi_env env, napi_callback_info call) {
 
 }  // namespace
 
-bool DefineXtablesInfo(napi_env env, napi_value exports) {
-  napi_value function;
-  return napi_create_function(env, "xtablesInfo", NAPI_AUTO_LENGTH, XtablesInfo, nullptr, &function) == napi_ok &&
-         napi_set_named_property(env, exports, "xtablesInfo", function) == napi_ok;
-}
+bool DefineXtablesInfo(napi_env env, napi_value exports) { return DefineFunction(env, exports, "xtablesInfo", XtablesInfo); }
 
 }  // namespace penstock

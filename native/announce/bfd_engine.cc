@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,9 @@ constexpr int kTtl = 255;
 constexpr int kTrafficClass = 0xc0;
 constexpr int kPacketsAtOnce = 256;
 constexpr Micros kLongestSleep = 1'000'000;
+// Changes of one session that wait for JavaScript. A peer that goes up and down all the time while nobody listens replaces
+// its own last one from then on.
+constexpr int kMostUntold = 64;
 
 [[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -106,19 +110,18 @@ bool Same(const BfdWish& a, const BfdWish& b) {
 }  // namespace
 
 BfdEngine::BfdEngine(std::function<void()> on_changes) : on_changes_(std::move(on_changes)), random_(std::random_device{}()) {
-  epoll_ = epoll_create1(EPOLL_CLOEXEC);
-  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  sockets_[0] = OpenReceiver(false);
-  const int error = errno;
-  sockets_[1] = OpenReceiver(true);
-  if (epoll_ < 0 || wake_ < 0 || sockets_[0] < 0) {
-    for (const int fd : {epoll_, wake_, sockets_[0], sockets_[1]})
-      if (fd >= 0) close(fd);
-    throw std::system_error(error, std::generic_category(), "bind the port of BFD");
-  }
-  Add_(epoll_, wake_);
-  for (const int socket : sockets_)
-    if (socket >= 0) Add_(epoll_, socket);
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.is_open()) Fail("epoll");
+  wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.is_open()) Fail("eventfd");
+  timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer_.is_open()) Fail("timerfd");
+  sockets_[0].Reset(OpenReceiver(false));
+  if (!sockets_[0].is_open()) Fail("bind the port of BFD");
+  // Not every kernel has IPv6.
+  sockets_[1].Reset(OpenReceiver(true));
+  for (const UniqueFd* each : {&wake_, &timer_, &sockets_[0], &sockets_[1]})
+    if (each->is_open()) Add_(epoll_.get(), each->get());
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "bfd");
 }
@@ -128,22 +131,21 @@ BfdEngine::~BfdEngine() {
   Wake();
   if (thread_.joinable()) thread_.join();
   for (auto& [peer, entry] : entries_) End(&entry);
-  for (const int fd : {epoll_, wake_, sockets_[0], sockets_[1]})
-    if (fd >= 0) close(fd);
 }
 
 void BfdEngine::Add(const BfdWish& wish) {
   const std::lock_guard<std::mutex> guard(lock_);
   const auto known = entries_.find(wish.peer);
+  if (known != entries_.end() && Same(known->second.wish, wish)) return;
+  // Before anything is ended: where it fails, the session that is there goes on.
+  UniqueFd socket(OpenSender(wish));
   if (known != entries_.end()) {
-    if (Same(known->second.wish, wish)) return;
     End(&known->second);
     entries_.erase(known);
   }
-  const int socket = OpenSender(wish);
   // Nobody may guess it, and it is never 0.
   const uint32_t discriminator = std::random_device{}() | 1;
-  entries_.emplace(wish.peer, Entry{wish, BfdSession(wish.options, discriminator), socket});
+  entries_.emplace(wish.peer, Entry{wish, BfdSession(wish.options, discriminator), std::move(socket)});
   Wake();
 }
 
@@ -157,27 +159,28 @@ void BfdEngine::Remove(const Ip& peer) {
 
 void BfdEngine::End(Entry* entry) {
   if (entry->session.state() != BfdState::kDown) Send(*entry, entry->session.AdminDown());
-  close(entry->socket);
 }
 
 std::vector<BfdChange> BfdEngine::TakeChanges() {
   const std::lock_guard<std::mutex> guard(lock_);
+  for (auto& [peer, entry] : entries_) entry.untold = 0;
   return std::exchange(changes_, {});
+}
+
+Micros BfdEngine::TakeLateness() {
+  const std::lock_guard<std::mutex> guard(lock_);
+  return std::exchange(lateness_, 0);
 }
 
 void BfdEngine::Wake() {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
 }
 
 void BfdEngine::Loop() {
   epoll_event ready[8];
-  Micros due = Now();
   while (!ending_) {
-    const Micros wait = std::clamp<Micros>(due - Now(), 0, kLongestSleep);
-    epoll_wait(epoll_, ready, 8, static_cast<int>((wait + 999) / 1000));
-    uint64_t count;
-    [[maybe_unused]] const ssize_t taken = read(wake_, &count, sizeof count);
+    Micros due;
     bool tell;
     {
       const std::lock_guard<std::mutex> guard(lock_);
@@ -185,24 +188,58 @@ void BfdEngine::Loop() {
       tell = !changes_.empty();
     }
     if (tell) on_changes_();
+    ArmTimer(due);
+    epoll_wait(epoll_.get(), ready, 8, -1);
+    uint64_t count;
+    for (const UniqueFd* each : {&wake_, &timer_}) {
+      [[maybe_unused]] const ssize_t taken = read(each->get(), &count, sizeof count);
+    }
   }
+}
+
+// epoll_wait counts milliseconds, which is a tenth of the shortest interval.
+void BfdEngine::ArmTimer(Micros due) {
+  itimerspec wanted{};
+  // A time that is over fires at once; zero would switch the timer off.
+  due = std::max<Micros>(due, 1);
+  wanted.it_value.tv_sec = static_cast<time_t>(due / 1'000'000);
+  wanted.it_value.tv_nsec = static_cast<long>(due % 1'000'000 * 1000);
+  timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &wanted, nullptr);
 }
 
 // Answers when there is something to do again.
 Micros BfdEngine::Step() {
   const Micros now = Now();
   // What has come in counts before what has not: this thread may be late itself.
-  for (const int socket : sockets_)
-    if (socket >= 0) Read(socket, now);
+  for (const UniqueFd& socket : sockets_)
+    if (socket.is_open()) Read(socket.get(), now);
   Micros due = now + kLongestSleep;
   for (auto& [peer, entry] : entries_) {
     const BfdState before = entry.session.state();
     const double random = static_cast<double>(random_() - std::minstd_rand::min()) / (std::minstd_rand::max() - std::minstd_rand::min());
-    if (const auto packet = entry.session.Advance(now, random)) Send(entry, *packet);
-    if (entry.session.state() != before) changes_.push_back({peer, entry.session.state(), entry.session.diag()});
+    const Micros wanted = entry.session.NextSend();
+    if (const auto packet = entry.session.Advance(now, random)) {
+      Send(entry, *packet);
+      // The first one is not due at any time.
+      if (wanted > 0) lateness_ = std::max(lateness_, Now() - wanted);
+    }
+    Note(peer, &entry, before);
     due = std::min(due, entry.session.NextDue());
   }
   return due;
+}
+
+void BfdEngine::Note(const Ip& peer, Entry* entry, BfdState before) {
+  const BfdSession& session = entry->session;
+  if (session.state() == before) return;
+  const BfdChange change{peer, session.state(), session.diag(), Now()};
+  if (entry->untold < kMostUntold) {
+    entry->untold++;
+    changes_.push_back(change);
+    return;
+  }
+  const auto last = std::find_if(changes_.rbegin(), changes_.rend(), [&](const BfdChange& each) { return each.peer == peer; });
+  if (last != changes_.rend()) *last = change;
 }
 
 void BfdEngine::Read(int socket, Micros now) {
@@ -227,7 +264,7 @@ void BfdEngine::Read(int socket, Micros now) {
     if (!packet || (packet->yours != 0 && packet->yours != session.discriminator())) continue;
     const BfdState before = session.state();
     if (const auto answer = session.Receive(*packet, now)) Send(found->second, *answer);
-    if (session.state() != before) changes_.push_back({found->first, session.state(), session.diag()});
+    Note(found->first, &found->second, before);
   }
 }
 
@@ -235,7 +272,7 @@ void BfdEngine::Send(const Entry& entry, const BfdPacket& packet) {
   const auto bytes = BuildBfd(packet);
   sockaddr_storage to;
   const socklen_t length = FillAddress(entry.wish.peer, kPort, &to);
-  sendto(entry.socket, bytes.data(), bytes.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&to), length);
+  sendto(entry.socket.get(), bytes.data(), bytes.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&to), length);
 }
 
 }  // namespace penstock::announce

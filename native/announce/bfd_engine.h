@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "../unique_fd.h"
 #include "address.h"
 #include "bfd_session.h"
 
@@ -28,6 +29,7 @@ struct BfdChange {
   Ip peer;
   BfdState state;
   BfdDiag diag;
+  Micros at;  // CLOCK_MONOTONIC
 };
 
 class BfdEngine {
@@ -41,12 +43,16 @@ class BfdEngine {
   void Add(const BfdWish& wish);
   void Remove(const Ip& peer);
   std::vector<BfdChange> TakeChanges();
+  // How much later than due the latest packet was sent since the last call: whether a session that goes down elsewhere does
+  // so for our sake.
+  Micros TakeLateness();
 
  private:
   struct Entry {
     BfdWish wish;
     BfdSession session;
-    int socket;
+    UniqueFd socket;
+    int untold = 0;  // changes that wait
   };
 
   void Loop();
@@ -55,15 +61,19 @@ class BfdEngine {
   void Send(const Entry& entry, const BfdPacket& packet);
   void End(Entry* entry);
   void Wake();
+  void ArmTimer(Micros due);
+  void Note(const Ip& peer, Entry* entry, BfdState before);
 
   std::function<void()> on_changes_;
   std::mutex lock_;
   std::map<Ip, Entry> entries_;
   std::vector<BfdChange> changes_;
   std::minstd_rand random_;
-  int sockets_[2] = {-1, -1};
-  int epoll_ = -1;
-  int wake_ = -1;
+  Micros lateness_ = 0;
+  UniqueFd sockets_[2];
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  UniqueFd timer_;
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };

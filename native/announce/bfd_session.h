@@ -53,6 +53,8 @@ class BfdSession {
   std::optional<BfdPacket> Advance(Micros now, double random);
   // When Advance() has something to do.
   Micros NextDue() const;
+  // When the next packet is due.
+  Micros NextSend() const { return send_at_; }
   // What tells the other side that no failure is meant.
   BfdPacket AdminDown();
 

@@ -9,7 +9,8 @@
 #include <cstring>
 #include <string>
 
-#include "../napi_support.h"
+#include "../napi_class.h"
+#include "records.h"
 #include "socket_address.h"
 
 namespace penstock {
@@ -68,26 +69,13 @@ int SetOptions(int fd, const Wish& wish, const char** failed) {
   return 0;
 }
 
-bool GetIp(napi_env env, napi_value value, const char* name, Ip* ip) {
-  uint8_t* data;
-  size_t length;
-  if (!GetBytes(env, value, name, &data, &length)) return false;
-  if (length == 4 || length == 16) {
-    *ip = Ip::From(data, length == 16);
-    return true;
-  }
-  if (length == 0) return true;
-  ThrowRangeError(env, std::string(name) + " must have 0, 4 or 16 bytes");
-  return false;
-}
-
 // bgpSocket(peer, source, key, ttl, minTtl) → file descriptor, not connected yet
 napi_value BgpSocket(napi_env env, napi_callback_info info) {
   size_t count = 5;
   napi_value arguments[5], result = nullptr;
   napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
   Wish wish;
-  if (!GetIp(env, arguments[0], "peer", &wish.peer) || !GetIp(env, arguments[1], "source", &wish.source) ||
+  if (!announce::ToIp(env, arguments[0], "peer", &wish.peer) || !announce::ToIp(env, arguments[1], "source", &wish.source) ||
       !GetString(env, arguments[2], "key", &wish.key) || !GetInteger(env, arguments[3], "ttl", 0, kHighestTtl, &wish.ttl) ||
       !GetInteger(env, arguments[4], "minTtl", 0, kHighestTtl, &wish.min_ttl)) {
     return nullptr;
@@ -114,10 +102,6 @@ napi_value BgpSocket(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-bool DefineBgpSocket(napi_env env, napi_value exports) {
-  napi_value function;
-  return napi_create_function(env, "bgpSocket", NAPI_AUTO_LENGTH, BgpSocket, nullptr, &function) == napi_ok &&
-         napi_set_named_property(env, exports, "bgpSocket", function) == napi_ok;
-}
+bool DefineBgpSocket(napi_env env, napi_value exports) { return DefineFunction(env, exports, "bgpSocket", BgpSocket); }
 
 }  // namespace penstock

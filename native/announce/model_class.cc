@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "../napi_support.h"
+#include "../napi_class.h"
 #include "records.h"
 #include "responder_class.h"
 
@@ -13,7 +13,6 @@ namespace {
 
 using namespace announce;
 
-constexpr napi_type_tag kTypeTag = {0x51c7e90d3ab84f26, 0xb9204d6f8ea17c35};
 constexpr int64_t kMaxTime = int64_t{1} << 52;
 
 struct Sent {
@@ -22,7 +21,15 @@ struct Sent {
 };
 
 struct Model : Surroundings {
+  static constexpr napi_type_tag kTag = {0x51c7e90d3ab84f26, 0xb9204d6f8ea17c35};
+  static constexpr const char* kClass = "AnnounceModel";
+  static constexpr const char* kSubsystem = "announce";
+
   Model(std::string self, HeartbeatTiming timing) : core(self, this), heartbeats(self, timing, 0) {}
+
+  // It holds nothing that could be closed.
+  bool IsOpen() const { return true; }
+  void End() {}
 
   void Send(int interface, const Frame& frame) override { sent.push_back({interface, frame}); }
   void WantedChanged(int) override {}
@@ -34,26 +41,7 @@ struct Model : Surroundings {
   std::vector<Event> events;
 };
 
-struct Call {
-  napi_env env;
-  napi_value arguments[4] = {};
-  Model* model = nullptr;
-
-  Call(napi_env environment, napi_callback_info info) : env(environment) {
-    size_t count = 4;
-    napi_value self;
-    void* data = nullptr;
-    bool ours = false;
-    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
-    if (napi_check_object_type_tag(env, self, &kTypeTag, &ours) == napi_ok && ours && napi_unwrap(env, self, &data) == napi_ok)
-      model = static_cast<Model*>(data);
-    else ThrowTypeError(env, "this must be an AnnounceModel");
-  }
-
-  bool Number(size_t i, const char* name, int64_t max, int64_t* out) const {
-    return GetInteger(env, arguments[i], name, 0, max, out);
-  }
-};
+using ModelCall = Call<Model>;
 
 napi_value New(napi_env env, napi_callback_info info) {
   size_t count = 3;
@@ -66,196 +54,174 @@ napi_value New(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   auto model = std::make_unique<Model>(name, HeartbeatTiming{every, static_cast<int>(lost)});
-  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<Model*>(data); };
-  if (napi_wrap(env, self, model.get(), finalize, nullptr, nullptr) != napi_ok) {
-    ThrowTypeError(env, "AnnounceModel must be called with new");
-    return nullptr;
-  }
-  napi_type_tag_object(env, self, &kTypeTag);
-  [[maybe_unused]] const Model* released = model.release();
-  return self;
+  return Wrap(env, self, std::move(model));
 }
 
 napi_value SetInterfaces(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   std::vector<Interface> interfaces;
   int64_t now;
-  if (call.model != nullptr && ReadInterfaces(env, call.arguments[0], &interfaces) && call.Number(1, "now", kMaxTime, &now))
-    call.model->core.SetInterfaces(interfaces, now);
+  if (call.state != nullptr && ReadInterfaces(env, call.arguments[0], &interfaces) && call.Integer(1, "now", 0, kMaxTime, &now))
+    call.state->core.SetInterfaces(interfaces, now);
   return nullptr;
 }
 
 napi_value SetPeers(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   std::vector<PeerWish> wishes;
-  if (call.model == nullptr || !ReadPeers(env, call.arguments[0], &wishes)) return nullptr;
-  call.model->peers = wishes;
-  call.model->heartbeats.SetPeers(TargetsOf(wishes));
-  call.model->core.SetPeers(KnownPeers(wishes, call.model->heartbeats));
+  if (call.state == nullptr || !ReadPeers(env, call.arguments[0], &wishes)) return nullptr;
+  call.state->peers = wishes;
+  call.state->heartbeats.SetPeers(TargetsOf(wishes));
+  call.state->core.SetPeers(KnownPeers(wishes, call.state->heartbeats));
   return nullptr;
 }
 
 napi_value SetFreshUntil(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t until;
-  if (call.model != nullptr && call.Number(0, "until", kMaxTime, &until)) call.model->core.SetFreshUntil(until);
+  if (call.state != nullptr && call.Integer(0, "until", 0, kMaxTime, &until)) call.state->core.SetFreshUntil(until);
   return nullptr;
 }
 
 napi_value SetLeaving(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t leaving;
-  if (call.model != nullptr && call.Number(0, "leaving", 1, &leaving)) call.model->heartbeats.SetLeaving(leaving != 0);
+  if (call.state != nullptr && call.Integer(0, "leaving", 0, 1, &leaving)) call.state->heartbeats.SetLeaving(leaving != 0);
   return nullptr;
 }
 
 napi_value Run(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   std::vector<Order> orders;
   int64_t now;
-  if (call.model == nullptr || !ReadOrders(env, call.arguments[0], &orders) || !call.Number(1, "now", kMaxTime, &now)) return nullptr;
-  RunOrders(&call.model->core, orders, now);
+  if (call.state == nullptr || !ReadOrders(env, call.arguments[0], &orders) || !call.Integer(1, "now", 0, kMaxTime, &now)) return nullptr;
+  RunOrders(&call.state->core, orders, now);
   return nullptr;
 }
 
 // frame(interface, bytes, now, backlog)
 napi_value OnFrame(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t interface, now, backlog;
   uint8_t* data;
   size_t length;
-  if (call.model != nullptr && call.Number(0, "interface", INT32_MAX, &interface) &&
-      GetBytes(env, call.arguments[1], "frame", &data, &length) && call.Number(2, "now", kMaxTime, &now) &&
-      call.Number(3, "backlog", 1, &backlog)) {
-    call.model->core.OnFrame(static_cast<int>(interface), data, length, now, backlog != 0);
+  if (call.state != nullptr && call.Integer(0, "interface", 0, INT32_MAX, &interface) &&
+      GetBytes(env, call.arguments[1], "frame", &data, &length) && call.Integer(2, "now", 0, kMaxTime, &now) &&
+      call.Integer(3, "backlog", 0, 1, &backlog)) {
+    call.state->core.OnFrame(static_cast<int>(interface), data, length, now, backlog != 0);
   }
   return nullptr;
 }
 
 // link(interface, up, now)
 napi_value OnLink(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t interface, up, now;
-  if (call.model != nullptr && call.Number(0, "interface", INT32_MAX, &interface) && call.Number(1, "up", 1, &up) &&
-      call.Number(2, "now", kMaxTime, &now)) {
-    call.model->core.OnLink(static_cast<int>(interface), up != 0, std::nullopt, now);
+  if (call.state != nullptr && call.Integer(0, "interface", 0, INT32_MAX, &interface) && call.Integer(1, "up", 0, 1, &up) &&
+      call.Integer(2, "now", 0, kMaxTime, &now)) {
+    call.state->core.OnLink(static_cast<int>(interface), up != 0, std::nullopt, now);
   }
   return nullptr;
 }
 
 // pause(milliseconds, now): what the thread does when it did not run for so long.
 napi_value OnPause(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t paused, now;
-  if (call.model != nullptr && call.Number(0, "paused", kMaxTime, &paused) && call.Number(1, "now", kMaxTime, &now)) {
-    call.model->heartbeats.OnPause(now);
-    call.model->core.OnPause(paused, now);
+  if (call.state != nullptr && call.Integer(0, "paused", 0, kMaxTime, &paused) && call.Integer(1, "now", 0, kMaxTime, &now)) {
+    call.state->heartbeats.OnPause(now);
+    call.state->core.OnPause(paused, now);
   }
   return nullptr;
 }
 
 // datagram(from, bytes, now)
 napi_value OnDatagram(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   uint8_t *from, *data;
   size_t from_length, length;
   int64_t now;
-  if (call.model != nullptr && GetBytes(env, call.arguments[0], "from", &from, &from_length) &&
-      GetBytes(env, call.arguments[1], "datagram", &data, &length) && call.Number(2, "now", kMaxTime, &now) &&
+  if (call.state != nullptr && GetBytes(env, call.arguments[0], "from", &from, &from_length) &&
+      GetBytes(env, call.arguments[1], "datagram", &data, &length) && call.Integer(2, "now", 0, kMaxTime, &now) &&
       (from_length == 4 || from_length == 16)) {
-    call.model->heartbeats.OnDatagram(Ip::From(from, from_length == 16), data, length, now, &call.model->events);
-    if (call.model->heartbeats.TakeMacsChanged()) call.model->core.SetPeers(KnownPeers(call.model->peers, call.model->heartbeats));
+    call.state->heartbeats.OnDatagram(Ip::From(from, from_length == 16), data, length, now, &call.state->events);
+    if (call.state->heartbeats.TakeMacsChanged()) call.state->core.SetPeers(KnownPeers(call.state->peers, call.state->heartbeats));
   }
   return nullptr;
 }
 
-napi_value Bytes(napi_env env, const std::vector<uint8_t>& bytes) {
-  napi_value buffer, array = nullptr;
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env, bytes.size(), &data, &buffer) != napi_ok) return nullptr;
-  std::copy(bytes.begin(), bytes.end(), static_cast<uint8_t*>(data));
-  napi_create_typedarray(env, napi_uint8_array, bytes.size(), buffer, 0, &array);
-  return array;
-}
-
 // advance(now) → the heartbeat to send to every peer, when one is due.
 napi_value Advance(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t now;
-  if (call.model == nullptr || !call.Number(0, "now", kMaxTime, &now)) return nullptr;
-  Model& model = *call.model;
+  if (call.state == nullptr || !call.Integer(0, "now", 0, kMaxTime, &now)) return nullptr;
+  Model& model = *call.state;
   const bool due = model.heartbeats.Tick(now, &model.events);
   model.core.SetDeaf(model.heartbeats.deaf());
   model.core.Advance(now);
-  return due ? Bytes(env, model.heartbeats.Datagram(model.core.macs(), model.core.heard_of())) : nullptr;
+  if (!due) return nullptr;
+  const std::vector<uint8_t> datagram = model.heartbeats.Datagram(model.core.macs(), model.core.heard_of());
+  return BytesArray(env, datagram.data(), datagram.size());
 }
 
 // takeFrames() → [interface, bytes, …]
 napi_value TakeFrames(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   napi_value array = nullptr;
-  if (call.model == nullptr || napi_create_array(env, &array) != napi_ok) return nullptr;
+  if (call.state == nullptr || napi_create_array(env, &array) != napi_ok) return nullptr;
   uint32_t i = 0;
-  for (const Sent& sent : std::exchange(call.model->sent, {})) {
+  for (const Sent& sent : std::exchange(call.state->sent, {})) {
     napi_value interface;
     napi_create_int32(env, sent.interface, &interface);
     napi_set_element(env, array, i++, interface);
-    napi_set_element(env, array, i++, Bytes(env, sent.frame));
+    napi_set_element(env, array, i++, BytesArray(env, sent.frame.data(), sent.frame.size()));
   }
   return array;
 }
 
 napi_value TakeEvents(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
-  if (call.model == nullptr) return nullptr;
-  std::vector<Event> events = std::exchange(call.model->events, {});
-  for (Event& event : call.model->core.TakeEvents()) events.push_back(std::move(event));
+  const ModelCall call(env, info);
+  if (call.state == nullptr) return nullptr;
+  std::vector<Event> events = std::exchange(call.state->events, {});
+  for (Event& event : call.state->core.TakeEvents()) events.push_back(std::move(event));
   return EventsArray(env, events);
 }
 
 // stateOf(interface, address) → 0 observing, 1 probing, 2 owning, 3 ceding; -1 unknown.
 napi_value StateOf(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t interface;
   uint8_t* data;
   size_t length;
   napi_value value = nullptr;
-  if (call.model == nullptr || !call.Number(0, "interface", INT32_MAX, &interface) ||
+  if (call.state == nullptr || !call.Integer(0, "interface", 0, INT32_MAX, &interface) ||
       !GetBytes(env, call.arguments[1], "address", &data, &length) || (length != 4 && length != 16)) {
     return nullptr;
   }
-  const auto state = call.model->core.StateOf(static_cast<int>(interface), Ip::From(data, length == 16));
+  const auto state = call.state->core.StateOf(static_cast<int>(interface), Ip::From(data, length == 16));
   napi_create_int32(env, state ? static_cast<int>(*state) : -1, &value);
   return value;
 }
 
 napi_value Status(napi_env env, napi_callback_info info) {
-  const Call call(env, info);
+  const ModelCall call(env, info);
   int64_t now;
-  if (call.model == nullptr || !call.Number(0, "now", kMaxTime, &now)) return nullptr;
-  const Model& model = *call.model;
+  if (call.state == nullptr || !call.Integer(0, "now", 0, kMaxTime, &now)) return nullptr;
+  const Model& model = *call.state;
   return StatusObject(env, {model.core.counters(), model.core.owned(), 0, model.heartbeats.deaf(), model.heartbeats.Status(now),
                             model.core.heard_of()});
-}
-
-napi_property_descriptor Method(const char* name, napi_callback method) {
-  return {name, nullptr, method, nullptr, nullptr, nullptr, napi_default_method, nullptr};
 }
 
 }  // namespace
 
 bool DefineAnnounceModel(napi_env env, napi_value exports) {
-  const napi_property_descriptor members[] = {
-      Method("setInterfaces", SetInterfaces), Method("setPeers", SetPeers),     Method("setFreshUntil", SetFreshUntil),
-      Method("setLeaving", SetLeaving),       Method("run", Run),               Method("frame", OnFrame),
-      Method("link", OnLink),                 Method("pause", OnPause),         Method("datagram", OnDatagram),
-      Method("advance", Advance),             Method("takeFrames", TakeFrames), Method("takeEvents", TakeEvents),
-      Method("stateOf", StateOf),             Method("status", Status),
-  };
-  napi_value constructor;
-  return napi_define_class(env, "AnnounceModel", NAPI_AUTO_LENGTH, New, nullptr, sizeof members / sizeof members[0], members,
-                           &constructor) == napi_ok &&
-         napi_set_named_property(env, exports, "AnnounceModel", constructor) == napi_ok;
+  return DefineClass(
+      env, exports, Model::kClass, New,
+      {Method("setInterfaces", SetInterfaces), Method("setPeers", SetPeers), Method("setFreshUntil", SetFreshUntil),
+       Method("setLeaving", SetLeaving), Method("run", Run), Method("frame", OnFrame), Method("link", OnLink),
+       Method("pause", OnPause), Method("datagram", OnDatagram), Method("advance", Advance),
+       Method("takeFrames", TakeFrames), Method("takeEvents", TakeEvents), Method("stateOf", StateOf),
+       Method("status", Status)});
 }
 
 }  // namespace penstock

@@ -1,6 +1,6 @@
 #include "records.h"
 
-#include "../napi_support.h"
+#include "../napi_class.h"
 
 namespace penstock::announce {
 
@@ -16,20 +16,6 @@ uint32_t ReadU32(const uint8_t* data) {
 
 bool Get(napi_env env, napi_value object, const char* name, napi_value* value) {
   return napi_get_named_property(env, object, name, value) == napi_ok;
-}
-
-// 4, 16 or no bytes.
-bool GetIp(napi_env env, napi_value object, const char* name, Ip* ip) {
-  napi_value value;
-  uint8_t* data;
-  size_t length;
-  if (!Get(env, object, name, &value) || !GetBytes(env, value, name, &data, &length)) return false;
-  if (length == 4 || length == 16) *ip = Ip::From(data, length == 16);
-  else if (length != 0) {
-    ThrowRangeError(env, std::string(name) + " must have 0, 4 or 16 bytes");
-    return false;
-  }
-  return true;
 }
 
 bool GetMac(napi_env env, napi_value value, Mac* mac) {
@@ -62,17 +48,28 @@ bool Set(napi_env env, napi_value object, const char* name, const std::string& t
 }
 
 bool Set(napi_env env, napi_value object, const char* name, const uint8_t* bytes, size_t length) {
-  napi_value buffer, array;
-  void* data = nullptr;
-  if (napi_create_arraybuffer(env, length, &data, &buffer) != napi_ok ||
-      napi_create_typedarray(env, napi_uint8_array, length, buffer, 0, &array) != napi_ok) {
-    return false;
-  }
-  std::copy(bytes, bytes + length, static_cast<uint8_t*>(data));
-  return napi_set_named_property(env, object, name, array) == napi_ok;
+  const napi_value array = BytesArray(env, bytes, length);
+  return array != nullptr && napi_set_named_property(env, object, name, array) == napi_ok;
 }
 
 }  // namespace
+
+bool ToIp(napi_env env, napi_value value, const char* name, Ip* ip) {
+  uint8_t* data;
+  size_t length;
+  if (!GetBytes(env, value, name, &data, &length)) return false;
+  if (length == 4 || length == 16) *ip = Ip::From(data, length == 16);
+  else if (length != 0) {
+    ThrowRangeError(env, std::string(name) + " must have 0, 4 or 16 bytes");
+    return false;
+  }
+  return true;
+}
+
+bool ReadIp(napi_env env, napi_value object, const char* name, Ip* ip) {
+  napi_value value;
+  return Get(env, object, name, &value) && ToIp(env, value, name, ip);
+}
 
 bool ReadOrders(napi_env env, napi_value value, std::vector<Order>* orders) {
   uint8_t* data;
@@ -103,7 +100,7 @@ bool ReadInterfaces(napi_env env, napi_value value, std::vector<Interface>* inte
     Interface each;
     int64_t index, up;
     if (napi_get_element(env, value, i, &item) != napi_ok || !Get(env, item, "index", &field) ||
-        !GetInteger(env, field, "index", 1, INT32_MAX, &index) || !GetIp(env, item, "linkLocal", &each.link_local) ||
+        !GetInteger(env, field, "index", 1, INT32_MAX, &index) || !ReadIp(env, item, "linkLocal", &each.link_local) ||
         !Get(env, item, "mac", &field) || !GetMac(env, field, &each.mac) || !Get(env, item, "up", &field) ||
         !GetInteger(env, field, "up", 0, 1, &up)) {
       return false;
@@ -123,7 +120,7 @@ bool ReadPeers(napi_env env, napi_value value, std::vector<PeerWish>* peers) {
     PeerWish peer;
     uint32_t macs;
     if (napi_get_element(env, value, i, &item) != napi_ok || !Get(env, item, "name", &field) ||
-        !GetString(env, field, "name", &peer.name) || !GetIp(env, item, "address", &peer.address) ||
+        !GetString(env, field, "name", &peer.name) || !ReadIp(env, item, "address", &peer.address) ||
         !Get(env, item, "macs", &field) || !Length(env, field, "macs", &macs)) {
       return false;
     }

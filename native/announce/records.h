@@ -12,6 +12,10 @@
 namespace penstock::announce {
 
 // False with a JavaScript exception pending.
+// `ip` stays as it is where there are no bytes.
+bool ToIp(napi_env env, napi_value value, const char* name, Ip* ip);
+// The same of a property.
+bool ReadIp(napi_env env, napi_value object, const char* name, Ip* ip);
 bool ReadOrders(napi_env env, napi_value value, std::vector<Order>* orders);
 bool ReadInterfaces(napi_env env, napi_value value, std::vector<Interface>* interfaces);
 bool ReadPeers(napi_env env, napi_value value, std::vector<PeerWish>* peers);

@@ -77,18 +77,13 @@ Time Now() {
 
 Responder::Responder(ResponderOptions options)
     : options_(std::move(options)), core_(options_.self, this), heartbeats_(options_.self, options_.timing, Now()) {
-  epoll_ = epoll_create1(EPOLL_CLOEXEC);
-  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  try {
-    if (epoll_ < 0 || wake_ < 0) Fail("epoll");
-    if (options_.port != 0) OpenHeartbeats();
-  } catch (...) {
-    for (const int fd : {epoll_, wake_, heartbeat_sockets_[0], heartbeat_sockets_[1]})
-      if (fd >= 0) close(fd);
-    throw;
-  }
-  Add(epoll_, wake_);
-  Add(epoll_, link_watch_.socket());
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.is_open()) Fail("epoll");
+  wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_.is_open()) Fail("eventfd");
+  if (options_.port != 0) OpenHeartbeats();
+  Add(epoll_.get(), wake_.get());
+  Add(epoll_.get(), link_watch_.socket());
   awake_until_ = Now() + options_.timing.every;
   thread_ = std::thread([this] { Loop(); });
   pthread_setname_np(thread_.native_handle(), "announce");
@@ -98,17 +93,15 @@ Responder::~Responder() {
   ending_ = true;
   Wake();
   if (thread_.joinable()) thread_.join();
-  for (const int fd : {epoll_, wake_, heartbeat_sockets_[0], heartbeat_sockets_[1]})
-    if (fd >= 0) close(fd);
 }
 
 void Responder::OpenHeartbeats() {
-  heartbeat_sockets_[0] = OpenUdp(AF_INET, options_.port);
-  if (heartbeat_sockets_[0] < 0) Fail("bind the heartbeat port");
+  heartbeat_sockets_[0].Reset(OpenUdp(AF_INET, options_.port));
+  if (!heartbeat_sockets_[0].is_open()) Fail("bind the heartbeat port");
   // Not every kernel has IPv6.
-  heartbeat_sockets_[1] = OpenUdp(AF_INET6, options_.port);
-  for (const int socket : heartbeat_sockets_)
-    if (socket >= 0) Add(epoll_, socket);
+  heartbeat_sockets_[1].Reset(OpenUdp(AF_INET6, options_.port));
+  for (const UniqueFd& socket : heartbeat_sockets_)
+    if (socket.is_open()) Add(epoll_.get(), socket.get());
 }
 
 std::vector<std::pair<int, int>> Responder::SetInterfaces(const std::vector<InterfaceWish>& interfaces) {
@@ -131,7 +124,7 @@ std::vector<std::pair<int, int>> Responder::SetInterfaces(const std::vector<Inte
         next.erase(wish.index);
         continue;
       }
-      for (const int socket : link->sockets()) Add(epoll_, socket);
+      for (const int socket : link->sockets()) Add(epoll_.get(), socket);
       opened = true;
     }
     const auto state = link_states_.find(wish.index);
@@ -200,7 +193,7 @@ void Responder::After() {
 
 void Responder::Wake() {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
 }
 
 void Responder::Loop() {
@@ -214,9 +207,9 @@ void Responder::Loop() {
       if (const auto next = core_.NextDue()) due = std::min(due, std::max(now, *next));
       awake_until_ = due;
     }
-    epoll_wait(epoll_, ready, 64, static_cast<int>(std::max<Time>(0, due - Now())));
+    epoll_wait(epoll_.get(), ready, 64, static_cast<int>(std::max<Time>(0, due - Now())));
     uint64_t count;
-    [[maybe_unused]] const ssize_t taken = read(wake_, &count, sizeof count);
+    [[maybe_unused]] const ssize_t taken = read(wake_.get(), &count, sizeof count);
     bool tell;
     {
       const std::lock_guard<std::mutex> guard(lock_);
@@ -278,7 +271,8 @@ void Responder::ReadFrames(int interface, LinkSockets* link, Time now, bool back
 
 void Responder::ReadHeartbeats(Time now) {
   uint8_t data[1500];
-  for (const int socket : heartbeat_sockets_) {
+  for (const UniqueFd& each : heartbeat_sockets_) {
+    const int socket = each.get();
     if (socket < 0) continue;
     for (int i = 0; i < kFramesAtOnce; i++) {
       sockaddr_storage from{};
@@ -296,7 +290,7 @@ void Responder::SendHeartbeats() {
   for (const Ip& to : heartbeats_.Destinations()) {
     sockaddr_storage address;
     const socklen_t length = FillAddress(to, options_.port, &address);
-    const int socket = heartbeat_sockets_[to.v6 ? 1 : 0];
+    const int socket = heartbeat_sockets_[to.v6 ? 1 : 0].get();
     if (socket >= 0) sendto(socket, datagram.data(), datagram.size(), MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&address), length);
   }
 }

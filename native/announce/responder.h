@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "../unique_fd.h"
 #include "core.h"
 #include "heartbeats.h"
 #include "link_watch.h"
@@ -99,9 +100,9 @@ class Responder : private Surroundings {
   std::vector<PeerWish> peers_;
   std::vector<Event> events_;
   uint64_t send_errors_ = 0;
-  int heartbeat_sockets_[2] = {-1, -1};
-  int epoll_ = -1;
-  int wake_ = -1;
+  UniqueFd heartbeat_sockets_[2];
+  UniqueFd epoll_;
+  UniqueFd wake_;
   Time awake_until_ = 0;
   std::atomic<bool> ending_{false};
   std::thread thread_;

@@ -16,10 +16,16 @@ namespace penstock::engine {
 Engine::Engine(const EngineOptions& options, std::vector<ListeningSocket> inherited)
     : shared_(options.descriptor_limit, options.mark), sockets_(std::move(inherited)) {
   if (sockets_.empty()) sockets_ = BindPorts(options);
-  std::random_device seed;
-  for (size_t i = 0; i < options.threads; i++) {
-    workers_.push_back(std::make_unique<Worker>(shared_, seed()));
-    workers_.back()->Start();
+  try {
+    std::random_device seed;
+    for (size_t i = 0; i < options.threads; i++) {
+      workers_.push_back(std::make_unique<Worker>(shared_, seed()));
+      workers_.back()->Start();
+    }
+  } catch (...) {
+    // Without a whole engine nobody else closes the sockets.
+    Shutdown();
+    throw;
   }
 }
 

@@ -222,9 +222,16 @@ bool ReceiveSockets(int peer, std::vector<ListeningSocket>* sockets, size_t* tot
 TakeoverServer::TakeoverServer(const std::string& path, std::vector<ListeningSocket> sockets,
                                std::function<void()> taken)
     : path_(path), sockets_(std::move(sockets)), taken_(std::move(taken)) {
-  fd_ = Listen();
-  stop_ = eventfd(0, EFD_CLOEXEC);
-  thread_ = std::thread([this] { Run(); });
+  // Without it the thread could not be ended.
+  stop_.Reset(eventfd(0, EFD_CLOEXEC));
+  if (!stop_.is_open()) throw std::system_error(errno, std::generic_category(), "eventfd");
+  fd_.Reset(Listen());
+  try {
+    thread_ = std::thread([this] { Run(); });
+  } catch (...) {
+    Withdraw();
+    throw;
+  }
 }
 
 // Throws std::system_error.
@@ -266,24 +273,22 @@ bool TakeoverServer::IsAnswered() const {
 
 TakeoverServer::~TakeoverServer() {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(stop_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof one);
   thread_.join();
-  close(stop_);
-  if (fd_ >= 0) Withdraw();
+  if (fd_.is_open()) Withdraw();
 }
 
 void TakeoverServer::Withdraw() {
   unlink(path_.c_str());
-  close(fd_);
-  fd_ = -1;
+  fd_.Reset();
 }
 
 void TakeoverServer::Run() {
   for (;;) {
-    pollfd wanted[2] = {{fd_, POLLIN, 0}, {stop_, POLLIN, 0}};
+    pollfd wanted[2] = {{fd_.get(), POLLIN, 0}, {stop_.get(), POLLIN, 0}};
     if (poll(wanted, 2, -1) < 0) continue;
     if (wanted[1].revents != 0) return;
-    const int peer = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    const int peer = accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC);
     if (peer < 0) continue;
     const bool handed_over = IsTrusted(peer) && HandOver(peer);
     close(peer);
@@ -296,10 +301,10 @@ void TakeoverServer::Run() {
 }
 
 bool TakeoverServer::HandOver(int peer) {
-  pollfd first[2] = {{peer, POLLIN, 0}, {stop_, POLLIN, 0}};
+  pollfd first[2] = {{peer, POLLIN, 0}, {stop_.get(), POLLIN, 0}};
   if (poll(first, 2, kAnswerMs) <= 0 || first[1].revents != 0 || !ReceiveProof(peer)) return false;
   if (!SendSockets(peer, sockets_)) return false;
-  pollfd wanted[2] = {{peer, POLLIN, 0}, {stop_, POLLIN, 0}};
+  pollfd wanted[2] = {{peer, POLLIN, 0}, {stop_.get(), POLLIN, 0}};
   char word = 0;
   if (poll(wanted, 2, kConfirmMs) <= 0 || wanted[1].revents != 0) return false;
   return recv(peer, &word, 1, 0) == 1 && word == kReady;

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "../unique_fd.h"
 #include "worker.h"
 
 namespace penstock::engine {
@@ -35,8 +36,8 @@ class TakeoverServer {
   const std::string path_;
   std::vector<ListeningSocket> sockets_;
   std::function<void()> taken_;
-  int fd_;
-  int stop_;
+  UniqueFd fd_;
+  UniqueFd stop_;
   std::thread thread_;
 };
 

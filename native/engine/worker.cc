@@ -46,19 +46,15 @@ Worker::Worker(Shared& shared, uint32_t seed)
       buffer_(new uint8_t[kBufferBytes]),
       settled_ms_(now_ms_),
       swept_ms_(now_ms_) {
-  if (epoll_ < 0 || wake_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
+  if (!epoll_.is_open() || !wake_.is_open()) throw std::system_error(errno, std::generic_category(), "epoll");
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;
-  epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event);
   snapshot_ = shared_.Current(&generation_);
 }
 
-Worker::~Worker() {
-  Stop();
-  close(epoll_);
-  close(wake_);
-}
+Worker::~Worker() { Stop(); }
 
 void Worker::Start() {
   thread_ = std::thread([this] { Run(); });
@@ -77,12 +73,12 @@ void Worker::Post(std::function<void()> task) {
   }
   const uint64_t one = 1;
   // It fails only when it is signalled 2^64 times already.
-  [[maybe_unused]] const ssize_t written = write(wake_, &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
 }
 
 void Worker::RunTasks() {
   uint64_t count;
-  [[maybe_unused]] const ssize_t got = read(wake_, &count, sizeof count);
+  [[maybe_unused]] const ssize_t got = read(wake_.get(), &count, sizeof count);
   std::vector<std::function<void()>> tasks;
   {
     const std::lock_guard<std::mutex> lock(tasks_mutex_);
@@ -114,7 +110,7 @@ void Worker::Run() {
   epoll_event events[kEvents];
   while (!stopping_) {
     const int sleep = again_.empty() ? SleepMs() : 0;
-    const int count = epoll_wait(epoll_, events, kEvents, sleep);
+    const int count = epoll_wait(epoll_.get(), events, kEvents, sleep);
     now_ms_ = ReadClock();
     if (shared_.generation() != generation_) snapshot_ = shared_.Current(&generation_);
     for (int i = 0; i < count; i++) {
@@ -150,16 +146,16 @@ bool Worker::Watch(int fd, uint32_t events, Source* source) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = source;
-  return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
+  return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void Worker::Unwatch(int fd) { epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr); }
+void Worker::Unwatch(int fd) { epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
 void Worker::Rewatch(int fd, uint32_t events, Source* source) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = source;
-  epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
 }
 
 void Worker::Retire(std::unique_ptr<Source> source) { retired_.push_back(std::move(source)); }

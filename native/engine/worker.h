@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "../unique_fd.h"
 #include "links.h"
 #include "pick.h"
 #include "pipe_pool.h"
@@ -116,8 +117,8 @@ class Worker {
   int SleepMs() const;
 
   Shared& shared_;
-  int epoll_;
-  int wake_;
+  UniqueFd epoll_;
+  UniqueFd wake_;
   uint64_t now_ms_;
   TimerWheel timers_;
   PipePool pipes_;

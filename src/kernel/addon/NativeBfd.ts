@@ -21,6 +21,8 @@ export interface BfdChange {
   readonly state: number;
   /** 1: the detection time has run out; 3: the other side says that it is down. */
   readonly diag: number;
+  /** When: milliseconds on the clock of process.hrtime(). */
+  readonly at: number;
 }
 
 /** Throws system errors as Node does. */
@@ -29,6 +31,8 @@ export interface NativeBfd {
   add(wish: BfdWish): void;
   remove(peer: Uint8Array): void;
   takeChanges(): readonly BfdChange[];
+  /** Microseconds by which the latest packet was sent later than due, since the last call. */
+  takeLateness(): number;
   /** The other sides are told that no failure is meant. */
   close(): void;
 }
