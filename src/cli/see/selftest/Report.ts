@@ -14,8 +14,6 @@ export interface SelftestReport {
   readonly disruptions: readonly DisruptionResult[];
   /** What was not tested at all, and why. */
   readonly notes: readonly string[];
-  /** The archive that was made of a failure. */
-  readonly sysdump: string | null;
 }
 
 export function reportOf(
@@ -24,7 +22,7 @@ export function reportOf(
   const count = (result: CellResult['result']) => found.cells.filter((cell) => cell.result === result).length;
   const counts = { passed: count('passed'), failed: count('failed'), skipped: count('skipped') };
   const undisturbed = found.disruptions.every(({ failed, broken }) => failed + broken === 0);
-  return { passed: counts.failed === 0 && undisturbed, counts, sysdump: null, ...found };
+  return { passed: counts.failed === 0 && undisturbed, counts, ...found };
 }
 
 /** Failed cells beyond this number are counted, not shown. */
@@ -47,7 +45,6 @@ export function reportText(report: SelftestReport): string[] {
     ...(disruptions.length === 0 ? [] : [...disruptionText(disruptions), '']),
     ...skippedText(cells),
     ...notes.flatMap((note) => wrap(printable(note), WIDTH)),
-    ...(report.sysdump === null ? [] : [`for a report: ${report.sysdump}`]),
     colour(
       report.passed ? 'green' : 'red',
       `${report.passed ? 'passed' : 'FAILED'}: ${counts.passed} of ${counts.passed + counts.failed} cells, ` +

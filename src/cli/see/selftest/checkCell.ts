@@ -20,17 +20,24 @@ const SILENCE_MS = 300;
 /** Connections after which several endpoints must have been seen. The chance that one of two takes all: 1 to 8 million. */
 const MOST_CONNECTIONS = 24;
 const AFFINITY_CONNECTIONS = 4;
+const MOST_ASKED_DIRECTLY = 3;
+const DIRECT_PATIENCE_MS = 1000;
 
 export async function checkCell(cell: Cell, options: CheckOptions): Promise<CellResult> {
   const explanation = await options.explain(cell);
   const said = explainLine(explanation);
-  const ended = (result: CellResult['result'], connections: number, says: string): CellResult => ({
+  const ended = (
+    result: CellResult['result'],
+    connections: number,
+    says: string,
+    remedy = explanation.remedy,
+  ): CellResult => ({
     ...cell,
     result,
     connections,
     says,
     explain: said,
-    remedy: result === 'failed' ? explanation.remedy : '',
+    remedy: result === 'failed' ? remedy : '',
   });
   if (explanation.outcome === 'not-a-service' || explanation.outcome === 'node')
     return ended('skipped', 0, `none of penstock's business: ${explanation.because}`);
@@ -45,11 +52,43 @@ export async function checkCell(cell: Cell, options: CheckOptions): Promise<Cell
       listen: options.endpointsSpeak || cell.target.protocol === 'UDP',
     });
     const wrong = wrongAnswer(answer, explanation, options);
-    if (wrong !== undefined) return ended('failed', connections, wrong);
+    if (wrong !== undefined) {
+      const direct = await askDirectly(explanation, cell, options);
+      return ended('failed', connections, `${wrong}${direct.says}`, direct.remedy);
+    }
     if (answer.type === 'answered') seen.add(answer.text.split(' ')[0] ?? '');
   }
   const wrong = options.endpointsSpeak ? wrongSpread(seen, explanation, connections) : undefined;
   return ended(wrong === undefined ? 'passed' : 'failed', connections, wrong ?? '');
+}
+
+/** Is it the Service, or the endpoint itself? The same client asks the endpoints past the VIP. */
+async function askDirectly(
+  { outcome, endpoints, remedy }: Explanation,
+  { target }: Cell,
+  options: CheckOptions,
+): Promise<{ readonly says: string; readonly remedy: string }> {
+  if (outcome !== 'endpoint') return { says: '', remedy };
+  const says: string[] = [];
+  let answers = 0;
+  for (const endpoint of endpoints.slice(0, MOST_ASKED_DIRECTLY)) {
+    const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(endpoint) ?? [];
+    const answer = await options.dial({
+      target: { host, port: Number(port), protocol: target.protocol },
+      patience: DIRECT_PATIENCE_MS,
+      ...(options.say === undefined ? {} : { say: options.say }),
+      listen: options.endpointsSpeak || target.protocol === 'UDP',
+    });
+    if (answer.type === 'answered') answers++;
+    says.push(`; ${endpoint}, asked directly, ${seenAs(answer)}`);
+  }
+  return {
+    says: says.join(''),
+    remedy:
+      answers < says.length
+        ? 'Not the Service but the endpoint: does the pod listen on this port, and does the network lead there?'
+        : 'The endpoints answer past the Service: penstock diff looks at the rules, penstock doctor at the host.',
+  };
 }
 
 function enough(

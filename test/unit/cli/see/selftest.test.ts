@@ -84,8 +84,17 @@ t.test('otherwise: failed, with what was seen and what explain says', async (t) 
   ];
   for (const [answers, change, says] of faults) {
     const result = await check(answers, change);
-    t.match(result, { result: 'failed', says, remedy: 'do this' });
+    t.match(result, { result: 'failed', says });
   }
+  const silent = await check([{ type: 'refused' }]);
+  t.match(
+    silent.says,
+    '10.244.0.11:8080, asked directly, was refused; 10.244.0.12:8080, asked directly, was refused',
+  );
+  t.match(silent.remedy, /Not the Service but the endpoint/);
+  const past = await check([{ type: 'silent' }, FIRST, SECOND]);
+  t.match(past.remedy, /The endpoints answer past the Service/);
+  t.equal((await check([FIRST], { outcome: 'refused' })).remedy, 'do this');
   t.match((await check([{ type: 'refused' }])).explain, /2 endpoints may get it: 10\.244\.0\.11:8080/);
 });
 
