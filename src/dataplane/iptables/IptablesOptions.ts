@@ -1,5 +1,6 @@
 /** From the options of the mode, the routing table and the host to what the rules depend on. Pure. */
-import { type Cidr, familyOf, type IpAddress, type IpFamily, isLoopback } from '../../net/ip.js';
+import { matchLocalTraffic } from '../../kernel/xtables/matchLocalTraffic.js';
+import { type IpAddress, type IpFamily, isLoopback } from '../../net/ip.js';
 import type { LocalDetector } from '../../net/LocalDetector.js';
 import {
   includesIpv4Loopback,
@@ -7,7 +8,7 @@ import {
   selectNodePortAddresses,
 } from '../../net/nodePortAddresses.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import type { LocalTrafficMatch, RuleSettings } from './rules/RuleSettings.js';
+import type { RuleSettings } from './rules/RuleSettings.js';
 
 export interface IptablesOptions {
   readonly masqueradeMark: number;
@@ -42,38 +43,10 @@ export function ruleSettings(
     family,
     masqueradeMark,
     masqueradeAll,
-    localTraffic: localTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),
+    localTraffic: matchLocalTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),
     localhostNodePorts,
     nodePortAddresses:
       selected === 'all' || localhostNodePorts ? selected : selected.filter((ip) => !isLoopback(ip)),
     ...facts,
   };
-}
-
-function localTraffic(
-  detector: LocalDetector,
-  family: IpFamily,
-  podCIDRs: readonly Cidr[],
-): LocalTrafficMatch | undefined {
-  switch (detector.type) {
-    case 'ClusterCIDR':
-      return fromSource(detector.cidrs[family]);
-    case 'NodeCIDR':
-      return fromSource(podCIDRs.find((cidr) => familyOf(cidr) === family));
-    case 'BridgeInterface':
-      return fromInterface(detector.name);
-    case 'InterfaceNamePrefix':
-      return fromInterface(`${detector.prefix}+`);
-    case 'None':
-      return undefined;
-  }
-}
-
-function fromSource(cidr: Cidr | undefined): LocalTrafficMatch | undefined {
-  return cidr === undefined ? undefined : { isLocal: `-s ${cidr}`, isNotLocal: `! -s ${cidr}` };
-}
-
-/** iptables reads a trailing `+` as "any interface that begins so". */
-function fromInterface(name: string): LocalTrafficMatch {
-  return { isLocal: `-i ${name}`, isNotLocal: `! -i ${name}` };
 }

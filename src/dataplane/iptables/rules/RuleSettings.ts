@@ -1,11 +1,6 @@
 /** What the rules of one family depend on besides the routing table. */
+import type { LocalTrafficMatch } from '../../../kernel/xtables/matchLocalTraffic.js';
 import type { IpAddress, IpFamily } from '../../../net/ip.js';
-
-/** How to tell that a packet comes from a pod of this cluster: two matches, one the opposite of the other. */
-export interface LocalTrafficMatch {
-  readonly isLocal: string;
-  readonly isNotLocal: string;
-}
 
 export interface RuleSettings {
   readonly family: IpFamily;

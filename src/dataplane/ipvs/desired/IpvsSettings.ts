@@ -1,4 +1,5 @@
 /** From the options of the mode, the routing table and the host to what the kernel's state depends on. Pure. */
+import { type LocalTrafficMatch, matchLocalTraffic } from '../../../kernel/xtables/matchLocalTraffic.js';
 import {
   type Cidr,
   cidrContains,
@@ -26,12 +27,6 @@ export interface IpvsOptions {
   readonly timeouts: { readonly tcp: number; readonly tcpFin: number; readonly udp: number };
   /** Milliseconds: the longest time between thorough verifications. */
   readonly syncPeriodMs: number;
-}
-
-/** How iptables tells that a packet does or does not come from a pod. */
-export interface LocalTrafficMatch {
-  readonly isLocal: string;
-  readonly isNotLocal: string;
 }
 
 /** What the rules depend on. Two equal ones give the same rules. */
@@ -75,7 +70,7 @@ export function ipvsSettings(
     family,
     masqueradeMark,
     masqueradeAll,
-    localTraffic: localTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),
+    localTraffic: matchLocalTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),
     randomFully,
     localhostPorts,
     nodePortIPs: selected === 'all' ? host : selected,
@@ -87,32 +82,4 @@ export function ipvsSettings(
 /** Whether a virtual server at the address may be taken for kube-proxy's. */
 export function isExcluded(address: IpAddress, options: Pick<IpvsOptions, 'excludeCIDRs'>): boolean {
   return options.excludeCIDRs.some((cidr) => cidrContains(cidr, address));
-}
-
-function localTraffic(
-  detector: LocalDetector,
-  family: IpFamily,
-  podCIDRs: readonly Cidr[],
-): LocalTrafficMatch | undefined {
-  switch (detector.type) {
-    case 'ClusterCIDR':
-      return fromSource(detector.cidrs[family]);
-    case 'NodeCIDR':
-      return fromSource(podCIDRs.find((cidr) => familyOf(cidr) === family));
-    case 'BridgeInterface':
-      return fromInterface(detector.name);
-    case 'InterfaceNamePrefix':
-      return fromInterface(`${detector.prefix}+`);
-    case 'None':
-      return undefined;
-  }
-}
-
-function fromSource(cidr: Cidr | undefined): LocalTrafficMatch | undefined {
-  return cidr === undefined ? undefined : { isLocal: `-s ${cidr}`, isNotLocal: `! -s ${cidr}` };
-}
-
-/** iptables reads a trailing `+` as "any interface that begins so". */
-function fromInterface(name: string): LocalTrafficMatch {
-  return { isLocal: `-i ${name}`, isNotLocal: `! -i ${name}` };
 }
