@@ -44,6 +44,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./see/diff.js')).diff,
   },
+  sysdump: {
+    summary: 'gather what is needed to find a fault in one archive, without secrets',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/dump/sysdump.js')).sysdump,
+  },
   explain: {
     summary: 'say what becomes of a connection, and why; needs no root',
     group: 'See',

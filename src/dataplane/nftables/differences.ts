@@ -27,41 +27,16 @@ export async function differences(
 ): Promise<readonly KernelDifference[]> {
   const present = await readPresent(table, settings);
   if (present === undefined) return [nothingThere(`table ${table.name} (${table.family})`, ports.size)];
-  const seen = new Values(present);
-  const { transaction, contents } = await planFull(ports.values(), settings, seen.present, table.name);
+  const { transaction, contents } = await planFull(ports.values(), settings, present, table.name);
   if (transaction.isEmpty) return [];
-  return describe(
-    transaction,
-    contents.wantedChains(),
-    present.state,
-    seen,
-    new Names(ports, settings.family),
-  );
+  return describe(transaction, contents.wantedChains(), present, new Names(ports, settings.family));
 }
 
-/** The values that were read, to say what is there instead of what is wanted. */
-class Values {
-  readonly present: Present;
-  readonly #bySet = new Map<string, Map<string, string>>();
-
-  constructor(present: Present) {
-    this.present = {
-      ...present,
-      elements: (set, take) => {
-        const values = new Map<string, string>();
-        this.#bySet.set(set.name, values);
-        return present.elements(set, (element) => {
-          values.set(element.key, element.value);
-          take(element);
-        });
-      },
-    };
-  }
-
-  of(set: SetSpec, key: string): string | undefined {
-    const value = this.#bySet.get(set.name)?.get(key);
-    return value === '' ? undefined : value;
-  }
+/** Values of elements by key, read again where something differs: to keep all of them would cost more than everything else. */
+async function valuesOf(set: SetSpec, present: Present): Promise<ReadonlyMap<string, string>> {
+  const values = new Map<string, string>();
+  if (set.data !== undefined) await present.elements(set, ({ key, value }) => values.set(key, value));
+  return values;
 }
 
 /** Which service port has a VIP, or a node port: what keys of elements begin with. */
@@ -98,13 +73,12 @@ class Names {
   }
 }
 
-function describe(
+async function describe(
   transaction: Transaction,
   wanted: readonly ChainSpec[],
-  state: TableState,
-  values: Values,
+  present: Present,
   names: Names,
-): KernelDifference[] {
+): Promise<KernelDifference[]> {
   const found: KernelDifference[] = [];
   const sets = new Set(transaction.newSets.map(({ name }) => name));
   for (const name of sets)
@@ -116,9 +90,13 @@ function describe(
     });
   for (const name of transaction.deletedSets)
     if (!sets.has(name)) found.push({ sign: '-', what: 'set', service: '', text: `${name} is nobody's` });
-  found.push(...chainDifferences(transaction, wanted, state));
+  found.push(...chainDifferences(transaction, wanted, present.state));
   const touched = new Set([...transaction.newElements.keys(), ...transaction.deletedElements.keys()]);
-  for (const set of touched) found.push(...elementDifferences(transaction, set, values, names));
+  for (const set of touched) {
+    const isThere = transaction.deletedElements.has(set) && !transaction.deletedSets.includes(set.name);
+    const values = isThere ? await valuesOf(set, present) : new Map<string, string>();
+    found.push(...elementDifferences(transaction, set, values, names));
+  }
   return found;
 }
 
@@ -184,7 +162,7 @@ function ruleDifferences({ name, rules }: ChainSpec, present: readonly string[])
 function elementDifferences(
   { newElements, deletedElements }: Transaction,
   set: SetSpec,
-  values: Values,
+  values: ReadonlyMap<string, string>,
   names: Names,
 ): KernelDifference[] {
   const found: KernelDifference[] = [];
@@ -197,7 +175,7 @@ function elementDifferences(
     const service = names.of(key);
     if (deleted.has(key)) {
       replaced.add(key);
-      const is = printElement(set, key, values.of(set, key));
+      const is = printElement(set, key, values.get(key));
       found.push({ sign: '~', what, service, text: `${is}, wanted is ${printElement(set, key, wanted)}` });
     } else found.push({ sign: '+', what, service, text: printElement(set, key, wanted) });
   }
@@ -207,7 +185,7 @@ function elementDifferences(
         sign: '-',
         what,
         service: names.of(key),
-        text: printElement(set, key, values.of(set, key)),
+        text: printElement(set, key, values.get(key)),
       });
   if (found.length <= MOST_OF_A_SET) return found;
   const more = `and ${found.length - MOST_OF_A_SET} elements more`;
