@@ -21,7 +21,7 @@ import type { Clock } from '../time/Clock.js';
 import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { ProblemLog } from './ProblemLog.js';
 import { HealthChecking } from './servers/HealthChecking.js';
-import { RepairPacer } from './sync/RepairPacer.js';
+import { ForeignChanges } from './sync/ForeignChanges.js';
 import { SyncLog } from './sync/SyncLog.js';
 import { SyncLoop } from './sync/SyncLoop.js';
 import { SyncProgress } from './sync/SyncProgress.js';
@@ -80,7 +80,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   #cancelVerify: () => void = () => {};
   #cancelRetry: () => void = () => {};
   readonly #clock: Clock;
-  readonly #pacer: RepairPacer;
+  readonly #foreignChanges: ForeignChanges;
   /** Cancels it; undefined while none waits. */
   #postponedRepair: (() => void) | undefined;
   #verifying: Promise<void> | undefined;
@@ -98,7 +98,9 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#afterFirstSync = afterFirstSync;
     this.#log = log;
     this.#clock = options.clock;
-    this.#pacer = new RepairPacer(this.#clock.now());
+    this.#foreignChanges = new ForeignChanges(this.#clock, (what, delayMs) =>
+      this.#tellForeignChange(what, delayMs),
+    );
     this.#events = options.events;
     this.#problems = new ProblemLog(log, (reporter, problem) => {
       const occurrence = problemFound(reporter, problem, config.nodeName);
@@ -150,6 +152,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#stopping = true;
     this.#cancelVerify();
     this.#postponedRepair?.();
+    this.#foreignChanges.flush();
     await this.#verifying;
     await this.#loop.stop();
     this.#cancelRetry();
@@ -217,6 +220,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#problems.set('dataplane', report.problems);
     const unopened = await this.#updateHealthChecks(report.families.map(({ family }) => family));
     this.#retryLater(report.problems.length + unopened > 0);
+    this.#foreignChanges.flush();
     this.#syncLog.add(this.#table, changes, report);
     if (!this.#synced) await this.#afterFirstSync();
     this.#synced = true;
@@ -273,22 +277,27 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   #repair(wrong: string): void {
     // One that waits already will take care of this too.
     if (this.#stopping || this.#postponedRepair !== undefined) return;
-    this.#metrics.repairing();
-    this.#events.record(repaired(this.#config.nodeName, wrong));
-    const delay = this.#pacer.next(this.#clock.now());
+    const delay = this.#foreignChanges.add(wrong);
     if (delay === 0) {
-      this.#log.warn(`somebody changed our rules, repairing: ${wrong}`);
       this.#loop.requestUrgent();
       return;
     }
-    const seconds = Math.ceil(delay / 1000);
-    this.#log.warn(
-      `somebody changes our rules again and again, repairing in ${seconds} s: ${wrong}. Is a second proxy running here?`,
-    );
     this.#postponedRepair = this.#clock.after(delay, () => {
       this.#postponedRepair = undefined;
       this.#loop.requestUrgent();
     });
+  }
+
+  #tellForeignChange(what: string, delayMs: number): void {
+    this.#metrics.repairing();
+    this.#events.record(repaired(this.#config.nodeName, what));
+    if (delayMs === 0) this.#log.warn(`somebody changed our rules, repairing: ${what}`);
+    else {
+      const seconds = Math.ceil(delayMs / 1000);
+      this.#log.warn(
+        `somebody changes our rules again and again, repairing in ${seconds} s: ${what}. Is a second proxy running here?`,
+      );
+    }
   }
 
   /** For the health server. */

@@ -1,11 +1,13 @@
 /** What agents of this network namespace left in /run/penstock. For when none runs. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { NodeLock } from '../../host/NodeLock.js';
-import { adminSockets, agentNote, takeoverSocket } from '../../kernel/host/stateFiles.js';
+import { adminSockets, agentNote, STATE_FOLDER, takeoverSocket } from '../../kernel/host/stateFiles.js';
 import { answers } from '../../observe/admin/AdminServer.js';
 import { packageVersion } from '../version.js';
 
 export async function removeStateFiles(): Promise<void> {
+  // No folder, or something of somebody else in its place: nothing is ours.
+  if (statSync(STATE_FOLDER, { throwIfNoEntry: false })?.isDirectory() !== true) return;
   rmSync(agentNote(), { force: true });
   rmSync(takeoverSocket(), { force: true });
   // The first of the admin sockets may be an agent's of another network namespace.
