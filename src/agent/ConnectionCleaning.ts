@@ -5,7 +5,7 @@ import { messageOf, PenstockError } from '../errors.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, LOOPBACK } from '../net/ip.js';
 import {
   includesIpv4Loopback,
   type NodePortAddresses,
@@ -16,11 +16,6 @@ import type { RoutingTable } from '../routing/RoutingTable.js';
 
 /** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
-
-const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
-  IPv4: '127.0.0.1' as IpAddress,
-  IPv6: '::1' as IpAddress,
-};
 
 export interface ConnectionCleaningOptions {
   readonly nodePortAddresses: NodePortAddresses;

@@ -1,6 +1,6 @@
 /** The routing table that a configuration asks for, on this host: one for the agent, for --dry-run, for render. */
 import type { NodeConfig } from '../config/NodeConfig.js';
-import { type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
+import { familyOf, type IpAddress, type IpFamily, isLoopback, isUnspecified } from '../net/ip.js';
 import type { NodeFacts } from '../routing/NodeFacts.js';
 import { RoutingTable } from '../routing/RoutingTable.js';
 
@@ -16,5 +16,5 @@ export function makeTable(config: NodeConfig, hostAddresses: NodeFacts['addresse
 }
 
 function byFamily(address: IpAddress): Partial<Record<IpFamily, IpAddress>> {
-  return isLoopback(address) ? {} : { [address.includes(':') ? 'IPv6' : 'IPv4']: address };
+  return isLoopback(address) ? {} : { [familyOf(address)]: address };
 }

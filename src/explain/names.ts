@@ -1,5 +1,5 @@
 /** What a person writes for a client and a destination → addresses. Every mistake is a sentence. */
-import { familyOf, type IpAddress, type IpFamily, parseIp } from '../net/ip.js';
+import { familyOf, type IpAddress, type IpFamily, LOOPBACK, parseIp } from '../net/ip.js';
 import { nearestName } from '../net/nearestName.js';
 import type { Protocol, Service } from '../objects/Service.js';
 import { contains, isLocalAddress } from './addresses.js';
@@ -19,10 +19,6 @@ export interface Destination {
 const OUTSIDE: Readonly<Record<IpFamily, IpAddress>> = {
   IPv4: '198.51.100.1' as IpAddress,
   IPv6: '2001:db8::1' as IpAddress,
-};
-const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
-  IPv4: '127.0.0.1' as IpAddress,
-  IPv6: '::1' as IpAddress,
 };
 
 /** `VIP:PORT/PROTO`, `[VIP]:PORT`, `SERVICE:PORT`, `NAMESPACE/SERVICE:PORT NAME`, `SERVICE.NAMESPACE.svc:PORT`, `node:NODEPORT`. */

@@ -4,7 +4,13 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import { PenstockError } from '../errors.js';
 
 /** Bits of the masks in /proc/self/status. */
-const CAPABILITIES = { NET_BIND_SERVICE: 10n, NET_ADMIN: 12n, NET_RAW: 13n } as const;
+export const CAPABILITIES = {
+  DAC_READ_SEARCH: 2n,
+  NET_BIND_SERVICE: 10n,
+  NET_ADMIN: 12n,
+  NET_RAW: 13n,
+  SYS_MODULE: 16n,
+} as const;
 
 export type Capability = keyof typeof CAPABILITIES;
 

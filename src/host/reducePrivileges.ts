@@ -3,8 +3,8 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { setOomScore } from './oomScore.js';
-import type { ProcessView } from './privileges.js';
-import { outOfReach } from './readableFiles.js';
+import { outOfReach } from './outOfReach.js';
+import { CAPABILITIES, type Capability, type ProcessView } from './privileges.js';
 
 /** Set for the second run: what could not be given up by then never can. Its value is why more is kept than the modes need. */
 const DONE = 'PENSTOCK_REDUCED';
@@ -19,13 +19,6 @@ export function whyMoreIsKept(): string {
   return process.env[DONE] ?? '';
 }
 
-/** Bits of linux/capability.h. */
-const NET_BIND_SERVICE = 10;
-const NET_ADMIN = 12;
-const NET_RAW = 13;
-const DAC_READ_SEARCH = 2;
-const SYS_MODULE = 16;
-
 /** Without a mode iptables is what is left where the kernel cannot do nftables. */
 const MODES_WITH_IPTABLES: readonly NodeConfig['mode'][] = ['iptables', 'ipvs', ''];
 
@@ -34,17 +27,18 @@ export function neededCapabilities(
   config: Pick<NodeConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'>,
   firstFreePort: number,
 ): bigint {
-  const needed = [NET_ADMIN];
+  const needed: Capability[] = ['NET_ADMIN'];
   // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode; the proxy has one to
   // tell clients of UDP services that nobody is there (ICMP).
-  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push(NET_RAW);
+  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push('NET_RAW');
   // And it loads its modules itself.
-  if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft') needed.push(SYS_MODULE);
+  if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft')
+    needed.push('SYS_MODULE');
   // Manifests lie where an administrator keeps them: in a home folder, for example.
-  if (config.manifests !== '') needed.push(DAC_READ_SEARCH);
+  if (config.manifests !== '') needed.push('DAC_READ_SEARCH');
   const ports = [config.healthz?.port, config.metrics.port];
-  if (ports.some((port) => port !== undefined && port < firstFreePort)) needed.push(NET_BIND_SERVICE);
-  return needed.reduce((mask, bit) => mask | (1n << BigInt(bit)), 0n);
+  if (ports.some((port) => port !== undefined && port < firstFreePort)) needed.push('NET_BIND_SERVICE');
+  return needed.reduce((mask, name) => mask | maskOf(name), 0n);
 }
 
 /**
@@ -60,7 +54,7 @@ export function reducePrivileges(
     uid: 0,
     gids: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])],
   });
-  const reading = beyond === undefined ? 0n : 1n << BigInt(DAC_READ_SEARCH);
+  const reading = beyond === undefined ? 0n : maskOf('DAC_READ_SEARCH');
   const needed = neededCapabilities(config, view.firstFreePort) | reading;
   const tooMany = view.mask & ~needed;
   if (process.getuid?.() !== 0 || tooMany === 0n || isReduced()) return undefined;
@@ -77,4 +71,8 @@ export function reducePrivileges(
   } catch (error) {
     return `no capability is given up: ${messageOf(error)}`;
   }
+}
+
+function maskOf(capability: Capability): bigint {
+  return 1n << CAPABILITIES[capability];
 }

@@ -3,11 +3,10 @@ import { release } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf, PenstockError } from '../errors.js';
-import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
+import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { ALL, type FeatureResult, probeFeatures } from '../kernel/nftables/features.js';
-import { IP_FAMILIES } from '../net/ip.js';
 
 export interface ModeChoice {
   readonly mode: 'nftables' | 'iptables';
@@ -22,10 +21,7 @@ export async function probeKernel(): Promise<readonly FeatureResult[] | Error> {
   try {
     const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
     try {
-      return await probeFeatures(
-        channel,
-        IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6()),
-      );
+      return await probeFeatures(channel, hostFamilies());
     } finally {
       channel.close();
     }

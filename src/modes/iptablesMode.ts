@@ -8,10 +8,10 @@ import { planCleanup } from '../dataplane/iptables/plan/planCleanup.js';
 import { SECTION_LIMIT } from '../dataplane/iptables/rules/sections.js';
 import { messageOf } from '../errors.js';
 import { missingForLegacy, requireAll, thisProcess } from '../host/privileges.js';
-import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
+import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import { familyOf, type IpFamily } from '../net/ip.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { type Removal, removeRules } from './removeRules.js';
@@ -63,11 +63,10 @@ export function openTelling(
 
 /** One tool for each family of the host. Only the family of bindAddress must work. */
 export async function openTools(config: NodeConfig, log: Logger): Promise<XtablesTool[]> {
-  const primary: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
+  const primary: IpFamily = familyOf(config.bindAddress);
   const tools: XtablesTool[] = [];
-  for (const family of IP_FAMILIES) {
+  for (const family of hostFamilies()) {
     try {
-      if (family === 'IPv6' && !hostHasIpv6()) continue;
       const tool = await openXtables(family, config.iptablesBackend);
       if (tool.version.backend === 'legacy') requireAll(missingForLegacy(thisProcess()));
       await tool.listChain('nat', 'POSTROUTING');

@@ -16,6 +16,7 @@ import { differences as nftablesDifferences } from '../dataplane/nftables/differ
 import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import { CaptureView, throughViews } from '../dataplane/userspace/CaptureView.js';
 import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
+import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { Ipset } from '../kernel/ipset/Ipset.js';
 import { Ipvs } from '../kernel/ipvs/Ipvs.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
@@ -28,7 +29,7 @@ import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { iptablesOptions, openTools } from './iptablesMode.js';
 import { ipvsOptions } from './ipvsMode.js';
-import { nftablesFamilies, nftablesOptions } from './nftablesMode.js';
+import { nftablesOptions } from './nftablesMode.js';
 import { captureOptions } from './userspaceMode.js';
 
 /** Tables of 50,000 Services come in many datagrams at once. */
@@ -82,7 +83,7 @@ async function ofNftables(
 ): Promise<readonly KernelDifference[]> {
   const { view, facts } = comparing;
   const found: KernelDifference[] = [];
-  for (const family of nftablesFamilies()) {
+  for (const family of hostFamilies()) {
     const { localhostPorts, divertMark } = factsOf(comparing, family);
     const host = { addresses, localhostPorts, divertMark };
     const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
@@ -100,7 +101,7 @@ async function ofUserspace(
 ): Promise<readonly KernelDifference[]> {
   const { view } = comparing;
   const views = new Map<IpFamily, CaptureView>();
-  for (const family of nftablesFamilies()) {
+  for (const family of hostFamilies()) {
     const { engine } = factsOf(comparing, family);
     if (engine === undefined) continue;
     const capture = new CaptureView(engine);

@@ -8,13 +8,13 @@ import { isNotOurs } from '../dataplane/nftables/desired/sets.js';
 import { NftablesDataplane, type NftablesHost, TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import { OpenList } from '../host/OpenList.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
-import { hostHasIpv6 } from '../kernel/host/hostHasIpv6.js';
+import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { readGeneration } from '../kernel/nftables/readGeneration.js';
 import { TableWatch } from '../kernel/nftables/TableWatch.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import type { IpFamily } from '../net/ip.js';
 import { forgetFormerProxies, localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
@@ -33,7 +33,7 @@ export async function openNftables(
     const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
     open.add('the view of tracked connections', () => asking.close());
     const conntrack = new Conntrack(asking);
-    const families = localhostFamilies(config, nftablesFamilies());
+    const families = localhostFamilies(config, hostFamilies());
     const servicePort: LocalhostOptions['servicePort'] = (family, protocol, nodePort) =>
       dataplane.ownerOf(family, protocol, nodePort);
     const localhost = await openLocalhostProxy(families, conntrack, servicePort, log);
@@ -46,10 +46,6 @@ export async function openNftables(
     const dataplane = openTable(TABLE, nftablesOptions(config), host, own, open, listener);
     return { dataplane, prepareHost: NOTHING_TO_PREPARE };
   });
-}
-
-export function nftablesFamilies(): readonly IpFamily[] {
-  return IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
 }
 
 /** Mode nftables in a table of the given name. Its close() closes all of `open`. */
@@ -73,7 +69,7 @@ export function openTable(
   return new NftablesDataplane(
     { ...options, logGroup: host.logGroup ?? 0 },
     {
-      tables: nftablesFamilies().map((family) => new NftablesTable(channel, family, name)),
+      tables: hostFamilies().map((family) => new NftablesTable(channel, family, name)),
       addresses: host.addresses,
       generation: () => readGeneration(channel),
       watch: (handlers) => {

@@ -11,22 +11,19 @@ import { OpenList } from '../host/OpenList.js';
 import { thisProcess } from '../host/privileges.js';
 import type { NativeEngine, NativeEngineOptions } from '../kernel/addon/NativeEngine.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
+import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, LOOPBACK } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { localhostFamilies } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
-import { nftablesFamilies, nftablesOptions, openTable } from './nftablesMode.js';
+import { nftablesOptions, openTable } from './nftablesMode.js';
 
 /** Bit 13, below those of kube-proxy (14, 15); table and priority are arbitrary, and removed by `penstock cleanup`. */
 export const DIVERT: DivertOptions = { mark: 0x2000, table: 20_713, priority: 99 };
 /** Bit 12: connections of the proxy itself, which no rule sends back to it. */
 const OWN_MARK = 0x1000;
-const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
-  IPv4: '127.0.0.1' as IpAddress,
-  IPv6: '::1' as IpAddress,
-};
 const TCP = 6;
 const UDP = 17;
 const INSIDE = 0;
@@ -38,7 +35,7 @@ export async function openUserspace(
   log: Logger,
 ): Promise<OpenMode> {
   const { threads, takeover, portRange } = config.userspace;
-  const families = nftablesFamilies();
+  const families = hostFamilies();
   if (!thisProcess().capabilities.has('NET_RAW'))
     log.warn(
       'without CAP_NET_RAW clients of UDP services are not told (ICMP port unreachable) when no endpoint takes their datagrams; they wait',
@@ -71,7 +68,7 @@ function openAround(
   log: Logger,
 ): OpenMode {
   const { takeover, udpIdleTimeout, drainTimeout, shutdownTimeout, sourceAddress } = config.userspace;
-  const families = nftablesFamilies();
+  const families = hostFamilies();
   const onLoopback = localhostFamilies(config, families);
   const capture = (heard: DataplaneListener) =>
     openTable(

@@ -61,6 +61,12 @@ export function isLoopback(address: IpAddress): boolean {
   return address.startsWith('127.') || address === '::1';
 }
 
+/** The loopback address of each family. */
+export const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
+  IPv4: '127.0.0.1' as IpAddress,
+  IPv6: '::1' as IpAddress,
+};
+
 /** 0.0.0.0 and ::, which stand for every address. */
 export function isUnspecified(address: IpAddress): boolean {
   return address === '0.0.0.0' || address === '::';

@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import { configWarnings, type NodeNetwork } from '../../config/file/configWarnings.js';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { PenstockError } from '../../errors.js';
-import { hostHasIpv6 } from '../../kernel/host/hostHasIpv6.js';
-import type { IpFamily } from '../../net/ip.js';
+import { hostFamilies } from '../../kernel/host/hostFamilies.js';
+import { familyOf, type IpFamily } from '../../net/ip.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 export class ConfigAdvice {
@@ -32,8 +32,8 @@ export class ConfigAdvice {
   }
 
   #warnings(facts: Pick<NodeNetwork, 'nodeIPs' | 'podCIDRs'>) {
-    const primaryFamily: IpFamily = this.#config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
-    const supportedFamilies: readonly IpFamily[] = hostHasIpv6() ? ['IPv4', 'IPv6'] : ['IPv4'];
+    const primaryFamily: IpFamily = familyOf(this.#config.bindAddress);
+    const supportedFamilies: readonly IpFamily[] = hostFamilies();
     return configWarnings(this.#config, { primaryFamily, supportedFamilies, ...facts });
   }
 

@@ -8,11 +8,11 @@ import type { Run } from '../../config/flags/parseRunCommand.js';
 import { toNodeConfig } from '../../config/NodeConfig.js';
 import { conntrackSysctls, cpuCount, modeSysctls } from '../../host/hostTuning.js';
 import { primaryAddresses } from '../../kernel/host/hostAddresses.js';
-import { hostHasIpv6 } from '../../kernel/host/hostHasIpv6.js';
+import { hostFamilies } from '../../kernel/host/hostFamilies.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
-import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { familyOf, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { systemClock } from '../../time/Clock.js';
@@ -24,7 +24,7 @@ export async function dryRun(run: Run): Promise<number> {
   const { source, config: given, options } = run;
   const mode = given.mode === '' ? await likelyMode() : given.mode;
   const config = toNodeConfig({ ...source, mode }, hostname());
-  const families = IP_FAMILIES.filter((family) => family === 'IPv4' || hostHasIpv6());
+  const families = hostFamilies();
   const table = makeTable(config, await primaryAddresses());
   const problems = [];
   for (const each of options.initOnly ? [] : await sourcesOf(run))
@@ -32,8 +32,9 @@ export async function dryRun(run: Run): Promise<number> {
   table.commit();
 
   process.stdout.write(`# mode ${mode}, node ${config.nodeName}; nothing is changed\n`);
+  const sysctls = new Sysctls();
   for (const [name, value] of [...conntrackSysctls(config, cpuCount()), ...modeSysctls(config)]) {
-    const present = new Sysctls().read(name) ?? 'not there';
+    const present = sysctls.read(name) ?? 'not there';
     const dotted = name.replaceAll('/', '.');
     if (present !== value) process.stdout.write(`sysctl -w ${dotted}=${value}   # now: ${present}\n`);
   }
@@ -42,7 +43,7 @@ export async function dryRun(run: Run): Promise<number> {
   for (const family of families) {
     if (renderer) process.stdout.write(await renderer(family, table, config));
   }
-  const primaryFamily: IpFamily = config.bindAddress.includes(':') ? 'IPv6' : 'IPv4';
+  const primaryFamily: IpFamily = familyOf(config.bindAddress);
   const network = {
     primaryFamily,
     supportedFamilies: families,

@@ -4,17 +4,11 @@
  * and UDP too.
  */
 import { messageOf, PenstockError } from '../../errors.js';
-import type { IpAddress, IpFamily } from '../../net/ip.js';
+import { type IpAddress, type IpFamily, LOOPBACK } from '../../net/ip.js';
 import { EndpointChooser } from './EndpointChooser.js';
 import type { LocalhostOptions, LocalhostProtocol } from './LocalhostOptions.js';
 import { TcpProxy } from './TcpProxy.js';
 import { UdpProxy } from './UdpProxy.js';
-
-/** Where the rule `redirect` sends what the host itself has sent (nf_nat_redirect.c). */
-const LOOPBACK: Readonly<Record<IpFamily, IpAddress>> = {
-  IPv4: '127.0.0.1' as IpAddress,
-  IPv6: '::1' as IpAddress,
-};
 
 /** What bind says when the family, or its loopback address, does not exist here. */
 const NO_LOOPBACK: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
@@ -35,6 +29,7 @@ export class LocalhostProxy {
     const udp = new Map<IpFamily, UdpProxy>();
     const proxy = new LocalhostProxy(tcp, udp);
     for (const family of families) {
+      // Where the rule `redirect` sends what the host itself has sent (nf_nat_redirect.c).
       const address = LOOPBACK[family];
       try {
         await tcp.listen(family, address);

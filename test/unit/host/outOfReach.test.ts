@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { outOfReach } from '../../../src/host/readableFiles.js';
+import { outOfReach } from '../../../src/host/outOfReach.js';
 
 const ME = { uid: process.getuid?.() ?? 0, gids: [process.getgid?.() ?? 0] };
 const SOMEBODY = { uid: 4711, gids: [4711] };
