@@ -13,13 +13,14 @@ export interface LockingProcess {
 /**
  * Undefined: nobody whom this process can see. Lines of /proc/locks name a device and an inode (`FLOCK  ADVISORY  WRITE 4711
  * 00:19:1234 0 EOF`), but not every file system gives its device number as stat() does. So the file must be among those
- * that the process has open. `proc`: where procfs is.
+ * that the process has open; where this process may not look, the device must be the same. `proc`: where procfs is.
  */
 export function lockHolder(file: string, proc = '/proc'): LockingProcess | undefined {
   try {
     const wanted = statSync(file);
-    for (const pid of candidates(readFileSync(`${proc}/locks`, 'utf8'), wanted.ino)) {
-      if (hasOpen(`${proc}/${pid}/fd`, wanted))
+    for (const { pid, device, inode } of fileLocks(readFileSync(`${proc}/locks`, 'utf8'))) {
+      if (inode !== String(wanted.ino)) continue;
+      if (hasOpen(`${proc}/${pid}/fd`, wanted) ?? device === deviceNumber(wanted.dev))
         return { pid, program: readFileSync(`${proc}/${pid}/comm`, 'utf8').trim() };
     }
   } catch {
@@ -28,22 +29,39 @@ export function lockHolder(file: string, proc = '/proc'): LockingProcess | undef
   return undefined;
 }
 
-/** Whoever is in another pid namespace has the number 0 there, or -1. */
-function candidates(locks: string, inode: number): readonly number[] {
-  return locks.split('\n').flatMap((line) => {
-    const [, type, , , pid, place] = line.trim().split(/\s+/);
-    return type === 'FLOCK' && place?.split(':')[2] === String(inode) && Number(pid) > 0 ? [Number(pid)] : [];
+interface FileLock {
+  readonly pid: number;
+  /** `00:19` */
+  readonly device: string;
+  readonly inode: string;
+}
+
+/** Those of flock(). Whoever is in another pid namespace has the number 0 there, or -1, and is left out. */
+function fileLocks(text: string): readonly FileLock[] {
+  return text.split('\n').flatMap((line) => {
+    const [, type, , , pid, place = ''] = line.trim().split(/\s+/);
+    const [major = '', minor = '', inode = ''] = place.split(':');
+    return type === 'FLOCK' && Number(pid) > 0
+      ? [{ pid: Number(pid), device: `${major}:${minor}`, inode }]
+      : [];
   });
 }
 
-/** False also when this process may not look. */
-function hasOpen(folder: string, wanted: Pick<Stats, 'dev' | 'ino'>): boolean {
+/** Undefined when this process may not look: the other has capabilities that it has not. */
+function hasOpen(folder: string, wanted: Pick<Stats, 'dev' | 'ino'>): boolean | undefined {
   try {
     return readdirSync(folder).some((name) => {
       const found = statSync(`${folder}/${name}`, { throwIfNoEntry: false });
       return found?.dev === wanted.dev && found.ino === wanted.ino;
     });
-  } catch {
-    return false;
+  } catch (error) {
+    return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '') ? undefined : false;
   }
+}
+
+/** As /proc/locks writes it (`%02x:%02x`), from st_dev (makedev(3)). */
+function deviceNumber(dev: number): string {
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  return [major, minor].map((part) => part.toString(16).padStart(2, '0')).join(':');
 }

@@ -62,10 +62,11 @@ export function makeAdmin(options: AdminOptions): Admin {
 export async function openAdmin({ api, status }: Admin, log: Logger): Promise<OpenAdmin | undefined> {
   try {
     const server = await AdminServer.open(adminSockets(), api);
-    noteDown(status(), log);
+    const refreshNote = noteWriter(status, log);
+    refreshNote();
     return {
       path: server.path,
-      refreshNote: () => noteDown(status(), log),
+      refreshNote,
       close: () => server.close(),
     };
   } catch (error) {
@@ -74,13 +75,19 @@ export async function openAdmin({ api, status }: Admin, log: Logger): Promise<Op
   }
 }
 
-/** Never throws: whoever asks a living agent does not need it. */
-function noteDown(status: AgentStatus, log: Logger): void {
-  try {
-    writeNote(agentNote(), status);
-  } catch (error) {
-    log.warn(`commands will not know how this agent was called when it is gone: ${messageOf(error)}`);
-  }
+/** Returns what writes the note. It never throws, and says each failure once: whoever asks a living agent does not need the note. */
+function noteWriter(status: () => AgentStatus, log: Logger): () => void {
+  let said = '';
+  return () => {
+    try {
+      writeNote(agentNote(), status());
+      said = '';
+    } catch (error) {
+      const why = messageOf(error);
+      if (why !== said) log.warn(`commands will not know how this agent was called when it is gone: ${why}`);
+      said = why;
+    }
+  };
 }
 
 /** What a command needs to look by itself: how the agent was called, in which mode. */

@@ -1,6 +1,7 @@
 /** Where a command gets its answer from: what the call names, else a running agent, else what the last agent was given. */
 import { readFileSync } from 'node:fs';
 import { PenstockError } from '../../errors.js';
+import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
 import { AgentClient, notPrivileged } from './AgentClient.js';
 import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
@@ -36,6 +37,16 @@ export async function look(flags: ModelFlags): Promise<Look> {
       model: await readModel(flags, { called: note }),
       agentIsGone: agent === undefined,
     };
+  const holder = NodeLock.holder();
+  if (holder !== undefined)
+    throw new PenstockError(
+      'PENSTOCK_NO_AGENT',
+      `${holder.description} serves this node, but cannot be asked`,
+      {
+        remedy:
+          'Its log says why; or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
+      },
+    );
   throw new PenstockError('PENSTOCK_NO_AGENT', 'no agent runs here, and none has', {
     remedy:
       'Start penstock run, or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',

@@ -1,6 +1,7 @@
 /** penstock status: how penstock does on this node. It tests: what an agent believes may not be so. */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
@@ -93,6 +94,9 @@ function softVerdict(counts: AgentStatus['counts'], agent: AgentStatus | null): 
 
 function agentTest(agent: AgentStatus | null): Test {
   if (agent) return { name: 'agent', passed: true, says: `answers, process ${agent.pid}` };
+  const holder = NodeLock.holder();
+  if (holder !== undefined)
+    return { name: 'agent', passed: false, says: `${holder.description} does not answer` };
   const [path] = adminSockets();
   return {
     name: 'agent',

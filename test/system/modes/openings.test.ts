@@ -75,6 +75,8 @@ if (await inNetns(import.meta.url)) {
     t.ok(await answers(path), 'the agent can be asked');
     t.match(said.join(''), 'will not know how this agent was called');
     server?.close();
+    server?.refreshNote();
+    t.equal(said.length, 1, 'it is said once');
     t.notOk(await answers(path));
   });
 }

@@ -1,8 +1,21 @@
 /** Who has a file locked: never a stranger whose lock has the same inode number on another device. */
-import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { lockHolder } from '../../../src/host/lockHolder.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 
 interface Process {
   readonly pid: number;
@@ -42,6 +55,35 @@ t.test('among locks with one inode number it is the one that has the file open',
     ],
   );
   t.same(lockHolder(file, proc), { pid: 13, program: 'penstock' });
+  t.end();
+});
+
+t.test('where it may not look, the device tells', { skip: process.geteuid?.() !== 0 }, (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'penstock-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  chmodSync(folder, 0o755);
+  const file = join(folder, 'lock');
+  const fd = openSync(file, 'w');
+  t.teardown(() => closeSync(fd));
+  t.ok(nativeAddon().lockFile(fd));
+  // As the kernel writes it.
+  const [line = ''] = readFileSync('/proc/locks', 'utf8')
+    .split('\n')
+    .filter((each) => new RegExp(` FLOCK .*:${statSync(file).ino} `).test(each));
+  const elsewhere = line.replace(/\w+:\w+:(\d+) /, 'fe:ff:$1 ');
+  const asStranger = (text: string) => {
+    const proc = procfs(folder, text, [{ pid: process.pid, program: 'penstock', opens: [] }]);
+    chmodSync(join(proc, `${process.pid}/fd`), 0);
+    process.seteuid?.(65_534);
+    try {
+      return lockHolder(file, proc);
+    } finally {
+      process.seteuid?.(0);
+      rmSync(proc, { recursive: true });
+    }
+  };
+  t.same(asStranger(line), { pid: process.pid, program: 'penstock' });
+  t.equal(asStranger(elsewhere), undefined, 'the same inode number on another device');
   t.end();
 });
 
