@@ -143,11 +143,10 @@ export class TableBudget {
       claim.given === claim.own
         ? `more than one Service may have (${MOST_ENTRIES_OF_SERVICE})`
         : `more than other Services leave of what a node may have (${MOST_ENTRIES_OF_NODE})`;
-    const most = STEPS[claim.given];
     const meanwhile =
-      most === 0
+      costAt(claim, claim.given) === 0
         ? 'each endpoint has one entry, whatever its weight'
-        : `each list has ${most} at most, so that shares are less exact and more clients move when endpoints change`;
+        : `each list has ${STEPS[claim.given]} at most, so that shares are less exact and more clients move when endpoints change`;
     return [
       `maglev and weights need ${wanted} entries for its ports and addresses in modes nftables and userspace, ${why}: ` +
         `${meanwhile}; use fewer ports and addresses, smaller weights, or another algorithm`,
