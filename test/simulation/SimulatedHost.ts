@@ -76,6 +76,7 @@ export class SimulatedHost {
       return this.#fault(messages.length);
     };
     this.kernel.meanwhile = () => this.#meanwhile();
+    this.kernel.committed = () => this.written();
     this.listeners = new Listeners({ time, chance, failures: () => this.weather.failures });
     const xtables = (family: IpFamily) => new FakeXtables({ family, backend: 'nft' });
     this.xtables = { IPv4: xtables('IPv4'), IPv6: xtables('IPv6') };
@@ -149,6 +150,7 @@ export class SimulatedHost {
         if (what === 1) return { status: 4, stdout: '', stderr: `${LOCKED}\n` };
         // It was done, and then the program was killed.
         await xtables.run(program, args, options);
+        if (program.endsWith('-restore')) this.written();
         return { status: 137, stdout: '', stderr: '' };
       }
       const result: CommandResult = await xtables.run(program, args, options);

@@ -9,6 +9,7 @@ import { type Listeners, takeOverServers } from './Listeners.js';
 import { MODES, type Mode } from './modes.js';
 import { SimulatedAgent, type World } from './SimulatedAgent.js';
 import { FAIR, SimulatedHost } from './SimulatedHost.js';
+import { SteadyService } from './SteadyService.js';
 import { Stranger } from './Stranger.js';
 import { takeOverTime, VirtualTime } from './VirtualTime.js';
 
@@ -49,6 +50,7 @@ class History {
   readonly #chance: Chance;
   readonly #world: World;
   readonly #stranger: Stranger;
+  readonly #steady: SteadyService;
   readonly #modes: readonly Mode[];
   readonly #say: (line: string) => void;
   #agent: SimulatedAgent;
@@ -68,7 +70,9 @@ class History {
       say: say && this.#say,
     };
     this.#stranger = new Stranger(host, chance, this.#say);
-    host.stranger = () => this.#stranger.act();
+    this.#steady = new SteadyService(host);
+    host.stranger = () => this.#spoil();
+    host.written = () => this.#steady.look(`at ${(present.now() / 1000).toFixed(3)} s`);
     this.#agent = new SimulatedAgent(this.#world, chance.pick(modes));
   }
 
@@ -99,7 +103,7 @@ class History {
     const { time, cluster, host } = this.#world;
     const act = chance.below(20);
     if (act < 9) for (let i = 1 + chance.below(3); i > 0; i--) cluster.change();
-    else if (act < 12) this.#stranger.act();
+    else if (act < 12) this.#spoil();
     else if (act < 13) this.#say(`the API server: ${cluster.stumble()}`);
     else if (act < 14) {
       if (cluster.isAway) cluster.comeBack();
@@ -121,6 +125,17 @@ class History {
       await this.#renew(mode);
     }
     await time.pass(chance.pick([0, 1, 50, 500, 3000, 20_000]));
+    this.#promise();
+  }
+
+  #spoil(): void {
+    this.#stranger.act();
+    this.#steady.spoiled();
+  }
+
+  /** What holds at every moment. */
+  #promise(): void {
+    if (this.#steady.broken !== undefined) throw new Error(this.#steady.broken);
   }
 
   async #renew(mode = this.#agent.mode): Promise<void> {
@@ -129,6 +144,7 @@ class History {
   }
 
   async #start(): Promise<void> {
+    this.#steady.begin(this.#agent.mode !== 'userspace');
     const started = this.#agent.start();
     await present.pass(0);
     await started;
@@ -155,6 +171,9 @@ class History {
     const { host, cluster } = this.#world;
     const missing = this.#stranger.missing();
     if (missing.length > 0) throw new Error(`what is not ours is gone: ${missing.join(', ')}`);
+    const { missing: unserved } = this.#steady;
+    if (unserved.length > 0)
+      throw new Error(`nothing leads to the steady Service over ${unserved.join(', ')}`);
     const found = describeHost(host, 'to the word');
     await this.#stop();
     const before = this.#written();
@@ -169,6 +188,7 @@ class History {
       this.#say(`a restart writes: ${before} → ${this.#written()}`);
     }
     await this.#stop();
+    this.#promise();
     // What a first start on an empty kernel makes of the same objects.
     const fresh = new SimulatedHost(present, this.#chance);
     listening = fresh.listeners;

@@ -18,6 +18,9 @@ export interface ModelKernelOptions {
 const FIRST_PORT = 1000;
 const PART_BYTES = 8192;
 
+/** Whose sockets open() opens. */
+const AGENT = 'penstock';
+
 export class ModelKernel implements SocketKernel {
   readonly nftables: ModelNftables;
   /** Open ones. */
@@ -28,6 +31,8 @@ export class ModelKernel implements SocketKernel {
   fault: (socket: ModelSocket, messages: readonly Message[]) => Fault | undefined = () => undefined;
   /** What others do before a message of ours is handled and before the next part of a list. */
   meanwhile: () => void = () => {};
+  /** A transaction of the agent has changed something. */
+  committed: () => void = () => {};
   /** Whether no socket can be opened now. */
   outOfDescriptors = false;
   readonly #later: (callback: () => void) => void;
@@ -40,13 +45,16 @@ export class ModelKernel implements SocketKernel {
       now,
       listeners: () => this.#listeners(NetlinkProtocol.NETFILTER, NFTABLES_GROUP),
       partBytes: () => this.partBytes,
+      committed: ({ owner }) => {
+        if (owner === AGENT) this.committed();
+      },
     });
   }
 
   /** A socket of the agent. Throws EMFILE. */
   open(protocol: number): ModelSocket {
     if (this.outOfDescriptors) throw systemError('EMFILE');
-    return this.#open(protocol, 'penstock');
+    return this.#open(protocol, AGENT);
   }
 
   /** A socket of another program: nothing goes wrong with it. */
@@ -66,7 +74,7 @@ export class ModelKernel implements SocketKernel {
 
   /** Sockets of the agent that were not closed. */
   leftOver(): readonly ModelSocket[] {
-    return [...this.sockets].filter(({ owner }) => owner === 'penstock');
+    return [...this.sockets].filter(({ owner }) => owner === AGENT);
   }
 
   /** Whoever of the agent listens loses what is told next. */
@@ -79,13 +87,13 @@ export class ModelKernel implements SocketKernel {
   }
 
   beforeSend(socket: ModelSocket, messages: readonly Message[]): Fault | undefined {
-    if (socket.owner !== 'penstock') return undefined;
+    if (socket.owner !== AGENT) return undefined;
     this.#letOthersAct();
     return this.fault(socket, messages);
   }
 
   beforeDump(socket: ModelSocket): void {
-    if (socket.owner === 'penstock') this.#letOthersAct();
+    if (socket.owner === AGENT) this.#letOthersAct();
   }
 
   #letOthersAct(): void {

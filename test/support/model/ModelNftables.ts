@@ -41,6 +41,8 @@ export interface NftablesHost {
   readonly listeners: () => Iterable<ModelSocket>;
   /** Bytes of one part of a list. */
   readonly partBytes: () => number;
+  /** A transaction of this socket has changed something. */
+  readonly committed?: (socket: ModelSocket) => void;
 }
 
 interface Outcome {
@@ -147,6 +149,7 @@ export class ModelNftables implements Subsystem {
     changes.commit();
     this.#generation = this.#generation === 0xffff_ffff ? 1 : this.#generation + 1;
     this.#tell(changes, begin?.sequence ?? 0, socket);
+    this.#host.committed?.(socket);
   }
 
   #tell(changes: Changes, sequence: number, { portId, owner }: ModelSocket): void {
