@@ -36,26 +36,26 @@ export class SetAside {
     this.#meanwhile = meanwhile === undefined ? ',' : `, ${meanwhile};`;
   }
 
-  /** `why`: what the kernel said. */
-  addServicePort(port: ServicePort, why: string, now: Milliseconds): void {
+  /** `why`: what the kernel said. `retryMs`: until the first retry, where it is not the usual time. */
+  addServicePort(port: ServicePort, why: string, now: Milliseconds, retryMs = this.#retryMs): void {
     const what = `port ${port.portName || port.port}/${port.protocol} (${port.family})`;
     const subject = objectName({ kind: 'Service', namespace: port.namespace, name: port.service });
-    const again = shortTime(this.#delay(port.key));
+    const again = shortTime(this.#delay(port.key, retryMs));
     const message =
       `${what} is set aside${this.#meanwhile} all others are programmed. ${why}. ` +
       `Tried again in ${again} and whenever the Service or its endpoints change`;
-    this.add(port.key, { subject, message }, now);
+    this.add(port.key, { subject, message }, now, retryMs);
   }
 
   /** Of what is no service port: a key of its own that no service port has. */
-  add(key: string, problem: Problem, now: Milliseconds): void {
+  add(key: string, problem: Problem, now: Milliseconds, retryMs = this.#retryMs): void {
     const attempts = (this.#refusals.get(key)?.attempts ?? 0) + 1;
-    const retryAt = now + this.#delay(key);
+    const retryAt = now + this.#delay(key, retryMs);
     this.#refusals.set(key, { problem, attempts, retryAt, waiting: true });
   }
 
-  #delay(key: string): Milliseconds {
-    return Math.min(this.#retryMs * 2 ** (this.#refusals.get(key)?.attempts ?? 0), LONGEST_RETRY_MS);
+  #delay(key: string, retryMs: Milliseconds): Milliseconds {
+    return Math.min(retryMs * 2 ** (this.#refusals.get(key)?.attempts ?? 0), LONGEST_RETRY_MS);
   }
 
   /** It was refused, and its time has not come. */

@@ -6,6 +6,7 @@ import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Milliseconds } from '../../time/duration.js';
+import { isMomentary, MOMENTARY_RETRY_MS } from '../family/momentary.js';
 import { SetAside } from '../family/SetAside.js';
 import type { DesiredState } from './desired/DesiredState.js';
 import { serverEntries } from './desired/serverEntries.js';
@@ -107,7 +108,8 @@ export class Refusals {
     const port = owner === undefined ? undefined : ports.get(owner);
     if (!port) throw error;
     if (!this.setAside.isWaiting(owner ?? '')) {
-      this.setAside.addServicePort(port, `The kernel refused it: ${error.message}`, now);
+      const retryMs = isMomentary(error) ? MOMENTARY_RETRY_MS : RETRY_MS;
+      this.setAside.addServicePort(port, `The kernel refused it: ${error.message}`, now, retryMs);
     }
   }
 

@@ -10,6 +10,7 @@ import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Milliseconds } from '../../time/duration.js';
 import type { FamilyReport } from '../Dataplane.js';
 import { FamilyPending } from '../family/FamilyPending.js';
+import { isMomentary, MOMENTARY_RETRY_MS } from '../family/momentary.js';
 import { SetAside } from '../family/SetAside.js';
 import { AffinitySweep } from './AffinitySweep.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
@@ -167,7 +168,10 @@ export class FamilySync {
         this.#table.check(transaction),
       );
       if (refused.length === 0) throw error;
-      for (const { port, why } of refused) this.#setAside.addServicePort(port, why, this.#now());
+      for (const { port, error: why } of refused) {
+        const retryMs = isMomentary(why) ? MOMENTARY_RETRY_MS : RETRY_MS;
+        this.#setAside.addServicePort(port, why.message, this.#now(), retryMs);
+      }
       return await this.#writeFull(ports, settings);
     }
   }

@@ -1,6 +1,7 @@
 /** Finds the service ports that the kernel refuses, by halves, in a fresh table that never comes to be. */
 import type { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { isMomentary } from '../family/momentary.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
 import { planFull } from './plan/planFull.js';
 
@@ -8,6 +9,8 @@ import { planFull } from './plan/planFull.js';
 const PROBE_TABLE = 'penstock-probe';
 /** More than this, and it is not the service ports that are at fault. */
 const MOST = 64;
+/** How often the kernel is asked about one service port when its answer may be another a moment later. */
+const ASKS = 3;
 
 /** Asks the kernel without changing anything: what it says, undefined when it would take it. */
 export type Check = (transaction: Transaction) => Promise<Error | undefined>;
@@ -15,7 +18,7 @@ export type Check = (transaction: Transaction) => Promise<Error | undefined>;
 export interface RefusedServicePort {
   readonly port: ServicePort;
   /** What the kernel says. */
-  readonly why: string;
+  readonly error: Error;
 }
 
 /** None when the kernel takes each of `ports`, and when it refuses so many that the fault must be elsewhere. */
@@ -29,16 +32,21 @@ export async function findRefused(
     const { transaction } = await planFull(list, settings, undefined, PROBE_TABLE);
     return check(transaction);
   };
+  const askAgain = async (list: readonly ServicePort[]) => {
+    let error = await ask(list);
+    for (let asks = 1; asks < ASKS && error && isMomentary(error); asks++) error = await ask(list);
+    return error;
+  };
   const search = async (list: readonly ServicePort[]): Promise<void> => {
     if (found.length > MOST) return;
-    const error = await ask(list);
+    const error = await (list.length === 1 ? askAgain(list) : ask(list));
     if (error === undefined) return;
     const [port] = list;
     if (list.length > 1) {
       const half = list.length >>> 1;
       await search(list.slice(0, half));
       await search(list.slice(half));
-    } else if (port) found.push({ port, why: error.message });
+    } else if (port) found.push({ port, error });
   };
   // An empty table that is refused is nobody's fault among the service ports.
   if ((await ask([])) !== undefined) return [];

@@ -75,7 +75,7 @@ t.test('those at fault are found, however many there are among others', async (t
     for (const n of bad) picky.refused.add(keyOf(n));
     const found = await findRefused(ports, settingsOf(table), (transaction) => picky.check(transaction));
     t.same(
-      found.map(({ port, why }) => [port.service, why]),
+      found.map(({ port, error }) => [port.service, error.message]),
       bad.map((n) => [`web${n}`, 'EINVAL (invalid argument)']),
     );
     t.ok(picky.checks <= 2 + 14 * Math.max(1, bad.length), `${picky.checks} questions for ${bad.length}`);
@@ -142,3 +142,44 @@ t.test('the others are written, and a refused one is tried again when it changes
   table.apply([remove(web(3))]);
   t.match(await run(), { kind: 'partial' }, 'to go is never refused');
 });
+
+t.test(
+  'what the kernel lacks for a moment is no fault of a Service: asked again, and soon tried again',
+  async (t) => {
+    const table = world(3);
+    const changes = table.commit();
+    const short = () => Object.assign(new Error('ENOBUFS (no buffer space available)'), { code: 'ENOBUFS' });
+    const ports = [...table.servicePorts('IPv4').values()];
+    for (const [times, found] of [
+      [1, 0],
+      [2, 0],
+      [3, 1],
+    ] as const) {
+      // Of those that are asked about alone, the first.
+      let left = times;
+      const check = async (transaction: Transaction) => {
+        const some = ports.filter(
+          ({ clusterIP }) => clusterIP && touches(transaction, new Set([ipKey(clusterIP)])),
+        );
+        if (some.length === 0) return undefined;
+        if (some.length > 1) return short();
+        return left-- > 0 ? short() : undefined;
+      };
+      const refused = await findRefused(ports, settingsOf(table), check);
+      t.equal(refused.length, found, `refused ${times} times`);
+    }
+
+    const picky = new PickyTable();
+    picky.check = async (transaction) => (touches(transaction, picky.refused) ? short() : undefined);
+    picky.refused.add(keyOf(2));
+    let now = 0;
+    const sync = new FamilySync(picky as unknown as NftablesTable, () => now);
+    sync.take(changes.families.IPv4);
+    await sync.sync(table.servicePorts('IPv4'), settingsOf(table));
+    t.match(sync.problems, [{ subject: /web2/, message: /ENOBUFS.*Tried again in 30 s/ }]);
+    picky.refused.clear();
+    now += 30_000;
+    await sync.sync(table.servicePorts('IPv4'), settingsOf(table));
+    t.same(sync.problems, []);
+  },
+);
