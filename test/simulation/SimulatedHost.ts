@@ -52,6 +52,8 @@ export class SimulatedHost {
   stranger: () => void = () => {};
   /** A change of modes could not remove what the mode before made. */
   hasLeftovers = false;
+  /** Elements of ipsets that somebody took away: nothing says any more whose the virtual servers are that they stood for. */
+  readonly disowned = new Set<string>();
   /** After anything was written by the agent. */
   written: () => void = () => {};
   /** The agent that runs now; a call of an older one never ends. */

@@ -268,7 +268,9 @@ export class Stranger {
     } else if (act === 2) {
       const [element] = set.keys();
       this.#say(`a stranger deletes ${element} of a set`);
-      if (element !== undefined) set.delete(element);
+      if (element === undefined) return;
+      this.#host.disowned.add(element);
+      set.delete(element);
     } else if (act === 3) {
       const [address] = addresses;
       this.#say(`a stranger deletes address ${address}`);
