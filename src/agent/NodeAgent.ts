@@ -31,6 +31,7 @@ import type { NodeFacts } from '../routing/NodeFacts.js';
 import type { Clock } from '../time/Clock.js';
 import { Agent } from './Agent.js';
 import { ConnectionCleaning } from './ConnectionCleaning.js';
+import { LeftoverRemoval } from './LeftoverRemoval.js';
 import { makeTable } from './makeTable.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
@@ -148,6 +149,13 @@ export class NodeAgent {
     if (apiServer) apiServer.observer = metrics.requests;
     const connections = this.#openConnections(addresses, metrics);
     let socket: OpenAdmin | undefined;
+    const leftovers = new LeftoverRemoval({
+      remove: () => removeOtherModes(config, sysctls, log),
+      clock,
+      random,
+      log,
+    });
+    this.#open.add('the removal of other modes', () => leftovers.stop());
     const agent: Agent = new Agent({
       config,
       sources,
@@ -164,7 +172,7 @@ export class NodeAgent {
       },
       afterFirstSync: async () => {
         this.#advice.onNode(table);
-        await removeOtherModes(config, sysctls, log);
+        await leftovers.run();
         socket?.refreshNote();
       },
       clock,

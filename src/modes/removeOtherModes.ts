@@ -11,14 +11,15 @@ import type { Removal } from './removeRules.js';
 import { DIVERT, removeDivertRoutes } from './userspaceMode.js';
 
 /**
- * Never rejects: leftovers do no harm that a node without Services would not do worse. Beside another proxy
- * (serviceProxyName) iptables chains may be that one's, and stay.
+ * Never rejects: leftovers do no harm that a node without Services would not do worse. Resolves with what may be left, in
+ * words; it can be tried again. Beside another proxy (serviceProxyName) iptables chains may be that one's, and stay.
  */
 export async function removeOtherModes(
   config: Pick<NodeConfig, 'mode' | 'serviceProxyName'>,
   sysctls: Sysctls,
   log: Logger,
-): Promise<void> {
+): Promise<readonly string[]> {
+  const left: string[] = [];
   try {
     for (const table of await removeNftables('remove', config.mode))
       log.info(`removed what another mode left: table ${table}`);
@@ -26,29 +27,34 @@ export async function removeOtherModes(
       for (const family of await removeDivertRoutes())
         log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
     }
-    if (config.serviceProxyName !== '') return;
+    if (config.serviceProxyName !== '') return left;
     // First ipvs: what is left of chains that both have is then removed with mode iptables.
     if (config.mode !== 'ipvs') {
       const { rules, objects, error } = await removeIpvs('replace');
-      reportRules('ipvs', rules, log);
+      left.push(...reportRules('ipvs', rules, log));
       if (objects.length > 0)
         log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);
-      if (error !== undefined) log.warn(`IPVS: what mode ipvs made may be left: ${messageOf(error)}`);
+      if (error !== undefined) left.push(`IPVS: what mode ipvs made may be left: ${messageOf(error)}`);
     }
     if (config.mode !== 'iptables') {
-      reportRules('iptables', await removeIptables('remove'), log);
+      left.push(...reportRules('iptables', await removeIptables('remove'), log));
       // In a pod /proc/sys may be read-only.
       for (const error of sysctls.restore([ROUTE_LOCALNET]).failed)
         log.info(`a setting that mode iptables needed stays: ${error.message}`);
     }
   } catch (error) {
-    log.warn({ err: error }, `rules of another mode may be left: ${messageOf(error)}`);
+    log.debug({ err: error }, 'what another mode left could not be removed');
+    left.push(`rules of another mode may be left: ${messageOf(error)}`);
   }
+  return left;
 }
 
-function reportRules(mode: 'iptables' | 'ipvs', removals: readonly Removal[], log: Logger): void {
+/** What may be left. */
+function reportRules(mode: 'iptables' | 'ipvs', removals: readonly Removal[], log: Logger): string[] {
+  const left: string[] = [];
   for (const { subject, chains, error } of removals) {
-    if (error !== undefined) log.warn(`${subject}: rules of mode ${mode} may be left: ${messageOf(error)}`);
+    if (error !== undefined) left.push(`${subject}: rules of mode ${mode} may be left: ${messageOf(error)}`);
     else if (chains > 0) log.info(`removed what mode ${mode} left: ${subject}, ${chains} chains`);
   }
+  return left;
 }

@@ -1,6 +1,7 @@
 /** One process of the agent on a simulated host, put together as NodeAgent does, with what the host has in place of a kernel. */
 import pino from 'pino';
 import { Agent } from '../../src/agent/Agent.js';
+import { LeftoverRemoval } from '../../src/agent/LeftoverRemoval.js';
 import { makeTable } from '../../src/agent/makeTable.js';
 import type { NodeConfig } from '../../src/config/NodeConfig.js';
 import type { Dataplane, DataplaneListener } from '../../src/dataplane/Dataplane.js';
@@ -57,6 +58,7 @@ export class SimulatedAgent {
   readonly #source: KubernetesSource;
   readonly #events: EventRecorder;
   readonly #dataplane: Dataplane;
+  readonly #leftovers: LeftoverRemoval;
   readonly table: RoutingTable;
   hasSynced = false;
 
@@ -90,6 +92,16 @@ export class SimulatedAgent {
     this.engine = mode === 'userspace' ? new FakeEngine([], CELLS) : undefined;
     this.#dataplane = openDataplane(world, this.process, config, listener, this.engine);
     this.#events = new EventRecorder({ hostname: NODE, request: undefined, onFailure: () => {} });
+    this.#leftovers = new LeftoverRemoval({
+      remove: () =>
+        removeOthers(world.host, this.process, mode).then(
+          () => [],
+          (error: unknown) => [`rules of another mode may be left: ${error}`],
+        ),
+      clock: time,
+      random: chance.random,
+      log,
+    });
     this.#agent = new Agent({
       config,
       sources: [this.#source],
@@ -102,11 +114,7 @@ export class SimulatedAgent {
       beforeFirstSync: async () => {},
       afterFirstSync: async () => {
         this.hasSynced = true;
-        // As removeOtherModes: a failure is told, and no more.
-        await removeOthers(world.host, this.process, mode).catch((error: unknown) => {
-          world.host.hasLeftovers = true;
-          world.say?.(`rules of another mode may be left: ${error}`);
-        });
+        await this.#leftovers.run();
       },
       clock: time,
       random: chance.random,
@@ -121,6 +129,7 @@ export class SimulatedAgent {
   /** As NodeAgent closes: in reverse. */
   async stop(): Promise<void> {
     await this.#agent.stop();
+    await this.#leftovers.stop();
     await this.#events.stop();
     await this.#dataplane.close();
     await this.#source.stop();

@@ -50,8 +50,6 @@ export class SimulatedHost {
   weather: Weather = FAIR;
   /** Somebody else; told what there is to spoil by whoever makes the history. */
   stranger: () => void = () => {};
-  /** A change of modes could not remove what the mode before made. */
-  hasLeftovers = false;
   /** Elements of ipsets that somebody took away: nothing says any more whose the virtual servers are that they stood for. */
   readonly disowned = new Set<string>();
   /** After anything was written by the agent. */

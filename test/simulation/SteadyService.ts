@@ -6,6 +6,7 @@ import { IP_FAMILIES, type IpFamily, ipToBytes } from '../../src/net/ip.js';
 import { ip } from '../support/builders.js';
 import { livingRules, type ModelChain, type ModelSet, type ModelTable } from '../support/model/Ruleset.js';
 import { STEADY } from './Cluster.js';
+import type { Mode } from './modes.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 
 const VIPS: Readonly<Record<IpFamily, string>> = { IPv4: STEADY.vips[0], IPv6: STEADY.vips[1] };
@@ -15,8 +16,7 @@ const TCP = 6;
 export class SteadyService {
   readonly #host: SimulatedHost;
   readonly #served = new Set<IpFamily>();
-  /** The proxy of mode userspace is no kernel: what it serves is not seen here. */
-  #isSeen = true;
+  #mode: Mode = 'userspace';
   /** The first thing that did not hold. */
   broken: string | undefined;
 
@@ -24,14 +24,15 @@ export class SteadyService {
     this.#host = host;
   }
 
-  /** A process in this mode begins. */
-  begin(isInKernel: boolean): void {
-    this.#isSeen = isInKernel;
+  /** A process in this mode begins; what the one before left serves until it has its own. */
+  begin(mode: Mode): void {
+    this.#mode = mode;
     this.#served.clear();
-    if (isInKernel) this.look('at the start');
+    if (!this.#isSeen) return;
+    for (const family of IP_FAMILIES) if (isServed(this.#host, family)) this.#served.add(family);
   }
 
-  /** What is served now is no merit of the agent's, what is not no fault. */
+  /** What is served now is no merit of the agent's, what is not no fault, until its own mode serves again. */
   spoiled(): void {
     this.#served.clear();
   }
@@ -40,31 +41,42 @@ export class SteadyService {
   look(when: string): void {
     if (!this.#isSeen) return;
     for (const family of IP_FAMILIES) {
-      if (isServed(this.#host, family)) this.#served.add(family);
-      else if (this.#served.delete(family))
+      if (SERVES[this.#mode](this.#host, family)) this.#served.add(family);
+      else if (this.#served.has(family) && !isServed(this.#host, family)) {
+        this.#served.delete(family);
         this.broken ??= `${STEADY.name} is not served over ${family} ${when}`;
+      }
     }
   }
 
   /** After quiet: in both families. */
   get missing(): readonly IpFamily[] {
-    return this.#isSeen ? IP_FAMILIES.filter((family) => !isServed(this.#host, family)) : [];
+    return this.#isSeen ? IP_FAMILIES.filter((family) => !SERVES[this.#mode](this.#host, family)) : [];
+  }
+
+  /** The proxy of mode userspace is no kernel: what it serves is not seen here. */
+  get #isSeen(): boolean {
+    return this.#mode !== 'userspace';
   }
 }
 
-/** By any of the modes: when a node changes its mode, the old rules go when the new ones are there. */
+/** When a node changes its mode, the old rules go when the new ones are there. */
 function isServed(host: SimulatedHost, family: IpFamily): boolean {
-  return (
-    [...host.kernel.nftables.tables.values()].some(
+  return Object.values(SERVES).some((serves) => serves(host, family));
+}
+
+const SERVES: Readonly<Record<Mode, (host: SimulatedHost, family: IpFamily) => boolean>> = {
+  nftables: ({ kernel }, family) =>
+    [...kernel.nftables.tables.values()].some(
       (table) =>
         table.name === 'penstock' &&
         table.family === TABLE_FAMILIES[family] &&
         isServedByTable(table, VIPS[family]),
-    ) ||
-    isServedByRules(host.xtables[family].dump(), VIPS[family]) ||
-    isServedByIpvs(host, family)
-  );
-}
+    ),
+  iptables: ({ xtables }, family) => isServedByRules(xtables[family].dump(), VIPS[family]),
+  ipvs: isServedByIpvs,
+  userspace: () => false,
+};
 
 /** From a base chain for what comes in and one for what the node sends, by way of its map, to every index of its endpoints. */
 function isServedByTable(table: ModelTable, vip: string): boolean {

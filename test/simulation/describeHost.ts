@@ -4,7 +4,7 @@
  */
 import { AttributeReader } from '../../src/kernel/netlink/AttributeReader.js';
 import { canonicalExpression, readExpression } from '../../src/kernel/nftables/Expression.js';
-import { IP_FAMILIES, type IpFamily } from '../../src/net/ip.js';
+import { IP_FAMILIES } from '../../src/net/ip.js';
 import {
   livingRules,
   type ModelChain,
@@ -40,25 +40,26 @@ export function describeHost(host: SimulatedHost, reading: Reading): string[] {
           ...rules.filter((rule) => rule.includes('KUBE-')).map((rule) => `${family} ${chain}: ${rule}`),
         );
     }
-    const foreign = [FOREIGN_SERVERS[family], ...disownedServers(host, family)];
-    const ofIpvs = host.ipvs[family].dump().filter((line) => !foreign.some((key) => line.startsWith(key)));
+    const ofIpvs = host.ipvs[family].dump().filter((line) => !line.startsWith(FOREIGN_SERVERS[family]));
     lines.push(...ofIpvs.map((line) => `${family} ${withoutMark(line)}`));
   }
   return [...new Set(lines)].sort();
 }
 
 /**
- * Virtual servers that no agent of another mode can know to be penstock's, since somebody took their elements away while
- * nobody served in mode ipvs: they stay, as what others made does.
+ * Virtual servers of which no agent that begins can know that they are penstock's, since somebody took their elements away:
+ * they stay, as what others made does. Each as its lines name it, and as those of its elements do.
  */
-function disownedServers({ disowned, ipvs }: SimulatedHost, family: IpFamily): string[] {
-  const present = new Set([...ipvs[family].sets.values()].flatMap((elements) => [...elements.keys()]));
+export function disownedServers({ disowned, ipvs }: SimulatedHost): string[] {
+  const present = new Set(
+    IP_FAMILIES.flatMap((family) => [...(ipvs[family].sets.get('PENSTOCK-SERVERS')?.keys() ?? [])]),
+  );
   return [...disowned]
     .filter((element) => !present.has(element))
     .flatMap((element) => {
       const [, address = '', protocol = '', port = ''] = /^(.+),(tcp|udp|sctp):(\d+)$/.exec(element) ?? [];
       const host = address.includes(':') ? `[${address}]` : address;
-      return address === '' ? [] : [`${host}:${port}/${protocol.toUpperCase()} `];
+      return address === '' ? [] : [` ${host}:${port}/${protocol.toUpperCase()} `, ` ${element} `];
     });
 }
 

@@ -77,7 +77,8 @@ if (await inVm(import.meta.url)) {
     const forgotten = performance.now();
     t.ok(await eventually(() => !servers().includes(LASTING), 10_000), 'the real server is gone');
     const gone = performance.now() - forgotten;
-    t.ok(gone < 2000 * PATIENCE, `${Math.round(gone)} ms after its last connection`);
+    // The drain looks each second; a machine that is emulated, on one that is busy, is late.
+    t.ok(gone < 5000 * PATIENCE, `${Math.round(gone)} ms after its last connection`);
     await agent.end('SIGTERM');
   });
 
