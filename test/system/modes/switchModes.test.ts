@@ -12,7 +12,8 @@ const settings = (mode: string, rest = '') => `mode: ${mode}\nclusterCIDR: 10.0.
 
 const hasIptablesRules = () => savedRules('iptables-nft').includes('KUBE-');
 const hasLegacyRules = () => savedRules('iptables-legacy').includes('KUBE-');
-const hasTable = () => listedRuleset().includes('penstock');
+/** That of mode nftables; the table that logs failed connections belongs to every mode. */
+const hasTable = () => /^table ip6? penstock \{/m.test(listedRuleset());
 
 if (await inNetns(import.meta.url)) {
   const server = await serveOnLoopback(CART.endpoints);
