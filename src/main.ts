@@ -15,7 +15,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(usage());
     return;
   }
-  const command = COMMANDS[name === '--version' ? 'version' : name];
+  const word = name === '--version' ? 'version' : name;
+  const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined;
   if (!command) {
     const near = nearestName(name, Object.keys(COMMANDS));
     const hint = near === undefined ? '`penstock help` lists them.' : `Did you mean ${near}?`;

@@ -7,7 +7,11 @@ import { splitWords } from './iptables/splitWords.js';
 import type { SavedServer } from './ipvs/readIpvsadm.js';
 import type { NftTable } from './nft/Ruleset.js';
 
-const PROTOCOLS: Readonly<Record<string, Protocol>> = { tcp: 'TCP', udp: 'UDP', sctp: 'SCTP' };
+const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map([
+  ['tcp', 'TCP'],
+  ['udp', 'UDP'],
+  ['sctp', 'SCTP'],
+]);
 
 /** Rules with one destination address and one port in chains of kube-proxy; a node port is one at each of `nodeAddresses`. */
 export function placesOfIptables({ chains }: SavedRules, nodeAddresses: readonly IpAddress[]): RulePlace[] {
@@ -17,7 +21,7 @@ export function placesOfIptables({ chains }: SavedRules, nodeAddresses: readonly
     for (const rule of rules) {
       const words = splitWords(rule);
       const after = (word: string) => (words.includes(word) ? words[words.indexOf(word) + 1] : undefined);
-      const protocol = PROTOCOLS[after('-p') ?? ''];
+      const protocol = PROTOCOLS.get(after('-p') ?? '');
       const port = Number(after('--dport'));
       if (protocol === undefined || !(port > 0)) continue;
       const destination = parseIp((after('-d') ?? '').replace(/\/(32|128)$/, ''));
@@ -41,7 +45,7 @@ export function placesOfNft(tables: readonly NftTable[], nodeAddresses: readonly
         const fields = key.split(' . ');
         const name = comments.get(key) ?? nameOfChain(value.at(-1) ?? '');
         const add = (address: IpAddress | undefined, protocol = '', port = '') => {
-          const known = PROTOCOLS[protocol];
+          const known = PROTOCOLS.get(protocol);
           if (address !== undefined && known)
             places.push({ address, port: Number(port), protocol: known, name });
         };

@@ -1,6 +1,6 @@
 /** The API server as a source of objects: one reflector for each resource. */
 import type { ObjectChange } from '../objects/ApiObject.js';
-import type { Problem } from '../objects/Problem.js';
+import { boundedProblems, type Problem } from '../objects/Problem.js';
 import { type Clock, systemClock } from '../time/Clock.js';
 import { Contact } from './contact/Contact.js';
 import { Outage, type SourceLog } from './contact/Outage.js';
@@ -22,9 +22,6 @@ export interface KubernetesSourceOptions {
   /** 0 to 1, as Math.random. */
   readonly random?: () => number;
 }
-
-/** A cluster with a hundred thousand bad objects must not cost each node a hundred thousand lines. */
-const MOST_PROBLEMS = 1000;
 
 export class KubernetesSource implements ObjectSource {
   readonly name: string;
@@ -104,19 +101,10 @@ export class KubernetesSource implements ObjectSource {
     const version = this.#stores.reduce((sum, store) => sum + store.problemVersion, 0);
     if (version === this.#reported) return;
     this.#reported = version;
-    const list: Problem[] = [];
-    let hidden = 0;
-    for (const store of this.#stores) {
-      for (const problems of store.problems) {
-        if (list.length < MOST_PROBLEMS) list.push(...problems);
-        else hidden += problems.length;
-      }
-    }
-    if (hidden > 0)
-      list.push({
-        subject: this.name,
-        message: `${hidden} more problems; the first ${list.length} are named`,
-      });
-    this.#listener?.problems(list);
+    this.#listener?.problems(boundedProblems(this.#problems(), this.name));
+  }
+
+  *#problems(): Generator<Problem> {
+    for (const store of this.#stores) for (const problems of store.problems) yield* problems;
   }
 }

@@ -1,5 +1,6 @@
 /** Removes what mode ipvs made: only our own virtual servers, the sets (kube-proxy's too), kube-ipvs0 and the rules. */
 import { existsSync } from 'node:fs';
+import { append } from '../append.js';
 import { kernelName, SET_NAMES, type SetName, setSpec } from '../dataplane/ipvs/desired/sets.js';
 import { ownServers } from '../dataplane/ipvs/kernel/ownership.js';
 import { SERVICE_LINK, ServiceLink } from '../dataplane/ipvs/kernel/ServiceLink.js';
@@ -110,7 +111,10 @@ async function removeServers(
   });
   if (what === 'replace') await connectionsEnded(ipvs, gone);
   if (what !== 'plan') await ipvs.commit(gone.map((service) => ({ action: 'delete service', service })));
-  removed.push(...gone.map((service) => `virtual server ${virtualServerKey(service)}`));
+  append(
+    removed,
+    gone.map((service) => `virtual server ${virtualServerKey(service)}`),
+  );
 }
 
 /** Rejects when a rule of somebody else refers to one of them. */
@@ -126,6 +130,9 @@ async function removeSets(
       const [refused] = await ipset.commit(names.map((name) => ({ action: 'destroy', set: { name } })));
       if (refused) throw refused.error;
     }
-    removed.push(...names.map((name) => `set ${name}`));
+    append(
+      removed,
+      names.map((name) => `set ${name}`),
+    );
   }
 }

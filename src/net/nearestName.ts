@@ -1,5 +1,9 @@
+/** Characters of `namespace/service`. Longer names are no slips of the pen, and comparing costs the square of the length. */
+const LONGEST = 128;
+
 /** "Did you mean": the known name that was probably intended, or undefined when none is near. */
 export function nearestName(given: string, known: Iterable<string>): string | undefined {
+  if (given.length > LONGEST) return undefined;
   let best: string | undefined;
   // Nearly every other name is near to one or two letters.
   let bestDistance = given.length < 3 ? 1 : Math.max(1, Math.floor(given.length / 4)) + 1;
@@ -30,6 +34,8 @@ function editDistance(a: string, b: string, limit: number): number {
       ];
       row.push(Math.min(...steps));
     }
+    // The swap of two neighbours looks two rows back.
+    if (Math.min(...row, ...previous) >= limit) return limit;
     twoBack = previous;
     previous = row;
   }

@@ -12,3 +12,19 @@ export interface Problem {
   /** `note`: worth knowing, but nothing is wrong. Absent: something is not served as it was asked for. */
   readonly severity?: 'note';
 }
+
+/** Whoever reads more than that reads nothing; and a hundred thousand bad objects must not cost as many lines. */
+export const MOST_PROBLEMS = 1000;
+
+/** The first thousand, and how many more there are. `subject`: what they are problems of. */
+export function boundedProblems(problems: Iterable<Problem>, subject: string): readonly Problem[] {
+  const shown: Problem[] = [];
+  let hidden = 0;
+  for (const problem of problems) {
+    if (shown.length < MOST_PROBLEMS) shown.push(problem);
+    else hidden++;
+  }
+  if (hidden > 0)
+    shown.push({ subject, message: `${hidden} more problems; the first ${MOST_PROBLEMS} are named` });
+  return shown;
+}

@@ -7,7 +7,7 @@ import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from 
 import type { ApiObject, ObjectChange, ObjectRef } from '../objects/ApiObject.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
 import type { Node } from '../objects/Node.js';
-import type { Problem } from '../objects/Problem.js';
+import { boundedProblems, type Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
 import { isRouted } from './build/buildServicePort.js';
 import { ServiceBalancing } from './build/ServiceBalancing.js';
@@ -112,9 +112,8 @@ export class RoutingTable {
   }
 
   /** As of the last commit: Services that lost an address or port to an older one, and annotations that are wrong. */
-  problems(): Problem[] {
-    const lost = IP_FAMILIES.flatMap((family) => [...this.#tables[family].problems()]);
-    return [...lost, ...this.#balancing.problems()];
+  problems(): readonly Problem[] {
+    return boundedProblems(this.#problems(), 'Services');
   }
 
   /** Whether commit() has anything to look at. */
@@ -157,6 +156,11 @@ export class RoutingTable {
     this.#triggerTimes = [];
     for (const name of unread) this.#markService(name);
     return changes;
+  }
+
+  *#problems(): Generator<Problem> {
+    for (const family of IP_FAMILIES) yield* this.#tables[family].problems();
+    yield* this.#balancing.problems();
   }
 
   /** Answers false when that failed; the family tables, where it fails too, name the Service. */

@@ -6,6 +6,7 @@ import {
   Composer,
   type CST,
   type Document,
+  isAlias,
   isMap,
   isScalar,
   isSeq,
@@ -19,6 +20,8 @@ export type YamlDocument = Document.Parsed<ParsedNode>;
 
 /** Levels of nesting; Kubernetes objects have less than 20. The YAML library recurses, see withinDepth. */
 const MAX_DEPTH = 100;
+/** In one document. The YAML library looks for the anchor of each through all of the document, and for nested ones again. */
+const MOST_ALIASES = 200;
 /** Bytes. JSON of the same size is read a hundred times faster. */
 export const LARGEST_YAML = 8 * 1024 * 1024;
 /** Milliseconds after which others get their turn. */
@@ -103,6 +106,12 @@ function checked(document: YamlDocument, lines: LineCounter, keys: YamlKeys): Ya
       `not valid YAML: ${error.message.replace(/\s+/g, ' ')}`,
       lines.linePos(error.pos[0]).line,
     );
+  const alias = aliasTooMany(document.contents);
+  if (alias !== undefined)
+    throw new YamlFault(
+      `not readable as YAML: more than ${MOST_ALIASES} aliases in one document; write the values out`,
+      lines.linePos(alias).line,
+    );
   const twice = keys === 'unique' ? repeatedKey(document.contents) : undefined;
   if (twice !== undefined)
     throw new YamlFault(
@@ -129,6 +138,18 @@ function repeatedKey(contents: ParsedNode | null): { key: string; offset: number
       if (seen.has(name) && name !== '<<') return { key: name.slice(0, 60), offset: key.range?.[0] ?? 0 };
       seen.add(name);
     }
+  }
+  return undefined;
+}
+
+/** The offset of an alias beyond those that a document may have. */
+function aliasTooMany(contents: ParsedNode | null): number | undefined {
+  let count = 0;
+  const left: unknown[] = [contents];
+  for (let node = left.pop(); left.length > 0 || node !== undefined; node = left.pop()) {
+    if (isAlias(node) && ++count > MOST_ALIASES) return node.range?.[0] ?? 0;
+    if (isSeq(node)) for (const item of node.items) left.push(item);
+    if (isMap(node)) for (const { key, value } of node.items) left.push(key, value);
   }
   return undefined;
 }

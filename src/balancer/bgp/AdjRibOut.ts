@@ -1,4 +1,5 @@
 /** What a peer has been told, and what it is to be told next (RFC 4271, Adj-RIB-Out): pure. */
+import { append } from '../../append.js';
 import { type Cidr, familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { CommunityValue } from '../objects/communities.js';
 import { encodeAnnouncements, encodeWithdrawals, type RouteAttributes, type UpdateForm } from './encode.js';
@@ -49,7 +50,7 @@ export class AdjRibOut {
       ...encodeWithdrawals(withdrawn.IPv6, 'IPv6'),
     ];
     for (const { prefixes, attributes, family } of this.#changed(form))
-      messages.push(...encodeAnnouncements(prefixes, attributes, family, form));
+      append(messages, encodeAnnouncements(prefixes, attributes, family, form));
     return messages;
   }
 

@@ -48,7 +48,7 @@ export function table(
 ): string[] {
   const cells = rows.map((row) => row.map(printable));
   const widths = columns.map(({ title }, i) =>
-    Math.max(title.length, ...cells.map((row) => (row[i] ?? '').length)),
+    cells.reduce((widest, row) => Math.max(widest, (row[i] ?? '').length), title.length),
   );
   const total = () => indent.length + widths.reduce((sum, w) => sum + w, 0) + 2 * (columns.length - 1);
   for (let over = total() - WIDTH; over > 0; over = total() - WIDTH) {

@@ -13,14 +13,14 @@ export interface SavedServer {
   persistent: boolean;
 }
 
-const PROTOCOLS: Readonly<Record<string, Protocol>> = {
-  '-t': 'TCP',
-  '-u': 'UDP',
-  '--sctp-service': 'SCTP',
-  TCP: 'TCP',
-  UDP: 'UDP',
-  SCTP: 'SCTP',
-};
+const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map([
+  ['-t', 'TCP'],
+  ['-u', 'UDP'],
+  ['--sctp-service', 'SCTP'],
+  ['TCP', 'TCP'],
+  ['UDP', 'UDP'],
+  ['SCTP', 'SCTP'],
+]);
 
 /** By `TCP 10.96.0.1:443`. Throws PENSTOCK_RULES_UNREADABLE. Firewall marks (`-f`) are left out. */
 export function readIpvsadm(text: string, name: string): Map<string, SavedServer> {
@@ -30,7 +30,7 @@ export function readIpvsadm(text: string, name: string): Map<string, SavedServer
     const words = line.trim().split(/\s+/);
     const at = `${name}:${i + 1}`;
     if (words[0] === '' || (/^(IP|Prot|->)$/.test(words[0] ?? '') && !isEndpoint(words))) continue;
-    const protocol = PROTOCOLS[(words[0] === '-A' || words[0] === '-a' ? words[1] : words[0]) ?? ''];
+    const protocol = PROTOCOLS.get((words[0] === '-A' || words[0] === '-a' ? words[1] : words[0]) ?? '');
     if (words[0] === '-A') {
       listed = open(servers, at, protocol, words[2]);
       if (listed) listed.persistent = words.includes('-p');

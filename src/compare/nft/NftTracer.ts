@@ -181,12 +181,12 @@ class RuleWalk {
     if (!isOfMark) return this.from(at + 1, { ...packet, mark: Number(this.#words[at]) });
     const bits = Number(this.#words[at + 3]);
     const { mark } = packet;
-    const results: Readonly<Record<string, number>> = {
-      '|': mark | bits,
-      '^': mark ^ bits,
-      '&': mark & bits,
-    };
-    const result = results[this.#words[at + 2] ?? ''] ?? this.#unknown(at + 2);
+    const results: ReadonlyMap<string | undefined, number> = new Map([
+      ['|', mark | bits],
+      ['^', mark ^ bits],
+      ['&', mark & bits],
+    ]);
+    const result = results.get(this.#words[at + 2]) ?? this.#unknown(at + 2);
     return this.from(at + 4, { ...packet, mark: result >>> 0 });
   }
 

@@ -52,14 +52,14 @@ function readChain(reader: Tokens, name: string): NftChain {
   }
 }
 
-const NAMED_PRIORITIES: Readonly<Record<string, number>> = {
-  raw: -300,
-  mangle: -150,
-  dstnat: -100,
-  filter: 0,
-  security: 50,
-  srcnat: 100,
-};
+const NAMED_PRIORITIES: ReadonlyMap<string, number> = new Map([
+  ['raw', -300],
+  ['mangle', -150],
+  ['dstnat', -100],
+  ['filter', 0],
+  ['security', 50],
+  ['srcnat', 100],
+]);
 
 /** `type filter hook prerouting priority dstnat - 10; policy accept;` */
 function hookOf(line: readonly string[]): NftHook {
@@ -69,7 +69,7 @@ function hookOf(line: readonly string[]): NftHook {
   return {
     type: line[1] ?? '',
     name: line[3] ?? '',
-    priority: (NAMED_PRIORITIES[base] ?? Number(base)) + shift,
+    priority: (NAMED_PRIORITIES.get(base) ?? Number(base)) + shift,
   };
 }
 

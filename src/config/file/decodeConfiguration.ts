@@ -79,10 +79,10 @@ function faultsOf(issue: z.core.$ZodIssue, value: unknown): Found[] {
 }
 
 function unknownField(parent: FieldPath, name: string): string {
-  const former = FORMER[formatPath([...parent, name])];
+  // By its own names only: the name may be `constructor`.
+  const path = formatPath([...parent, name]);
+  const former = Object.hasOwn(FORMER, path) ? FORMER[path] : undefined;
   if (former !== undefined) return `is not a field any more: ${former}`;
-  // Longer names are no slips of the pen.
-  if (name.length > 64) return 'is not a known field';
   const siblings = Object.keys((valueAt(DEFAULT_CONFIGURATION, parent) ?? {}) as object);
   const near = nearestName(name, siblings);
   const meant = near === undefined ? placesOf(name) : [formatPath([...parent, near])];

@@ -82,12 +82,15 @@ function parseArgsOptions(): NonNullable<ParseArgsConfig['options']> {
 }
 
 /** What other commands and other proxies call it. */
-const OTHER_NAMES: Readonly<Record<string, string>> = { mode: 'proxy-mode', node: 'hostname-override' };
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ['mode', 'proxy-mode'],
+  ['node', 'hostname-override'],
+]);
 
 function unknownFlag(rawName: string): string {
   const given = rawName.replace(/^-+/, '').replaceAll('_', '-');
   const names = FLAGS.map((flag) => flag.name);
-  const near = OTHER_NAMES[given] ?? nearestName(given, names);
+  const near = OTHER_NAMES.get(given) ?? nearestName(given, names);
   return near
     ? `${rawName} is not a known flag; did you mean --${near}?`
     : `${rawName} is not a known flag; --help lists them`;

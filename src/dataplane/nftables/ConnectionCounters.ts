@@ -1,4 +1,5 @@
 /** Reads the counters of all families when asked, but not too often and not while a sync writes. */
+import { append } from '../../append.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePortCounters } from '../Dataplane.js';
 import { type CountingTable, hasNoTable, readCounters } from './readCounters.js';
@@ -42,7 +43,7 @@ export class ConnectionCounters {
     for (const table of this.#tables) {
       await this.#quiet();
       try {
-        found.push(...(await readCounters(table, routing.servicePorts(table.family).values())));
+        append(found, await readCounters(table, routing.servicePorts(table.family).values()));
       } catch (error) {
         if (!hasNoTable(error)) throw error;
       }

@@ -4,16 +4,17 @@
  * A file that cannot be read keeps its last good content in force, an object that turns invalid its last good version.
  * Of objects with the same name the first by path order counts.
  */
+import { append } from '../../append.js';
 import { printable } from '../../net/printable.js';
 import { type ApiObject, type ObjectChange, objectName, refOf } from '../../objects/ApiObject.js';
-import type { Problem } from '../../objects/Problem.js';
+import { boundedProblems, type Problem } from '../../objects/Problem.js';
 import { endpointsAsSlices, isEndpoints } from '../../objects/read/endpointsAsSlices.js';
 import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
 import { type ParseResult, parseObject } from '../../objects/read/parseObject.js';
 import { sameObject } from '../../objects/sameObject.js';
-import { isBelow, type Unreadable } from './findManifests.js';
+import { placeOf, placesAround, type Unreadable } from './findManifests.js';
 import { adviceOn, dropEclipsed, type InForce } from './manifestAdvice.js';
-import { bounded, ForeignKinds } from './manifestNotes.js';
+import { ForeignKinds } from './manifestNotes.js';
 import type { ManifestFault, ManifestObject } from './parseManifest.js';
 
 export interface ManifestUpdate {
@@ -34,6 +35,11 @@ interface Entry {
   readonly madeOf: string | undefined;
 }
 
+/** What is in force, and which entry it was taken from. */
+interface Taken extends InForce {
+  readonly entry: Entry;
+}
+
 interface Content {
   readonly entries: readonly Entry[];
   /** Of items within objects, and of objects without a name. */
@@ -45,7 +51,7 @@ interface Content {
 export class ManifestSet {
   readonly #contents = new Map<string, Content>();
   readonly #faults = new Map<string, ManifestFault>();
-  #inForce: ReadonlyMap<string, InForce> = new Map();
+  #inForce: ReadonlyMap<string, Taken> = new Map();
   /** What update() said last; undefined when something has changed since. */
   #last: { readonly unreadable: string; readonly problems: readonly Problem[] } | undefined;
 
@@ -76,13 +82,14 @@ export class ManifestSet {
   update(unreadable: readonly Unreadable[]): ManifestUpdate {
     const unreadableText = JSON.stringify(unreadable);
     if (this.#last?.unreadable === unreadableText) return { changes: [], problems: this.#last.problems };
+    const places = unreadable.length === 0 ? new Set<string>() : this.#places();
     const all = unreadable.map(({ path, message }) =>
-      faultProblem(path, { line: undefined, message }, this.#holds(path)),
+      faultProblem(path, { line: undefined, message }, places.has(placeOf(path))),
     );
     const next = this.#resolve(all);
     dropEclipsed(next, all);
-    all.push(...adviceOn(next));
-    const problems = bounded(all);
+    append(all, adviceOn(next));
+    const problems = boundedProblems(all, 'manifests');
     const changes: ObjectChange[] = [];
     for (const [key, { object }] of this.#inForce)
       if (!next.has(key)) changes.push({ type: 'delete', ref: refOf(object) });
@@ -95,14 +102,15 @@ export class ManifestSet {
     return { changes, problems };
   }
 
-  /** Whether the file, or one below the folder, has content in force. */
-  #holds(path: string): boolean {
-    for (const known of this.#contents.keys()) if (isBelow(known, path)) return true;
-    return false;
+  /** The files that have content in force, and the folders around them. */
+  #places(): ReadonlySet<string> {
+    const places = new Set<string>();
+    for (const path of this.#contents.keys()) for (const place of placesAround(path)) places.add(place);
+    return places;
   }
 
-  #resolve(problems: Problem[]): Map<string, InForce> {
-    const next = new Map<string, InForce>();
+  #resolve(problems: Problem[]): Map<string, Taken> {
+    const next = new Map<string, Taken>();
     const paths = new Set([...this.#contents.keys(), ...this.#faults.keys()]);
     for (const path of [...paths].sort()) {
       const content = this.#contents.get(path);
@@ -119,7 +127,7 @@ export class ManifestSet {
     entry: Entry,
     path: string,
     since: number | undefined,
-    next: Map<string, InForce>,
+    next: Map<string, Taken>,
     problems: Problem[],
   ): void {
     const { key, where, madeOf } = entry;
@@ -130,8 +138,10 @@ export class ManifestSet {
       return;
     }
     const before = this.#inForce.get(key);
-    if (entry.object)
-      next.set(key, { object: dated(entry.object, before?.object, since), path, where, madeOf });
+    // What has not changed is not copied: one file of a hundred thousand objects must not cost the others theirs.
+    if (before?.entry === entry) next.set(key, before);
+    else if (entry.object)
+      next.set(key, { object: dated(entry.object, before?.object, since), path, where, madeOf, entry });
     if (!entry.problem) return;
     const hasGoodVersion = before !== undefined && before.path === path;
     if (hasGoodVersion) next.set(key, { ...before, where });
@@ -181,7 +191,7 @@ function readResult(
   entries: Entry[],
   problems: Problem[],
 ): void {
-  if (result.type !== 'invalid') problems.push(...result.warnings);
+  if (result.type !== 'invalid') append(problems, result.warnings);
   if (result.type === 'object') {
     const { object } = result;
     entries.push({ key: objectName(refOf(object)), object, problem: undefined, where, madeOf });

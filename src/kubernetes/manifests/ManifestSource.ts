@@ -5,13 +5,24 @@
  * between what they say and what was delivered. A step is due shortly after an event in a folder and, since events get
  * lost, every few seconds.
  */
-
+import { append } from '../../append.js';
+import { messageOf } from '../../errors.js';
+import type { ObjectChange } from '../../objects/ApiObject.js';
+import type { Problem } from '../../objects/Problem.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { ObjectSource, SourceListener } from '../ObjectSource.js';
 import { FolderWatches } from './FolderWatches.js';
-import { type FoundFile, findManifests, GONE, isBelow, type Unreadable } from './findManifests.js';
+import {
+  type FoundFile,
+  findManifests,
+  GONE,
+  placeOf,
+  placesAround,
+  type Unreadable,
+} from './findManifests.js';
 import { ManifestSet } from './ManifestSet.js';
 import { manifestsMissing, manifestsUnusable } from './manifestErrors.js';
-import { readManifest } from './readManifest.js';
+import { type ManifestRead, readManifest } from './readManifest.js';
 import { Seniority } from './Seniority.js';
 
 export interface ManifestTiming {
@@ -26,6 +37,16 @@ const DEFAULT_TIMING: ManifestTiming = { settle: 50, rescan: 2000 };
 /** The looks without any event take at most this share of the time, however many files there are. */
 const LARGEST_SHARE = 1 / 20;
 
+export interface ManifestClocks {
+  readonly clock: Clock;
+  /** Milliseconds since the epoch, on the clock that the file system takes its times from. */
+  readonly date: () => number;
+}
+
+const REAL_CLOCKS: ManifestClocks = { clock: systemClock, date: Date.now };
+
+const OUR_FAULT = 'this is a fault of penstock; please report it';
+
 /** Stands for the stamp of a file that has to be read again. */
 const STALE = '';
 
@@ -35,24 +56,31 @@ export class ManifestSource implements ObjectSource {
   readonly #path: string;
   readonly #timing: ManifestTiming;
   readonly #set = new ManifestSet();
-  readonly #seniority = new Seniority(Date.now);
+  readonly #clocks: ManifestClocks;
+  readonly #seniority: Seniority;
   /** The stamp of each file as it was last read. */
   readonly #stamps = new Map<string, string>();
   readonly #watches = new FolderWatches(() => this.#lookWithin(this.#timing.settle));
   /** undefined before the first delivery and after the stop. */
   #listener: SourceListener | undefined;
   #stopped = false;
-  /** The problems last reported, as JSON. */
+  /** What the set said last; why the last look failed, if it did; and what of both was reported, as JSON. */
+  #problems: readonly Problem[] = [];
+  #failure: Problem | undefined;
   #reported = '[]';
-  #timer: NodeJS.Timeout | undefined;
-  /** When the next look is due, on the clock of performance.now(). */
+  /** Changes that the listener failed at come again, before later ones. */
+  #undelivered: ObjectChange[] = [];
+  #cancel: () => void = () => {};
+  /** When the next look is due, on the clock. */
   #due = Number.POSITIVE_INFINITY;
   #looking: Promise<void> | undefined;
 
-  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING) {
+  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING, clocks: ManifestClocks = REAL_CLOCKS) {
     this.name = `manifests ${path}`;
     this.#path = path;
     this.#timing = timing;
+    this.#clocks = clocks;
+    this.#seniority = new Seniority(clocks.date);
   }
 
   /** Delivers everything that is there. Rejects with PenstockError when there is nothing that can be read. */
@@ -79,33 +107,48 @@ export class ManifestSource implements ObjectSource {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#listener = undefined;
-    clearTimeout(this.#timer);
+    this.#cancel();
     this.#watches.close();
     await this.#looking;
   }
 
   #lookWithin(milliseconds: number): void {
-    const due = performance.now() + milliseconds;
+    const due = this.#clocks.clock.now() + milliseconds;
     if (!this.#listener || due >= this.#due) return;
     this.#due = due;
     if (!this.#looking) this.#setTimer();
   }
 
   #setTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#begin(), Math.max(0, this.#due - performance.now()));
+    const { clock } = this.#clocks;
+    this.#cancel();
+    this.#cancel = clock.after(Math.max(0, this.#due - clock.now()), () => this.#begin());
   }
 
   #begin(): void {
+    const { clock } = this.#clocks;
     this.#due = Number.POSITIVE_INFINITY;
-    const started = performance.now();
-    this.#looking = this.#look().finally(() => {
-      this.#looking = undefined;
-      const now = performance.now();
-      // Events during the look may have asked for an earlier one.
-      this.#due = Math.min(this.#due, now + Math.max(this.#timing.rescan, (now - started) / LARGEST_SHARE));
-      if (this.#listener) this.#setTimer();
-    });
+    const started = clock.now();
+    this.#looking = this.#look()
+      .catch((error) => this.#failed(error))
+      .finally(() => {
+        this.#looking = undefined;
+        const now = clock.now();
+        // Events during the look may have asked for an earlier one.
+        this.#due = Math.min(this.#due, now + Math.max(this.#timing.rescan, (now - started) / LARGEST_SHARE));
+        if (this.#listener) this.#setTimer();
+      });
+  }
+
+  /** What was delivered before stays; the next look tries again. */
+  #failed(error: unknown): void {
+    const message = `could not be looked at: ${messageOf(error)}; what was read before stays in force (${OUR_FAULT})`;
+    this.#failure = { subject: this.name, message };
+    try {
+      this.#report();
+    } catch {
+      // It is the listener that fails: it hears of it when it works again.
+    }
   }
 
   async #look(): Promise<void> {
@@ -128,8 +171,11 @@ export class ManifestSource implements ObjectSource {
 
   #forgetAllBut(files: readonly FoundFile[], unreadable: readonly Unreadable[]): void {
     const present = new Set(files.map((file) => file.path));
+    const hidden = new Set(unreadable.map(({ path }) => placeOf(path)));
+    const isHidden = (path: string) =>
+      hidden.size > 0 && [...placesAround(path)].some((place) => hidden.has(place));
     for (const path of this.#stamps.keys()) {
-      if (present.has(path) || unreadable.some((place) => isBelow(path, place.path))) continue;
+      if (present.has(path) || isHidden(path)) continue;
       this.#stamps.delete(path);
       this.#set.remove(path);
     }
@@ -140,10 +186,8 @@ export class ManifestSource implements ObjectSource {
     const read = await readManifest(file);
     if (read.type === 'gone') return undefined;
     const final = read.type !== 'unreadable' && !this.#isFresh(file);
+    this.#take(file.path, read, this.#seniority.ofFound(file.since));
     this.#stamps.set(file.path, final ? file.stamp : STALE);
-    if (read.type === 'objects')
-      this.#set.replace(file.path, read.objects, this.#seniority.ofFound(file.since));
-    else this.#set.keep(file.path, read.fault);
     return read.type === 'unreadable' ? read.fault.message : undefined;
   }
 
@@ -152,24 +196,49 @@ export class ManifestSource implements ObjectSource {
     if (this.#isFresh(file)) return this.#lookWithin(this.#timing.settle);
     const read = await readManifest(file);
     if (read.type === 'gone' || !read.steady) return this.#lookWithin(this.#timing.settle);
+    this.#take(file.path, read, this.#seniority.ofNew());
     this.#stamps.set(file.path, read.type === 'unreadable' ? STALE : file.stamp);
-    if (read.type === 'objects') this.#set.replace(file.path, read.objects, this.#seniority.ofNew());
-    else this.#set.keep(file.path, read.fault);
+  }
+
+  /** One file that we fail at must not keep the others from being read. */
+  #take(path: string, read: Exclude<ManifestRead, { type: 'gone' }>, since: number): void {
+    if (read.type !== 'objects') {
+      this.#set.keep(path, read.fault);
+      return;
+    }
+    try {
+      this.#set.replace(path, read.objects, since);
+    } catch (error) {
+      this.#set.keep(path, {
+        line: undefined,
+        message: `cannot be used: ${messageOf(error)} (${OUR_FAULT})`,
+      });
+    }
   }
 
   /** A time in the future is that of another clock and says nothing. */
   #isFresh(file: FoundFile): boolean {
-    const age = Date.now() - file.modified;
+    const age = this.#clocks.date() - file.modified;
     return age >= 0 && age < this.#timing.settle;
   }
 
   #publish(unreadable: readonly Unreadable[]): void {
     if (!this.#listener) return;
     const { changes, problems } = this.#set.update(unreadable);
-    if (changes.length > 0) this.#listener.changes(changes);
+    this.#problems = problems;
+    this.#failure = undefined;
+    append(this.#undelivered, changes);
+    if (this.#undelivered.length > 0) this.#listener.changes(this.#undelivered);
+    this.#undelivered = [];
+    this.#report();
+  }
+
+  /** Tells the problems when they are others than those told last. */
+  #report(): void {
+    const problems = this.#failure ? [...this.#problems, this.#failure] : this.#problems;
     const report = JSON.stringify(problems);
     if (report === this.#reported) return;
-    this.#reported = report;
     this.#listener?.problems(problems);
+    this.#reported = report;
   }
 }

@@ -1,7 +1,7 @@
 /** The manifest files below a path, by stat only: what is there, and whether it is what was there before. */
 import type { BigIntStats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { dirname, extname, join, normalize } from 'node:path';
 import { messageOf } from '../../errors.js';
 
 export const MANIFEST_EXTENSIONS: readonly string[] = ['.yaml', '.yml', '.json'];
@@ -116,9 +116,17 @@ function byPath(a: { readonly path: string }, b: { readonly path: string }): num
   return a.path < b.path ? -1 : 1;
 }
 
-/** Whether the path is the folder, or anything below it. */
-export function isBelow(path: string, folder: string): boolean {
-  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+/** The path itself and every folder around it, in one form: without a slash at the end or a dot at the beginning. */
+export function* placesAround(path: string): Generator<string> {
+  let place = placeOf(path);
+  for (; dirname(place) !== place; place = dirname(place)) yield place;
+  yield place;
+}
+
+/** The form in which placesAround() names a path. */
+export function placeOf(path: string): string {
+  const place = normalize(path);
+  return place.length > 1 && place.endsWith('/') ? place.slice(0, -1) : place;
 }
 
 /** The change time tells of writes that set the old modification time again, and of changed permissions. */

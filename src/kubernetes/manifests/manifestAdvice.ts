@@ -2,8 +2,10 @@
  * Mistakes that no single object shows: in a cluster the API server and its controllers keep Services and their slices in
  * agreement, in manifests a person does. Each of them costs traffic without a word otherwise.
  */
+import { IP_FAMILIES } from '../../net/ip.js';
 import type { ApiObject } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
+import { isAddressed } from '../../objects/isAddressed.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { Service } from '../../objects/Service.js';
 
@@ -41,7 +43,7 @@ export function dropEclipsed(objects: Map<string, InForce>, problems: Problem[])
   }
 }
 
-export function adviceOn(objects: ReadonlyMap<string, InForce>): readonly Problem[] {
+export function* adviceOn(objects: ReadonlyMap<string, InForce>): Generator<Problem> {
   const services = new Map<string, Placed<Service>>();
   /** Namespaces of the Services of a name. */
   const namespaces = new Map<string, string[]>();
@@ -54,13 +56,11 @@ export function adviceOn(objects: ReadonlyMap<string, InForce>): readonly Proble
       push(slices, ownerOf(object), { object, where, subject: madeOf ?? key });
     }
   }
-  const problems: Problem[] = [];
-  for (const [path, service] of services) problems.push(...ofService(service, slices.get(path) ?? []));
+  for (const [path, service] of services) yield* ofService(service, slices.get(path) ?? []);
   for (const [owner, list] of slices) {
     if (services.has(owner)) continue;
-    for (const slice of list) problems.push(orphan(slice, namespaces.get(slice.object.serviceName) ?? []));
+    for (const slice of list) yield orphan(slice, namespaces.get(slice.object.serviceName) ?? []);
   }
-  return problems;
 }
 
 function* ofService(
@@ -68,7 +68,7 @@ function* ofService(
   slices: readonly Placed<EndpointSlice>[],
 ): Generator<Problem> {
   if (service.headless || service.type === 'ExternalName' || service.proxyName !== undefined) return;
-  if (!hasAddress(service)) {
+  if (!IP_FAMILIES.some((family) => isAddressed(service, family))) {
     const message =
       'has no address to be reached at and is not served; give it one of spec.clusterIP, spec.externalIPs, a nodePort, or ' +
       'status.loadBalancer.ingress';
@@ -131,15 +131,6 @@ function orphan({ object, where, subject }: Placed<EndpointSlice>, elsewhere: re
       ? ''
       : `; there is a Service ${namespace}/${object.serviceName}: a slice must be in the namespace of its Service`;
   return { subject, message: `belongs to Service ${owner}, which is not there${hint}`, where };
-}
-
-function hasAddress(service: Service): boolean {
-  return (
-    Object.keys(service.clusterIPs).length > 0 ||
-    service.externalIPs.length > 0 ||
-    service.loadBalancerIngress.some(({ ipMode }) => ipMode === 'VIP') ||
-    service.ports.some(({ nodePort }) => nodePort !== 0)
-  );
 }
 
 function ownerOf(slice: EndpointSlice): string {

@@ -3,15 +3,6 @@ import { printable } from '../../net/printable.js';
 import type { Problem } from '../../objects/Problem.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
 
-/** A folder of a hundred thousand bad objects must not cost a hundred thousand lines. */
-const MOST_PROBLEMS = 1000;
-
-export function bounded(problems: readonly Problem[]): readonly Problem[] {
-  if (problems.length <= MOST_PROBLEMS) return problems;
-  const message = `${problems.length - MOST_PROBLEMS} more problems; the first ${MOST_PROBLEMS} are named`;
-  return [...problems.slice(0, MOST_PROBLEMS), { subject: 'manifests', message }];
-}
-
 const SHOWN_KINDS = 8;
 
 /** Objects of kinds that are not served: whoever put them there may expect them to do something. */

@@ -4,6 +4,7 @@
  * Whenever it is not certain that nothing was missed (410, versions that go backwards, watches that never say anything)
  * everything is read again; the store turns that into the few real changes.
  */
+import { append } from '../../append.js';
 import { PenstockError } from '../../errors.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
 import { BackOff } from '../../time/BackOff.js';
@@ -211,8 +212,8 @@ export class Reflector<Change> {
         const version = versionOf(object);
         // A server that was restored from a backup, or events out of order: neither tells what has happened.
         if (version === undefined || isOlder(version, this.#version ?? '')) throw new LostTrack();
-        if (type === 'DELETED') changes.push(...this.store.remove(object));
-        else if (type !== 'BOOKMARK') changes.push(...this.store.upsert(object));
+        if (type === 'DELETED') append(changes, this.store.remove(object));
+        else if (type !== 'BOOKMARK') append(changes, this.store.upsert(object));
         this.#version = version;
       }
     } finally {

@@ -2,6 +2,7 @@
  * The objects of one resource as they were delivered. Whatever the API server sends, once or twice, leads to the changes
  * that make a difference and to no others.
  */
+import { append } from '../../append.js';
 import { type ApiObject, type ObjectChange, objectName, refOf } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
@@ -61,7 +62,7 @@ export class ResourceStore {
       take: () => {
         const gone: ObjectChange[] = [];
         for (const key of [...this.#objects.keys(), ...this.#problems.keys()])
-          if (!seen.has(key)) gone.push(...this.#drop(key));
+          if (!seen.has(key)) append(gone, this.#drop(key));
         const rest: ObjectChange[] = [];
         for (const [key, change] of changes) {
           if (!change) continue;
@@ -115,8 +116,10 @@ export class ResourceStore {
   /** As objectName() has it, also for objects that cannot be read. */
   #keyOf(raw: unknown): string {
     const metadata = isRawObject(raw) && isRawObject(raw.metadata) ? raw.metadata : {};
-    const namespace = String(metadata.namespace ?? '');
-    return objectName({ kind: this.#resource.kind, namespace, name: String(metadata.name ?? '(no name)') });
+    // What is no text is no name; turning it into one may throw.
+    const namespace = typeof metadata.namespace === 'string' ? metadata.namespace : '';
+    const name = typeof metadata.name === 'string' ? metadata.name : '(no name)';
+    return objectName({ kind: this.#resource.kind, namespace, name });
   }
 }
 

@@ -2,7 +2,7 @@
  * A v1 Service, checked by the rules of the API server (pkg/apis/core/validation, ValidateService) as far as they
  * concern fields that are used. The API server has checked its own objects; manifests have been checked by nobody.
  */
-import { type Cidr, IP_FAMILIES, type IpAddress, parseCidr } from '../../net/ip.js';
+import { type Cidr, IP_FAMILIES, type IpAddress, type IpFamily, parseCidr } from '../../net/ip.js';
 import { forbiddenKind, neverServed, parseObjectIp } from '../addresses.js';
 import type {
   LoadBalancerIngress,
@@ -33,7 +33,8 @@ export function parseService(root: FieldReader, metadata: Metadata): Service {
   if (!root.has('spec')) root.fault('spec', 'an object');
   const spec = root.object('spec');
   const type = spec.choice('type', TYPES, 'ClusterIP');
-  const { headless, clusterIPs } = readClusterIPs(spec, type);
+  const families = readFamilies(spec);
+  const { headless, clusterIPs } = readClusterIPs(spec, type, families);
   return {
     kind: 'Service',
     namespace: metadata.namespace,
@@ -45,7 +46,8 @@ export function parseService(root: FieldReader, metadata: Metadata): Service {
     type,
     headless,
     clusterIPs,
-    ...readFamilies(spec),
+    // Only those of a Service without cluster IP are ever asked for; of the others the addresses tell.
+    ...(families.length > 0 && Object.keys(clusterIPs).length === 0 ? { ipFamilies: families } : {}),
     ports: readPorts(spec, headless || type === 'ExternalName'),
     externalIPs: readExternalIPs(spec),
     loadBalancerIngress: readIngress(root),
@@ -72,10 +74,16 @@ function readOptions(annotations: FieldReader): Readonly<Record<string, string>>
   return Object.fromEntries(keys.map((key) => [key.slice(OPTION_PREFIX.length), annotations.text(key)]));
 }
 
-/** Only those of a Service without cluster IP are ever asked for; of the others the addresses tell. */
-function readFamilies(spec: FieldReader): Pick<Service, 'ipFamilies'> {
-  if (spec.has('clusterIP') || spec.has('clusterIPs') || spec.isEmpty('ipFamilies')) return {};
-  return { ipFamilies: IP_FAMILIES.filter((family) => spec.texts('ipFamilies').includes(family)) };
+/** In order: ipFamilies[0] is the family of the first cluster IP. */
+function readFamilies(spec: FieldReader): readonly IpFamily[] {
+  const texts = spec.texts('ipFamilies');
+  const families = keep(texts, (text, i) => {
+    const family = IP_FAMILIES.find((known) => known === text);
+    if (family === undefined) spec.fault(`ipFamilies[${i}]`, `one of ${IP_FAMILIES.join(', ')}`, text);
+    return family;
+  });
+  if (new Set(families).size < families.length) spec.fault('ipFamilies', 'a list without repetition');
+  return families;
 }
 
 function readPorts(spec: FieldReader, mayHaveNone: boolean): readonly ServicePortSpec[] {

@@ -14,12 +14,15 @@ const NONE: ClusterIPs['clusterIPs'] = {};
 
 /**
  * The API server keeps clusterIP equal to clusterIPs[0] and ipFamilies parallel to clusterIPs. Manifests often have
- * only clusterIP, and then the address says what its family is.
+ * only clusterIP, and then the address says what its family is. `families`: spec.ipFamilies.
  */
-export function readClusterIPs(spec: FieldReader, type: ServiceType): ClusterIPs {
+export function readClusterIPs(
+  spec: FieldReader,
+  type: ServiceType,
+  families: readonly IpFamily[],
+): ClusterIPs {
   const single = spec.text('clusterIP');
   const list = spec.texts('clusterIPs');
-  const families = spec.texts('ipFamilies');
   if (type === 'ExternalName') return { headless: false, clusterIPs: NONE };
   const first = single || (list[0] ?? '');
   if (first === 'None') return { headless: true, clusterIPs: NONE };

@@ -80,16 +80,21 @@ interface Search {
   readonly into: FaultList;
 }
 
-function visit(value: unknown, known: Known, path: string, search: Search): void {
-  if (Array.isArray(value)) {
-    for (let i = 0; i < value.length; i++) visit(value[i], known, `${path}[${i}]`, search);
-    return;
-  }
-  if (!isRawObject(value)) return;
-  for (const name in value) {
+/** Goes as deep as the table does and no deeper, whatever the object is: a list in a list is none of the API. */
+function visit(object: RawObject, known: Known, path: string, search: Search): void {
+  for (const name in object) {
     const below = Object.hasOwn(known, name) ? known[name] : undefined;
     if (below === undefined) search.into.add(sentence(name, known, path, search));
-    else if (below !== true) visit(value[name], below, joined(path, name), search);
+    else if (below !== true) visitField(object[name], below, joined(path, name), search);
+  }
+}
+
+function visitField(value: unknown, known: Known, path: string, search: Search): void {
+  if (isRawObject(value)) visit(value, known, path, search);
+  if (!Array.isArray(value)) return;
+  for (let i = 0; i < value.length; i++) {
+    const item: unknown = value[i];
+    if (isRawObject(item)) visit(item, known, `${path}[${i}]`, search);
   }
 }
 

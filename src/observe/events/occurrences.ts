@@ -50,12 +50,12 @@ const REASONS: Readonly<Record<string, readonly [reason: string, action: string]
   dataplane: ['ServiceSetAside', 'ProgramRules'],
 };
 const OBJECT_SET_ASIDE = ['ObjectSetAside', 'ReadObject'] as const;
-const API_VERSIONS: Readonly<Record<string, string>> = {
-  Service: 'v1',
-  Node: 'v1',
-  EndpointSlice: 'discovery.k8s.io/v1',
-  ServiceCIDR: 'networking.k8s.io/v1',
-};
+const API_VERSIONS: ReadonlyMap<string, string> = new Map([
+  ['Service', 'v1'],
+  ['Node', 'v1'],
+  ['EndpointSlice', 'discovery.k8s.io/v1'],
+  ['ServiceCIDR', 'networking.k8s.io/v1'],
+]);
 
 /** Undefined when the problem is of no object of the cluster: a file, say. */
 export function problemFound(
@@ -64,7 +64,7 @@ export function problemFound(
   node: string,
 ): Occurrence | undefined {
   const [, kind = '', namespace = '', name = ''] = /^(\w+) (?:([^/\s]+)\/)?([^/\s]+)$/.exec(subject) ?? [];
-  const apiVersion = API_VERSIONS[kind];
+  const apiVersion = API_VERSIONS.get(kind);
   if (apiVersion === undefined) return undefined;
   const [reason, action] = REASONS[source] ?? OBJECT_SET_ASIDE;
   return {

@@ -1,6 +1,7 @@
 /** From a Service, the addresses that it has, and its endpoints to the service ports of one family. Pure. */
 import type { Balancing } from '../../balancing/Balancing.js';
 import { type Cidr, cidrContains, familyOf, type IpFamily, prefixLength } from '../../net/ip.js';
+import { isAddressed } from '../../objects/isAddressed.js';
 import type { Service, ServicePortSpec } from '../../objects/Service.js';
 import type { ServedAddresses } from '../claims/servedAddresses.js';
 import type { NodeFacts } from '../NodeFacts.js';
@@ -17,21 +18,6 @@ export function isRouted(service: Service, family: IpFamily, proxyName: string):
     service.type !== 'ExternalName' &&
     !service.headless &&
     isAddressed(service, family)
-  );
-}
-
-/**
- * A Service with a cluster IP lives in the families of its cluster IPs, as for kube-proxy. One without any, which only
- * manifests have, lives where it has another address; node ports are in both families unless spec.ipFamilies names one.
- */
-function isAddressed(service: Service, family: IpFamily): boolean {
-  if (service.clusterIPs[family] !== undefined) return true;
-  if (service.clusterIPs.IPv4 !== undefined || service.clusterIPs.IPv6 !== undefined) return false;
-  if (service.ipFamilies !== undefined && !service.ipFamilies.includes(family)) return false;
-  return (
-    service.externalIPs.some((ip) => familyOf(ip) === family) ||
-    service.loadBalancerIngress.some(({ ip, ipMode }) => ipMode === 'VIP' && familyOf(ip) === family) ||
-    service.ports.some(({ nodePort }) => nodePort !== 0)
   );
 }
 

@@ -100,7 +100,7 @@ export class VipClaims {
     const moved = new Set<string>();
     for (const [key, before] of this.#touched) {
       const now = this.owner(key);
-      if (before?.service === now?.service && before?.portIndex === now?.portIndex) continue;
+      if (sameClaimant(before, now)) continue;
       if (before) moved.add(before.service);
       if (now) moved.add(now.service);
       for (const watcher of this.#watchers.get(key) ?? []) moved.add(watcher);
@@ -120,6 +120,16 @@ function isContest(found: Claimant | Contest): found is Contest {
 
 function contestOf(claimant: Claimant): Contest {
   return { claimants: new Map([[idOf(claimant.service, claimant.portIndex), claimant]]), owner: claimant };
+}
+
+/** In everything that a rival is compared with: a Service that was made anew is younger under the same name. */
+function sameClaimant(a: Claimant | undefined, b: Claimant | undefined): boolean {
+  return (
+    a?.service === b?.service &&
+    a?.portIndex === b?.portIndex &&
+    a?.rank === b?.rank &&
+    a?.created === b?.created
+  );
 }
 
 function idOf(service: string, portIndex: number): string {

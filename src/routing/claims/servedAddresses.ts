@@ -85,7 +85,7 @@ export function servedAddresses(
   const getsVip = (rank: Rank) => (ip: IpAddress) => {
     const key = VipClaims.vipKey(ip, port.protocol, port.port);
     if (!owns(key)) return lose(key, key);
-    if (clusterIPs.otherHolder(ip, service) !== undefined) return lose(key, undefined, ip);
+    if (clusterIPs.heldByOther(ip, service)) return lose(key, undefined, ip);
     if (!own.has(ip)) return true;
     const rivalKey = VipClaims.nodePortKey(port.protocol, port.port);
     const rival = claims.owner(rivalKey);

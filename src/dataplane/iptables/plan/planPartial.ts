@@ -2,6 +2,7 @@
  * The restore input that turns what is in force into what shall be, touching only what differs: chains of the changed
  * service ports, and in shared chains single rules.
  */
+import { append } from '../../../append.js';
 import { RestoreInput } from '../../../kernel/xtables/RestoreInput.js';
 import { nodePortDispatchRules } from '../rules/fixedRules.js';
 import type { RuleSettings } from '../rules/RuleSettings.js';
@@ -32,7 +33,7 @@ export function planPartial(
     const chains = after?.own.filter(({ name, text }) => old.get(name) !== text) ?? [];
     if (chains.length > 0) written.push({ owner: key, count: chains.length, chains: () => chains });
     for (const { name } of after?.own ?? []) old.delete(name);
-    removed.push(...old.keys());
+    append(removed, old.keys());
   }
 
   const input = new RestoreInput();

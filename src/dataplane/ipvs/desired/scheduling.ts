@@ -21,7 +21,10 @@ const NEAREST: Readonly<Record<Algorithm, IpvsScheduler>> = {
 };
 
 /** Schedulers that count all servers as equal, and what is the same with weights. */
-const WEIGHTED: Readonly<Partial<Record<string, IpvsScheduler>>> = { rr: 'wrr', lc: 'wlc' };
+const WEIGHTED: ReadonlyMap<string, IpvsScheduler> = new Map([
+  ['rr', 'wrr'],
+  ['lc', 'wlc'],
+]);
 
 /** `fallback` is the scheduler of Services that ask for none. */
 export function schedulingOf(
@@ -31,7 +34,7 @@ export function schedulingOf(
   const asked = options.algorithm ?? '';
   const byName = isIpvsScheduler(asked) ? asked : undefined;
   const scheduler = byName ?? (isAlgorithm(asked) ? NEAREST[balancing.algorithm] : fallback);
-  const weighted = balancing.weights.size > 0 ? (WEIGHTED[scheduler] ?? scheduler) : scheduler;
+  const weighted = balancing.weights.size > 0 ? (WEIGHTED.get(scheduler) ?? scheduler) : scheduler;
   return { scheduler: weighted, flags: flagsOf(weighted, asked) };
 }
 

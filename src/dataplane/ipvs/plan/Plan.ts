@@ -1,4 +1,5 @@
 /** What shall be written for one family, as a value. Its order is fixed: nothing is reachable before it can answer. */
+import { append } from '../../../append.js';
 import type { IpvsChange } from '../../../kernel/ipvs/IpvsChange.js';
 import type { RealServer, RealServerId } from '../../../kernel/ipvs/RealServer.js';
 import { type VirtualServerId, virtualServerKey } from '../../../kernel/ipvs/VirtualServer.js';
@@ -70,9 +71,9 @@ export function splitPlan(plan: Plan, urgent: UrgentParts): readonly [first: Pla
   for (const address of plan.newAddresses) {
     (urgent.addresses.has(address) ? first : rest).newAddresses.push(address);
   }
-  rest.goneAddresses.push(...plan.goneAddresses);
-  rest.removals.push(...plan.removals);
-  rest.goneEntries.push(...plan.goneEntries);
-  rest.draining.push(...plan.draining);
+  append(rest.goneAddresses, plan.goneAddresses);
+  append(rest.removals, plan.removals);
+  append(rest.goneEntries, plan.goneEntries);
+  append(rest.draining, plan.draining);
   return [first, rest];
 }

@@ -1,4 +1,5 @@
 /** What a change of service ports comes to in the kernel. Nothing is asked: both sides follow from the routing table. */
+import { append } from '../../../append.js';
 import type { DesiredState, Touched } from '../desired/DesiredState.js';
 import type { SetEntry } from '../desired/SetEntry.js';
 import { serverEntries } from '../desired/serverEntries.js';
@@ -57,7 +58,7 @@ export function planFresh(desired: DesiredState): Plan {
     planServer(undefined, server, () => false, plan);
     planServerEntries(undefined, server, plan);
   }
-  plan.newEntries.push(...desired.entries());
-  plan.newAddresses.push(...desired.addresses());
+  append(plan.newEntries, desired.entries());
+  append(plan.newAddresses, desired.addresses());
   return plan;
 }

@@ -1,4 +1,5 @@
 /** Carries a plan out, in its order, and says what the kernel refused. */
+import { append } from '../../../append.js';
 import type { IpvsChange } from '../../../kernel/ipvs/IpvsChange.js';
 import { virtualServerKey } from '../../../kernel/ipvs/VirtualServer.js';
 import type { NetlinkError } from '../../../kernel/netlink/NetlinkError.js';
@@ -35,7 +36,7 @@ export async function writePlan(
   const refused = [...(await changeServers(plan.additions, kernel, drains))];
   collect(await kernel.changeAddresses('add', plan.newAddresses));
   collect(await kernel.changeAddresses('delete', plan.goneAddresses));
-  refused.push(...(await changeServers(plan.removals, kernel, drains)));
+  append(refused, await changeServers(plan.removals, kernel, drains));
   for (const draining of plan.draining) drains.add(draining, now + DRAIN_DEADLINE_MS);
   collect(await kernel.changeEntries('delete', plan.goneEntries));
   return { refused, errors };

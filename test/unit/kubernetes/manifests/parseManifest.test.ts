@@ -143,3 +143,18 @@ t.test('more YAML than anybody writes is refused before it is read', async (t) =
   const json = JSON.stringify({ kind: 'A', x: 'x'.repeat(9 * 1024 * 1024) });
   t.equal(objectsOf(await parseManifest(json, '.json')).length, 1);
 });
+
+t.test('aliases: some are fine, thousands would keep the agent busy for minutes', async (t) => {
+  const pairs = (count: number, form: (i: number) => string) =>
+    `${Array.from({ length: count }, (_, i) => form(i)).join('')}kind: A\n`;
+  const flat = (i: number) => `x${i}: &x${i} 1\ny${i}: *x${i}\n`;
+  const nested = (i: number) => `x${i}: &x${i} 1\ny${i}: &y${i} [*x${i}]\nz${i}: *y${i}\n`;
+  const lists = (i: number) => `x${i}: &x${i} [1]\n? *x${i}\n: 1\n`;
+  t.equal((await summary(pairs(200, flat))).length, 1);
+  for (const form of [flat, nested, lists]) {
+    const began = performance.now();
+    const many = await parseManifest(pairs(4000, form), '.yaml');
+    t.match('fault' in many && many.fault.message, /more than 200 aliases in one document/);
+    t.ok(performance.now() - began < 20_000);
+  }
+});

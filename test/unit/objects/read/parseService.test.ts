@@ -353,3 +353,25 @@ t.test('legal addresses next to those are served', async (t) => {
     t.equal(verdict(serviceManifest({ clusterIP: address })), 'object');
   }
 });
+
+t.test('ipFamilies of a Service without a cluster IP count, however that is written', async (t) => {
+  const ports = [{ port: 80, nodePort: 30080 }];
+  for (const clusterIP of [undefined, '', null])
+    for (const clusterIPs of [undefined, [], ['']]) {
+      const spec = { type: 'NodePort', clusterIP, clusterIPs, ipFamilies: ['IPv6'], ports };
+      t.strictSame(parse(serviceManifest(spec)).ipFamilies, ['IPv6'], JSON.stringify(spec));
+    }
+  t.equal(parse(serviceManifest({ ipFamilies: ['IPv4'] })).ipFamilies, undefined, 'the address tells');
+});
+
+t.test('a fault of ipFamilies is told once', async (t) => {
+  const bare = (ipFamilies: unknown) =>
+    verdict(serviceManifest({ clusterIP: undefined, externalIPs: ['192.0.2.1'], ipFamilies }));
+  t.equal(bare('IPv4'), 'Service shop/cart: spec.ipFamilies is "IPv4", must be a list');
+  t.equal(bare([4]), 'Service shop/cart: spec.ipFamilies[0] is 4, must be a string (put it in quotes)');
+  t.equal(
+    bare(['IPv4', 'ipv6']),
+    'Service shop/cart: spec.ipFamilies[1] is "ipv6", must be one of IPv4, IPv6',
+  );
+  t.match(bare(['IPv4', 'IPv4']), /must be a list without repetition$/);
+});
