@@ -9,7 +9,7 @@ import { AgentClient } from '../AgentClient.js';
 import { selftestObjects } from './objects.js';
 import { ownCommand } from './Peer.js';
 
-const READY_MS = 90_000;
+const READY_MS = 180_000;
 const LOOK_EVERY_MS = 50;
 /** Characters of the log that are kept for a failure to show. */
 const KEPT = 20_000;
