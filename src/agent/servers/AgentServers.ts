@@ -8,6 +8,7 @@ import { startHealthServer } from '../../observe/http/HealthServer.js';
 import { type Page, startMetricsServer } from '../../observe/http/MetricsServer.js';
 import type { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
 import { contactMetrics } from '../../observe/metrics/contactMetrics.js';
+import { operatorText, readConntrackUse } from '../../observe/metrics/operatorMetrics.js';
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
 import { rulePacketText } from '../../observe/metrics/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../../observe/metrics/ServiceMetrics.js';
@@ -20,7 +21,7 @@ import { ServerBinding } from './ServerBinding.js';
 
 export interface AgentServersOptions {
   readonly config: NodeConfig;
-  readonly agent: Pick<Agent, 'healthState' | 'contacts'>;
+  readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems'>;
   readonly dataplane: Dataplane;
   readonly table: RoutingTable;
   readonly metrics: AgentMetrics;
@@ -113,6 +114,12 @@ export class AgentServers {
         rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
         (await services.text()) +
         (await proxy.text()) +
+        operatorText({
+          mode: config.mode,
+          table,
+          problems: agent.problems(),
+          conntrack: readConntrackUse(),
+        }) +
         contactMetrics(agent.contacts()),
     };
   }
