@@ -106,6 +106,16 @@ t.test('where not even the smallest table fits, each endpoint has one entry', as
   t.match(table.problems(), [{ message: /each endpoint has one entry, whatever its weight/ }]);
 });
 
+t.test(
+  'lists that are longer than the table that is left are said to have one entry for each endpoint',
+  async (t) => {
+    const table = tableOf(pair('long', { ports: 400, endpoints: 320 }));
+    table.commit();
+    t.equal(mostOf(table, 'shop/long'), 251);
+    t.match(table.problems(), [{ message: /each endpoint has one entry, whatever its weight/ }]);
+  },
+);
+
 t.test('weights without maglev have a budget too', async (t) => {
   const table = tableOf(pair('heavy', { ports: 200, endpoints: 40, algorithm: 'random' }));
   table.commit();
