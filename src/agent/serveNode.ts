@@ -32,7 +32,7 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
     ({ run: of, version, sysctls, clock: systemClock, random: Math.random, log }) as const;
   if (run.options.initOnly) return NodeAgent.initialise(agentOptions(run));
 
-  const reload = new ConfigReload({ run, parse, sysctls, log });
+  const reload = new ConfigReload({ run, parse, sysctls, clock: systemClock, log });
   const signals = new ProcessSignals({
     onHangUp: () => reload.readAgain('SIGHUP received'),
     longestEndMs: () => reload.inForce.config.userspace.shutdownTimeout + LONGEST_END_MS,

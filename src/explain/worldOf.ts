@@ -1,7 +1,7 @@
 /** From a running node's state to what the evaluator looks at. */
-import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
+import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
-import type { NodePortAddresses } from '../net/nodePortAddresses.js';
+import { type NodePortAddresses, resolveNodePortAddresses } from '../net/nodePortAddresses.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Mode, Rules, World } from './World.js';
 
@@ -38,18 +38,16 @@ export interface RuleSource {
 
 export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'nodeAddresses'>): Rules {
   const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace } = config;
-  const isPrimary = nodePortAddresses === 'primary';
-  const wanted = isPrimary ? ['primary'] : nodePortAddresses;
-  const own = Object.values(nodeAddresses).filter((ip) => !isLoopback(ip as IpAddress));
   return {
     mode: config.mode || 'nftables',
     detectLocal,
     masqueradeAll,
     localhostNodePorts,
-    nodePortAddresses: wanted.flatMap((each) =>
-      each === 'primary' ? own.map((ip) => `${ip}/${ip.includes(':') ? 128 : 32}`) : [each],
+    nodePortAddresses: resolveNodePortAddresses(
+      nodePortAddresses,
+      nodeAddresses as Readonly<Partial<Record<IpFamily, IpAddress>>>,
     ),
-    nodePortsOnPrimary: isPrimary,
+    nodePortsOnPrimary: nodePortAddresses === 'primary',
     sourceAddress: userspace.sourceAddress,
   };
 }

@@ -10,25 +10,31 @@ export function parseObjectIp(text: string): IpAddress | undefined {
   return ip?.startsWith('::ffff:') && ip.includes('.') ? undefined : ip;
 }
 
+/**
+ * What becomes of 240.0.0.0/4. Clusters are built with it (GKE gives it to pods and Services, and neither the API server nor
+ * kube-proxy minds), so what an API server says of it counts; in what a person wrote it is a slip.
+ */
+export type ReservedAddresses = 'served' | 'refused';
+
 /** Why traffic must not be sent to the address; undefined when it may. */
-export function forbiddenKind(ip: IpAddress): string | undefined {
-  return isLinkLocal(ip) ? 'a link-local address' : neverServed(ip);
+export function forbiddenKind(ip: IpAddress, reserved: ReservedAddresses): string | undefined {
+  return isLinkLocal(ip) ? 'a link-local address' : neverServed(ip, reserved);
 }
 
 /** Like forbiddenKind, but link-local addresses may serve as the address of a Service. */
-export function neverServed(ip: IpAddress): string | undefined {
-  return familyOf(ip) === 'IPv6' ? neverServedIpv6(ip) : neverServedIpv4(ip);
+export function neverServed(ip: IpAddress, reserved: ReservedAddresses): string | undefined {
+  return familyOf(ip) === 'IPv6' ? neverServedIpv6(ip) : neverServedIpv4(ip, reserved);
 }
 
 /** Source: IANA special-purpose address registry; RFC 1112, 5771, 6890. */
-function neverServedIpv4(ip: IpAddress): string | undefined {
+function neverServedIpv4(ip: IpAddress, reserved: ReservedAddresses): string | undefined {
   const first = Number(ip.slice(0, ip.indexOf('.')));
   if (first > 0 && first < 127) return undefined;
   if (first === 127) return 'a loopback address';
   if (ip === '0.0.0.0') return 'the unspecified address';
   if (first === 0) return 'an address of "this network" (0.0.0.0/8)';
   if (ip === '255.255.255.255') return 'the broadcast address';
-  if (first >= 240) return 'a reserved address (240.0.0.0/4)';
+  if (first >= 240) return reserved === 'served' ? undefined : 'a reserved address (240.0.0.0/4)';
   if (first >= 224) return 'a multicast address';
   return isMetadata(ip) ? CLOUD : undefined;
 }

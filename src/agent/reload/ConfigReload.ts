@@ -11,6 +11,7 @@ import { setOomScore } from '../../host/oomScore.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { oneLine } from '../../net/oneLine.js';
 import { logLevel } from '../../observe/log/createLogger.js';
+import type { Clock } from '../../time/Clock.js';
 import { FileWatch } from './FileWatch.js';
 
 export interface ConfigReloadOptions {
@@ -19,6 +20,7 @@ export interface ConfigReloadOptions {
   /** Reads the command line and its file again. Throws what is wrong with them. */
   readonly parse: () => Run;
   readonly sysctls: Sysctls;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -52,6 +54,7 @@ export class ConfigReload {
         ? undefined
         : new FileWatch({
             file: this.#file,
+            clock: options.clock,
             onChange: () => this.#changed(),
             onGone: () => this.#vanished(),
           });

@@ -3,6 +3,7 @@
  * exchanged folder behind a ConfigMap's symbolic links, and file systems that send no notices.
  */
 import { readFileSync } from 'node:fs';
+import type { Clock } from '../../time/Clock.js';
 
 const LOOK_EVERY_MS = 1000;
 
@@ -12,11 +13,12 @@ export interface FileWatchOptions {
   /** It was there, and cannot be read now: a message. */
   readonly onGone?: () => void;
   readonly lookEveryMs?: number;
+  readonly clock: Clock;
 }
 
 export class FileWatch {
   readonly #options: FileWatchOptions;
-  readonly #timer: NodeJS.Timeout;
+  #cancel: () => void = () => {};
   /** What the last change led to, and what was seen last. */
   #taken: string | undefined;
   #seen: string | undefined;
@@ -27,12 +29,11 @@ export class FileWatch {
     this.#options = options;
     this.#taken = this.#read();
     this.#seen = this.#taken;
-    this.#timer = setInterval(() => this.#look(), options.lookEveryMs ?? LOOK_EVERY_MS);
-    this.#timer.unref();
+    this.#wait();
   }
 
   close(): void {
-    clearInterval(this.#timer);
+    this.#cancel();
   }
 
   /** Whoever asks for it reads the file now: what is in it is no change any more. */
@@ -40,6 +41,15 @@ export class FileWatch {
     this.#taken = this.#read();
     this.#seen = this.#taken;
     this.#gone = false;
+  }
+
+  #wait(): void {
+    const { clock, lookEveryMs = LOOK_EVERY_MS } = this.#options;
+    this.#cancel = clock.after(lookEveryMs, () => {
+      // First, so that close() within the look ends it all.
+      this.#wait();
+      this.#look();
+    });
   }
 
   /** A text counts once it was seen twice: some editors write in pieces. So does that there is none. */

@@ -181,7 +181,13 @@ function readEndpoints(raw: RawObject, where: string, entries: Entry[], problems
   const { subject, faults, slices } = endpointsAsSlices(raw);
   for (const message of faults) problems.push({ subject, message, where });
   for (const slice of slices)
-    readResult(parseObject(slice, { where, subject }), where, subject, entries, problems);
+    readResult(
+      parseObject(slice, { where, subject, writtenBy: 'person' }),
+      where,
+      subject,
+      entries,
+      problems,
+    );
 }
 
 function readResult(

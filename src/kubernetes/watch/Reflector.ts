@@ -14,7 +14,7 @@ import { ApiError } from '../http/ApiError.js';
 import type { ApiTransport } from '../http/ApiTransport.js';
 import type { Turns } from '../http/Turns.js';
 import type { InitialEvents } from './InitialEvents.js';
-import { listPages } from './listPages.js';
+import { listPages, MOST_ITEMS, tooManyItems } from './listPages.js';
 import type { WatchedPath } from './resources.js';
 import { isOlder, versionOf } from './resourceVersion.js';
 import { type WatchEvent, watchStream } from './watchStream.js';
@@ -152,12 +152,14 @@ export class Reflector<Change> {
     const { initialEvents } = this.#options;
     const snapshot = this.store.snapshot();
     let opened = false;
+    let items = 0;
     try {
       for await (const batch of this.#watch(undefined, () => {
         opened = true;
       })) {
         for (const { type, object } of batch) {
           if (type !== 'BOOKMARK') {
+            if (++items > MOST_ITEMS) throw tooManyItems(this.#options.resource, MOST_ITEMS);
             // Objects that change meanwhile come more than once.
             if (type === 'DELETED') snapshot.remove(object);
             else snapshot.add(object);

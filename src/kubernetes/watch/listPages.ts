@@ -10,7 +10,7 @@ import { versionOf } from './resourceVersion.js';
 /** As client-go's pager. */
 const PAGE_SIZE = 500;
 /** Kubernetes is tested with 10,000 Services and 150,000 Pods; nobody has more objects of a kind than that. */
-const MOST_ITEMS = 250_000;
+export const MOST_ITEMS = 250_000;
 /** Pages without an object, one after the other: selectors may leave nothing of a page. */
 const MOST_EMPTY_PAGES = 100;
 /** Milliseconds without a byte after which a list counts as hung. */
@@ -52,7 +52,7 @@ export async function listPages(options: ListOptions): Promise<string> {
     emptyPages = found === 0 ? emptyPages + 1 : 0;
     if (next === continuation || emptyPages > MOST_EMPTY_PAGES)
       throw endless(options.resource, 'it goes on, but brings nothing new');
-    if (items > MOST_ITEMS) throw endless(options.resource, `there is more after ${items} objects`);
+    if (items > MOST_ITEMS) throw tooManyItems(options.resource, items);
     continuation = next;
   }
 }
@@ -105,6 +105,10 @@ function noList(resource: WatchedPath, found: string): PenstockError {
     remedy:
       'Check that the server is a Kubernetes API server, and that no proxy in between changes its answers.',
   });
+}
+
+export function tooManyItems(resource: WatchedPath, items: number): PenstockError {
+  return endless(resource, `there is more after ${items} objects`);
 }
 
 function endless(resource: WatchedPath, found: string): PenstockError {

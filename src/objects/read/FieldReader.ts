@@ -5,6 +5,7 @@
  * so that one pass finds every fault of an object. null means absent, as for the API server.
  * Paths are put together only when a message needs one: reading a good object must cost next to nothing.
  */
+import type { ReservedAddresses } from '../addresses.js';
 import { FaultList, quote } from './FaultList.js';
 
 export type RawObject = Readonly<Record<string, unknown>>;
@@ -15,6 +16,11 @@ export class Findings {
   readonly faults = new FaultList();
   /** An item of the object is left out, or the whole object is left alone. */
   readonly warnings = new FaultList();
+  readonly reservedAddresses: ReservedAddresses;
+
+  constructor(reservedAddresses: ReservedAddresses = 'refused') {
+    this.reservedAddresses = reservedAddresses;
+  }
 }
 
 export function isRawObject(value: unknown): value is RawObject {

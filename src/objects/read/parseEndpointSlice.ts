@@ -90,7 +90,10 @@ function readAddress(reader: FieldReader, family: IpFamily): IpAddress | undefin
   const text = reader.texts('addresses')[0];
   if (text === undefined) return undefined;
   const ip = parseObjectIp(text);
-  const bad = ip === undefined || familyOf(ip) !== family ? `no ${family} address` : forbiddenKind(ip);
+  const bad =
+    ip === undefined || familyOf(ip) !== family
+      ? `no ${family} address`
+      : forbiddenKind(ip, reader.findings.reservedAddresses);
   if (bad === undefined) return ip;
   // An endpoint on such an address would reach the node's own or its neighbours' services (CVE-2021-25740).
   reader.warn('addresses[0]', text, `which is ${bad}; this endpoint is skipped`);

@@ -25,7 +25,10 @@ export interface ParseOptions {
   /** Type of objects that carry none, as the items of a ServiceList do. */
   readonly apiVersion?: string | undefined;
   readonly kind?: string | undefined;
-  /** `person`: nobody has checked the object yet, so fields that do not exist are told. Absent: the API server has. */
+  /**
+   * `person`: nobody has checked the object yet, so fields that do not exist are told and reserved addresses refused. Absent:
+   * the API server has.
+   */
   readonly writtenBy?: 'person';
   /** What the object is called in problems, when it was made of another one. */
   readonly subject?: string;
@@ -56,7 +59,7 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
   if (!isRawObject(raw)) return FOREIGN;
   const kind = raw.kind ?? options.kind;
   const apiVersion = raw.apiVersion ?? options.apiVersion;
-  const findings = new Findings();
+  const findings = new Findings(options.writtenBy === 'person' ? 'refused' : 'served');
   const root = new FieldReader(raw, findings);
   if (!isKnownKind(kind)) return FOREIGN;
   if (kind === 'EndpointSlice' && apiVersion === 'discovery.k8s.io/v1beta1')
@@ -65,7 +68,9 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
   // Other API groups have a kind Service too (Knative).
   else if (apiVersion !== API_VERSIONS[kind]) return FOREIGN;
 
-  if (options.writtenBy === 'person') noteUnknownFields(raw, kind, findings.warnings);
+  // What it was made of has been looked at.
+  if (options.writtenBy === 'person' && options.subject === undefined)
+    noteUnknownFields(raw, kind, findings.warnings);
   const metadata = readMetadata(root, kind);
   const object = readers[kind](root, metadata);
   const valid = metadata.name !== '' && (isClusterScoped(kind) || metadata.namespace !== '');

@@ -122,7 +122,7 @@ function readExternalIPs(spec: FieldReader): readonly IpAddress[] {
   return keep(texts, (text, i) => {
     if (text === '') return undefined;
     const ip = parseObjectIp(text);
-    const bad = ip === undefined ? 'no IP address' : forbiddenKind(ip);
+    const bad = ip === undefined ? 'no IP address' : forbiddenKind(ip, 'refused');
     if (bad === undefined) return ip;
     spec.warn(`externalIPs[${i}]`, text, `which is ${bad}; this entry is skipped`);
     return undefined;
@@ -137,7 +137,7 @@ function readIngress(root: FieldReader): readonly LoadBalancerIngress[] {
     // Entries with only a host name are for clients that resolve it.
     if (text === '') return undefined;
     const ip = parseObjectIp(text);
-    const bad = ip === undefined ? 'no IP address' : neverServed(ip);
+    const bad = ip === undefined ? 'no IP address' : neverServed(ip, root.findings.reservedAddresses);
     if (ip !== undefined && bad === undefined) return { ip, ipMode };
     reader.warn('ip', text, `which is ${bad}; this entry is skipped`);
     return undefined;

@@ -49,7 +49,7 @@ export function readClusterIPs(
 
 function readAddress(spec: FieldReader, field: string, text: string): IpAddress | undefined {
   const ip = parseObjectIp(text);
-  const bad = ip === undefined ? undefined : neverServed(ip);
+  const bad = ip === undefined ? undefined : neverServed(ip, spec.findings.reservedAddresses);
   if (ip !== undefined && bad === undefined) return ip;
   spec.fault(field, bad === undefined ? 'an IP address' : `an address that can be served, not ${bad}`, text);
   return undefined;

@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { FileWatch } from '../../../src/agent/reload/FileWatch.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, listedRuleset, savedRules, shell } from '../../support/iptables.js';
@@ -102,6 +103,7 @@ t.test('a file is followed through the links of a ConfigMap', async (t) => {
       changes++;
     },
     lookEveryMs: 20,
+    clock: systemClock,
   });
   symlinkSync('../second', join(mount, '..data_tmp'));
   renameSync(join(mount, '..data_tmp'), join(mount, '..data'));

@@ -1,5 +1,5 @@
 /** Small valid objects as the API server would send them, and short ways to parse them. */
-import { type ParseResult, parseObject } from '../../../src/objects/read/parseObject.js';
+import { type ParseOptions, type ParseResult, parseObject } from '../../../src/objects/read/parseObject.js';
 
 type Fields = Record<string, unknown>;
 
@@ -44,8 +44,8 @@ export function serviceCIDRManifest(cidrs: unknown = ['10.96.0.0/12'], metadata:
 }
 
 /** `object`, `ignored`, or the message of an invalid object. */
-export function verdict(raw: unknown): string {
-  const result = parseObject(raw);
+export function verdict(raw: unknown, options: ParseOptions = {}): string {
+  const result = parseObject(raw, options);
   return result.type === 'invalid' ? `${result.problem.subject}: ${result.problem.message}` : result.type;
 }
 

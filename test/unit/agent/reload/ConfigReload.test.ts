@@ -6,6 +6,7 @@ import t, { type Test } from 'tap';
 import { ConfigReload } from '../../../../src/agent/reload/ConfigReload.js';
 import type { Run } from '../../../../src/config/flags/parseRunCommand.js';
 import { Sysctls } from '../../../../src/kernel/sysctl/Sysctls.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { runFile } from '../../config/runCommand.js';
 
 const QUIET = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
@@ -27,7 +28,7 @@ function world(t: Test, text: string) {
   const log = pino({ level: 'info' }, { write: (line: string) => void said.push(JSON.parse(line).msg) });
   const run = parse();
   const sysctls = new Sysctls(join(folder, 'state'), join(folder, 'sys'));
-  const reload = new ConfigReload({ run, parse, sysctls, log });
+  const reload = new ConfigReload({ run, parse, sysctls, clock: systemClock, log });
   t.teardown(() => reload.close());
   const change = (to: string) => {
     present = to;

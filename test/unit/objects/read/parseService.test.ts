@@ -1,7 +1,7 @@
 import t from 'tap';
 import { parseObject } from '../../../../src/objects/read/parseObject.js';
 import type { Service } from '../../../../src/objects/Service.js';
-import { serviceManifest, verdict, warningsOf } from '../samples.js';
+import { serviceManifest, sliceManifest, verdict, warningsOf } from '../samples.js';
 
 function parse(raw: unknown): Service {
   const result = parseObject(raw);
@@ -322,7 +322,8 @@ t.test('no Service has an address that is for something else, in whatever role',
   ];
   for (const [address, kind] of cases) {
     const status = { loadBalancer: { ingress: [{ ip: address }] } };
-    const result = parseObject(serviceManifest({ externalIPs: [address] }, {}, { status }));
+    const written = serviceManifest({ externalIPs: [address] }, {}, { status });
+    const result = parseObject(written, { writtenBy: 'person' });
     const asExternal = address.startsWith('169.254.') ? 'a link-local address' : kind;
     t.strictSame(warningsOf(result), [
       `Service shop/cart: spec.externalIPs[0] is "${address}", which is ${asExternal}; this entry is skipped`,
@@ -331,7 +332,7 @@ t.test('no Service has an address that is for something else, in whatever role',
     if (result.type === 'object' && result.object.kind === 'Service')
       t.strictSame([result.object.externalIPs, result.object.loadBalancerIngress], [[], []]);
     t.equal(
-      verdict(serviceManifest({ clusterIP: address })),
+      verdict(serviceManifest({ clusterIP: address }), { writtenBy: 'person' }),
       `Service shop/cart: spec.clusterIP is "${address}", must be an address that can be served, not ${kind}`,
     );
   }
@@ -348,7 +349,8 @@ t.test('legal addresses next to those are served', async (t) => {
     'fd00:ec3::1',
   ]) {
     const status = { loadBalancer: { ingress: [{ ip: address }] } };
-    const result = parseObject(serviceManifest({ externalIPs: [address] }, {}, { status }));
+    const written = serviceManifest({ externalIPs: [address] }, {}, { status });
+    const result = parseObject(written, { writtenBy: 'person' });
     t.strictSame(warningsOf(result), [], address);
     t.equal(verdict(serviceManifest({ clusterIP: address })), 'object');
   }
@@ -374,4 +376,22 @@ t.test('a fault of ipFamilies is told once', async (t) => {
     'Service shop/cart: spec.ipFamilies[1] is "ipv6", must be one of IPv4, IPv6',
   );
   t.match(bare(['IPv4', 'IPv4']), /must be a list without repetition$/);
+});
+
+t.test('240.0.0.0/4 of an API server is served: clusters are built with it', async (t) => {
+  const status = { loadBalancer: { ingress: [{ ip: '240.0.0.2' }] } };
+  const spec = { clusterIP: '240.1.0.1', externalIPs: ['240.0.0.1'] };
+  const service = parse(serviceManifest(spec, {}, { status }));
+  t.same(service.clusterIPs, { IPv4: '240.1.0.1' });
+  t.same(service.loadBalancerIngress, [{ ip: '240.0.0.2', ipMode: 'VIP' }]);
+  t.same(service.externalIPs, [], 'but not what whoever may write a Service asks for');
+  const slice = parseObject(
+    sliceManifest({ endpoints: [{ addresses: ['240.2.0.1'] }, { addresses: ['255.255.255.255'] }] }),
+  );
+  t.same(
+    slice.type === 'object' &&
+      slice.object.kind === 'EndpointSlice' &&
+      slice.object.endpoints.map((e) => e.address),
+    ['240.2.0.1'],
+  );
 });
