@@ -21,6 +21,9 @@ const FLOWS_LIMIT_VM = 1500;
 const SAME_ON_EVERY_NODE =
   /^dist\/test\/(simulation|unit\/(routing|balancing|objects|net|time|explain|compare|deploy|dataplane\/(nftables|iptables|ipvs|family)))\/|\.property\.test\.js$/;
 
+/** What of the kernel's tests is about Node itself: its event loop with the addon's socket, and what it does with signals. */
+const NODES_OWN = /\/kernel\/netlink\/|\/modes\/signals\.test\.js$/;
+
 function dependsOnNode(path) {
   return !SAME_ON_EVERY_NODE.test(path);
 }
@@ -51,8 +54,8 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
       .filter((path) => !path.startsWith('dist/test/system/'))
       .filter((path) => node === usual || dependsOnNode(path))
       .map((path) => test(node, pureGroup(node, node === usual), path, { again: true, seconds: 480 })),
-    ...(node === usual ? [] : onKernel.filter((path) => path.includes('/kernel/netlink/'))).map((path) =>
-      test(node, `the netlink socket, on Node ${node.version}`, path, { again: true, seconds: 240 }),
+    ...(node === usual ? [] : onKernel.filter((path) => NODES_OWN.test(path))).map((path) =>
+      test(node, `the netlink socket and signals, on Node ${node.version}`, path, { again: true, seconds: 240 }),
     ),
   ]);
   const machine =
