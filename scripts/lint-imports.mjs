@@ -22,7 +22,7 @@ const ALLOWED = {
   explain: [...PURE],
   compare: [...PURE, 'explain'],
   balancer: [...PURE, 'kernel', 'config', 'kubernetes'],
-  agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'balancer', 'observe', 'host', 'modes'],
+  agent: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'compare', 'balancer', 'observe', 'host', 'modes'],
   cli: [...PURE, 'kernel', 'config', 'kubernetes', 'dataplane', 'explain', 'compare', 'balancer', 'observe', 'host', 'modes', 'agent'],
   '.': ['cli', 'net'],
 };

@@ -40,6 +40,8 @@ export interface AgentOptions {
   readonly hostAddresses: () => readonly IpAddress[];
   /** Runs once, when the sources have begun without an error: the host is made ready for the first sync. */
   readonly beforeFirstSync: () => Promise<void>;
+  /** Before the first sync, with everything read: whether it may write. False: another proxy serves, and it never does. */
+  readonly mayServe?: () => Promise<boolean>;
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
   readonly clock: Clock;
@@ -57,6 +59,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #metrics: AgentMetrics;
   readonly #beforeFirstSync: () => Promise<void>;
   readonly #afterFirstSync: () => Promise<void>;
+  readonly #mayServe: AgentOptions['mayServe'];
   readonly #log: Logger;
   readonly #events: EventRecorder;
   readonly #problems: ProblemLog;
@@ -77,6 +80,11 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   /** On the clock: a sync that starts then or later looks at everything, also while changes never end. */
   #everythingDue = Number.NEGATIVE_INFINITY;
   #stopping = false;
+  #isSyncing = false;
+  /** The node was left to another proxy. */
+  #retired = false;
+  #holdsRepairs = false;
+  #fullSyncs = 0;
   #cancelVerify: () => void = () => {};
   #cancelRetry: () => void = () => {};
   readonly #clock: Clock;
@@ -96,6 +104,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#metrics = metrics;
     this.#beforeFirstSync = options.beforeFirstSync;
     this.#afterFirstSync = afterFirstSync;
+    this.#mayServe = options.mayServe;
     this.#log = log;
     this.#clock = options.clock;
     this.#foreignChanges = new ForeignChanges(this.#clock, (what, delayMs) =>
@@ -159,6 +168,22 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#healthChecking.close();
   }
 
+  /** Ends the syncs for good, also from within one: another proxy serves this node. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    if (!this.#isSyncing) await this.stop();
+  }
+
+  /** What others write is left as it is meanwhile. */
+  holdRepairs(holds: boolean): void {
+    this.#holdsRepairs = holds;
+  }
+
+  /** How many syncs wrote everything. */
+  get fullSyncs(): number {
+    return this.#fullSyncs;
+  }
+
   foreignChange(what: string): void {
     this.#repair(what);
   }
@@ -194,9 +219,20 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   }
 
   async #sync(): Promise<void> {
+    this.#isSyncing = true;
+    try {
+      await this.#syncOnce();
+    } finally {
+      this.#isSyncing = false;
+    }
+  }
+
+  async #syncOnce(): Promise<void> {
+    if (this.#retired) return;
     await this.#verifying;
     this.#progress.taken();
     const changes = this.#table.commit();
+    if (!this.#synced && this.#mayServe && !(await this.#mayServe())) return;
     this.#healthChecking.take(changes);
     // A proxy says itself where connections lead to.
     if (this.#config.mode !== 'userspace') this.#connections.take(changes);
@@ -215,6 +251,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     if (this.#syncStarted >= this.#everythingDue)
       this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
     this.#noteSynced(report.families);
+    if (report.families.some(({ kind }) => kind === 'full')) this.#fullSyncs++;
     void this.#connections.clean(this.#table);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
@@ -264,7 +301,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   }
 
   async #verify(): Promise<void> {
-    if (!this.#synced || this.#loop.busy) return;
+    if (!this.#synced || this.#loop.busy || this.#holdsRepairs) return;
     try {
       const wrong = await this.#dataplane.verify();
       if (wrong === undefined) return;
@@ -276,7 +313,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
 
   #repair(wrong: string): void {
     // One that waits already will take care of this too.
-    if (this.#stopping || this.#postponedRepair !== undefined) return;
+    if (this.#stopping || this.#retired || this.#postponedRepair !== undefined) return;
     const delay = this.#foreignChanges.add(wrong);
     if (delay === 0) {
       this.#loop.requestUrgent();
@@ -305,8 +342,12 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     const waiting = [...this.#incomplete].map((source) => source.name).join(', ');
     return {
       families: this.#progress.health,
-      ready: this.#synced,
-      reason: waiting ? `waiting for ${waiting}` : 'the first sync has not succeeded yet',
+      ready: this.#synced && !this.#retired,
+      reason: this.#retired
+        ? 'this node is left to another proxy'
+        : waiting
+          ? `waiting for ${waiting}`
+          : 'the first sync has not succeeded yet',
       // A folder of manifests need not have a Node; a cluster does.
       nodeEligible: this.#table.nodeObject?.eligible ?? this.#config.manifests !== '',
       contacts: this.contacts(),

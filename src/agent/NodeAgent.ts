@@ -8,7 +8,8 @@ import type { Logger } from 'pino';
 import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
 import type { Run } from '../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
-import type { DataplaneListener } from '../dataplane/Dataplane.js';
+import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import { messageOf } from '../errors.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
 import { OpenList } from '../host/OpenList.js';
 import { setOomScore } from '../host/oomScore.js';
@@ -28,10 +29,12 @@ import { profilePages } from '../observe/http/profilePages.js';
 import { statusPages } from '../observe/http/statusPages.js';
 import { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
 import type { NodeFacts } from '../routing/NodeFacts.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import { Agent } from './Agent.js';
 import { ConnectionCleaning } from './ConnectionCleaning.js';
 import { LeftoverRemoval } from './LeftoverRemoval.js';
+import { openDeparture } from './leave/openDeparture.js';
 import { makeTable } from './makeTable.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
@@ -57,9 +60,13 @@ export class NodeAgent {
   readonly #hostAddresses: NodeFacts['addresses'];
   readonly #advice: ConfigAdvice;
   readonly #open: OpenList;
+  #endsForGood = false;
+  #serveAgain: () => void = () => {};
   #succeed: () => void = () => {};
   /** Resolves when another penstock goes on with the work of this one. */
   readonly succeeded: Promise<void>;
+  /** Resolves when a node that was left is to be served again, by another agent. */
+  readonly returned: Promise<void>;
 
   /** Serves. Rejects with what cannot be; nothing is open then. */
   static async start(options: NodeAgentOptions): Promise<NodeAgent> {
@@ -86,8 +93,12 @@ export class NodeAgent {
     log.info('--init-only: the settings of the host are made, nothing is served');
   }
 
-  /** Ends in order. The rules stay: traffic goes on while no agent runs. Never rejects. */
-  stop(): Promise<void> {
+  /**
+   * Ends in order. The rules stay: traffic goes on while no agent runs. Never rejects. `for good`: where another proxy has rules
+   * too, they come before ours from now on; `to go on`: another agent of this process follows.
+   */
+  stop(why: 'for good' | 'to go on'): Promise<void> {
+    this.#endsForGood = why === 'for good';
     return this.#open.close();
   }
 
@@ -113,6 +124,9 @@ export class NodeAgent {
     this.#hostAddresses = hostAddresses;
     this.#advice = advice;
     this.#open = new OpenList(options.log);
+    this.returned = new Promise((resolve) => {
+      this.#serveAgain = resolve;
+    });
     this.succeeded = new Promise((resolve) => {
       this.#succeed = resolve;
     });
@@ -146,6 +160,19 @@ export class NodeAgent {
     });
     this.#open.add('the flow log', () => flows.close());
     const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
+    const departure = openDeparture({
+      config,
+      inMode: (mode) => toNodeConfig({ ...run.source, mode }, hostname()),
+      table,
+      hostAddresses: () => addresses.addresses,
+      sysctls,
+      agent: () => agent,
+      release: () => servers.close(),
+      serveAgain: () => this.#serveAgain(),
+      events,
+      clock,
+      log,
+    });
     if (apiServer) apiServer.observer = metrics.requests;
     const connections = this.#openConnections(addresses, metrics);
     let socket: OpenAdmin | undefined;
@@ -170,16 +197,21 @@ export class NodeAgent {
         setOomScore(config.oomScoreAdj, (text) => log.info(text));
         await prepareHost();
       },
+      mayServe: async () => !(await departure.isOver()),
       afterFirstSync: async () => {
         this.#advice.onNode(table);
-        await leftovers.run();
+        // The rules of whoever is to follow are not what another mode left.
+        if (departure.state.type === 'serving') await leftovers.run();
         socket?.refreshNote();
       },
       clock,
       random,
       log,
     });
-    this.#open.add('the agent', () => agent.stop());
+    this.#open.add('the agent', async () => {
+      await agent.stop();
+      if (this.#endsForGood && departure.state.type !== 'left') await this.#standBack(dataplane, table);
+    });
     addresses.onChange = async () => {
       table.setFallbackAddresses(await primaryAddresses());
       agent.hostChanged();
@@ -189,6 +221,7 @@ export class NodeAgent {
       agent,
       table,
       dataplane,
+      departure: () => departure.state,
       flows: flows.log,
       version,
       hostAddresses: () => addresses.addresses,
@@ -207,9 +240,22 @@ export class NodeAgent {
     });
     this.#open.add('the servers', () => servers.close());
     await servers.start();
+    departure.start();
+    this.#open.add('the departure', () => departure.stop());
     socket = await openAdmin(admin, log);
     this.#open.add('the admin socket', () => socket?.close());
     await agent.start();
+  }
+
+  async #standBack(dataplane: Dataplane, table: RoutingTable): Promise<void> {
+    try {
+      await dataplane.standBack?.(table);
+    } catch (error) {
+      this.#options.log.warn(
+        { err: error },
+        `our rules still come before those of another proxy: ${messageOf(error)}. If one is to follow, use penstock cleanup`,
+      );
+    }
   }
 
   async #openAddresses(): Promise<HostAddressWatch> {

@@ -67,14 +67,15 @@ async function serveOnce(
   const node = await startOr(run, reload, options, log);
   if (node === undefined) return reload.back();
   const succeeded = node.succeeded.then(() => SUCCEEDED);
-  const end = await Promise.race([signals.ended, succeeded, reload.next(run)]);
+  const returned = node.returned.then(() => run);
+  const end = await Promise.race([signals.ended, succeeded, reload.next(run), returned]);
   if (typeof end !== 'string') {
-    await node.stop();
+    await node.stop('to go on');
     return end;
   }
   log.info(`${end}, stopping; the rules stay in place`);
   signals.limitEnd();
-  await node.stop();
+  await node.stop('for good');
   signals.liftLimit();
   log.info('stopped');
   if (end === SUCCEEDED && isInPod()) {

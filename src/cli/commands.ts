@@ -80,6 +80,18 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./swap/compare.js')).compare,
   },
+  migrate: {
+    summary: 'report what changes on a node when penstock replaces kube-proxy',
+    group: 'Replace and return',
+    failure: 2,
+    load: async () => (await import('./migrate/migrate.js')).migrate,
+  },
+  leave: {
+    summary: 'hand this node back to another proxy as soon as its rules are in force',
+    group: 'Replace and return',
+    failure: 2,
+    load: async () => (await import('./swap/leave.js')).leave,
+  },
   config: {
     summary: 'check a configuration of kube-proxy; needs no cluster and no root',
     group: 'Replace and return',

@@ -76,6 +76,8 @@ export interface NodeConfig {
   readonly iptablesBackend: IptablesBackend;
   /** How often changes that others made to the kernel's rules are looked for. */
   readonly verifyPeriod: Milliseconds;
+  /** The node is to be left to another proxy, as soon as its rules are in force. */
+  readonly leave: boolean;
   /** Mode nftables: the node answers ICMP echo requests to VIPs. */
   readonly answerPing: boolean;
   /** Mode nftables: service ports count their connections. */
@@ -143,6 +145,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     serviceProxyName: penstock.serviceProxyName,
     iptablesBackend: penstock.iptablesBackend,
     verifyPeriod: penstock.verifyPeriod,
+    leave: penstock.leave,
     answerPing: penstock.answerPing,
     serviceCounters: penstock.serviceCounters,
     serviceMetricsLimit: penstock.serviceMetricsLimit,

@@ -151,6 +151,11 @@ export interface Dataplane {
   requireFull(): void;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
+  /**
+   * From now on nobody keeps the rules up to date: where another proxy has rules too, its own decide. Absent where the kernel has
+   * no order among rules, or both proxies' are the same. After the last sync; the next one takes the place back.
+   */
+  standBack?: ((table: RoutingView) => Promise<void>) | undefined;
   /** Absent when nothing counts. For each service port of `table`, in its order. May be a second old. */
   connectionCounters?: ((table: RoutingView) => Promise<readonly ServicePortCounters[]>) | undefined;
   /** Absent in modes without such rules. Rejects when the kernel does not tell. */

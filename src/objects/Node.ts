@@ -12,4 +12,6 @@ export interface Node {
   readonly podCIDRs: readonly Cidr[];
   /** False when the node is being deleted or carries the taint ToBeDeletedByClusterAutoscaler. */
   readonly eligible: boolean;
+  /** Label penstock.io/leave is "true": penstock is to hand this node back to another proxy. */
+  readonly leave: boolean;
 }

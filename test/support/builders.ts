@@ -87,7 +87,16 @@ export function endpointPort(fields: Partial<EndpointPort> = {}): EndpointPort {
 }
 
 export function node(fields: Partial<Node> = {}): Node {
-  return { kind: 'Node', name: 'node1', zone: '', addresses: [], podCIDRs: [], eligible: true, ...fields };
+  return {
+    kind: 'Node',
+    name: 'node1',
+    zone: '',
+    addresses: [],
+    podCIDRs: [],
+    eligible: true,
+    leave: false,
+    ...fields,
+  };
 }
 
 export function serviceCIDR(name: string, ...cidrs: readonly string[]): ServiceCIDR {

@@ -14,12 +14,14 @@ import { type AdminFacts, adminApi } from '../../observe/admin/adminApi.js';
 import type { FlowLog } from '../../observe/flows/FlowLog.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Agent } from '../Agent.js';
+import type { DepartureState } from '../leave/Departure.js';
 
 export interface AdminOptions {
   readonly config: NodeConfig;
   readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems' | 'syncs'>;
   readonly table: RoutingTable;
   readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts'>;
+  readonly departure: () => DepartureState;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly version: string;
   readonly hostAddresses: () => readonly IpAddress[];
@@ -111,7 +113,7 @@ function writeNote(
 }
 
 function statusOf(
-  { config, agent, table, dataplane, version }: AdminOptions,
+  { config, agent, table, dataplane, departure, version }: AdminOptions,
   networkNamespace: string,
   startedAt: number,
 ): AgentStatus {
@@ -130,6 +132,8 @@ function statusOf(
     ruleFacts: dataplane.ruleFacts?.(table) ?? NO_RULE_FACTS,
     ready,
     waitingFor: ready ? '' : reason,
+    departure: departure().type,
+    departureSays: sayingOf(departure()),
     sources: contacts.map(({ resource, connected, reason: why }) => ({
       resource,
       connected,
@@ -140,4 +144,9 @@ function statusOf(
     problemCount: problems.length,
     residentMemory: process.memoryUsage.rss(),
   };
+}
+
+function sayingOf(state: DepartureState): string {
+  if (state.type === 'serving') return '';
+  return state.type === 'waiting' ? `${state.asked}; ${state.why}` : state.successor;
 }

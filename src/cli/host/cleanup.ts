@@ -9,14 +9,16 @@ import { removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
-import { printableLines } from '../../net/printable.js';
-import { readArguments } from '../readArguments.js';
+import { printable, printableLines } from '../../net/printable.js';
+import { readArguments, WrongCall } from '../readArguments.js';
+import { isKubeProxyMode, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
+import { whatIsLeft } from './whatIsLeft.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
-const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--stop] [--dry-run]
+const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--keep auto|MODE] [--stop] [--dry-run | --check]
 
 Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
 and the sets are kube-proxy's too); puts kernel parameters back to what they were; and removes the files of agents that ended in
@@ -24,7 +26,12 @@ and the sets are kube-proxy's too); puts kernel parameters back to what they wer
 
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
+  --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays. auto: asks the
+                kube-proxy on 127.0.0.1:10249; where none answers, everything goes
   --dry-run     print what would be done
+  --check       only say whether anything of ours is there
+
+The exit status is 0 when nothing of ours is left, as a last look at the kernel says; 1 when something is, or cannot be looked at.
 `;
 
 /** Resolves with 1 when something could not be removed; says what and goes on with the rest. */
@@ -32,6 +39,8 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   const { values } = readArguments(argv, {
     options: {
       mode: { type: 'string' },
+      keep: { type: 'string' },
+      check: { type: 'boolean' },
       stop: { type: 'boolean' },
       'dry-run': { type: 'boolean' },
     },
@@ -47,9 +56,15 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
       remedy: `Use --mode with one of ${MODES.join(', ')}, or without for everything.`,
     });
   }
+  if (mode !== undefined && (values.keep !== undefined || values.check))
+    throw new WrongCall('--mode does not go with --keep or --check', 'Use one of them.');
   requireAll(missingForCleanup(thisProcess()));
+  const keeps = await keptMode(values.keep);
+  if (values.check) return saysWhatIsLeft(keeps, process.stdout);
   if (what === 'remove') await requireNoAgent(values.stop ? 'stop' : 'refuse');
-  const concerns = (...modes: readonly string[]) => mode === undefined || modes.includes(mode);
+  const concerns = (...modes: readonly string[]) =>
+    mode === undefined ? !modes.every((each) => each === keeps) : modes.includes(mode);
+  if (keeps !== undefined) process.stdout.write(`kube-proxy serves in mode ${keeps}: what both have stays\n`);
   let failures = 0;
   if (concerns('nftables', 'userspace')) failures += await cleanNftables(what, mode);
   if (concerns('userspace') && what === 'remove') failures += await cleanRoutes();
@@ -59,8 +74,27 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (what === 'remove' && mode === undefined) {
     failures += putBackSysctls();
     failures += await cleanFiles();
+    failures += await saysWhatIsLeft(keeps, process.stderr);
   }
   return failures === 0 ? 0 : 1;
+}
+
+async function keptMode(text: string | undefined): Promise<KubeProxyMode | undefined> {
+  if (text === undefined) return undefined;
+  if (text === 'auto') return kubeProxyMode();
+  if (isKubeProxyMode(text)) return text;
+  throw new WrongCall(
+    `--keep is ${JSON.stringify(text)}`,
+    'Use auto, or a mode of kube-proxy: nftables, iptables, ipvs.',
+  );
+}
+
+/** Returns 1 when something is. */
+async function saysWhatIsLeft(keeps: KubeProxyMode | undefined, stream: NodeJS.WriteStream): Promise<0 | 1> {
+  const left = await whatIsLeft(keeps);
+  for (const each of left) stream.write(`penstock cleanup: still there: ${printable(each)}\n`);
+  if (left.length === 0) process.stdout.write('clean: nothing of penstock is in this kernel\n');
+  return left.length === 0 ? 0 : 1;
 }
 
 /** Returns the number of failures. */

@@ -1,14 +1,14 @@
 /** penstock compare: whether another proxy's rules lead every client where penstock would. Changes nothing. */
-import { readFileSync } from 'node:fs';
+import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
 import { compareRules } from '../../compare/compareRules.js';
-import { modeOf, type RuleText, type RuleTexts, readRules } from '../../compare/readRules.js';
+import { modeOf, readRules } from '../../compare/readRules.js';
 import { reportJson, reportText } from '../../compare/report.js';
-import { messageOf, PenstockError } from '../../errors.js';
 import { printable } from '../../net/printable.js';
-import { readArguments, WrongCall } from '../readArguments.js';
+import { readArguments } from '../readArguments.js';
 import { formatOf, OUTPUT_FLAG, print } from '../see/output.js';
 import { MODEL_FLAGS, MODEL_HELP, namesSource, readModel } from '../see/readModel.js';
-import { otherProxyHere } from './otherProxyHere.js';
+import { kubeProxyFlags } from './kubeProxyFlags.js';
+import { RULE_FLAGS, RULE_HELP, ruleFiles } from './ruleFiles.js';
 
 const HELP = `penstock compare [files of rules] [-o json]
 
@@ -16,11 +16,7 @@ Asks for every kind of client (a pod here, a pod elsewhere, the node, somebody o
 endpoint itself) and every address and port of every Service: do the rules of another proxy lead to the same endpoints as
 penstock would? And the other way: do they lead anywhere that no Service asks for? Nothing is changed and nothing is sent.
 
-  --iptables-save FILE   what iptables-save or ip6tables-save printed; may be given twice, once a family
-  --nft FILE             what nft list ruleset printed, or nft -j list ruleset
-  --ipvsadm FILE         what ipvsadm -Sn printed, with
-  --ipset FILE           what ipset save printed
-
+${RULE_HELP}
 ${MODEL_HELP}
 Without --mode and a mode in the configuration, penstock's mode is taken to be the other proxy's.
 Without files, on a node where kube-proxy runs: its rules are read from the kernel, and its Services with its own kubeconfig.
@@ -33,11 +29,7 @@ The exit status is 0 when all answers are equal, 1 when they differ, 2 when it c
 const OPTIONS = {
   ...OUTPUT_FLAG,
   ...MODEL_FLAGS,
-  'iptables-save': { type: 'string', multiple: true },
-  'ip6tables-save': { type: 'string', multiple: true },
-  nft: { type: 'string' },
-  ipvsadm: { type: 'string' },
-  ipset: { type: 'string' },
+  ...RULE_FLAGS,
 } as const;
 
 export async function compare(argv: readonly string[]): Promise<number> {
@@ -47,20 +39,9 @@ export async function compare(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(values.output);
-  const readIf = (path: string | undefined) => (path === undefined ? undefined : readText(path));
-  const files: RuleTexts = {
-    iptablesSave: [...(values['iptables-save'] ?? []), ...(values['ip6tables-save'] ?? [])].map(readText),
-    nft: readIf(values.nft),
-    ipvsadm: readIf(values.ipvsadm),
-    ipset: readIf(values.ipset),
-  };
-  if (files.ipset !== undefined && files.ipvsadm === undefined) {
-    throw new WrongCall('--ipset goes with --ipvsadm', 'Give both.');
-  }
-  const hasFiles = [...files.iptablesSave, files.nft, files.ipvsadm].some((file) => file !== undefined);
-  const here = hasFiles ? undefined : await otherProxyHere();
-  const texts = here?.texts ?? files;
-  const flags = namesSource(values) ? values : { ...here?.flags, ...values };
+  const files = ruleFiles(values);
+  const texts = files ?? (await otherProxyRules());
+  const flags = files || namesSource(values) ? values : { ...kubeProxyFlags(), ...values };
   const { world, rules, problems } = await readModel(flags, { mode: modeOf(texts) });
   for (const { subject, message } of problems) {
     process.stderr.write(`penstock compare: ${printable(`${subject}: ${message}`)}\n`);
@@ -74,14 +55,4 @@ export async function compare(argv: readonly string[]): Promise<number> {
     process.stderr.write(`${count} rules of others are not followed, such as ${printable(first)}\n`);
   }
   return comparison.differences.every(({ meant }) => meant !== undefined) ? 0 : 1;
-}
-
-function readText(path: string): RuleText {
-  try {
-    return { name: path, text: readFileSync(path, 'utf8') };
-  } catch (error) {
-    throw new PenstockError('PENSTOCK_RULES_UNREADABLE', `${path}: ${messageOf(error)}`, {
-      remedy: 'Name a file that is there and that you may read.',
-    });
-  }
 }

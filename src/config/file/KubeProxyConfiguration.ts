@@ -136,6 +136,7 @@ export const configurationSchema = z.strictObject(
       drainTimeout: duration(0),
       shutdownTimeout: duration(25 * SECOND),
       takeover: flag(false),
+      leave: flag(false),
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
       web: text(),
     }),

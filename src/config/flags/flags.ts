@@ -142,6 +142,14 @@ export const FLAGS: readonly Flag[] = [
       'Inherit the listening sockets of the penstock that runs here (mode userspace).',
     ),
   ),
+  winning(
+    field(
+      'leave',
+      'boolean',
+      'penstock.leave',
+      "Leave this node to another proxy as soon as its rules are in force: remove penstock's, and idle.",
+    ),
+  ),
 
   field('proxy-mode', PROXY_MODES, 'mode', 'How services are proxied; empty: the agent chooses.'),
   winning(

@@ -14,7 +14,12 @@ import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Dataplane, DataplaneListener, FamilyReport, RuleFacts, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
-import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
+import {
+  type HostFacts,
+  type NftablesOptions,
+  type NftablesSettings,
+  nftablesSettings,
+} from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
 
 /** The name of our table in each family. */
@@ -51,6 +56,7 @@ export class NftablesDataplane implements Dataplane {
   #syncing: Promise<unknown> | undefined;
   #watching = false;
   #hasSynced = false;
+  #stance: NftablesSettings['stance'] = 'first';
   /** What the next verify() says. */
   #doubt: string | undefined;
 
@@ -81,6 +87,7 @@ export class NftablesDataplane implements Dataplane {
   }
 
   async #sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
+    this.#stance = 'first';
     // First of all, so that no failure below can lose them.
     for (const sync of this.#families) {
       sync.take(changes.families[sync.family]);
@@ -122,6 +129,7 @@ export class NftablesDataplane implements Dataplane {
         addresses,
         localhostPorts: this.#host.localhostPorts(family),
         divertMark: this.#host.divertMark?.(family) ?? 0,
+        stance: this.#stance,
       };
       return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));
     });
@@ -136,6 +144,14 @@ export class NftablesDataplane implements Dataplane {
       logGroup: this.#options.logGroup ?? 0,
       families: Object.fromEntries(this.families.map((family) => [family, of(family)])),
     };
+  }
+
+  async standBack(table: RoutingView): Promise<void> {
+    await this.#syncing;
+    // What was never synced is as whoever was here before left it.
+    if (!this.#hasSynced) return;
+    this.#stance = 'behind';
+    await this.#syncFamilies(table);
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */

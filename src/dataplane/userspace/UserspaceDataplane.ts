@@ -196,6 +196,11 @@ export class UserspaceDataplane implements Dataplane {
     this.#capture.requireFull();
   }
 
+  /** A successor has taken the rules over: they stay where they are. */
+  async standBack(table: RoutingView): Promise<void> {
+    if (!this.#succeeded) await this.#capture.standBack?.(throughViews(table, this.#views));
+  }
+
   proxyReport(): ProxyReport {
     return proxyReport(this.#engine.status, this.#table.rows, this.#cells);
   }

@@ -25,3 +25,8 @@ export function agentNote(): string {
 export function takeoverSocket(): string {
   return `${STATE_FOLDER}/takeover-${networkNamespaceKey()}.sock`;
 }
+
+/** There when the agent of this network namespace is to leave the node to another proxy, also one that starts again. */
+export function leaveNote(): string {
+  return `${STATE_FOLDER}/leave-${networkNamespaceKey()}`;
+}

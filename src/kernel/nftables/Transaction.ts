@@ -71,6 +71,13 @@ export class Transaction {
     if (chain.rules.length > 0) this.newRules.push({ chain: chain.name, rules: chain.rules });
   }
 
+  /** Makes a chain that is there anew: its hook cannot be changed. No rule may refer to it. */
+  replaceChain(chain: ChainSpec): void {
+    this.flushedChains.push(chain.name);
+    this.deletedChains.push(chain.name);
+    this.addChain(chain);
+  }
+
   /** Elements are deleted before any is added, so this and addElement together replace a value. */
   deleteElement(set: SetSpec, key: string): void {
     const keys = this.deletedElements.get(set);

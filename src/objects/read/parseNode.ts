@@ -8,6 +8,7 @@ import type { FieldReader } from './FieldReader.js';
 import type { Metadata } from './readMetadata.js';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
+const LEAVE_LABEL = 'penstock.io/leave';
 /** Set by the cluster autoscaler on a node it is about to remove (KEP-3836). */
 const REMOVAL_TAINT = 'ToBeDeletedByClusterAutoscaler';
 
@@ -20,6 +21,7 @@ export function parseNode(root: FieldReader, metadata: Metadata): Node {
     zone: intern(metadata.labels.text(ZONE_LABEL)),
     addresses: readAddresses(root.object('status')),
     podCIDRs: readPodCIDRs(spec),
+    leave: metadata.labels.text(LEAVE_LABEL) === 'true',
     eligible: !beingRemoved && metadata.fields.text('deletionTimestamp') === '',
   };
 }

@@ -23,6 +23,10 @@ export interface AgentStatus {
   readonly ready: boolean;
   /** Why it is not ready; '' when it is. */
   readonly waitingFor: string;
+  /** Whether the node is being left to another proxy: waiting for its rules, or left. */
+  readonly departure: 'serving' | 'waiting' | 'left';
+  /** What is waited for, or who serves now; '' while serving. */
+  readonly departureSays: string;
   readonly sources: readonly {
     readonly resource: string;
     readonly connected: boolean;

@@ -32,6 +32,26 @@ export function serverFailed(node: string, server: ServerName, why: string): Occ
   return { type: 'Warning', reason, action: 'StartKubeProxy', note: why, regarding: nodeSubject(node) };
 }
 
+export function leaving(node: string, asked: string): Occurrence {
+  return {
+    type: 'Normal',
+    reason: 'Leaving',
+    action: 'HandBack',
+    note: `penstock waits for the rules of another proxy, and then leaves this node (${asked})`,
+    regarding: nodeSubject(node),
+  };
+}
+
+export function left(node: string, successor: string): Occurrence {
+  return {
+    type: 'Normal',
+    reason: 'Left',
+    action: 'HandBack',
+    note: `${successor} serves this node, penstock has removed its rules and idles`,
+    regarding: nodeSubject(node),
+  };
+}
+
 export function repaired(node: string, what: string): Occurrence {
   return {
     type: 'Warning',

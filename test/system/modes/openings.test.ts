@@ -63,6 +63,7 @@ if (await inNetns(import.meta.url)) {
       },
       table: tableOf([]),
       dataplane: { description: '' },
+      departure: () => ({ type: 'serving' }),
       flows: { records: [], follow: () => () => {} },
       version: '1',
       hostAddresses: () => [],

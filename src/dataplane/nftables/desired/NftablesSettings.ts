@@ -27,6 +27,8 @@ export type LocalTraffic =
 
 export interface NftablesSettings {
   readonly family: IpFamily;
+  /** Whose rules decide where another proxy has some too: ours while an agent keeps them up to date, else the other's. */
+  readonly stance: 'first' | 'behind';
   readonly masqueradeMark: number;
   readonly masqueradeAll: boolean;
   /** Undefined: pods cannot be told from others, and nothing that needs it is written. */
@@ -55,19 +57,22 @@ export interface HostFacts {
   readonly localhostPorts: NftablesSettings['localhostPorts'];
   /** 0 when absent. */
   readonly divertMark?: number;
+  /** `first` when absent. */
+  readonly stance?: NftablesSettings['stance'];
 }
 
 export function nftablesSettings(
   options: NftablesOptions,
   family: IpFamily,
   table: Pick<RoutingView, 'node' | 'nodeObject' | 'serviceCIDRs'>,
-  { addresses, localhostPorts, divertMark = 0 }: HostFacts,
+  { addresses, localhostPorts, divertMark = 0, stance = 'first' }: HostFacts,
 ): NftablesSettings {
   const { masqueradeMark, masqueradeAll, answerPing, counters, nodePortAddresses } = options;
   const host = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
   const selected = selectNodePortAddresses(nodePortAddresses, family, host, table.node.addresses[family]);
   return {
     family,
+    stance,
     masqueradeMark,
     masqueradeAll,
     localTraffic: localTraffic(options.detectLocal, family, table.nodeObject?.podCIDRs ?? []),

@@ -35,9 +35,14 @@ import type { NftablesSettings } from './NftablesSettings.js';
 import { keyFields, OUTSIDE_RANGES } from './ServiceChain.js';
 import { affinitySet, type SetName } from './sets.js';
 
-/** NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC. */
+/**
+ * NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC, where kube-proxy's rules are in every mode. Of several NAT chains the first that
+ * translates a connection decides; of those at one priority that would be the one made last.
+ */
 const DESTINATION_NAT = -100;
 const SOURCE_NAT = 100;
+/** How far before those of kube-proxy the chains of a running agent are, and behind them those of one that has ended. */
+const DISTANCE: Readonly<Record<NftablesSettings['stance'], number>> = { first: -5, behind: 5 };
 /** NF_IP_PRI_MANGLE: before routing looks at the mark. */
 const MANGLE = -150;
 
@@ -61,7 +66,8 @@ export function fixedChains(
   const nat = (hook: 'prerouting' | 'output' | 'postrouting' | 'input') => ({
     type: 'nat' as const,
     hook,
-    priority: hook === 'prerouting' || hook === 'output' ? DESTINATION_NAT : SOURCE_NAT,
+    priority:
+      (hook === 'prerouting' || hook === 'output' ? DESTINATION_NAT : SOURCE_NAT) + DISTANCE[settings.stance],
   });
   const learning: ChainSpec[] =
     affinity.length === 0

@@ -21,6 +21,7 @@ export function planChanges(
   tableName: string,
 ): Transaction | undefined {
   const transaction = new Transaction(settings.family, tableName);
+  const isMoved = contents.settings.stance !== settings.stance;
   const rulesDiffer = applySettings(transaction, contents, settings);
   const before = collect(changes, (change) => [change.before, contents.slotCounts.get(change.key)]);
   for (const { key, after } of changes) {
@@ -33,7 +34,7 @@ export function planChanges(
   const learningDiffers = planSticky(transaction, contents, before, after);
   const newChains = [...after.chains].filter(([name]) => !contents.serviceChains.has(name));
   for (const [name, chain] of newChains) contents.serviceChains.set(name, chain);
-  if (rulesDiffer || learningDiffers || newChains.length > 0) planChains(transaction, contents);
+  if (rulesDiffer || learningDiffers || newChains.length > 0) planChains(transaction, contents, isMoved);
   return SIZED_SETS.some((set) => contents.filled[set] > (contents.sets[set].size ?? 0))
     ? undefined
     : transaction;
@@ -134,13 +135,17 @@ function planSticky(
   return differs;
 }
 
-/** Chains stay when nobody uses them any more, until everything is planned anew: they will be wanted again. */
-function planChains(transaction: Transaction, contents: TableContents): void {
+/**
+ * Chains stay when nobody uses them any more, until everything is planned anew: they will be wanted again. `isMoved`: those at
+ * hooks have another priority, which a chain cannot change.
+ */
+function planChains(transaction: Transaction, contents: TableContents, isMoved: boolean): void {
   for (const chain of contents.wantedChains()) {
     const text = chainText(chain);
     const present = contents.chainTexts.get(chain.name);
     contents.chainTexts.set(chain.name, text);
     if (present === undefined) transaction.addChain(chain);
+    else if (isMoved && chain.hook !== undefined) transaction.replaceChain(chain);
     else if (present !== text) transaction.rewriteChain(chain);
   }
 }

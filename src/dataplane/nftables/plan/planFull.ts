@@ -130,9 +130,7 @@ export function planChains(
     if (hook === undefined) {
       transaction.addChain(chain);
     } else if (hook !== hookText(chain)) {
-      transaction.flushedChains.push(chain.name);
-      transaction.deletedChains.push(chain.name);
-      transaction.addChain(chain);
+      transaction.replaceChain(chain);
     } else if (!isAdministrators(chain.name)) {
       const present = (state?.rules.get(chain.name) ?? []).join('\n\n');
       if (rewriteAll || present !== chainText(chain)) transaction.rewriteChain(chain);

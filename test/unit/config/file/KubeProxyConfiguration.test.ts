@@ -85,6 +85,7 @@ const DEFAULTS = {
     drainTimeout: 0,
     shutdownTimeout: 25_000,
     takeover: false,
+    leave: false,
     sourceAddress: 'auto',
     web: '',
   },

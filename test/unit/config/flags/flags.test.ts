@@ -12,6 +12,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--service-proxy-name=p', { 'penstock.serviceProxyName': 'p' }],
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
   ['--takeover', { 'penstock.takeover': true }],
+  ['--leave', { 'penstock.leave': true }],
   ['--source-address=transparent', { 'penstock.sourceAddress': 'transparent' }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
@@ -233,6 +234,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     '--service-proxy-name=flag',
     '--iptables-backend=nft',
     '--takeover',
+    '--leave',
     '--master=https://flag',
     '--cleanup',
     '--init-only',
@@ -252,6 +254,7 @@ penstock: {manifests: /file, serviceProxyName: file, iptablesBackend: legacy}
     manifests: '/flag',
     serviceProxyName: 'flag',
     iptablesBackend: 'nft',
+    leave: true,
     userspace: { takeover: true },
   });
   t.strictSame(options, {

@@ -10,7 +10,15 @@ function parse(raw: unknown): Node {
 }
 
 t.test('a bare Node', async (t) => {
-  const node = { kind: 'Node', name: 'node1', zone: '', addresses: [], podCIDRs: [], eligible: true };
+  const node = {
+    kind: 'Node',
+    name: 'node1',
+    zone: '',
+    addresses: [],
+    podCIDRs: [],
+    leave: false,
+    eligible: true,
+  };
   t.strictSame(parse(nodeManifest()), node);
 });
 
@@ -35,6 +43,7 @@ t.test('every used field is read', async (t) => {
     zone: 'west-1',
     addresses: ['192.168.0.5', 'fd00::5', '203.0.113.5'],
     podCIDRs: ['10.1.2.0/24', 'fd00:1::/64'],
+    leave: false,
     eligible: true,
   });
 });

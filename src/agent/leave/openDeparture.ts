@@ -1,0 +1,54 @@
+/** Departure with this host behind it. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import type { Mode } from '../../explain/World.js';
+import { hasLeaveNote } from '../../host/leaveNote.js';
+import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import type { IpAddress } from '../../net/ip.js';
+import type { EventRecorder } from '../../observe/events/EventRecorder.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Agent } from '../Agent.js';
+import { Departure } from './Departure.js';
+import { otherProxyRules } from './otherProxyRules.js';
+import { removeOwn } from './removeOwn.js';
+import { SharedChains } from './SharedChains.js';
+
+export interface DepartureHost {
+  readonly config: NodeConfig;
+  readonly inMode: (mode: Mode) => NodeConfig;
+  readonly table: RoutingTable;
+  readonly hostAddresses: () => readonly IpAddress[];
+  readonly sysctls: Sysctls;
+  readonly agent: () => Agent;
+  /** Lets go of what another proxy needs: ports. */
+  readonly release: () => void;
+  readonly serveAgain: () => void;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export function openDeparture(host: DepartureHost): Departure {
+  const { config, agent, sysctls, release } = host;
+  const own = config.mode || 'nftables';
+  const chains = new SharedChains(config.iptablesBackend);
+  return new Departure({
+    ...host,
+    hasNote: hasLeaveNote,
+    readOther: otherProxyRules,
+    chainsAreTheirs: () => {
+      agent().holdRepairs(true);
+      return chains.areTheirs(agent().fullSyncs);
+    },
+    stay: async () => {
+      await chains.forget();
+      agent().holdRepairs(false);
+    },
+    leave: async (theirs) => {
+      await agent().retire();
+      await removeOwn(own, theirs, sysctls);
+      release();
+    },
+  });
+}

@@ -1,0 +1,73 @@
+/** What another proxy wrote into this kernel, as the tools of the host print it. */
+import type { RuleText, RuleTexts } from '../../compare/readRules.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import type { Mode } from '../../explain/World.js';
+import { runCommand } from '../../kernel/xtables/runCommand.js';
+
+const NOTHING: RuleTexts = { iptablesSave: [], nft: undefined, ipvsadm: undefined, ipset: undefined };
+
+/**
+ * `own`: the mode of the penstock that runs here, whose rules are not taken for the other's. In mode iptables the chains are the
+ * same: they are read if `sharedChains` says that somebody else writes them now. Rejects with PENSTOCK_RULES_UNREADABLE when no
+ * other proxy has rules here.
+ */
+export async function otherProxyRules(own?: Mode, sharedChains = false): Promise<RuleTexts> {
+  // Only its own tables: those of others may say what no reader of ours knows.
+  const nft = await output('nft', ['list', 'tables']);
+  const tables = [];
+  for (const family of ['ip', 'ip6']) {
+    if (!nft.text?.split('\n').includes(`table ${family} kube-proxy`)) continue;
+    tables.push((await output('nft', ['list', 'table', family, 'kube-proxy'])).text ?? '');
+  }
+  if (tables.length > 0) return { ...NOTHING, nft: { name: 'nft list table', text: tables.join('\n') } };
+  const saves = [await output('iptables-save', []), await output('ip6tables-save', [])];
+  const iptablesSave = saves.flatMap((saved, i) =>
+    isOthers(saved.text ?? '', own, sharedChains)
+      ? [{ name: i === 0 ? 'iptables-save' : 'ip6tables-save', text: saved.text ?? '' }]
+      : [],
+  );
+  const ipvsadm = own === 'ipvs' ? {} : await output('ipvsadm', ['-Sn']);
+  if (ipvsadm.text !== undefined && /^-A /m.test(ipvsadm.text)) {
+    const ipset = await output('ipset', ['save']);
+    return {
+      iptablesSave,
+      nft: undefined,
+      ipvsadm: rule('ipvsadm -Sn', ipvsadm),
+      ipset: rule('ipset save', ipset),
+    };
+  }
+  if (iptablesSave.length > 0) return { ...NOTHING, iptablesSave };
+  const reasons = [nft, ...saves].flatMap(({ why }) => why ?? []);
+  throw new PenstockError(
+    'PENSTOCK_RULES_UNREADABLE',
+    `no other proxy has rules here${reasons.length > 0 ? ` (${[...new Set(reasons)].join('; ')})` : ''}`,
+    {
+      remedy:
+        'Run it on the node where kube-proxy runs, or give its rules as files: penstock compare --help.',
+    },
+  );
+}
+
+function isOthers(saved: string, own: Mode | undefined, sharedChains: boolean): boolean {
+  if (own === 'iptables') return sharedChains && saved.includes('KUBE-SERVICES');
+  // Mode ipvs has KUBE-SERVICES too, but no chains for Services.
+  return own === 'ipvs' ? /^:KUBE-(SVC|SEP|EXT)-/m.test(saved) : saved.includes('KUBE-SERVICES');
+}
+
+interface Output {
+  readonly text?: string;
+  readonly why?: string;
+}
+
+async function output(program: string, args: readonly string[]): Promise<Output> {
+  try {
+    const { stdout, status, stderr } = await runCommand(program, args);
+    return status === 0 ? { text: stdout } : { why: `${program}: ${stderr.trim().split('\n')[0] ?? status}` };
+  } catch (error) {
+    return { why: `${program}: ${messageOf(error)}` };
+  }
+}
+
+function rule(name: string, { text = '' }: Output): RuleText {
+  return { name, text };
+}

@@ -1,0 +1,38 @@
+/** When the node is left to another proxy whose rules are in force: ours go, and what both have stays. */
+import { ROUTE_LOCALNET } from '../../dataplane/iptables/IptablesDataplane.js';
+import { PenstockError } from '../../errors.js';
+import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import { removeIptables } from '../../modes/iptablesMode.js';
+import { removeIpvs } from '../../modes/removeIpvs.js';
+import { removeNftables } from '../../modes/removeNftables.js';
+
+type Mode = 'nftables' | 'iptables' | 'ipvs' | 'userspace';
+
+/** Rejects with what could not be removed; the rest is. */
+export async function removeOwn(own: Mode, theirs: Mode, sysctls: Sysctls): Promise<void> {
+  if (own === 'nftables' || own === 'userspace') {
+    await removeNftables('remove', own === 'nftables' ? 'userspace' : 'nftables');
+    return;
+  }
+  if (own === theirs) {
+    if (own === 'iptables') return;
+    throw new PenstockError(
+      'PENSTOCK_MODE_MISSING',
+      'mode ipvs has virtual servers, sets and addresses in common with the other proxy',
+      { remedy: 'End penstock: the other proxy goes on with them.' },
+    );
+  }
+  // In this order, as chains that both have go with the last; those of the other proxy in mode iptables stay.
+  if (own === 'ipvs') {
+    const { rules, error } = await removeIpvs('replace');
+    throwFirst([...rules.map((removal) => removal.error), error]);
+    return;
+  }
+  throwFirst((await removeIptables('remove')).map((removal) => removal.error));
+  sysctls.restore([ROUTE_LOCALNET]);
+}
+
+function throwFirst(errors: readonly unknown[]): void {
+  const found = errors.find((error) => error !== undefined);
+  if (found !== undefined) throw found;
+}

@@ -1,0 +1,84 @@
+/** Connections to Services that are open on this node, and those that the first sync of penstock would delete. Needs root. */
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import { ConntrackCleaner } from '../../dataplane/conntrack/ConntrackCleaner.js';
+import { Destinations, NodePortAddresses } from '../../dataplane/conntrack/Destinations.js';
+import { Conntrack } from '../../kernel/conntrack/Conntrack.js';
+import { ConntrackStatus, IpProtocol } from '../../kernel/conntrack/constants.js';
+import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { familyOf, IP_FAMILIES, type IpAddress, isLoopback } from '../../net/ip.js';
+import { selectNodePortAddresses } from '../../net/nodePortAddresses.js';
+import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Report } from './Remark.js';
+
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** Rejects with NetlinkError, or PENSTOCK_CONNTRACK_UNSUPPORTED. Deletes nothing. */
+export async function openConnections(
+  table: RoutingTable,
+  config: Pick<NodeConfig, 'nodePortAddresses'>,
+  hostAddresses: readonly IpAddress[],
+): Promise<NonNullable<Report['connections']>> {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+  });
+  try {
+    const conntrack = new Conntrack(channel);
+    const addresses = nodePortAddresses(table, config, hostAddresses);
+    let touched = 0;
+    const cleaner = new ConntrackCleaner({
+      conntrack: {
+        selectsReplySource: (family) => conntrack.selectsReplySource(family),
+        list: (filter) => conntrack.list(filter),
+        delete: async (entries) => {
+          touched += entries.length;
+          return entries.length;
+        },
+      },
+      onPostponed: () => {},
+    });
+    let open = 0;
+    for (const family of IP_FAMILIES) {
+      const ports = [...table.servicePorts(family).values()];
+      cleaner.take(
+        family,
+        ports.map((after) => ({ key: after.key, before: undefined, after })),
+      );
+      for (const [protocol, number] of [
+        ['TCP', IpProtocol.TCP],
+        ['UDP', IpProtocol.UDP],
+      ] as const) {
+        const places = new Destinations(
+          ports.filter((port) => port.protocol === protocol),
+          new NodePortAddresses(addresses),
+        );
+        for (const { original, status } of await conntrack.list({ family, protocol: number })) {
+          const isAnswered = (status & ConntrackStatus.SEEN_REPLY) !== 0;
+          if (isAnswered && places.owner(original.destination, original.destinationPort)) open++;
+        }
+      }
+    }
+    await cleaner.clean(addresses);
+    await cleaner.stop();
+    return { open, touched };
+  } finally {
+    channel.close();
+  }
+}
+
+function nodePortAddresses(
+  table: RoutingTable,
+  config: Pick<NodeConfig, 'nodePortAddresses'>,
+  hostAddresses: readonly IpAddress[],
+): IpAddress[] {
+  return IP_FAMILIES.flatMap((family) => {
+    const own = hostAddresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
+    const selected = selectNodePortAddresses(
+      config.nodePortAddresses,
+      family,
+      own,
+      table.node.addresses[family],
+    );
+    return selected === 'all' ? own : [...selected];
+  });
+}
