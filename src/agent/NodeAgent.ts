@@ -177,7 +177,7 @@ export class NodeAgent {
     const connections = this.#openConnections(addresses, metrics);
     let socket: OpenAdmin | undefined;
     const leftovers = new LeftoverRemoval({
-      remove: () => removeOtherModes(config, sysctls, log),
+      remove: async () => (departure.state.type === 'serving' ? removeOtherModes(config, sysctls, log) : []),
       clock,
       random,
       log,
