@@ -145,7 +145,7 @@ std::vector<Ip> Heartbeats::Destinations() const {
 std::vector<PeerStatus> Heartbeats::Status(Time now) const {
   std::vector<PeerStatus> all;
   for (const auto& [name, peer] : peers_)
-    all.push_back({name, peer.state, peer.state == PeerState::kUnknown ? -1 : now - peer.heard, peer.heard_ours});
+    all.push_back({name, peer.state, peer.state == PeerState::kUnknown ? -1 : now - peer.heard, peer.heard_ours, peer.macs});
   return all;
 }
 

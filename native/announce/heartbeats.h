@@ -32,6 +32,7 @@ struct PeerStatus {
   Time silent_for;
   // Of this node's announcements, how many the peer says that it heard.
   uint32_t heard_ours;
+  std::vector<Mac> macs;
 };
 
 class Heartbeats {

@@ -175,7 +175,10 @@ napi_value StatusObject(napi_env env, const ResponderStatus& status) {
   for (const PeerStatus& peer : status.peers) {
     napi_value each;
     const auto heard = status.heard_of.find(peer.name);
+    std::vector<uint8_t> macs;
+    for (const Mac& mac : peer.macs) macs.insert(macs.end(), mac.begin(), mac.end());
     if (napi_create_object(env, &each) != napi_ok || !Set(env, each, "name", peer.name) ||
+        !Set(env, each, "macs", macs.data(), macs.size()) ||
         !Set(env, each, "state", static_cast<double>(peer.state)) ||
         !Set(env, each, "silentForMs", static_cast<double>(peer.silent_for)) ||
         !Set(env, each, "heardOurs", peer.heard_ours) ||

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import type { Dataplane, DataplaneListener, FamilyReport, SyncReport } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
-import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
+import type { ObjectSource, SourceContact, SourceListener } from '../kubernetes/ObjectSource.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import { SyncHistory } from '../observe/admin/SyncHistory.js';
@@ -38,6 +38,8 @@ export interface AgentOptions {
   readonly metrics: AgentMetrics;
   readonly events: EventRecorder;
   readonly hostAddresses: () => readonly IpAddress[];
+  /** Hears what the table has taken, after it. `complete` comes once, after all sources. */
+  readonly follower?: Omit<SourceListener, 'problems'> | undefined;
   /** Runs once, when the sources have begun without an error: the host is made ready for the first sync. */
   readonly beforeFirstSync: () => Promise<void>;
   /** Before the first sync, with everything read: whether it may write. False: another proxy serves, and it never does. */
@@ -56,6 +58,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #table: RoutingTable;
   readonly #dataplane: Dataplane;
   readonly #connections: AgentOptions['connections'];
+  readonly #follower: AgentOptions['follower'];
   readonly #metrics: AgentMetrics;
   readonly #beforeFirstSync: () => Promise<void>;
   readonly #afterFirstSync: () => Promise<void>;
@@ -101,6 +104,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#table = table;
     this.#dataplane = dataplane;
     this.#connections = connections;
+    this.#follower = options.follower;
     this.#metrics = metrics;
     this.#beforeFirstSync = options.beforeFirstSync;
     this.#afterFirstSync = afterFirstSync;
@@ -140,13 +144,16 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
         changes: (batch) => {
           this.#table.apply(batch);
           this.#metrics.objectsChanged(batch);
+          this.#follower?.changes(batch);
           this.#requestSync();
         },
         complete: () => {
           this.#incomplete.delete(source);
           this.#log.info(`${source.name}: everything has been read`);
           this.#requestSync();
+          if (this.#incomplete.size === 0) this.#follower?.complete();
         },
+        others: (list) => this.#follower?.others?.(list),
         problems: (list) => this.#problems.set(source.name, list),
       });
     }

@@ -36,6 +36,7 @@ import { ConnectionCleaning } from './ConnectionCleaning.js';
 import { LeftoverRemoval } from './LeftoverRemoval.js';
 import { openDeparture } from './leave/openDeparture.js';
 import { makeTable } from './makeTable.js';
+import { openBalancer } from './openBalancer.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import { AgentServers } from './servers/AgentServers.js';
@@ -183,6 +184,8 @@ export class NodeAgent {
       log,
     });
     this.#open.add('the removal of other modes', () => leftovers.stop());
+    const balancer = await openBalancer({ config, table, api: apiServer, events, clock, random, log });
+    this.#open.add('the load balancer', () => balancer.close());
     const agent: Agent = new Agent({
       config,
       sources,
@@ -192,6 +195,7 @@ export class NodeAgent {
       metrics,
       events,
       hostAddresses: () => addresses.addresses,
+      follower: balancer.follower,
       beforeFirstSync: async () => {
         tuneConntrack(config, sysctls, log);
         setOomScore(config.oomScoreAdj, (text) => log.info(text));
@@ -223,6 +227,7 @@ export class NodeAgent {
       dataplane,
       departure: () => departure.state,
       flows: flows.log,
+      balancer: () => balancer.report(),
       version,
       hostAddresses: () => addresses.addresses,
     });
@@ -234,6 +239,7 @@ export class NodeAgent {
       metrics,
       pages: this.#pages(),
       pageSource: pageSource(admin.pageApi, flows.log),
+      balancer: () => balancer.report(),
       onFailed: (server, why) => events.record(serverFailed(config.nodeName, server, why)),
       clock,
       log,

@@ -98,6 +98,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 2,
     load: async () => (await import('./swap/config.js')).config,
   },
+  lb: {
+    summary: 'say who announces which address, and why not; move an address',
+    group: 'Balance',
+    failure: 2,
+    load: async () => (await import('./balance/lb.js')).lb,
+  },
   allocator: {
     summary: 'give Services of type LoadBalancer their addresses; once a cluster',
     group: 'Balance',

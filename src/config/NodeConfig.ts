@@ -88,6 +88,21 @@ export interface NodeConfig {
   readonly endpointMetricsLimit: number;
   /** The page, on loopback; undefined: none. */
   readonly web: HostPort | undefined;
+  readonly loadBalancer: {
+    /** Whether this node announces the addresses of LoadBalancer Services. */
+    readonly announce: boolean;
+    /** Names; none: those with an address that are no containers'. */
+    readonly interfaces: readonly string[];
+    /** Packets for Services of policy Local go on to the nodes with endpoints. */
+    readonly twoTiers: boolean;
+    /** UDP, the same on all nodes. */
+    readonly heartbeatPort: number;
+    readonly leaseNamespace: string;
+    /** Also a node with the label exclude-from-external-load-balancers announces. */
+    readonly ignoreExcludeLabel: boolean;
+    /** Without a cluster: who may announce, this node among them. */
+    readonly nodes: readonly { readonly name: string; readonly addresses: readonly IpAddress[] }[];
+  };
 }
 
 /** Resolves a valid configuration. `hostname` is the operating system's name of this machine. */
@@ -151,6 +166,13 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     serviceMetricsLimit: penstock.serviceMetricsLimit,
     endpointMetricsLimit: penstock.endpointMetricsLimit,
     web: parseHostPort(penstock.web),
+    loadBalancer: {
+      ...penstock.loadBalancer,
+      nodes: penstock.loadBalancer.nodes.map(({ name, addresses }) => ({
+        name: name.trim().toLowerCase(),
+        addresses: addresses.flatMap((text) => parseIp(text) ?? []),
+      })),
+    },
   };
 }
 

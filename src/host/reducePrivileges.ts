@@ -24,13 +24,17 @@ const MODES_WITH_IPTABLES: readonly NodeConfig['mode'][] = ['iptables', 'ipvs', 
 
 /** Those that root keeps, as bits. */
 export function neededCapabilities(
-  config: Pick<NodeConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'>,
+  config: Pick<NodeConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'> & {
+    readonly loadBalancer?: Pick<NodeConfig['loadBalancer'], 'announce'>;
+  },
   firstFreePort: number,
 ): bigint {
   const needed: Capability[] = ['NET_ADMIN'];
   // iptables-legacy opens raw sockets, also to remove what it left on a node that changes its mode; the proxy has one to
   // tell clients of UDP services that nobody is there (ICMP).
-  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace') needed.push('NET_RAW');
+  // ARP and neighbour discovery are answered from packet sockets.
+  const announces = config.loadBalancer?.announce === true;
+  if (config.iptablesBackend !== 'nft' || config.mode === 'userspace' || announces) needed.push('NET_RAW');
   // And it loads its modules itself.
   if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft')
     needed.push('SYS_MODULE');

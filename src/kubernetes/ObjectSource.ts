@@ -4,9 +4,19 @@
 import type { ObjectChange } from '../objects/ApiObject.js';
 import type { Problem } from '../objects/Problem.js';
 
+/** An object that is none of the routing table's: of a group that somebody else may know. */
+export interface OtherObject {
+  readonly id: string;
+  readonly raw: unknown;
+  /** File and, where known, line. */
+  readonly where: string;
+}
+
 export interface SourceListener {
   /** Changes that belong together, to be applied in order. Only real changes: an equal object is not sent again. */
   changes(batch: readonly ObjectChange[]): void;
+  /** Manifests of groups penstock.io and metallb.io: the whole list, when it differs from the last one. */
+  others?(list: readonly OtherObject[]): void;
   /** Everything that existed at the start has been delivered. Called once, after the changes it speaks of. */
   complete(): void;
   /** Every problem the source has now; called when the list differs from the last one. */

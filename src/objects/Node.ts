@@ -10,6 +10,9 @@ export interface Node {
   readonly addresses: readonly IpAddress[];
   /** spec.podCIDRs */
   readonly podCIDRs: readonly Cidr[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The condition NetworkUnavailable is true; absent: it is not. */
+  readonly networkUnavailable?: true;
   /** False when the node is being deleted or carries the taint ToBeDeletedByClusterAutoscaler. */
   readonly eligible: boolean;
   /** Label penstock.io/leave is "true": penstock is to hand this node back to another proxy. */

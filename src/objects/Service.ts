@@ -39,6 +39,8 @@ export interface Service {
   readonly proxyName: string | undefined;
   /** Annotations whose key begins with `penstock.io/`, without that prefix. */
   readonly options: Readonly<Record<string, string>>;
+  /** All labels, of type LoadBalancer only: advertisements select by them. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly type: ServiceType;
   /** True when spec.clusterIP is `None`. */
   readonly headless: boolean;

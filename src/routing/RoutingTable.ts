@@ -106,6 +106,16 @@ export class RoutingTable {
     return this.#services.values();
   }
 
+  /** As applied; `path` is `namespace/name`. */
+  service(path: string): Service | undefined {
+    return this.#services.get(path);
+  }
+
+  /** As applied: those of the Service `namespace/name`. */
+  slicesOf(path: string): Iterable<EndpointSlice> {
+    return this.#endpoints.get(path)?.slices ?? [];
+  }
+
   /** Every EndpointSlice that was applied. */
   *slices(): Iterable<EndpointSlice> {
     for (const endpoints of this.#endpoints.values()) yield* endpoints.slices;

@@ -132,6 +132,7 @@ export function agentWorld({ text, ...options }: AgentWorldOptions): AgentWorld 
     metrics,
     pages: new Map(),
     pageSource: { ask: async () => ({}), follow: () => () => {} },
+    balancer: () => 'none',
     onFailed: () => {},
     clock: systemClock,
     log: pino({ level: 'silent' }),

@@ -1,5 +1,6 @@
 /** The health server, the metrics server and the page of an agent. */
 import type { Logger } from 'pino';
+import type { AnnouncerReport } from '../../balancer/announce/report.js';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import type { Dataplane } from '../../dataplane/Dataplane.js';
 import { messageOf } from '../../errors.js';
@@ -17,6 +18,7 @@ import { startPageServer } from '../../observe/page/pageServer.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Agent } from '../Agent.js';
+import { balancerMetrics } from './balancerMetrics.js';
 import { ServerBinding } from './ServerBinding.js';
 
 export interface AgentServersOptions {
@@ -29,6 +31,8 @@ export interface AgentServersOptions {
   readonly pages: ReadonlyMap<string, Page>;
   /** What the page on loopback shows. */
   readonly pageSource: PageSource;
+  /** Or why there is none. */
+  readonly balancer: () => AnnouncerReport | string;
   /** Hears that one could not be opened although the configuration says that it must. */
   readonly onFailed: (server: ServerName, why: string) => void;
   readonly clock: Clock;
@@ -95,7 +99,7 @@ export class AgentServers {
   }
 
   #metricsPage(): Page {
-    const { config, agent, dataplane, table, metrics } = this.#options;
+    const { config, agent, dataplane, table, metrics, balancer } = this.#options;
     const limit = config.serviceMetricsLimit;
     const services = new ServiceMetrics({
       limit,
@@ -120,7 +124,8 @@ export class AgentServers {
           problems: agent.problems(),
           conntrack: readConntrackUse(),
         }) +
-        contactMetrics(agent.contacts()),
+        contactMetrics(agent.contacts()) +
+        balancerText(balancer(), limit),
     };
   }
 
@@ -133,4 +138,8 @@ export class AgentServers {
       return undefined;
     }
   }
+}
+
+function balancerText(report: AnnouncerReport | string, limit: number): string {
+  return typeof report === 'string' ? '' : balancerMetrics(report, limit);
 }

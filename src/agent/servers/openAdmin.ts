@@ -23,6 +23,8 @@ export interface AdminOptions {
   readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts'>;
   readonly departure: () => DepartureState;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
+  /** Or why there is none. */
+  readonly balancer: () => object | string;
   readonly version: string;
   readonly hostAddresses: () => readonly IpAddress[];
 }
@@ -55,6 +57,7 @@ export function makeAdmin(options: AdminOptions): Admin {
     problems: () => agent.problems(),
     status,
     flows: options.flows,
+    balancer: options.balancer,
     syncs: () => agent.syncs.records,
   };
   return { api: adminApi(facts), pageApi: adminApi(facts), status };

@@ -2,6 +2,7 @@
 import type { IpAddress } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
+import { readLabels } from '../../objects/read/readMetadata.js';
 import { anySelects, type LabelSelector, type Labels, readSelectors } from '../objects/LabelSelector.js';
 import { type AddressRange, inRange, parseRange, sizeOf } from './AddressRange.js';
 
@@ -73,12 +74,8 @@ export function parsePool(raw: unknown, where?: string): PoolResult {
   return { type: 'pool', pool, warnings: findings.warnings.sentences().map(problem) };
 }
 
-/** Labels that are no texts are left out: they are no labels. */
 export function labelsOf(metadata: FieldReader): Labels {
-  const labels = metadata.object('labels');
-  return Object.fromEntries(
-    Object.entries(labels.fields).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
-  );
+  return readLabels(metadata.object('labels'));
 }
 
 export function poolHas({ ranges }: AddressPool, address: IpAddress): boolean {

@@ -4,6 +4,7 @@
  */
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
+import { ADDRESS_ANNOTATIONS } from '../../objects/read/requestedAddresses.js';
 import type { Labels } from '../objects/LabelSelector.js';
 import { labelsOf } from './AddressPool.js';
 
@@ -40,11 +41,7 @@ export interface ServiceRequest {
 
 const MOST_ADDRESSES = 16;
 const ANNOTATIONS = {
-  addresses: [
-    'penstock.io/load-balancer-ips',
-    'metallb.io/loadBalancerIPs',
-    'metallb.universe.tf/loadBalancerIPs',
-  ],
+  addresses: ADDRESS_ANNOTATIONS,
   pool: ['penstock.io/address-pool', 'metallb.io/address-pool', 'metallb.universe.tf/address-pool'],
   sharing: [
     'penstock.io/allow-shared-ip',

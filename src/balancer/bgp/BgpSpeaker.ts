@@ -11,10 +11,15 @@ export interface SpeakerEntry {
   readonly key: string;
   readonly open: () => BgpSession;
   readonly routes: readonly Route[];
+  /** When this agent ends: `keep` for the next one, `withdraw` after the router was asked to prefer other ways. */
+  readonly onEnd: 'withdraw' | 'keep';
 }
 
 export class BgpSpeaker {
-  readonly #sessions = new Map<string, { readonly key: string; readonly session: BgpSession }>();
+  readonly #sessions = new Map<
+    string,
+    Pick<SpeakerEntry, 'key' | 'onEnd'> & { readonly session: BgpSession }
+  >();
 
   /** Whole list, by name of the router. A router whose settings have changed gets another session. */
   set(wanted: ReadonlyMap<string, SpeakerEntry>): void {
@@ -23,12 +28,12 @@ export class BgpSpeaker {
       session.stop('withdraw');
       this.#sessions.delete(name);
     }
-    for (const [name, { key, open, routes }] of wanted) {
+    for (const [name, { key, open, routes, onEnd }] of wanted) {
       const known = this.#sessions.get(name)?.session;
       const session = known ?? open();
       session.setRoutes(routes);
       if (known) continue;
-      this.#sessions.set(name, { key, session });
+      this.#sessions.set(name, { key, onEnd, session });
       session.start();
     }
   }
@@ -37,14 +42,13 @@ export class BgpSpeaker {
     return new Map([...this.#sessions].map(([name, { session }]) => [name, session]));
   }
 
-  /** `withdraw`: first the routers are asked to prefer other ways. */
-  async close(how: 'withdraw' | 'keep', sleep: (milliseconds: number) => Promise<void>): Promise<void> {
-    const sessions = [...this.#sessions.values()].map(({ session }) => session);
-    if (how === 'withdraw' && sessions.some(({ announced }) => announced > 0)) {
-      for (const session of sessions) session.drain();
-      await sleep(DRAIN_MS);
-    }
-    for (const session of sessions) session.stop(how);
+  /** What is withdrawn waits for the routers to choose other ways. */
+  async close(sleep: (milliseconds: number) => Promise<void>): Promise<void> {
+    const sessions = [...this.#sessions.values()];
+    const leaving = sessions.filter(({ session, onEnd }) => onEnd === 'withdraw' && session.announced > 0);
+    for (const { session } of leaving) session.drain();
+    if (leaving.length > 0) await sleep(DRAIN_MS);
+    for (const { session, onEnd } of sessions) session.stop(onEnd);
     this.#sessions.clear();
   }
 }

@@ -22,7 +22,7 @@ export interface LocalWish extends AddressWish {
 }
 
 /** An interface of this node that is on a LAN. */
-export interface LanInterface {
+export interface AnnouncingInterface {
   readonly index: number;
   readonly linkLocal: IpAddress | undefined;
 }
@@ -82,7 +82,7 @@ export class Layer2 {
   }
 
   /** Whole list. */
-  setInterfaces(interfaces: readonly LanInterface[]): void {
+  setInterfaces(interfaces: readonly AnnouncingInterface[]): void {
     const failed = this.#responder.setInterfaces(
       interfaces.map(({ index, linkLocal }) => ({
         index,

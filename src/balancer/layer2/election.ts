@@ -45,14 +45,14 @@ export function elect(wish: AddressWish, view: MembershipView, liveness: Livenes
   function tierOf(member: Member, { advertisements, nodes }: AddressWish): number | undefined {
     if (!member.fresh) return undefined;
     if (nodes && !nodes.has(member.name)) return undefined;
-    if (member.subnets.length > 0 && !member.subnets.some((subnet) => cidrContains(subnet, address)))
-      return undefined;
     const { advertises } = member;
-    const roles = advertises
-      ? advertisements.flatMap((name) => advertises.get(name) ?? [])
-      : ['candidate' as const];
+    const onNetwork =
+      member.subnets.length === 0 || member.subnets.some((subnet) => cidrContains(subnet, address));
+    const roles = (
+      advertises ? advertisements.flatMap((name) => advertises.get(name) ?? []) : ['candidate' as const]
+    ).filter((role) => onNetwork || role.endsWith('any network'));
     if (roles.length === 0) return undefined;
     if (member.name === movedTo) return 0;
-    return roles.includes('preferred') ? 1 : 2;
+    return roles.some((role) => role.startsWith('preferred')) ? 1 : 2;
   }
 }

@@ -1,10 +1,22 @@
 /** The nodes that may announce, as this node knows them. */
 import type { Cidr, IpAddress } from '../../net/ip.js';
 
+/** `any network`: the advertisement names interfaces, so the address need be in none of the node's networks. */
+export const ADVERTISING_ROLES = [
+  'candidate',
+  'preferred',
+  'candidate, any network',
+  'preferred, any network',
+] as const;
+
+export type AdvertisingRole = (typeof ADVERTISING_ROLES)[number];
+
 export interface Member {
   readonly name: string;
   /** Where its heartbeats come from; undefined: it sends none. */
   readonly address: IpAddress | undefined;
+  /** All of its addresses on LANs, where tier 1 sends packets to; absent: `address` alone. */
+  readonly addresses?: readonly IpAddress[];
   /**
    * Whether its Lease runs. A member whose Lease has run out is no candidate, but still no stranger on the wire: it may answer
    * until it hears its successor.
@@ -15,7 +27,7 @@ export interface Member {
   /** Of its interfaces on the LANs; empty: it does not say, and may have any. */
   readonly subnets: readonly Cidr[];
   /** Advertisements that it may announce for; `preferred`: before the others. Undefined: for all. */
-  readonly advertises: ReadonlyMap<string, 'candidate' | 'preferred'> | undefined;
+  readonly advertises: ReadonlyMap<string, AdvertisingRole> | undefined;
 }
 
 /** How a node stands in the election. */

@@ -1,7 +1,7 @@
 /** The Lease of a node (coordination.k8s.io/v1): what it says of the node is in annotations. */
 import { type Cidr, parseCidr, parseIp } from '../../net/ip.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
-import type { Member } from './Member.js';
+import { ADVERTISING_ROLES, type AdvertisingRole, type Member } from './Member.js';
 
 /** Selects the Leases of this program among those of others. */
 export const LEASE_LABEL = { key: 'penstock.io/component', value: 'balancer' } as const;
@@ -33,7 +33,7 @@ export interface LeaseWriting {
 
 /** The whole object: body of a POST, and as merge patch of a PATCH. */
 export function writeLease({ node, namespace, facts, now, seconds }: LeaseWriting): object {
-  const { address, macs, subnets, advertises } = facts;
+  const { address, addresses = [], macs, subnets, advertises } = facts;
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -43,6 +43,7 @@ export function writeLease({ node, namespace, facts, now, seconds }: LeaseWritin
       labels: { [LEASE_LABEL.key]: LEASE_LABEL.value },
       annotations: {
         [`${PREFIX}address`]: address ?? '',
+        [`${PREFIX}addresses`]: addresses.join(','),
         [`${PREFIX}macs`]: macs.map((mac) => Buffer.from(mac).toString('hex')).join(','),
         [`${PREFIX}subnets`]: subnets.join(','),
         [`${PREFIX}advertises`]:
@@ -74,6 +75,7 @@ export function readLease(raw: unknown): LeaseRead | undefined {
     member: {
       name: node,
       address: parseIp(text('address')),
+      ...readAddresses(list('addresses')),
       macs: list('macs')
         .filter((mac) => /^[0-9a-f]{12}$/.test(mac))
         .map((mac) => new Uint8Array(Buffer.from(mac, 'hex'))),
@@ -85,9 +87,14 @@ export function readLease(raw: unknown): LeaseRead | undefined {
   };
 }
 
+function readAddresses(texts: readonly string[]): Pick<Member, 'addresses'> {
+  const addresses = texts.flatMap((text) => parseIp(text) ?? []);
+  return addresses.length === 0 ? {} : { addresses };
+}
+
 function readAdvertises(text: string): Member['advertises'] {
   if (text === '*') return undefined;
-  const roles = new Map<string, 'candidate' | 'preferred'>();
+  const roles = new Map<string, AdvertisingRole>();
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -95,8 +102,10 @@ function readAdvertises(text: string): Member['advertises'] {
     return roles;
   }
   if (!isRawObject(value)) return roles;
-  for (const [name, role] of Object.entries(value))
-    if (role === 'candidate' || role === 'preferred') roles.set(name, role);
+  for (const [name, text] of Object.entries(value)) {
+    const role = ADVERTISING_ROLES.find((each) => each === text);
+    if (role !== undefined) roles.set(name, role);
+  }
   return roles;
 }
 

@@ -19,7 +19,7 @@ export interface TierInput {
 export class TierTables {
   readonly #tables;
   /** What is in the kernel, as text; undefined: nobody knows. */
-  readonly #written = new Map<string, string>();
+  readonly #written = new Map<'netdev' | 'IPv4' | 'IPv6', string>();
 
   /** `channel` is of NetlinkProtocol.NETFILTER and stays the caller's to close. */
   constructor(channel: NetlinkChannel) {
@@ -40,6 +40,17 @@ export class TierTables {
   async remove(): Promise<void> {
     this.#written.clear();
     for (const table of Object.values(this.#tables)) await table.delete();
+  }
+
+  /** Looks whether the tables are as they were written; what somebody took away is written anew by the next write(). */
+  async missing(): Promise<boolean> {
+    let missing = false;
+    for (const which of [...this.#written.keys()]) {
+      if (await this.#tables[which].exists()) continue;
+      this.#written.delete(which);
+      missing = true;
+    }
+    return missing;
   }
 
   async #replace(which: 'netdev' | 'IPv4' | 'IPv6', wanted: Transaction): Promise<void> {

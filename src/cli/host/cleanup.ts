@@ -1,5 +1,6 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
+import { removeTiers } from '../../balancer/tiers/removeTiers.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
@@ -121,6 +122,8 @@ async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined):
   try {
     const kept = mode === undefined ? '' : mode === 'nftables' ? 'userspace' : 'nftables';
     const tables = await removeNftables(what, kept);
+    // The load balancer is of no mode.
+    if (mode === undefined) tables.push(...(await removeTiers(what)));
     const done = what === 'plan' ? 'would be removed' : 'removed';
     for (const table of tables) say(`nftables: table ${table} ${done}\n`);
     if (tables.length === 0) say('nftables: nothing of ours\n');

@@ -198,6 +198,16 @@ function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault>
   const page = parseHostPort(config.penstock.web);
   if (config.penstock.web !== '' && !(page && isLoopback(page.host)))
     yield given(config, 'penstock.web', 'must be a loopback address and a port, such as "127.0.0.1:10255"');
+  yield* within(config, 'penstock.loadBalancer.heartbeatPort', 1, 65_535);
+  for (const [i, { name, addresses }] of config.penstock.loadBalancer.nodes.entries()) {
+    const path = ['penstock', 'loadBalancer', 'nodes', i];
+    if (name.trim() === '') yield { path: [...path, 'name'], message: 'must be the name of a node' };
+    if (addresses.length === 0)
+      yield { path: [...path, 'addresses'], message: 'must be a list of its IP addresses' };
+    for (const [j, text] of addresses.entries())
+      if (parseIp(text) === undefined)
+        yield { path: [...path, 'addresses', j], message: `must be an IP address, not ${quote(text)}` };
+  }
   const { verifyPeriod, serviceProxyName } = config.penstock;
   if (verifyPeriod <= 0 || verifyPeriod > LONGEST_VERIFY_PERIOD) {
     yield given(

@@ -68,6 +68,8 @@ export interface AnnounceStatus {
     readonly state: number;
     /** -1: never heard. */
     readonly silentForMs: number;
+    /** Hardware addresses that its heartbeats name, 6 bytes each, one after the other. */
+    readonly macs: Uint8Array;
     /** Announcements of ours that it heard, by its own words, and of its that we heard. */
     readonly heardOurs: number;
     readonly weHeard: number;

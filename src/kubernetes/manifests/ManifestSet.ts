@@ -12,9 +12,11 @@ import { endpointsAsSlices, isEndpoints } from '../../objects/read/endpointsAsSl
 import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
 import { type ParseResult, parseObject } from '../../objects/read/parseObject.js';
 import { sameObject } from '../../objects/sameObject.js';
+import type { OtherObject } from '../ObjectSource.js';
 import { placeOf, placesAround, type Unreadable } from './findManifests.js';
 import { adviceOn, dropEclipsed, type InForce } from './manifestAdvice.js';
 import { ForeignKinds } from './manifestNotes.js';
+import { isOtherGroup } from './otherGroups.js';
 import type { ManifestFault, ManifestObject } from './parseManifest.js';
 
 export interface ManifestUpdate {
@@ -44,6 +46,7 @@ interface Content {
   readonly entries: readonly Entry[];
   /** Of items within objects, and of objects without a name. */
   readonly problems: readonly Problem[];
+  readonly others: readonly OtherObject[];
   /** When the file came to be, for Services that do not say it: milliseconds since the epoch. */
   readonly since: number | undefined;
 }
@@ -100,6 +103,11 @@ export class ManifestSet {
     this.#inForce = next;
     this.#last = { unreadable: unreadableText, problems };
     return { changes, problems };
+  }
+
+  /** Of groups that are not the routing table's, in the order of the files. */
+  others(): readonly OtherObject[] {
+    return [...this.#contents].sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, { others }]) => others);
   }
 
   /** The files that have content in force, and the folders around them. */
@@ -161,6 +169,7 @@ function dated(object: ApiObject, before: ApiObject | undefined, since: number |
 function readContent(path: string, objects: readonly ManifestObject[], since: number | undefined): Content {
   const entries: Entry[] = [];
   const problems: Problem[] = [];
+  const others: OtherObject[] = [];
   const foreign = new ForeignKinds(path);
   for (const { raw, line, apiVersion, kind } of objects) {
     const where = printable(line === undefined ? path : `${path}:${line}`);
@@ -169,12 +178,20 @@ function readContent(path: string, objects: readonly ManifestObject[], since: nu
       readEndpoints(raw, where, entries, problems);
       continue;
     }
+    if (isOtherGroup(type.apiVersion)) {
+      others.push({
+        id: `${path} ${others.length}`,
+        raw: isRawObject(raw) ? { ...raw, ...type } : raw,
+        where,
+      });
+      continue;
+    }
     const result = parseObject(raw, { where, apiVersion, kind, writtenBy: 'person' });
     if (result.type === 'ignored' && result.ref === undefined && result.warnings.length === 0)
       foreign.add(raw, type.kind);
     readResult(result, where, undefined, entries, problems);
   }
-  return { entries, problems: [...problems, ...foreign.problems()], since };
+  return { entries, problems: [...problems, ...foreign.problems()], others, since };
 }
 
 function readEndpoints(raw: RawObject, where: string, entries: Entry[], problems: Problem[]): void {

@@ -64,6 +64,8 @@ export class ManifestSource implements ObjectSource {
   /** undefined before the first delivery and after the stop. */
   #listener: SourceListener | undefined;
   #stopped = false;
+  /** The objects of other groups last reported, as JSON. */
+  #reportedOthers = '[]';
   /** What the set said last; why the last look failed, if it did; and what of both was reported, as JSON. */
   #problems: readonly Problem[] = [];
   #failure: Problem | undefined;
@@ -230,6 +232,12 @@ export class ManifestSource implements ObjectSource {
     append(this.#undelivered, changes);
     if (this.#undelivered.length > 0) this.#listener.changes(this.#undelivered);
     this.#undelivered = [];
+    const others = this.#set.others();
+    const otherText = JSON.stringify(others);
+    if (otherText !== this.#reportedOthers) {
+      this.#listener?.others?.(others);
+      this.#reportedOthers = otherText;
+    }
     this.#report();
   }
 

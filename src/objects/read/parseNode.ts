@@ -5,7 +5,7 @@ import { parseObjectIp } from '../addresses.js';
 import { intern } from '../intern.js';
 import type { Node } from '../Node.js';
 import type { FieldReader } from './FieldReader.js';
-import type { Metadata } from './readMetadata.js';
+import { type Metadata, readLabels } from './readMetadata.js';
 
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 const LEAVE_LABEL = 'penstock.io/leave';
@@ -23,6 +23,8 @@ export function parseNode(root: FieldReader, metadata: Metadata): Node {
     podCIDRs: readPodCIDRs(spec),
     leave: metadata.labels.text(LEAVE_LABEL) === 'true',
     eligible: !beingRemoved && metadata.fields.text('deletionTimestamp') === '',
+    ...presentLabels(metadata.labels),
+    ...readNetwork(root.object('status')),
   };
 }
 
@@ -52,4 +54,16 @@ function readPodCIDRs(spec: FieldReader): readonly Cidr[] {
     else ranges.push(range);
   }
   return ranges;
+}
+
+function presentLabels(reader: FieldReader): Pick<Node, 'labels'> {
+  const labels = readLabels(reader);
+  return Object.keys(labels).length === 0 ? {} : { labels };
+}
+
+function readNetwork(status: FieldReader): Pick<Node, 'networkUnavailable'> {
+  const unavailable = status
+    .objects('conditions')
+    .some((each) => each.text('type') === 'NetworkUnavailable' && each.text('status') === 'True');
+  return unavailable ? { networkUnavailable: true } : {};
 }

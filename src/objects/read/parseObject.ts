@@ -17,6 +17,7 @@ import { parseNode } from './parseNode.js';
 import { parseService } from './parseService.js';
 import { parseServiceCIDR } from './parseServiceCIDR.js';
 import { type Metadata, readMetadata } from './readMetadata.js';
+import { withRequestedAddresses } from './requestedAddresses.js';
 import { noteUnknownFields } from './unknownFields.js';
 
 export interface ParseOptions {
@@ -72,7 +73,11 @@ export function parseObject(raw: unknown, options: ParseOptions = {}): ParseResu
   if (options.writtenBy === 'person' && options.subject === undefined)
     noteUnknownFields(raw, kind, findings.warnings);
   const metadata = readMetadata(root, kind);
-  const object = readers[kind](root, metadata);
+  const read = readers[kind](root, metadata);
+  const object =
+    read?.kind === 'Service' && options.writtenBy === 'person'
+      ? withRequestedAddresses(read, root, metadata)
+      : read;
   const valid = metadata.name !== '' && (isClusterScoped(kind) || metadata.namespace !== '');
   const ref = valid ? { kind, namespace: metadata.namespace, name: metadata.name } : undefined;
   const subject = options.subject ?? (ref ? objectName(ref) : unsureName(kind, metadata));

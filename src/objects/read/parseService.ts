@@ -14,7 +14,7 @@ import type {
 import type { FieldReader } from './FieldReader.js';
 import { readPortName, readProtocol } from './portFields.js';
 import { readClusterIPs } from './readClusterIPs.js';
-import { type Metadata, parseTimestamp } from './readMetadata.js';
+import { type Metadata, parseTimestamp, readLabels } from './readMetadata.js';
 
 const TYPES: readonly ServiceType[] = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'];
 const POLICIES: readonly TrafficPolicy[] = ['Cluster', 'Local'];
@@ -43,6 +43,7 @@ export function parseService(root: FieldReader, metadata: Metadata): Service {
     created: readCreated(metadata.fields),
     proxyName: metadata.labels.optionalText(PROXY_NAME_LABEL),
     options: readOptions(metadata.annotations),
+    ...(type === 'LoadBalancer' ? { labels: readLabels(metadata.labels) } : {}),
     type,
     headless,
     clusterIPs,

@@ -52,3 +52,10 @@ export function parseTimestamp(text: string): number | undefined {
   const time = Date.parse(text.toUpperCase());
   return Number.isNaN(time) ? undefined : time;
 }
+
+/** Values that are no texts are left out: they are no labels. */
+export function readLabels({ fields }: FieldReader): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}

@@ -23,6 +23,8 @@ export interface AdminFacts {
   readonly status: () => AgentStatus;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly syncs: () => readonly SyncRecord[];
+  /** Or why there is none. */
+  readonly balancer: () => object | string;
 }
 
 const REPLAYED = 10;
@@ -55,6 +57,8 @@ export function adminApi(facts: AdminFacts): AdminApi {
         return { lines: modelLines(facts.table) };
       case '/v1/syncs':
         return { json: { items: facts.syncs() } };
+      case '/v1/balancer':
+        return { json: { report: facts.balancer() } };
       case '/v1/problems':
         return { json: { items: facts.problems() } };
       case '/v1/explain':

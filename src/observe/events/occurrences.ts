@@ -95,3 +95,45 @@ export function problemFound(
     regarding: { apiVersion, kind, namespace, name },
   };
 }
+
+/** `service`: `namespace/name`. */
+export function addressAnnounced(
+  service: string,
+  node: string,
+  address: string,
+  device: string,
+  announces: boolean,
+  peer: string | undefined,
+): Occurrence {
+  const to = peer === undefined ? '' : `; node ${peer} announces it`;
+  return {
+    type: 'Normal',
+    reason: announces ? 'Announcing' : 'Moved',
+    action: 'Announce',
+    note: announces
+      ? `node ${node} announces ${address} on ${device}`
+      : `node ${node} no longer announces ${address} on ${device}${to}`,
+    regarding: serviceSubject(service),
+  };
+}
+
+export function addressConflict(
+  service: string,
+  node: string,
+  address: string,
+  device: string,
+  mac: string,
+): Occurrence {
+  return {
+    type: 'Warning',
+    reason: 'Conflict',
+    action: 'Announce',
+    note: `node ${node} does not announce ${address}: on ${device} it belongs to the hardware address ${mac}`,
+    regarding: serviceSubject(service),
+  };
+}
+
+function serviceSubject(path: string): EventSubject {
+  const [namespace = '', name = ''] = path.split('/');
+  return { apiVersion: 'v1', kind: 'Service', namespace, name };
+}

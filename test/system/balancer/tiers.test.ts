@@ -1,10 +1,10 @@
 /** Two arriving nodes, two with endpoints, one client: connections and who answers them, while nodes come and go. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { createConnection, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { LanHost, makeLan } from '../../support/balancer/lan.js';
+import { Talk } from '../../support/balancer/Talk.js';
 import type { TierCommand } from '../../support/balancer/tierNode.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, shell } from '../../support/iptables.js';
@@ -74,34 +74,6 @@ class TierNodeHost extends LanHost {
   }
 }
 
-/** A connection that asks a line and hears who answers. */
-class Talk {
-  readonly socket: Socket;
-  #text = '';
-  dead = false;
-
-  constructor(host: string) {
-    this.socket = createConnection({ host, port: PORT });
-    this.socket.on('data', (chunk) => {
-      this.#text += chunk;
-    });
-    this.socket.on('error', () => {
-      this.dead = true;
-    });
-    this.socket.on('close', () => {
-      this.dead = true;
-    });
-  }
-
-  /** `node3 192.0.2.254`; '' when nothing came. */
-  async ask(limitMs = 4000): Promise<string> {
-    this.#text = '';
-    this.socket.write('x\n');
-    await eventually(() => this.dead || this.#text.endsWith('\n'), limitMs);
-    return this.#text.trim();
-  }
-}
-
 if (await inNetns(import.meta.url)) {
   makeLan();
   const nodes = [1, 2, 3, 4].map((i) => new TierNodeHost(`node${i}`, i)) as [
@@ -128,7 +100,7 @@ if (await inNetns(import.meta.url)) {
     );
   };
   const talks = async (host: string, count: number) => {
-    const made = Array.from({ length: count }, () => new Talk(host));
+    const made = Array.from({ length: count }, () => new Talk(host, PORT));
     const answers = await Promise.all(made.map((talk) => talk.ask()));
     return { made, answers };
   };

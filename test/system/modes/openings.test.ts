@@ -66,6 +66,7 @@ if (await inNetns(import.meta.url)) {
       departure: () => ({ type: 'serving' }),
       flows: { records: [], follow: () => () => {} },
       version: '1',
+      balancer: () => 'none',
       hostAddresses: () => [],
     });
     const server = await openAdmin(

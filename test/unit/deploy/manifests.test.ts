@@ -37,6 +37,7 @@ function runOf(spec: PodSpec, name: string, folder: string) {
 t.test('every file is YAML, and part of something', (t) => {
   t.strictSame(FOLDERS, [
     'allocator',
+    'balancer',
     'base',
     'cleanup',
     'monitoring',

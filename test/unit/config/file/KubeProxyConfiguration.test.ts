@@ -88,6 +88,15 @@ const DEFAULTS = {
     leave: false,
     sourceAddress: 'auto',
     web: '',
+    loadBalancer: {
+      announce: false,
+      interfaces: [],
+      twoTiers: true,
+      heartbeatPort: 7790,
+      leaseNamespace: 'kube-system',
+      ignoreExcludeLabel: false,
+      nodes: [],
+    },
   },
 };
 

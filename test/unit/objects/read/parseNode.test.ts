@@ -33,9 +33,10 @@ t.test('every used field is read', async (t) => {
           { type: 'InternalIP', address: '192.168.0.5' },
           { type: 'InternalIP', address: 'fd00::5' },
         ],
+        conditions: [{ type: 'NetworkUnavailable', status: 'True' }],
       },
     },
-    { labels: { 'topology.kubernetes.io/zone': 'west-1' } },
+    { labels: { 'topology.kubernetes.io/zone': 'west-1', odd: 3 } },
   );
   t.strictSame(parse(raw), {
     kind: 'Node',
@@ -45,6 +46,8 @@ t.test('every used field is read', async (t) => {
     podCIDRs: ['10.1.2.0/24', 'fd00:1::/64'],
     leave: false,
     eligible: true,
+    labels: { 'topology.kubernetes.io/zone': 'west-1' },
+    networkUnavailable: true,
   });
 });
 

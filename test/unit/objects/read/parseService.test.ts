@@ -80,6 +80,7 @@ t.test('every used field is read', async (t) => {
     created: Date.UTC(2026, 0, 2, 3, 4, 5),
     proxyName: 'other',
     options: { algorithm: 'maglev' },
+    labels: { 'service.kubernetes.io/service-proxy-name': 'other' },
     type: 'LoadBalancer',
     headless: false,
     clusterIPs: { IPv4: '10.96.0.10', IPv6: 'fd00::1' },

@@ -43,6 +43,7 @@ function apiWorld() {
     status: () => t.fail() as never,
     flows: { records: [], follow: () => () => {} },
     syncs: () => [],
+    balancer: () => 'none',
   });
   const ask = async <Row>(path: string): Promise<Page<Row>> => {
     const answer = await api(new AdminQuestion(path));

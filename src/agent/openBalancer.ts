@@ -1,0 +1,112 @@
+/** The load balancer of this node's agent: announces addresses, tells of it in log and Events, and keeps nobody from being served. */
+import type { Logger } from 'pino';
+import {
+  type AnnouncerApi,
+  type AnnouncerHandle,
+  openAnnouncer,
+} from '../balancer/announce/openAnnouncer.js';
+import type { AnnouncerReport } from '../balancer/announce/report.js';
+import { removeTiers } from '../balancer/tiers/removeTiers.js';
+import type { NodeConfig } from '../config/NodeConfig.js';
+import { messageOf } from '../errors.js';
+import type { OtherObject } from '../kubernetes/ObjectSource.js';
+import type { EventRecorder } from '../observe/events/EventRecorder.js';
+import { addressAnnounced, addressConflict } from '../observe/events/occurrences.js';
+import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { Clock } from '../time/Clock.js';
+import type { AgentOptions } from './Agent.js';
+
+export interface BalancerOptions {
+  readonly config: NodeConfig;
+  readonly table: RoutingTable;
+  readonly api: AnnouncerApi | undefined;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export interface BalancerHandle {
+  readonly follower: AgentOptions['follower'];
+  /** Or why there is nothing to report. */
+  report(): AnnouncerReport | string;
+  close(): Promise<void>;
+}
+
+/** What cannot be had is said, and Services are served all the same. */
+export async function openBalancer(options: BalancerOptions): Promise<BalancerHandle> {
+  const { config, log } = options;
+  if (!config.loadBalancer.announce) {
+    await removeLeftTables(log);
+    return without('penstock.loadBalancer.announce is false');
+  }
+  try {
+    return follow(await open(options), options);
+  } catch (error) {
+    log.error({ err: error }, `this node cannot announce addresses: ${messageOf(error)}`);
+    return without(messageOf(error));
+  }
+}
+
+function without(why: string): BalancerHandle {
+  return { follower: undefined, report: () => why, close: async () => {} };
+}
+
+async function removeLeftTables(log: Logger): Promise<void> {
+  try {
+    for (const table of await removeTiers('remove')) log.info(`removed what announcing left: table ${table}`);
+  } catch (error) {
+    log.warn({ err: error }, `tables of the load balancer may be left: ${messageOf(error)}`);
+  }
+}
+
+function open({ config, table, api, events, clock, random, log }: BalancerOptions): Promise<AnnouncerHandle> {
+  const node = config.nodeName;
+  return openAnnouncer({
+    config,
+    table,
+    api,
+    clock,
+    random,
+    wallClock: Date.now,
+    log,
+    listener: {
+      announcing: (address, device, announces, peer, services) => {
+        const to = peer === undefined ? '' : `; node ${peer} does`;
+        log.info(
+          announces
+            ? `${address} is announced on ${device}`
+            : `${address} is no longer announced on ${device}${to}`,
+        );
+        for (const service of services)
+          events.record(addressAnnounced(service, node, address, device, announces, peer));
+      },
+      conflict: (address, device, mac, services) => {
+        log.warn(
+          `${address} belongs to somebody else on ${device}, with the hardware address ${mac}: it is not announced`,
+        );
+        for (const service of services) events.record(addressConflict(service, node, address, device, mac));
+      },
+    },
+  });
+}
+
+function follow(handle: AnnouncerHandle, { log }: BalancerOptions): BalancerHandle {
+  const { announcer, objects } = handle;
+  let known: readonly OtherObject[] = [];
+  return {
+    follower: {
+      changes: (batch) => announcer.objectsChanged(batch),
+      others: (list) => {
+        for (const { id } of known) objects.delete(id);
+        for (const { id, raw, where } of list) objects.set(id, raw, where);
+        known = list;
+        for (const { subject, message } of objects.problems()) log.warn(`${subject}: ${message}`);
+        announcer.changed();
+      },
+      complete: () => handle.servicesComplete(),
+    },
+    report: () => announcer.report(),
+    close: () => handle.close(),
+  };
+}

@@ -1,0 +1,148 @@
+/** Keeps the tables of both tiers as the Services and nodes ask for it; one write after the other, the latest state wins. */
+import type { Logger } from 'pino';
+import { messageOf } from '../../errors.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Liveness } from '../layer2/election.js';
+import type { MembershipView } from '../membership/Member.js';
+import type { TierTables } from '../tiers/TierTables.js';
+import { tableDigest, tierContents } from '../tiers/tierContents.js';
+import type { BalancedService } from './LoadBalancerServices.js';
+import type { LanInterface } from './OwnNode.js';
+import { aliveNodes, reachableNodes, TierPlan } from './TierPlan.js';
+
+export interface TierWish {
+  /** This one. */
+  readonly node: string;
+  readonly services: readonly BalancedService[];
+  readonly view: MembershipView;
+  readonly liveness: Liveness;
+  /** Hardware addresses that heartbeats of the other nodes name. */
+  readonly heardMacs: readonly Uint8Array[];
+  readonly lans: readonly LanInterface[];
+}
+
+export interface TierState {
+  readonly works: boolean;
+  /** Why not. */
+  readonly reason: string | undefined;
+  /** Ports that lead on. */
+  readonly ports: number;
+  /** Equal on nodes that agree. */
+  readonly digest: string;
+}
+
+const RETRY_MS = 5000;
+/** How often it is looked whether the tables are still there. */
+const LOOK_MS = 30_000;
+
+export class TierWriter {
+  readonly #tables: TierTables;
+  readonly #clock: Clock;
+  readonly #log: Pick<Logger, 'warn'>;
+  readonly #onWorks: () => void;
+  readonly #plan = new TierPlan();
+  #wish: TierWish | undefined;
+  #writing: Promise<void> | undefined;
+  #again = false;
+  #reason: string | undefined;
+  #ports = 0;
+  #digest = '';
+  #cancelLook: () => void;
+  #cancelRetry: () => void = () => {};
+  #closed = false;
+
+  /** `onWorks`: when the kernel began or ceased to take the tables. */
+  constructor(tables: TierTables, clock: Clock, log: Pick<Logger, 'warn'>, onWorks: () => void) {
+    this.#tables = tables;
+    this.#clock = clock;
+    this.#log = log;
+    this.#onWorks = onWorks;
+    this.#cancelLook = clock.after(LOOK_MS, () => this.#look());
+  }
+
+  /** False: this kernel refuses the tables, so nodes without endpoints must not announce. */
+  get works(): boolean {
+    return this.#reason === undefined;
+  }
+
+  get state(): TierState {
+    return { works: this.works, reason: this.#reason, ports: this.#ports, digest: this.#digest };
+  }
+
+  set(wish: TierWish): void {
+    this.#wish = wish;
+    this.#begin();
+  }
+
+  /** The tables stay: packets go on while no agent runs. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelLook();
+    this.#cancelRetry();
+    await this.#writing;
+  }
+
+  #begin(): void {
+    if (this.#closed) return;
+    if (this.#writing) {
+      this.#again = true;
+      return;
+    }
+    this.#writing = this.#write().finally(() => {
+      this.#writing = undefined;
+      if (!this.#again) return;
+      this.#again = false;
+      this.#begin();
+    });
+  }
+
+  async #write(): Promise<void> {
+    const wish = this.#wish;
+    if (wish === undefined) return;
+    const { node, services, view, liveness, lans, heardMacs } = wish;
+    const wanted = this.#plan.services(services, aliveNodes(view, liveness), this.#clock.now());
+    const contents = tierContents(node, wanted, reachableNodes(node, view, lans));
+    const told = [...view.members.values()]
+      .filter(({ name }) => name !== node)
+      .flatMap((member) => member.macs);
+    const macs = new Map([...told, ...heardMacs].map((mac) => [mac.join(), mac]));
+    this.#ports = contents.services.length;
+    this.#digest = tableDigest(wanted);
+    try {
+      if (wanted.length === 0) await this.#tables.remove();
+      else
+        await this.#tables.write({
+          contents,
+          devices: lans.filter(({ isUp }) => isUp).map(({ name }) => name),
+          macs: [...macs.values()],
+        });
+      this.#became(undefined);
+    } catch (error) {
+      this.#became(messageOf(error));
+      this.#cancelRetry();
+      this.#cancelRetry = this.#clock.after(RETRY_MS, () => this.#begin());
+    }
+  }
+
+  #became(reason: string | undefined): void {
+    if (reason === this.#reason) return;
+    const worked = this.works;
+    this.#reason = reason;
+    if (reason !== undefined)
+      this.#log.warn(
+        `two tiers cannot be had, so only nodes with endpoints announce Services of policy Local: ${reason}`,
+      );
+    if (worked !== this.works) this.#onWorks();
+  }
+
+  #look(): void {
+    if (this.#closed) return;
+    this.#cancelLook = this.#clock.after(LOOK_MS, () => this.#look());
+    if (this.#writing || this.#wish === undefined) return;
+    // Slots forget in time, too.
+    this.#tables.missing().then(
+      () => this.#begin(),
+      (error: unknown) => this.#log.warn(`the tables of both tiers cannot be looked at: ${messageOf(error)}`),
+    );
+  }
+}

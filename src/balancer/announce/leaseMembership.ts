@@ -1,0 +1,37 @@
+/** The nodes as their Leases tell, on an API server. */
+import type { Outage } from '../../kubernetes/contact/Outage.js';
+import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
+import type { Clock } from '../../time/Clock.js';
+import { LEASE_MS, type LeaseApi } from '../membership/LeaseMembership.js';
+import { openLeaseMembership } from '../membership/openLeaseMembership.js';
+import type { OpenMembership } from './Membership.js';
+
+export interface LeaseMembershipSettings {
+  readonly api: LeaseApi & ApiTransport;
+  readonly outage: Outage;
+  readonly namespace: string;
+  readonly node: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly wallClock: () => number;
+  readonly onTrouble: (why: string | undefined) => void;
+}
+
+export function leaseMembership(settings: LeaseMembershipSettings): OpenMembership {
+  return ({ facts, onView, onFresh, now }) => {
+    const handle = openLeaseMembership({
+      ...settings,
+      facts,
+      onView,
+      now,
+      onRenewed: (sentAt) => onFresh(sentAt + LEASE_MS),
+    });
+    return {
+      settled: true,
+      factsChanged: () => handle.membership.factsChanged(),
+      heard: () => {},
+      leave: () => handle.membership.leave(),
+      stop: () => handle.stop(),
+    };
+  };
+}

@@ -1,0 +1,166 @@
+/** The announcer of a node, with what it needs of the kernel, and its objects from an API server or from manifests. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import { messageOf, PenstockError } from '../../errors.js';
+import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
+import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { InterfaceWatch } from '../../kernel/routes/InterfaceWatch.js';
+import { Outage } from '../../kubernetes/contact/Outage.js';
+import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
+import type { Clock } from '../../time/Clock.js';
+import { openTcp } from '../bgp/openTcp.js';
+import type { LeaseApi } from '../membership/LeaseMembership.js';
+import { TierTables } from '../tiers/TierTables.js';
+import { AnnouncementObjects } from './AnnouncementObjects.js';
+import { Announcer, type AnnouncerListener, type AnnouncerOptions } from './Announcer.js';
+import { leaseMembership } from './leaseMembership.js';
+import { configuredMembership } from './Membership.js';
+import { watchAnnouncements } from './watchAnnouncements.js';
+
+export type AnnouncerApi = LeaseApi & ApiTransport;
+
+export interface OpenAnnouncerOptions {
+  readonly config: NodeConfig;
+  readonly table: AnnouncerOptions['table'];
+  /** Undefined: manifests are read, and the nodes are those of the configuration. */
+  readonly api: AnnouncerApi | undefined;
+  readonly listener: AnnouncerListener;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly wallClock: () => number;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+}
+
+export interface AnnouncerHandle {
+  readonly announcer: Announcer;
+  /** Where manifests put what is none of the agent's own kinds. */
+  readonly objects: AnnouncementObjects;
+  /** Services, slices and Nodes have been read once. */
+  servicesComplete(): void;
+  close(): Promise<void>;
+}
+
+/** Heartbeats each 200 ms; five lost in a row. */
+const HEARTBEAT = { everyMs: 200, lost: 5 } as const;
+
+/** Rejects with what cannot be had of the kernel; nothing is open then. */
+export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<AnnouncerHandle> {
+  const { config, table, api, listener, clock, random, wallClock, log } = options;
+  const { loadBalancer, nodeName } = config;
+  const objects = new AnnouncementObjects();
+  const interfaceWatch = await InterfaceWatch.open();
+  let channel: NetlinkChannel | undefined;
+  let announcer: Announcer | undefined;
+  const outage = new Outage(clock, api?.server ?? '', log, () => 'Addresses stay where they are announced.');
+  try {
+    channel = loadBalancer.twoTiers ? NetlinkChannel.open(NetlinkProtocol.NETFILTER) : undefined;
+    const opened: Announcer = new Announcer({
+      node: nodeName,
+      interfaces: loadBalancer.interfaces,
+      ignoreExcludeLabel: loadBalancer.ignoreExcludeLabel,
+      table,
+      objects,
+      openMembership:
+        api === undefined
+          ? configuredMembership(nodeName, loadBalancer.nodes, clock, () => opened.changed())
+          : leaseMembership({
+              api,
+              outage,
+              namespace: loadBalancer.leaseNamespace,
+              node: nodeName,
+              clock,
+              random,
+              wallClock,
+              onTrouble: (why) =>
+                why === undefined
+                  ? log.info('the Lease of this node is renewed again')
+                  : log.warn(
+                      `the Lease of this node cannot be renewed, so it keeps what it announces and takes nothing new: ${why}`,
+                    ),
+            }),
+      openResponder: (onEvents) =>
+        new (nativeAddon().AnnounceResponder)(
+          { node: nodeName, port: loadBalancer.heartbeatPort, ...HEARTBEAT },
+          onEvents,
+        ),
+      openBfd: (onChanges) => new (nativeAddon().BfdEngine)(onChanges),
+      openTcp,
+      password: api && ((namespace, name) => readPassword(api, namespace, name)),
+      tierTables: channel && new TierTables(channel),
+      interfaceWatch,
+      listener,
+      clock,
+      random,
+      log,
+    });
+    announcer = opened;
+  } catch (error) {
+    interfaceWatch.close();
+    channel?.close();
+    throw error;
+  }
+  const ready = announcer;
+  let servicesComplete = false;
+  let objectsComplete = api === undefined;
+  const step = () => {
+    if (servicesComplete && objectsComplete) ready.complete();
+  };
+  const watch =
+    api &&
+    watchAnnouncements({
+      api,
+      outage,
+      objects,
+      clock,
+      random,
+      onChange: () => ready.changed(),
+      onComplete: () => {
+        objectsComplete = true;
+        step();
+      },
+    });
+  return {
+    announcer: ready,
+    objects,
+    servicesComplete: () => {
+      servicesComplete = true;
+      step();
+    },
+    close: async () => {
+      await ready.close();
+      await watch?.stop();
+      outage.stop();
+      channel?.close();
+    },
+  };
+}
+
+const READ_TIMEOUT_MS = 5000;
+const MOST_BYTES = 1 << 20;
+
+/** `password` of a Secret of type kubernetes.io/basic-auth, as MetalLB has it. */
+async function readPassword(api: AnnouncerApi, namespace: string, name: string): Promise<string> {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
+  const response = await api.get(path, AbortSignal.timeout(READ_TIMEOUT_MS));
+  let text = '';
+  for await (const chunk of response.body) {
+    text += Buffer.from(chunk).toString();
+    if (text.length > MOST_BYTES) throw unusable('it is longer than a Secret can be');
+  }
+  if (response.status !== 200) throw unusable(`the API server answered ${response.status}`);
+  let data: unknown;
+  try {
+    data = JSON.parse(text)?.data?.password;
+  } catch (error) {
+    throw unusable(messageOf(error));
+  }
+  if (typeof data !== 'string') throw unusable('it has no key "password"');
+  return Buffer.from(data, 'base64').toString();
+}
+
+function unusable(why: string): PenstockError {
+  return new PenstockError('PENSTOCK_API_BROKEN', why, {
+    remedy: 'A Secret with the key password, and the Role of deploy/balancer.',
+  });
+}

@@ -1,0 +1,199 @@
+/**
+ * From Services, objects and what this node is to what it announces: the wishes of layer 2, the routes of BGP, and for each address
+ * the reasons why it is not announced. Pure, and the same on every node that knows the same.
+ */
+import { type Cidr, familyOf, type IpAddress, parseCidr } from '../../net/ip.js';
+import type { AddressPool } from '../addresses/AddressPool.js';
+import type { Route } from '../bgp/AdjRibOut.js';
+import type { LocalWish } from '../layer2/Layer2.js';
+import type { BgpAdvertisement, BgpPeer, L2Advertisement, PoolChoice } from '../objects/announcing.js';
+import { type CommunityValue, parseCommunityText } from '../objects/communities.js';
+import { anySelects, type LabelSelector } from '../objects/LabelSelector.js';
+import { type AnnouncementObjects, poolOf } from './AnnouncementObjects.js';
+import { type BalancedService, isServed } from './LoadBalancerServices.js';
+import { advertisementName, interfacesFor, type LanInterface, type OwnNode } from './OwnNode.js';
+
+/** Annotation of a Service: this node comes first for its addresses (`penstock lb move`). */
+export const ANNOUNCE_FROM = 'announce-from';
+
+export interface PlanInput {
+  readonly services: readonly BalancedService[];
+  readonly objects: Pick<AnnouncementObjects, 'pools' | 'ofKind'>;
+  readonly own: OwnNode;
+  readonly lans: readonly LanInterface[];
+  /** Packets go on to the nodes with endpoints: any node may announce what has endpoints anywhere. */
+  readonly twoTiers: boolean;
+}
+
+/** One address of one Service. */
+export interface PlannedAddress {
+  readonly address: IpAddress;
+  /** `namespace/name` of the Services that have it. */
+  readonly services: readonly string[];
+  /** Name of the pool; undefined: it is in none. */
+  readonly pool: string | undefined;
+  readonly layer2: readonly string[];
+  readonly bgp: readonly string[];
+  /** Why it is not announced, or not from here; each with what to do. */
+  readonly reasons: readonly string[];
+}
+
+export interface AnnouncePlan {
+  readonly wishes: readonly LocalWish[];
+  /** By BGPPeer. */
+  readonly routes: ReadonlyMap<BgpPeer, readonly Route[]>;
+  readonly addresses: readonly PlannedAddress[];
+}
+
+export function planAnnouncing(input: PlanInput): AnnouncePlan {
+  const { objects, own, lans } = input;
+  const pools = objects.pools;
+  const layer2 = objects.ofKind('L2Advertisement');
+  const bgp = objects.ofKind('BGPAdvertisement');
+  const peers = objects
+    .ofKind('BGPPeer')
+    .filter(({ nodeSelectors }) => anySelects(nodeSelectors, own.labels));
+  const communities = new Map(objects.ofKind('Community').flatMap(({ values }) => [...values]));
+  const routes = new Map<BgpPeer, Map<Cidr, Route>>(peers.map((peer) => [peer, new Map()]));
+  const wishes: LocalWish[] = [];
+  const addresses: PlannedAddress[] = [];
+
+  for (const [address, services] of byAddress(input.services)) {
+    const pool = poolOf(pools, address);
+    const matching = <Ad extends PoolChoice & { readonly serviceSelectors: readonly LabelSelector[] }>(
+      ads: readonly Ad[],
+    ) =>
+      ads.filter(
+        (each) =>
+          choosesPool(each, pool) && services.some(({ labels }) => anySelects(each.serviceSelectors, labels)),
+      );
+    const ofLayer2 = matching(layer2);
+    const ofBgp = matching(bgp);
+    const planned = {
+      address,
+      services: services.map(({ path }) => path),
+      pool: pool?.name,
+      layer2: ofLayer2.map(advertisementName),
+      bgp: ofBgp.map(advertisementName),
+    };
+    const reasons = reasonsAgainst(input, address, services, pool, ofLayer2, ofBgp, peers);
+    addresses.push({ ...planned, reasons });
+    if (!services.some((service) => isServed(service, address))) continue;
+    const nodes = nodesThatMay(services, address, input.twoTiers);
+    if (ofLayer2.length > 0)
+      wishes.push({
+        address,
+        advertisements: planned.layer2,
+        nodes,
+        movedTo: services.map(({ options }) => options[ANNOUNCE_FROM]).find((name) => name),
+        interfaces: own.excluded === undefined ? interfacesFor(address, lans, ofLayer2) : [],
+      });
+    if (own.excluded !== undefined || (nodes && !nodes.has(own.name))) continue;
+    for (const each of ofBgp) addRoutes(routes, each, address, own, communities);
+  }
+  return { wishes, routes: new Map([...routes].map(([peer, of]) => [peer, [...of.values()]])), addresses };
+}
+
+function byAddress(services: readonly BalancedService[]): ReadonlyMap<IpAddress, readonly BalancedService[]> {
+  const all = new Map<IpAddress, BalancedService[]>();
+  for (const service of services) {
+    for (const address of service.addresses) {
+      const sharers = all.get(address);
+      if (sharers) sharers.push(service);
+      else all.set(address, [service]);
+    }
+  }
+  return all;
+}
+
+/** As in MetalLB: names and selectors add up; neither of them: every pool, and what is in no pool when there are none. */
+function choosesPool({ pools, poolSelectors }: PoolChoice, pool: AddressPool | undefined): boolean {
+  if (pools.length === 0 && poolSelectors.length === 0) return true;
+  if (pool === undefined) return false;
+  return pools.includes(pool.name) || (poolSelectors.length > 0 && anySelects(poolSelectors, pool.labels));
+}
+
+/** Under policy Local, without a second tier, only those with endpoints; undefined: any. */
+function nodesThatMay(
+  services: readonly BalancedService[],
+  address: IpAddress,
+  twoTiers: boolean,
+): ReadonlySet<string> | undefined {
+  if (twoTiers || services.some(({ policy }) => policy === 'Cluster')) return undefined;
+  const family = familyOf(address);
+  // A node that has endpoints of one sharer only would drop what is for the others.
+  const [first, ...rest] = services.map(({ ports }) => new Set(ports.flatMap(({ nodes }) => nodes[family])));
+  return new Set([...(first ?? [])].filter((name) => rest.every((nodes) => nodes.has(name))));
+}
+
+function addRoutes(
+  routes: ReadonlyMap<BgpPeer, Map<Cidr, Route>>,
+  advertisement: BgpAdvertisement,
+  address: IpAddress,
+  own: OwnNode,
+  communities: ReadonlyMap<string, string>,
+): void {
+  if (!anySelects(advertisement.nodeSelectors, own.labels)) return;
+  const prefix = parseCidr(`${address}/${advertisement.aggregationLength[familyOf(address)]}`) as Cidr;
+  for (const [peer, known] of routes) {
+    if (advertisement.peers.length > 0 && !advertisement.peers.includes(peer.name)) continue;
+    if (known.has(prefix)) continue;
+    known.set(prefix, {
+      prefix,
+      localPref: advertisement.localPref,
+      communities: advertisement.communities.flatMap((text) => communityOf(text, communities) ?? []),
+    });
+  }
+}
+
+/** A value, or the name of one of a Community. */
+function communityOf(text: string, communities: ReadonlyMap<string, string>): CommunityValue | undefined {
+  return parseCommunityText(communities.get(text) ?? text);
+}
+
+function reasonsAgainst(
+  { objects, own, lans, twoTiers }: PlanInput,
+  address: IpAddress,
+  services: readonly BalancedService[],
+  pool: AddressPool | undefined,
+  layer2: readonly L2Advertisement[],
+  bgp: readonly BgpAdvertisement[],
+  peers: readonly BgpPeer[],
+): readonly string[] {
+  const reasons: string[] = [];
+  if (!services.some((service) => isServed(service, address)))
+    reasons.push(
+      'no endpoint serves: an address without endpoints is not announced. See `penstock endpoints`.',
+    );
+  if (layer2.length + bgp.length === 0) {
+    const any = objects.ofKind('L2Advertisement').length + objects.ofKind('BGPAdvertisement').length > 0;
+    const where = pool === undefined ? 'is in no IPAddressPool' : `is of pool ${pool.name}`;
+    reasons.push(
+      any
+        ? `it ${where}, and no L2Advertisement or BGPAdvertisement chooses it: look at ipAddressPools, ipAddressPoolSelectors and serviceSelectors.`
+        : 'there is no L2Advertisement and no BGPAdvertisement: create one.',
+    );
+  }
+  if (own.excluded !== undefined) reasons.push(`node ${own.name} announces nothing: ${own.excluded}.`);
+  const here = layer2.filter(({ nodeSelectors }) => anySelects(nodeSelectors, own.labels));
+  if (layer2.length > 0 && here.length === 0)
+    reasons.push(`no L2Advertisement of it selects node ${own.name}: look at nodeSelectors.`);
+  else if (here.length > 0 && interfacesFor(address, lans, here).length === 0)
+    reasons.push(
+      `node ${own.name} has no interface on the network of ${address} (LANs here: ${namesOf(lans)}): name one in the L2Advertisement's interfaces, or take an address of the LAN.`,
+    );
+  if (bgp.length > 0 && peers.length === 0)
+    reasons.push(`no BGPPeer is for node ${own.name}: create one, or look at nodeSelectors.`);
+  const nodes = nodesThatMay(services, address, twoTiers);
+  if (nodes && !nodes.has(own.name) && layer2.length + bgp.length > 0)
+    reasons.push(
+      `externalTrafficPolicy is Local and node ${own.name} has no endpoint that serves: ${
+        nodes.size === 0 ? 'no node has one' : `these have: ${[...nodes].join(', ')}`
+      }.`,
+    );
+  return reasons;
+}
+
+function namesOf(lans: readonly LanInterface[]): string {
+  return lans.map(({ name, networks }) => `${name} ${networks.join(' ')}`.trim()).join(', ') || 'none';
+}
