@@ -123,10 +123,13 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
   const page = pages.join('') + rulePacketText({ invalidDropped: 0, localhostNodePortsAccepted: 0 });
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
-  // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer: balancerMetrics.test.ts.
+  // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer:
+  // balancerMetrics.test.ts; what operators alert on: operatorMetrics.test.ts.
   const documented = new Set(
     [
-      ...docs.matchAll(/`((?:kubeproxy|penstock)_(?!proxy_|api_|lb_|bgp_|bfd_)\w+)`/g),
+      ...docs.matchAll(
+        /`((?:kubeproxy|penstock)_(?!proxy_|api_|lb_|bgp_|bfd_|conntrack_|mode_info|problems|service_ports)\w+)`/g,
+      ),
       ...docs.matchAll(/`(kubeproxy_proxy_\w+)`/g),
     ].map(([, name]) => name),
   );
