@@ -77,6 +77,7 @@ function plan(
     addresses: [],
     podCIDRs: [],
     eligible: true,
+    leave: false,
     labels: more.labels,
   };
   return planAnnouncing({
@@ -166,6 +167,7 @@ t.test('what this node says of itself', async (t) => {
       addresses: [],
       podCIDRs: [],
       eligible: true,
+      leave: false,
       labels,
     };
     return Object.fromEntries(ownRoles(ownNode('node1', node, false), LANS, ads));
