@@ -41,7 +41,7 @@ export async function openBalancer(options: BalancerOptions): Promise<BalancerHa
     return without('penstock.loadBalancer.announce is false');
   }
   try {
-    return follow(await open(options), options);
+    return follow(await open(options));
   } catch (error) {
     log.error({ err: error }, `this node cannot announce addresses: ${messageOf(error)}`);
     return without(messageOf(error));
@@ -91,7 +91,7 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
   });
 }
 
-function follow(handle: AnnouncerHandle, { log }: BalancerOptions): BalancerHandle {
+function follow(handle: AnnouncerHandle): BalancerHandle {
   const { announcer, objects } = handle;
   let known: readonly OtherObject[] = [];
   return {
@@ -101,7 +101,6 @@ function follow(handle: AnnouncerHandle, { log }: BalancerOptions): BalancerHand
         for (const { id } of known) objects.delete(id);
         for (const { id, raw, where } of list) objects.set(id, raw, where);
         known = list;
-        for (const { subject, message } of objects.problems()) log.warn(`${subject}: ${message}`);
         announcer.changed();
       },
       complete: () => handle.servicesComplete(),

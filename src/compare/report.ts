@@ -1,4 +1,5 @@
 /** A comparison in words for a person: one block a place and pair of answers, with the clients that it holds for. */
+import { append } from '../append.js';
 import { joinHostPort } from '../net/ip.js';
 import { printable } from '../net/printable.js';
 import {
@@ -20,7 +21,10 @@ interface Block {
 export function reportText({ asked, differences }: Comparison, other: Pick<OtherProxy, 'title'>): string {
   const real = differences.filter(({ meant }) => meant === undefined);
   const lines: string[] = [];
-  for (const block of blocksOf(real)) lines.push(...blockLines(block), '');
+  for (const block of blocksOf(real)) {
+    append(lines, blockLines(block));
+    lines.push('');
+  }
   const meant = blocksOf(differences.filter((d) => d.meant !== undefined));
   if (meant.length > 0) lines.push('Not counted:');
   for (const { title, meant: why } of meant) lines.push(`  ${title}: ${why}`);

@@ -1,5 +1,7 @@
 /** What the kernel has against what the objects ask for, in whichever mode: reads, and writes nothing. */
+
 import type { Logger } from 'pino';
+import { append } from '../append.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { type FamilyRuleFacts, NO_RULE_FACTS, type RuleFacts } from '../dataplane/Dataplane.js';
 import { differences as iptablesDifferences } from '../dataplane/iptables/differences.js';
@@ -88,7 +90,7 @@ async function ofNftables(
     const host = { addresses, localhostPorts, divertMark };
     const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
     const table = new NftablesTable(channel, family, name);
-    found.push(...(await nftablesDifferences(table, view.servicePorts(family), settings)));
+    append(found, await nftablesDifferences(table, view.servicePorts(family), settings));
   }
   return found;
 }
@@ -133,7 +135,7 @@ async function ofIptables(
   const found: KernelDifference[] = [];
   for (const tool of tools) {
     const settings = ruleSettings({ ...options, localhostNodePorts }, tool.family, view, facts);
-    found.push(...(await iptablesDifferences(tool, view.servicePorts(tool.family), settings)));
+    append(found, await iptablesDifferences(tool, view.servicePorts(tool.family), settings));
   }
   return found;
 }
@@ -158,7 +160,7 @@ async function ofIpvs(
     const host = { addresses: watch.addresses, randomFully, localhostPorts };
     const kernel = new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs });
     const settings = ipvsSettings(options, family, view, host);
-    found.push(...(await ipvsDifferences(kernel, view.servicePorts(family), settings)));
+    append(found, await ipvsDifferences(kernel, view.servicePorts(family), settings));
   }
   return found;
 }

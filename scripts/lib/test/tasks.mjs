@@ -5,6 +5,9 @@ import { command } from './command.mjs';
 import { CONFORMANCE, CONFORMANCE_IPVS, dealScenarios, readFlows, runnerArguments } from './conformance.mjs';
 import { countTap, failuresIn, skipsIn } from './tap.mjs';
 
+/** What does not look at times leaves the processor to what does: the kernel's tests, and the virtual machine's. */
+const ASIDE = ['nice', '-n', '10'];
+
 const SHARED = resolve('../shared/conformance');
 const PRIVATE = [resolve('scripts/lib/private-world')];
 /** Seconds for all that runs where the processor is emulated. */
@@ -61,7 +64,7 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   const machine =
     kernel === 'qemu' && patterns.length === 0
       ? [emulatedTask({ node: usual, files: inVm, quick, logs })]
-      : inVm.map((path) => test(usual, IPVS_GROUP, path, { room: 'vm', again: true, seconds: 480 }));
+      : inVm.map((path) => test(usual, IPVS_GROUP, path, { room: 'vm', again: true, seconds: 900 }));
   if (patterns.length > 0) return [...machine, ...system, ...pure];
 
   const flows = !quick && existsSync(SHARED);
@@ -83,10 +86,10 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   ];
 }
 
-/** Whole agents in histories at random (test/simulation): seeds 1 to 1,000; more by `node dist/test/simulation/many.js COUNT FIRST`. */
+/** Whole agents in histories at random (test/simulation): seeds 1 to 600; more by `node dist/test/simulation/many.js COUNT FIRST`. */
 function simulationTasks({ node, quick, logs }) {
-  // A history takes a quarter of a second of one core: so many are four minutes of one.
-  const [parts, histories] = quick ? [2, 125] : [4, 250];
+  // A history takes a quarter of a second of one core: so many are three minutes of one.
+  const [parts, histories] = quick ? [2, 125] : [4, 150];
   return Array.from({ length: parts }, (_, i) => {
     const first = 1 + i * histories;
     return {
@@ -96,7 +99,7 @@ function simulationTasks({ node, quick, logs }) {
       run: timed(async () => {
         const log = `${logs}/histories-${first}.log`;
         const args = ['--max-semi-space-size=64', 'dist/test/simulation/many.js', String(histories), String(first)];
-        await command(join(node.folder, 'node'), args, { log, seconds: 900, env: envOf(node) });
+        await command(join(node.folder, 'node'), args, { log, seconds: 900, env: envOf(node), under: ASIDE });
         const text = readFileSync(log, 'utf8');
         const [, failed] = /^\d+ histories, (\d+) do not hold/m.exec(text) ?? [];
         if (failed === undefined) return { passed: 0, failed: 1, text };
@@ -124,7 +127,12 @@ function tapTask({ node, group, path, logs, room, again = false, seconds }) {
     seconds: 0,
     run: timed(async ({ suffix = '' } = {}) => {
       const log = `${logs}/${name.replaceAll('/', '-')}-node${node.version}.log${suffix}`;
-      const status = await command(join(node.folder, 'node'), [path], { log, seconds: seconds + 30, env: envOf(node, seconds) });
+      const status = await command(join(node.folder, 'node'), [path], {
+        log,
+        seconds: seconds + 30,
+        env: envOf(node, seconds),
+        under: room === undefined ? ASIDE : [],
+      });
       return { log, ...readTap(readFileSync(log, 'utf8'), status) };
     }),
   };

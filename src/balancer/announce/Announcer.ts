@@ -85,6 +85,7 @@ export class Announcer {
   #complete = false;
   #cancel: (() => void) | undefined;
   #said = '';
+  #problems: ReadonlySet<string> = new Set();
   #closed = false;
 
   /** Throws what cannot be opened; nothing is open then. */
@@ -136,7 +137,8 @@ export class Announcer {
           : log.warn(`BGPPeer ${peer}: the session is down: ${why ?? 'it ended'}`),
       onTrouble: (peer, why) => this.#sayOnce(`BGPPeer ${peer}: ${why}`),
     });
-    this.#tiers = options.tierTables && new TierWriter(options.tierTables, clock, log, () => this.changed());
+    this.#tiers =
+      options.tierTables && new TierWriter(node, options.tierTables, clock, log, () => this.changed());
     try {
       this.#look();
       interfaceWatch.onChange = () => this.changed();
@@ -220,6 +222,7 @@ export class Announcer {
   }
 
   #update(): void {
+    this.#sayProblems();
     const before = factsText(this.#facts);
     this.#look();
     if (factsText(this.#facts) !== before) this.#membership.factsChanged();
@@ -262,6 +265,13 @@ export class Announcer {
 
   #servicesOf(address: IpAddress): readonly string[] {
     return this.#plan.addresses.find((each) => each.address === address)?.services ?? [];
+  }
+
+  /** Those that were not there a moment ago. */
+  #sayProblems(): void {
+    const problems = this.#options.objects.problems().map(({ subject, message }) => `${subject}: ${message}`);
+    for (const text of problems) if (!this.#problems.has(text)) this.#options.log.warn(text);
+    this.#problems = new Set(problems);
   }
 
   #sayOnce(text: string): void {

@@ -2,7 +2,6 @@
  * Which node each slot of each announced port leads to, from one change to the next: the tables remember who had a slot before.
  */
 import { cidrContains, familyOf, type IpAddress } from '../../net/ip.js';
-import type { Liveness } from '../layer2/election.js';
 import type { Member, MembershipView } from '../membership/Member.js';
 import { SlotHistory } from '../tiers/SlotHistory.js';
 import type { TierNode, TierService } from '../tiers/tierContents.js';
@@ -58,15 +57,6 @@ export class TierPlan {
       if (nextChange !== undefined) first = Math.min(first ?? nextChange, nextChange);
     return first;
   }
-}
-
-/** Nodes that are not known to be dead; this one among them. */
-export function aliveNodes({ members }: MembershipView, liveness: Liveness): ReadonlySet<string> {
-  return new Set(
-    [...members.values()]
-      .filter(({ name, fresh }) => fresh && liveness.get(name) !== 'dead')
-      .map(({ name }) => name),
-  );
 }
 
 /** The nodes on a LAN of this one, and where. */

@@ -6,9 +6,10 @@ import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
 import type { TierTables } from '../tiers/TierTables.js';
 import { tableDigest, tierContents } from '../tiers/tierContents.js';
+import { AliveNodes } from './AliveNodes.js';
 import type { BalancedService } from './LoadBalancerServices.js';
 import type { LanInterface } from './OwnNode.js';
-import { aliveNodes, reachableNodes, TierPlan } from './TierPlan.js';
+import { reachableNodes, TierPlan } from './TierPlan.js';
 
 export interface TierWish {
   /** This one. */
@@ -41,6 +42,7 @@ export class TierWriter {
   readonly #log: Pick<Logger, 'warn'>;
   readonly #onWorks: () => void;
   readonly #plan = new TierPlan();
+  readonly #alive: AliveNodes;
   #wish: TierWish | undefined;
   #writing: Promise<void> | undefined;
   #again = false;
@@ -49,10 +51,18 @@ export class TierWriter {
   #digest = '';
   #cancelLook: () => void;
   #cancelRetry: () => void = () => {};
+  #cancelAgain: () => void = () => {};
   #closed = false;
 
   /** `onWorks`: when the kernel began or ceased to take the tables. */
-  constructor(tables: TierTables, clock: Clock, log: Pick<Logger, 'warn'>, onWorks: () => void) {
+  constructor(
+    node: string,
+    tables: TierTables,
+    clock: Clock,
+    log: Pick<Logger, 'warn'>,
+    onWorks: () => void,
+  ) {
+    this.#alive = new AliveNodes(node);
     this.#tables = tables;
     this.#clock = clock;
     this.#log = log;
@@ -79,7 +89,9 @@ export class TierWriter {
     this.#closed = true;
     this.#cancelLook();
     this.#cancelRetry();
+    this.#cancelAgain();
     await this.#writing;
+    this.#cancelAgain();
   }
 
   #begin(): void {
@@ -100,7 +112,9 @@ export class TierWriter {
     const wish = this.#wish;
     if (wish === undefined) return;
     const { node, services, view, liveness, lans, heardMacs } = wish;
-    const wanted = this.#plan.services(services, aliveNodes(view, liveness), this.#clock.now());
+    const now = this.#clock.now();
+    const wanted = this.#plan.services(services, this.#alive.of(view, liveness, now), now);
+    this.#lookAgain(now);
     const contents = tierContents(node, wanted, reachableNodes(node, view, lans));
     const told = [...view.members.values()]
       .filter(({ name }) => name !== node)
@@ -122,6 +136,14 @@ export class TierWriter {
       this.#cancelRetry();
       this.#cancelRetry = this.#clock.after(RETRY_MS, () => this.#begin());
     }
+  }
+
+  /** A death counts when it has lasted. */
+  #lookAgain(now: number): void {
+    const at = this.#alive.nextLook;
+    this.#cancelAgain();
+    if (at !== undefined && !this.#closed)
+      this.#cancelAgain = this.#clock.after(at - now + 1, () => this.#begin());
   }
 
   #became(reason: string | undefined): void {

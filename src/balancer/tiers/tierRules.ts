@@ -13,6 +13,7 @@ import {
   forwardTo,
   handOver,
   INNER,
+  IS_FOR_ANOTHER_HOST,
   IS_FRAGMENT,
   IS_NO_SYN,
   isFamily,
@@ -97,6 +98,8 @@ export function arrivingTable(
   transaction.newSets.push(NODES);
   for (const mac of macs) transaction.addElement(NODES, String.fromCharCode(...mac), undefined);
   const entry: Rule[] = [
+    // Else every node would send a copy on.
+    [IS_FOR_ANOTHER_HOST, ACCEPT],
     // What another node has sent on is here to stay.
     [inSet([SOURCE_HARDWARE_ADDRESS], 'is', NODES.name), ACCEPT],
   ];

@@ -1,6 +1,8 @@
 /** penstock migrate: what becomes of this node when penstock replaces kube-proxy on it. Changes nothing. */
+
 import { readFileSync } from 'node:fs';
 import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
+import { append } from '../../append.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
@@ -56,7 +58,7 @@ export async function migrate(argv: readonly string[]): Promise<number> {
 
   if (flags.config === undefined)
     unseen.push({ section: 'configuration', why: 'no file of kube-proxy is known: give --config FILE' });
-  else findings.push(...configurationFindings(flags.config));
+  else append(findings, configurationFindings(flags.config));
   if (findings.some(({ level }) => level === 'attend')) {
     // Nothing else can be asked with a configuration that is refused.
     throw new PenstockError(
@@ -73,12 +75,12 @@ export async function migrate(argv: readonly string[]): Promise<number> {
       section: 'services',
       why: 'no rules of kube-proxy were given, only objects were looked at',
     });
-  findings.push(...servicesThatDiffer({ ...model, other }));
+  append(findings, servicesThatDiffer({ ...model, other }));
   const away = 'these are files of another place; run it on the node';
   let connections: Report['connections'];
   if (isHere) {
-    findings.push(...portsHeld(model.world, model.config));
-    findings.push(...foreignRules(model.world, await listingHere()));
+    append(findings, portsHeld(model.world, model.config));
+    append(findings, foreignRules(model.world, await listingHere()));
     try {
       connections = await openConnections(model.table, model.config, hostAddresses());
     } catch (error) {
@@ -88,7 +90,7 @@ export async function migrate(argv: readonly string[]): Promise<number> {
     unseen.push({ section: 'ports', why: away }, { section: 'connections', why: away });
     const saves = files?.iptablesSave ?? [];
     if (saves.length > 0 || files?.nft)
-      findings.push(...foreignRules(model.world, { saves, nft: files?.nft?.text }));
+      append(findings, foreignRules(model.world, { saves, nft: files?.nft?.text }));
     else unseen.push({ section: 'rules', why: away });
   }
   const report: Report = {

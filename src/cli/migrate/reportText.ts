@@ -1,4 +1,5 @@
 /** The report as Markdown, for a ticket. */
+import { append } from '../../append.js';
 import { printable } from '../../net/printable.js';
 import { type Remark, type Report, SECTIONS, type Section } from './Remark.js';
 
@@ -14,10 +15,14 @@ export function markdown(report: Report): string {
   ];
   for (const section of Object.keys(SECTIONS) as Section[]) {
     lines.push('', `## ${SECTIONS[section]}`, '');
-    if (section === 'connections' && connections !== undefined) lines.push(...connectionLines(connections));
+    if (section === 'connections' && connections !== undefined) append(lines, connectionLines(connections));
     const unseen = report.unseen.filter((each) => each.section === section);
     const own = findings.filter((each) => each.section === section);
-    lines.push(...unseen.map(({ why }) => `- not looked at: ${escaped(why)}`), ...own.map(findingLine));
+    append(
+      lines,
+      unseen.map(({ why }) => `- not looked at: ${escaped(why)}`),
+    );
+    append(lines, own.map(findingLine));
     if (own.length === 0 && unseen.length === 0 && section !== 'connections') lines.push('Nothing.');
   }
   return `${lines.join('\n')}\n`;

@@ -1,9 +1,11 @@
 /** Objects, node and configuration, read by a command itself: from manifests, or from the API server. Needs no root. */
+
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
 import { openSources } from '../../agent/openSources.js';
 import { readOnce } from '../../agent/readOnce.js';
+import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
@@ -114,7 +116,7 @@ export async function readModel(
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
   const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
   const problems: Problem[] = [];
-  for (const source of sources) problems.push(...(await readOnce(source, table)));
+  for (const source of sources) append(problems, await readOnce(source, table));
   table.commit();
   const world = worldOf(table, config.serviceProxyName, own.length > 0 ? own : addressesOf(table));
   return {

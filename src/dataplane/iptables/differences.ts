@@ -1,4 +1,5 @@
 /** Rules in the kernel against those that a full sync would write, chain by chain, as iptables-save has them. */
+import { append } from '../../append.js';
 import { parseSave, type SavedTable } from '../../kernel/xtables/parseSave.js';
 import { ruleForm } from '../../kernel/xtables/ruleForm.js';
 import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
@@ -40,7 +41,7 @@ export async function differences(
   const style = endpoints > LARGE_CLUSTER_ENDPOINTS ? 'brief' : 'full';
   const wanted = wants(ports, settings, style);
   for (const table of ['nat', 'filter'] as const)
-    found.push(...tableDifferences(table, wanted[table], present[table]));
+    append(found, tableDifferences(table, wanted[table], present[table]));
   return found;
 }
 
@@ -98,7 +99,7 @@ function tableDifferences(table: string, wanted: Wants, present: SavedTable | un
         service,
         text: `${name} (${table}), with ${rules.length} rules`,
       });
-    } else found.push(...chainDifferences(`rule in ${name} (${table})`, rules, services, there));
+    } else append(found, chainDifferences(`rule in ${name} (${table})`, rules, services, there));
   }
   for (const [name, rules] of present?.chains ?? []) {
     if (

@@ -1,5 +1,6 @@
 /** The table in the kernel against the one that a full sync would write, in nft's words, with the names of Services. */
 
+import { append } from '../../append.js';
 import { ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import { printElement } from '../../kernel/nftables/elements.js';
 import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
@@ -90,12 +91,12 @@ async function describe(
     });
   for (const name of transaction.deletedSets)
     if (!sets.has(name)) found.push({ sign: '-', what: 'set', service: '', text: `${name} is nobody's` });
-  found.push(...chainDifferences(transaction, wanted, present.state));
+  append(found, chainDifferences(transaction, wanted, present.state));
   const touched = new Set([...transaction.newElements.keys(), ...transaction.deletedElements.keys()]);
   for (const set of touched) {
     const isThere = transaction.deletedElements.has(set) && !transaction.deletedSets.includes(set.name);
     const values = isThere ? await valuesOf(set, present) : new Map<string, string>();
-    found.push(...elementDifferences(transaction, set, values, names));
+    append(found, elementDifferences(transaction, set, values, names));
   }
   return found;
 }
@@ -123,7 +124,7 @@ function chainDifferences(
         service: '',
         text: `${name}, with ${chain.rules.length} rules`,
       });
-    } else found.push(...ruleDifferences(chain, state.rules.get(name) ?? []));
+    } else append(found, ruleDifferences(chain, state.rules.get(name) ?? []));
   }
   return found;
 }

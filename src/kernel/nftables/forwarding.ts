@@ -105,6 +105,19 @@ export function isFamily(family: IpFamily): Statement {
   };
 }
 
+/** NFT_META_PKTTYPE; PACKET_HOST. */
+const META_PACKET_TYPE = 19;
+const TO_THIS_HOST = '\0';
+
+/** A switch that does not know a hardware address floods: such a frame is another host's, and the kernel drops it after ingress. */
+export const IS_FOR_ANOTHER_HOST: Statement = {
+  text: 'meta pkttype != host',
+  expressions: [
+    expression('meta', { key: META_PACKET_TYPE, dreg: FIRST }),
+    expression('cmp', { sreg: FIRST, op: 1, data: TO_THIS_HOST }),
+  ],
+};
+
 /** IPPROTO_FRAGMENT, NFT_EXTHDR_F_PRESENT. */
 const FRAGMENT_HEADER = 44;
 const PRESENT = 1;

@@ -1,4 +1,6 @@
 /** What a command asks the agent: a path of the first version, and its words. */
+import { PenstockError } from '../../errors.js';
+
 export class UnknownPath extends Error {}
 
 /** Rows of one answer: a list is read in pages, so that no answer holds up the agent. */
@@ -9,7 +11,9 @@ export class AdminQuestion {
   readonly path: string;
   readonly #words: URLSearchParams;
 
+  /** Throws PENSTOCK_WRONG_CALL for what is no path. */
   constructor(url: string) {
+    if (!URL.canParse(url, 'http://agent')) throw new PenstockError('PENSTOCK_WRONG_CALL', 'that is no path');
     const { pathname, searchParams } = new URL(url, 'http://agent');
     this.path = pathname;
     this.#words = searchParams;

@@ -1,0 +1,71 @@
+import t from 'tap';
+import { AliveNodes } from '../../../../src/balancer/announce/AliveNodes.js';
+import type { Liveness } from '../../../../src/balancer/layer2/election.js';
+import type { Member, MembershipView } from '../../../../src/balancer/membership/Member.js';
+
+const member = (name: string, fresh = true): Member => ({
+  name,
+  address: undefined,
+  fresh,
+  macs: [],
+  subnets: [],
+  advertises: undefined,
+});
+
+const view = (...members: readonly Member[]): MembershipView => ({
+  members: new Map(members.map((each) => [each.name, each])),
+  connected: true,
+});
+
+const ALL = view(member('a'), member('b'), member('c'));
+const dead = (...names: readonly string[]): Liveness => new Map(names.map((name) => [name, 'dead']));
+const world = (self = 'a') => {
+  const nodes = new AliveNodes(self);
+  return {
+    at: (now: number, liveness: Liveness, of = ALL) => [...nodes.of(of, liveness, now)].join(' '),
+    next: () => nodes.nextLook,
+  };
+};
+
+t.test('a death counts when it has lasted', async (t) => {
+  const { at, next } = world();
+  t.equal(at(0, dead()), 'a b c');
+  t.equal(next(), undefined);
+  t.equal(at(1000, dead('b')), 'a b c');
+  t.equal(next(), 1500);
+  t.equal(at(1500, dead('b')), 'a c');
+  t.equal(next(), undefined);
+  t.equal(at(9000, dead()), 'a b c', 'heard again');
+  t.equal(at(9000, dead(), view(member('a'), member('b', false), member('c'))), 'a c', 'its Lease ran out');
+});
+
+t.test(
+  'who hears nobody learns nothing from it, nor while the others are heard again one by one',
+  async (t) => {
+    const { at, next } = world();
+    at(0, dead());
+    t.equal(at(1000, dead('b')), 'a b c');
+    t.equal(at(1100, dead('b', 'c')), 'a b c', 'deaf');
+    t.equal(at(60_000, dead('b', 'c')), 'a b c', 'for as long as it takes');
+    t.equal(at(61_000, dead('c')), 'a b c', 'b is heard first');
+    t.equal(next(), 63_000);
+    t.equal(at(61_100, dead()), 'a b c');
+    t.equal(at(70_000, dead()), 'a b c');
+  },
+);
+
+t.test('one that is really dead is known to be when this node hears again', async (t) => {
+  const { at } = world();
+  at(0, dead());
+  at(1000, dead('b', 'c'));
+  t.equal(at(2000, dead('c')), 'a b c');
+  t.equal(at(4000, dead('c')), 'a b');
+});
+
+t.test('of two nodes the silent one is dead', async (t) => {
+  const { at } = world();
+  const two = view(member('a'), member('b'));
+  t.equal(at(0, dead(), two), 'a b');
+  at(1000, dead('b'), two);
+  t.equal(at(1500, dead('b'), two), 'a');
+});
