@@ -1,6 +1,8 @@
 /** Endpoints that really answer, as addresses of this namespace. Each says which address was reached. */
+
 import { connect, createServer, type Server } from 'node:net';
 import { shell } from './iptables.js';
+import { PATIENCE } from './patience.js';
 
 /** Makes the namespace usable: a default route that leads nowhere, the given addresses answering on port 8080. */
 export async function serveOnLoopback(addresses: readonly string[]): Promise<Server> {
@@ -18,7 +20,7 @@ export async function serveOnLoopback(addresses: readonly string[]): Promise<Ser
 }
 
 /** The address that answered, or the error code (`ECONNREFUSED`, `TIMEOUT`). */
-export function ask(host: string, port = 80, timeout = 2000): Promise<string> {
+export function ask(host: string, port = 80, timeout = 2000 * PATIENCE): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout });
     let text = '';

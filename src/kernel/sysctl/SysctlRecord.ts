@@ -68,8 +68,10 @@ export class SysctlRecord {
       writeWhole(temporary, JSON.stringify({ ...this.#owner, changed }));
       renameSync(temporary, this.#file);
     } catch {
-      // As said above.
-      rmSync(temporary, { force: true });
+      // As said above. Where the folder is no folder there is nothing to take away either.
+      try {
+        rmSync(temporary, { force: true });
+      } catch {}
     }
   }
 }

@@ -188,7 +188,7 @@ if (await inNetns(import.meta.url)) {
       t.ok(CART.endpoints.includes(await ask('172.30.0.1')), `${damage}: traffic flows`);
     }
     // The look itself costs some 20 ms, and takes place every 50.
-    t.ok(Math.max(...delays) < 400, `seen within ${delays.map((ms) => ms.toFixed(0)).join(', ')} ms`);
+    t.ok(Math.max(...delays) < 1500, `seen within ${delays.map((ms) => ms.toFixed(0)).join(', ')} ms`);
 
     const said = agent.output.length;
     shell("nft 'add rule ip penstock admin-pre ip daddr 192.0.2.1 drop; add chain ip penstock admin-mine'");

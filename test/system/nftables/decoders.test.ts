@@ -53,7 +53,7 @@ t.test('real messages are understood', async (t) => {
   t.match(rules.get('services')?.join('\n'), /lookup dreg=0|lookup set=service-ips/);
   const lines = [...rules.values()].flat().flatMap((text) => text.split('\n'));
   t.ok(lines.length > 200 && !lines.includes('?'), 'every expression of ours is known');
-  t.equal(readChains(of(NftMessage.NEW_CHAIN), 'penstock').get('nat-prerouting'), 'nat 0 -105');
+  t.equal(readChains(of(NftMessage.NEW_CHAIN), 'penstock').get('nat-prerouting'), 'nat 0 -105 1');
   t.equal(setSizeIn(readSets(of(NftMessage.NEW_SET), 'penstock').get('endpoints') ?? ''), 16_384);
   let elements = 0;
   readElements(of(NftMessage.NEW_ELEMENTS), () => elements++);
