@@ -6,8 +6,8 @@ import type { NftablesOptions } from '../src/dataplane/nftables/desired/Nftables
 import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../src/kernel/nftables/NftablesTable.js';
 import { readGeneration } from '../src/kernel/nftables/readGeneration.js';
+import { NftablesTable } from '../src/kernel/nftables/table/NftablesTable.js';
 import { RoutingTable } from '../src/routing/RoutingTable.js';
 import { CLUSTER_CIDR, service, slice } from './objects.js';
 

@@ -24,7 +24,7 @@ import { Ipvs } from '../kernel/ipvs/Ipvs.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { Nfacct } from '../kernel/nfacct/Nfacct.js';
-import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';

@@ -11,15 +11,14 @@ import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
 import { readGeneration } from '../kernel/nftables/readGeneration.js';
-import { TableWatch } from '../kernel/nftables/TableWatch.js';
+import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
+import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
+import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../net/ip.js';
 import { forgetFormerProxies, localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
-/** The largest transaction must fit: 20 MB for half a million endpoints. */
-const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 export async function openNftables(
@@ -57,10 +56,7 @@ export function openTable(
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-    sendBufferBytes: SEND_BUFFER_BYTES,
-    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-  });
+  const channel = openNftablesChannel();
   open.add(`the table ${name}`, () => channel.close());
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,

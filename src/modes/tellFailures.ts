@@ -6,14 +6,12 @@ import { FailureTable } from '../dataplane/failures/FailureTable.js';
 import { FAILURE_TABLE } from '../dataplane/failures/failureSets.js';
 import { localTraffic } from '../dataplane/nftables/desired/NftablesSettings.js';
 import { messageOf } from '../errors.js';
-import { NetlinkProtocol } from '../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../kernel/nftables/NftablesTable.js';
+import type { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
+import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
+import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
 import type { IpFamily } from '../net/ip.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
-
-const BUFFER_BYTES = 32 * 1024 * 1024;
 
 /** The dataplane, with the table kept beside it. What goes wrong with the table harms nothing else. */
 export class TellingDataplane implements Dataplane {
@@ -86,7 +84,7 @@ export class FailureTelling {
     this.#mode = mode;
     this.#logGroup = logGroup;
     this.#log = log;
-    this.#channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, { sendBufferBytes: BUFFER_BYTES });
+    this.#channel = openNftablesChannel();
     this.#tables = families.map(
       (family) => new FailureTable(new NftablesTable(this.#channel, family, FAILURE_TABLE)),
     );

@@ -5,7 +5,7 @@ import { ownServers } from '../../src/dataplane/ipvs/kernel/ownership.js';
 import { planRemoval, readSavedRules } from '../../src/dataplane/ipvs/rules/planRules.js';
 import { TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../../src/dataplane/userspace/UserspaceDataplane.js';
-import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';
+import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
 import { IP_FAMILIES } from '../../src/net/ip.js';
 import type { Mode } from './modes.js';
 import type { SimulatedHost } from './SimulatedHost.js';

@@ -5,8 +5,8 @@ import type { NftablesOptions } from '../../src/dataplane/nftables/desired/Nftab
 import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../../src/kernel/nftables/NftablesTable.js';
 import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
+import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
 import type { IpAddress, IpFamily } from '../../src/net/ip.js';
 import type { ApiObject } from '../../src/objects/ApiObject.js';
 import type { Service } from '../../src/objects/Service.js';

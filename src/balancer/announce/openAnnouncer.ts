@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
-import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
 import { InterfaceWatch } from '../../kernel/routes/InterfaceWatch.js';
 import { Outage } from '../../kubernetes/contact/Outage.js';
 import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
@@ -54,7 +54,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
   let announcer: Announcer | undefined;
   const outage = new Outage(clock, api?.server ?? '', log, () => 'Addresses stay where they are announced.');
   try {
-    channel = loadBalancer.twoTiers ? NetlinkChannel.open(NetlinkProtocol.NETFILTER) : undefined;
+    channel = loadBalancer.twoTiers ? openNftablesChannel() : undefined;
     const opened: Announcer = new Announcer({
       node: nodeName,
       interfaces: loadBalancer.interfaces,

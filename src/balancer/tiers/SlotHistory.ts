@@ -10,6 +10,22 @@ export const SLOTS = 2039;
 /** Milliseconds for which a slot remembers its node before. */
 export const DRAIN_MS = 600_000;
 
+type SlotNodes = readonly (string | undefined)[];
+
+/** Most ports of a cluster lead to the same few lists of nodes. The same array for the same list, as long as it is remembered. */
+const REMEMBERED = 256;
+const remembered = new Map<string, SlotNodes>();
+
+function tableOf(sorted: readonly string[]): SlotNodes {
+  const key = sorted.join(' ');
+  const known = remembered.get(key);
+  if (known) return known;
+  if (remembered.size >= REMEMBERED) remembered.clear();
+  const table = Array.from(maglevOfNames(sorted, SLOTS), (index) => sorted[index]);
+  remembered.set(key, table);
+  return table;
+}
+
 interface Before {
   readonly node: string;
   readonly until: number;
@@ -17,7 +33,7 @@ interface Before {
 
 export class SlotHistory {
   #nodes: readonly string[] = [];
-  #table: readonly (string | undefined)[] = [];
+  #table: SlotNodes = [];
   readonly #before = new Map<number, Before>();
 
   /** Sorted names of the nodes with endpoints. */
@@ -26,15 +42,14 @@ export class SlotHistory {
   }
 
   /** Node of each slot; empty when there is none. */
-  get table(): readonly (string | undefined)[] {
+  get table(): SlotNodes {
     return this.#table;
   }
 
   set(nodes: readonly string[], now: number): void {
     const sorted = [...new Set(nodes)].sort();
     if (sorted.join(' ') === this.#nodes.join(' ')) return;
-    const indexes = maglevOfNames(sorted, SLOTS);
-    const next = Array.from(indexes, (index) => sorted[index]);
+    const next = tableOf(sorted);
     for (let slot = 0; slot < Math.max(next.length, this.#table.length); slot++) {
       const node = this.#table[slot];
       // Whoever had the slot longest ago is forgotten: one hop is all that a packet is worth.

@@ -1,9 +1,9 @@
 /** Both tiers in the kernel: three tables of our own, replaced whole and at once whenever what they hold has changed. */
 
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import { printTransaction } from '../../kernel/nftables/printTransaction.js';
 import type { Transaction } from '../../kernel/nftables/Transaction.js';
+import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { TierContents } from './tierContents.js';
 import { arrivingTable, secondChanceTable, TIER_TABLE } from './tierRules.js';
@@ -21,7 +21,7 @@ export class TierTables {
   /** What is in the kernel, as text; undefined: nobody knows. */
   readonly #written = new Map<'netdev' | 'IPv4' | 'IPv6', string>();
 
-  /** `channel` is of NetlinkProtocol.NETFILTER and stays the caller's to close. */
+  /** `channel` is of openNftablesChannel() and stays the caller's to close. */
   constructor(channel: NetlinkChannel) {
     this.#tables = {
       netdev: new NftablesTable(channel, 'netdev', TIER_TABLE),

@@ -60,6 +60,7 @@ export function tierContents(
   nodes: ReadonlyMap<string, TierNode>,
 ): TierContents {
   const tables = new Map<string, SlotTable>();
+  const whole = new Map<TierService['table'], Map<string, string | undefined>>();
   const contents = {
     tables,
     services: [] as { key: TierKey; table: string }[],
@@ -75,10 +76,7 @@ export function tierContents(
   for (const service of sorted) {
     const { address, protocol, port, hash } = service;
     const key = { address, protocol, port };
-    const slots = new Map<number, string>();
-    for (const [slot, node] of service.table.entries())
-      if (node !== undefined && node !== self) slots.set(slot, node);
-    const table = add(slots, familyOf(address), hash);
+    const table = addWhole(service.table, familyOf(address), hash);
     if (table !== undefined) {
       contents.services.push({ key, table });
       // The first port of the address; which one a fragment is for nobody can tell.
@@ -92,6 +90,24 @@ export function tierContents(
     if (second !== undefined) contents.previous.push({ key, table: second });
   }
   return { ...contents, fragments: [...fragments.values()] };
+
+  /** Ports with the same table of nodes, which is the same array (SlotHistory), are added once. */
+  function addWhole(
+    table: TierService['table'],
+    family: IpFamily,
+    hash: TierService['hash'],
+  ): string | undefined {
+    const known = whole.get(table) ?? new Map<string, string | undefined>();
+    whole.set(table, known);
+    const kind = `${family} ${hash}`;
+    if (known.has(kind)) return known.get(kind);
+    const slots = new Map<number, string>();
+    for (const [slot, node] of table.entries())
+      if (node !== undefined && node !== self) slots.set(slot, node);
+    const name = add(slots, family, hash);
+    known.set(kind, name);
+    return name;
+  }
 
   /** Undefined when none of the nodes can be reached: packets go the usual way. */
   function add(
@@ -124,9 +140,15 @@ function hex(value: number): string {
 
 /** The same on all nodes that agree about every table; told in the Lease, so that disagreement is seen. */
 export function tableDigest(services: readonly TierService[]): string {
+  const nodesOf = new Map(
+    [...new Set(services.map(({ table }) => table))].map((table) => [
+      table,
+      [...new Set(table)].sort().join(','),
+    ]),
+  );
   const lines = services.map(
     ({ address, protocol, port, hash, table }) =>
-      `${address} ${protocol} ${port} ${hash} ${[...new Set(table)].sort().join(',')}`,
+      `${address} ${protocol} ${port} ${hash} ${nodesOf.get(table)}`,
   );
   return hex(murmur3(lines.sort().join('\n'), 0));
 }

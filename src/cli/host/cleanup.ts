@@ -1,6 +1,5 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
-import { removeTiers } from '../../balancer/tiers/removeTiers.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
@@ -13,6 +12,7 @@ import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
 import { printable, printableLines } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { isKubeProxyMode, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
+import { removeOwnTables } from './removeOwnTables.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
 import { whatIsLeft } from './whatIsLeft.js';
@@ -120,10 +120,8 @@ async function cleanFiles(): Promise<number> {
 /** Returns the number of failures. */
 async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined): Promise<number> {
   try {
-    const kept = mode === undefined ? '' : mode === 'nftables' ? 'userspace' : 'nftables';
-    const tables = await removeNftables(what, kept);
-    // The load balancer is of no mode.
-    if (mode === undefined) tables.push(...(await removeTiers(what)));
+    const kept = mode === 'nftables' ? 'userspace' : 'nftables';
+    const tables = mode === undefined ? await removeOwnTables(what) : await removeNftables(what, kept);
     const done = what === 'plan' ? 'would be removed' : 'removed';
     for (const table of tables) say(`nftables: table ${table} ${done}\n`);
     if (tables.length === 0) say('nftables: nothing of ours\n');

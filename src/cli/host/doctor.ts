@@ -9,10 +9,10 @@ import { runCommand } from '../../kernel/xtables/runCommand.js';
 import { openXtables } from '../../kernel/xtables/selectBackend.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
-import { removeNftables } from '../../modes/removeNftables.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import { printableJson, printableLines } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
+import { removeOwnTables } from './removeOwnTables.js';
 
 const HELP = `penstock doctor [--json]
 
@@ -109,7 +109,7 @@ async function describeIptables(): Promise<Record<string, string>> {
 async function whatIsPresent(): Promise<string[]> {
   const present: string[] = [];
   try {
-    present.push(...(await removeNftables('plan')).map((table) => `nftables: table ${table}`));
+    present.push(...(await removeOwnTables('plan')).map((table) => `nftables: table ${table}`));
   } catch (error) {
     present.push(`nftables: cannot be seen: ${messageOf(error)}`);
   }

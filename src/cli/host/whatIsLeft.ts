@@ -4,9 +4,9 @@ import { legacyTables } from '../../kernel/xtables/legacyTables.js';
 import { nftChainExists } from '../../kernel/xtables/nftChainExists.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
-import { removeNftables } from '../../modes/removeNftables.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { KubeProxyMode } from './kubeProxyMode.js';
+import { removeOwnTables } from './removeOwnTables.js';
 
 /** A sentence for each. `keeps`: the mode of a kube-proxy that goes on with what it has in common with ours. */
 export async function whatIsLeft(keeps: KubeProxyMode | undefined): Promise<readonly string[]> {
@@ -18,7 +18,7 @@ export async function whatIsLeft(keeps: KubeProxyMode | undefined): Promise<read
       found.push(`${what} cannot be looked at: ${messageOf(error)}`);
     }
   };
-  await look('nftables', async () => (await removeNftables('plan')).map((table) => `table ${table}`));
+  await look('nftables', async () => (await removeOwnTables('plan')).map((table) => `table ${table}`));
   if (keeps !== 'ipvs')
     await look('ipvs', async () => {
       const { rules, objects, error } = await removeIpvs('plan');

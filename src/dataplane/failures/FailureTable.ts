@@ -1,7 +1,8 @@
 /** Keeps the table that tells of failing connections in agreement with the routing table, in one IP family. */
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
+
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';

@@ -5,9 +5,9 @@
 import { PenstockError } from '../../errors.js';
 import { NetlinkError } from '../../kernel/netlink/NetlinkError.js';
 import { ipKey, portKey } from '../../kernel/nftables/dataTypes.js';
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';

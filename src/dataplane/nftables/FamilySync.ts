@@ -1,8 +1,8 @@
 /** Keeps the table of one IP family in agreement with the routing table. */
 import { PenstockError } from '../../errors.js';
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
-import type { ForeignChange } from '../../kernel/nftables/TableWatch.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import type { ForeignChange } from '../../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';

@@ -3,8 +3,8 @@
  * IP family of the host. docs/nftables.md shows the table.
  */
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
-import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/TableWatch.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';

@@ -3,12 +3,12 @@
 import { append } from '../../append.js';
 import { ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import { printElement } from '../../kernel/nftables/elements.js';
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import { printRule } from '../../kernel/nftables/printTransaction.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { PROTOCOL_NUMBER } from '../../kernel/nftables/statements.js';
-import { ruleText, type TableState } from '../../kernel/nftables/TableState.js';
 import type { ChainSpec, Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import { ruleText, type TableState } from '../../kernel/nftables/table/TableState.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { type KernelDifference, nothingThere } from '../KernelDifference.js';

@@ -2,8 +2,8 @@
 import { NetlinkError } from '../../kernel/netlink/NetlinkError.js';
 import { ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import type { ElementCounters } from '../../kernel/nftables/elements.js';
-import type { NftablesTable } from '../../kernel/nftables/NftablesTable.js';
 import { PROTOCOL_NUMBER } from '../../kernel/nftables/statements.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { ServicePortCounters } from '../Dataplane.js';
 import { tableSets } from './desired/sets.js';

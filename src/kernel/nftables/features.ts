@@ -6,7 +6,6 @@ import type { Cidr, IpFamily } from '../../net/ip.js';
 import type { NetlinkChannel } from '../netlink/NetlinkChannel.js';
 import { INDEX, INET_PROTOCOL, INET_SERVICE, IPV4_ADDRESS, IPV6_ADDRESS } from './dataTypes.js';
 import { DESTINATION_PORT, FIELDS, hashField, L4_PROTOCOL, numberField } from './fields.js';
-import { NftablesTable } from './NftablesTable.js';
 import type { SetSpec } from './SetSpec.js';
 import {
   DROP,
@@ -27,6 +26,7 @@ import {
   verdictMap,
 } from './statements.js';
 import { type ChainSpec, Transaction } from './Transaction.js';
+import { NftablesTable } from './table/NftablesTable.js';
 
 /** Never comes to be. */
 const PROBE_TABLE = 'penstock-probe';

@@ -215,7 +215,9 @@ if (await inNetns(import.meta.url)) {
       /table netdev penstock-balancer/,
       'tables stay while no agent runs',
     );
+    t.match(owner.penstock('cleanup', '--check'), /still there: table netdev penstock-balancer/);
     t.match(owner.penstock('cleanup'), /netdev penstock-balancer removed/);
+    t.match(owner.penstock('cleanup', '--check'), /clean: nothing of penstock/);
     t.notMatch(owner.run('nft list tables'), /penstock/);
   });
 }

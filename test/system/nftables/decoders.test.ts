@@ -15,7 +15,7 @@ import {
   writeExpression,
 } from '../../../src/kernel/nftables/Expression.js';
 import { readElements } from '../../../src/kernel/nftables/elements.js';
-import { readChains, readRules, readSets, setSizeIn } from '../../../src/kernel/nftables/TableState.js';
+import { readChains, readRules, readSets, setSizeIn } from '../../../src/kernel/nftables/table/TableState.js';
 import { writeTransaction } from '../../../src/kernel/nftables/writeTransaction.js';
 import { tableOf } from '../../support/builders.js';
 import { everything, HOST_ADDRESSES, OPTIONS } from '../../support/nftablesWorld.js';

@@ -14,10 +14,10 @@ import {
 } from '../../../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { planFull } from '../../../src/dataplane/nftables/plan/planFull.js';
-import { NftablesTable } from '../../../src/kernel/nftables/NftablesTable.js';
 import { FAMILY_NAME, printTransaction } from '../../../src/kernel/nftables/printTransaction.js';
 import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
-import type { TableState } from '../../../src/kernel/nftables/TableState.js';
+import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
+import type { TableState } from '../../../src/kernel/nftables/table/TableState.js';
 import { IP_FAMILIES, type IpFamily } from '../../../src/net/ip.js';
 import { cidr, tableOf } from '../../support/builders.js';
 import { inNetns } from '../../support/inNetns.js';

@@ -5,7 +5,7 @@ import { IptablesDataplane } from '../../../src/dataplane/iptables/IptablesDatap
 import { IpvsDataplane } from '../../../src/dataplane/ipvs/IpvsDataplane.js';
 import { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { PenstockError } from '../../../src/errors.js';
-import type { NftablesTable } from '../../../src/kernel/nftables/NftablesTable.js';
+import type { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
 import type { Sysctls } from '../../../src/kernel/sysctl/Sysctls.js';
 import { IP_FAMILIES, type IpFamily } from '../../../src/net/ip.js';
 import { endpoint, service, slice, tableOf } from '../../support/builders.js';

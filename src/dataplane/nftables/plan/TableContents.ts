@@ -4,8 +4,8 @@
  */
 
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
-import { ruleText } from '../../../kernel/nftables/TableState.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
+import { ruleText } from '../../../kernel/nftables/table/TableState.js';
 import { WantedKeys } from '../../family/WantedKeys.js';
 import { type AffinityTime, fixedChains } from '../desired/fixedChains.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';

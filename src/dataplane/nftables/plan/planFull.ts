@@ -3,8 +3,8 @@
 import { ipKey } from '../../../kernel/nftables/dataTypes.js';
 import type { ReadElement } from '../../../kernel/nftables/elements.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
-import { hookText, setText, type TableState } from '../../../kernel/nftables/TableState.js';
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
+import { hookText, setText, type TableState } from '../../../kernel/nftables/table/TableState.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import { countElements, countSlots, type SlotCounts } from '../desired/servicePortElements.js';

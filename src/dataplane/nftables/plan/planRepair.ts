@@ -1,6 +1,7 @@
 /** Puts back what somebody else changed, where it is known what that was: chains, or the elements of some sets. */
-import type { NftablesTable } from '../../../kernel/nftables/NftablesTable.js';
+
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../../kernel/nftables/table/NftablesTable.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import { Collected } from './Collected.js';
 import { difference, elementsOf, planChains } from './planFull.js';

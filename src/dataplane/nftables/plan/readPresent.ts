@@ -2,10 +2,10 @@
 
 import { ipKey, portKey, protocolKey } from '../../../kernel/nftables/dataTypes.js';
 import type { ReadElement } from '../../../kernel/nftables/elements.js';
-import type { NftablesTable } from '../../../kernel/nftables/NftablesTable.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { PROTOCOL_NUMBER } from '../../../kernel/nftables/statements.js';
-import { setSizeIn } from '../../../kernel/nftables/TableState.js';
+import type { NftablesTable } from '../../../kernel/nftables/table/NftablesTable.js';
+import { setSizeIn } from '../../../kernel/nftables/table/TableState.js';
 import type { IpAddress } from '../../../net/ip.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import { sizeInChainName } from '../desired/ServiceChain.js';

@@ -9,7 +9,7 @@ import { type Present, planFull } from '../../../../src/dataplane/nftables/plan/
 import type { Outcome } from '../../../../src/explain/Decision.js';
 import { evaluate } from '../../../../src/explain/decide.js';
 import type { Flow, World } from '../../../../src/explain/World.js';
-import { EMPTY_TABLE } from '../../../../src/kernel/nftables/TableState.js';
+import { EMPTY_TABLE } from '../../../../src/kernel/nftables/table/TableState.js';
 import { type Cidr, IP_FAMILIES, type IpFamily } from '../../../../src/net/ip.js';
 import { configs, NODE, nodes, services, slices } from '../../../support/arbitraries.js';
 import { tableOf } from '../../../support/builders.js';

@@ -8,8 +8,8 @@ import { FamilySync } from '../../../../src/dataplane/nftables/FamilySync.js';
 import { findRefused } from '../../../../src/dataplane/nftables/findRefused.js';
 import { PenstockError } from '../../../../src/errors.js';
 import { ipKey } from '../../../../src/kernel/nftables/dataTypes.js';
-import type { NftablesTable } from '../../../../src/kernel/nftables/NftablesTable.js';
 import type { Transaction } from '../../../../src/kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../../../src/kernel/nftables/table/NftablesTable.js';
 import { endpoint, ip, remove, service, slice, tableOf, upsert } from '../../../support/builders.js';
 
 const OPTIONS: NftablesOptions = {

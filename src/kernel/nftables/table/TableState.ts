@@ -1,9 +1,9 @@
 /** What a table holds in the kernel, elements aside: read at start and after trouble, to write only what differs. */
 
-import { AttributeReader } from '../netlink/AttributeReader.js';
-import { MESSAGE_HEADER, NETFILTER_HEADER } from '../netlink/constants.js';
-import type { Message } from '../netlink/Message.js';
-import { MessageWriter } from '../netlink/MessageWriter.js';
+import { AttributeReader } from '../../netlink/AttributeReader.js';
+import { MESSAGE_HEADER, NETFILTER_HEADER } from '../../netlink/constants.js';
+import type { Message } from '../../netlink/Message.js';
+import { MessageWriter } from '../../netlink/MessageWriter.js';
 import {
   ACCEPT,
   ChainAttribute,
@@ -13,11 +13,11 @@ import {
   SetAttribute,
   SetDescription,
   TableAttribute,
-} from './constants.js';
-import { canonicalExpression, readExpression } from './Expression.js';
-import { type SetSpec, VERDICT_TYPE, writeSetSpec } from './SetSpec.js';
-import type { Rule } from './statements.js';
-import type { ChainSpec } from './Transaction.js';
+} from '../constants.js';
+import { canonicalExpression, readExpression } from '../Expression.js';
+import { type SetSpec, VERDICT_TYPE, writeSetSpec } from '../SetSpec.js';
+import type { Rule } from '../statements.js';
+import type { ChainSpec } from '../Transaction.js';
 
 export interface TableState {
   /** NFT_TABLE_F_*: 0 for a table of ours, others may set some. */

@@ -1,8 +1,8 @@
 /** Hears of changes of a table that others make: nft, another agent, a careless script. */
-import type { IpFamily } from '../../net/ip.js';
-import { NETFILTER_HEADER } from '../netlink/constants.js';
-import type { Message } from '../netlink/Message.js';
-import type { MessageListener, NetlinkChannel } from '../netlink/NetlinkChannel.js';
+import type { IpFamily } from '../../../net/ip.js';
+import { NETFILTER_HEADER } from '../../netlink/constants.js';
+import type { Message } from '../../netlink/Message.js';
+import type { MessageListener, NetlinkChannel } from '../../netlink/NetlinkChannel.js';
 import {
   ChainAttribute,
   DORMANT,
@@ -14,7 +14,7 @@ import {
   RuleAttribute,
   SetAttribute,
   TableAttribute,
-} from './constants.js';
+} from '../constants.js';
 
 /** What was changed: the table itself, the rules of a chain, a set's elements or declaration. */
 export interface ForeignChange {

@@ -1,12 +1,12 @@
 /** One table of nf_tables, in one IP family: what is in it is read, and transactions are committed. */
-import { PenstockError } from '../../errors.js';
-import type { IpFamily } from '../../net/ip.js';
-import { NetfilterSubsystem } from '../netlink/constants.js';
-import type { Message } from '../netlink/Message.js';
-import { MessageWriter } from '../netlink/MessageWriter.js';
-import type { NetlinkChannel } from '../netlink/NetlinkChannel.js';
-import { NetlinkError } from '../netlink/NetlinkError.js';
-import { beginNetfilterMessage, beginTransaction, endTransaction } from '../netlink/nfnetlink.js';
+import { PenstockError } from '../../../errors.js';
+import type { IpFamily } from '../../../net/ip.js';
+import { NetfilterSubsystem } from '../../netlink/constants.js';
+import type { Message } from '../../netlink/Message.js';
+import { MessageWriter } from '../../netlink/MessageWriter.js';
+import type { NetlinkChannel } from '../../netlink/NetlinkChannel.js';
+import { NetlinkError } from '../../netlink/NetlinkError.js';
+import { beginNetfilterMessage, beginTransaction, endTransaction } from '../../netlink/nfnetlink.js';
 import {
   ElementList,
   FAMILY_NUMBER,
@@ -15,7 +15,7 @@ import {
   SetAttribute,
   TableAttribute,
   type TableFamily,
-} from './constants.js';
+} from '../constants.js';
 import {
   type CountersByKey,
   ELEMENTS_PER_REQUEST,
@@ -23,12 +23,12 @@ import {
   type ReadElement,
   readElements,
   writeElementRequest,
-} from './elements.js';
-import { printTransaction } from './printTransaction.js';
-import type { SetSpec } from './SetSpec.js';
+} from '../elements.js';
+import { printTransaction } from '../printTransaction.js';
+import type { SetSpec } from '../SetSpec.js';
+import type { Transaction } from '../Transaction.js';
+import { type CountersBySet, writeTransaction } from '../writeTransaction.js';
 import { readChains, readRules, readSets, readTableFlags, type TableState } from './TableState.js';
-import type { Transaction } from './Transaction.js';
-import { type CountersBySet, writeTransaction } from './writeTransaction.js';
 
 /** How much of a refused transaction an error shows, in characters. */
 const SHOWN = 2000;
