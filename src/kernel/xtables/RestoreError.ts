@@ -8,10 +8,12 @@
  *   both, text       status 2  `…\nError occurred at line: 8`
  *   legacy, kernel   status 1  `iptables-restore: line 40 failed`, and 40 is the COMMIT: the culprit is not named
  *   both, lock       status 4  `Another app is currently holding the xtables lock…`, no line
+ *   both, killed     status 128 + signal, nothing said
  */
+import { constants } from 'node:os';
 import { PenstockError } from '../../errors.js';
 import type { RestoreInput } from './RestoreInput.js';
-import type { CommandResult } from './runCommand.js';
+import { type CommandResult, STATUS_OF_SIGNAL } from './runCommand.js';
 
 export class RestoreError extends PenstockError {
   /** The input's line, from 1; undefined when the tool names none. */
@@ -20,7 +22,7 @@ export class RestoreError extends PenstockError {
   readonly lineText: string | undefined;
   /** The owner of that line: the key of a service port. Undefined: unknown, or nobody in particular. */
   readonly owner: string | undefined;
-  /** The tool could not get the lock or memory: the same input may succeed later. */
+  /** The tool got no lock or no memory, or somebody ended it: nothing is said of the rules, and they may succeed later. */
   readonly transient: boolean;
 
   constructor(program: string, result: CommandResult, input: RestoreInput) {
@@ -29,12 +31,27 @@ export class RestoreError extends PenstockError {
     const line = number === undefined ? undefined : Number(number);
     const found = line === undefined ? undefined : input.find(line);
     const at = found ? `; line ${line} is: ${found.text}` : '';
-    super('PENSTOCK_RESTORE_REFUSED', `${program} refused the rules (status ${result.status}): ${said}${at}`);
+    const signal = ENDED.get(result.status);
+    const words = signal
+      ? `${program} was ended by ${signal} before it was done`
+      : `${program} refused the rules (status ${result.status}): ${said}${at}`;
+    super('PENSTOCK_RESTORE_REFUSED', words);
     this.line = line;
     this.lineText = found?.text;
     this.owner = found?.segment.owner;
-    this.transient = result.status === STATUS_RESOURCE_PROBLEM && line === undefined;
+    const gotNothing = result.status === STATUS_RESOURCE_PROBLEM && line === undefined;
+    this.transient = gotNothing || signal !== undefined || SHORTAGE.test(said);
   }
 }
 
 const STATUS_RESOURCE_PROBLEM = 4;
+/** Signals that others send. One that the rules themselves cause, like SIGSEGV, counts as a refusal. */
+const ENDED = new Map(
+  (['SIGHUP', 'SIGINT', 'SIGKILL', 'SIGPIPE', 'SIGALRM', 'SIGTERM'] as const).map((name) => [
+    STATUS_OF_SIGNAL + constants.signals[name],
+    name,
+  ]),
+);
+/** Words of the C library in the locale C for errors that pass: ENOMEM, ENOBUFS, EAGAIN, EBUSY, EINTR, EMFILE, ENFILE. */
+const SHORTAGE =
+  /Cannot allocate memory|No buffer space available|Resource temporarily unavailable|Device or resource busy|Interrupted system call|Too many open files/;

@@ -1,5 +1,6 @@
 /** Starts a program, feeds its standard input in pieces and collects what it says. */
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -16,7 +17,8 @@ export type ProgramRunner = (
   options?: { readonly input?: Iterable<string>; readonly timeoutMs?: number },
 ) => Promise<CommandResult>;
 
-const STATUS_KILLED = 137;
+/** Added to the number of the signal that ended a program, as shells do. */
+export const STATUS_OF_SIGNAL = 128;
 
 /** Rejects when the program cannot be started (ENOENT, EACCES, EMFILE, EAGAIN). After `timeoutMs` it is killed. */
 export const runCommand: ProgramRunner = (program, args, { input = [], timeoutMs = 300_000 } = {}) =>
@@ -36,10 +38,10 @@ export const runCommand: ProgramRunner = (program, args, { input = [], timeoutMs
     if (child.stdin === undefined || child.stdout === undefined || child.stderr === undefined) return;
     child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
     child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
-    child.on('close', (status) => {
+    child.on('close', (status, signal) => {
       clearTimeout(timer);
       resolve({
-        status: status ?? STATUS_KILLED,
+        status: status ?? STATUS_OF_SIGNAL + constants.signals[signal ?? 'SIGKILL'],
         stdout: Buffer.concat(out).toString(),
         stderr: Buffer.concat(err).toString(),
       });

@@ -125,7 +125,24 @@ t.test('refusals: which line, whose, and whether it is worth another try', async
       'Another app is currently holding the xtables lock. Perhaps you want to use the -w option?',
       { line: undefined, owner: undefined, transient: true },
     ],
-    ['killed', 137, '', { line: undefined, owner: undefined, transient: false }],
+    [
+      'killed',
+      137,
+      '',
+      {
+        message: 'ip6tables-restore was ended by SIGKILL before it was done',
+        owner: undefined,
+        transient: true,
+      },
+    ],
+    ['ended', 143, '', { owner: undefined, transient: true }],
+    ['it fell over the rules', 139, '', { owner: undefined, transient: false }],
+    [
+      'nft, no memory',
+      4,
+      'ip6tables-restore v1.8.9 (nf_tables): \nline 4: RULE_APPEND failed (Cannot allocate memory): rule in chain A',
+      { line: 4, transient: true },
+    ],
     ['a line that is not there', 1, 'line 99 failed', { line: 99, owner: undefined, lineText: undefined }],
   ];
   for (const [name, status, stderr, expected] of cases) {

@@ -12,6 +12,7 @@ t.test('what it says, and its status', async (t) => {
 t.test('a program that is not there, and a killed one', async (t) => {
   await t.rejects(runCommand('/nonexistent/program', []), { code: 'ENOENT' });
   t.equal((await runCommand('sleep', ['60'], { timeoutMs: 50 })).status, 137);
+  t.equal((await runCommand('sh', ['-c', 'kill -SEGV $$'])).status, 139);
 });
 
 t.test('without descriptors left it rejects, and the process goes on', async (t) => {
