@@ -5,6 +5,7 @@
 #include "announce/responder_class.h"
 #include "netlink_socket.h"
 #include "node_lock.h"
+#include "notify_socket.h"
 #include "proxy_engine_class.h"
 #include "restart_reduced.h"
 #include "xtables_info.h"
@@ -14,7 +15,7 @@ NAPI_MODULE_INIT() {
       !penstock::DefineProxyEngine(env, exports) || !penstock::DefineRestartReduced(env, exports) ||
       !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
       !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports) ||
-      !penstock::DefineNodeLock(env, exports)) {
+      !penstock::DefineNodeLock(env, exports) || !penstock::DefineNotifySocket(env, exports)) {
     return nullptr;
   }
   return exports;

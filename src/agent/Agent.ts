@@ -46,6 +46,8 @@ export interface AgentOptions {
   readonly mayServe?: () => Promise<boolean>;
   /** Runs once, when the first sync has succeeded: what was there before can go. */
   readonly afterFirstSync: () => Promise<void>;
+  /** Once, after that: the agent is ready. */
+  readonly onServing?: () => void;
   readonly clock: Clock;
   /** 0 to 1, as Math.random. */
   readonly random: () => number;
@@ -63,6 +65,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #beforeFirstSync: () => Promise<void>;
   readonly #afterFirstSync: () => Promise<void>;
   readonly #mayServe: AgentOptions['mayServe'];
+  readonly #onServing: AgentOptions['onServing'];
   readonly #log: Logger;
   readonly #events: EventRecorder;
   readonly #problems: ProblemLog;
@@ -109,6 +112,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#beforeFirstSync = options.beforeFirstSync;
     this.#afterFirstSync = afterFirstSync;
     this.#mayServe = options.mayServe;
+    this.#onServing = options.onServing;
     this.#log = log;
     this.#clock = options.clock;
     this.#foreignChanges = new ForeignChanges(this.#clock, (what, delayMs) =>
@@ -266,8 +270,10 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#retryLater(report.problems.length + unopened > 0);
     this.#foreignChanges.flush();
     this.#syncLog.add(this.#table, changes, report);
-    if (!this.#synced) await this.#afterFirstSync();
+    if (this.#synced) return;
+    await this.#afterFirstSync();
     this.#synced = true;
+    this.#onServing?.();
   }
 
   /** Resolves to how many problems are left. */

@@ -43,6 +43,7 @@ import { AgentServers } from './servers/AgentServers.js';
 import { makeAdmin, type OpenAdmin, openAdmin } from './servers/openAdmin.js';
 import { openFlows } from './servers/openFlows.js';
 import { pageSource } from './servers/pageSource.js';
+import { summaryOf } from './servers/summaryOf.js';
 
 export interface NodeAgentOptions {
   readonly run: Run;
@@ -64,6 +65,10 @@ export class NodeAgent {
   #endsForGood = false;
   #serveAgain: () => void = () => {};
   #succeed: () => void = () => {};
+  #hasServed: () => void = () => {};
+  #summary: () => string = () => 'Starting';
+  /** Resolves when the first sync has put everything in force, or has left the node to another proxy. */
+  readonly served: Promise<void>;
   /** Resolves when another penstock goes on with the work of this one. */
   readonly succeeded: Promise<void>;
   /** Resolves when a node that was left is to be served again, by another agent. */
@@ -103,6 +108,11 @@ export class NodeAgent {
     return this.#open.close();
   }
 
+  /** How the agent does, in one line. */
+  get summary(): string {
+    return this.#summary();
+  }
+
   /** What this host is, and whether it can be served with this configuration. Opens nothing that stays. */
   static async #look(options: NodeAgentOptions): Promise<NodeAgent> {
     const { run, log } = options;
@@ -130,6 +140,9 @@ export class NodeAgent {
     });
     this.succeeded = new Promise((resolve) => {
       this.#succeed = resolve;
+    });
+    this.served = new Promise((resolve) => {
+      this.#hasServed = resolve;
     });
   }
 
@@ -201,13 +214,18 @@ export class NodeAgent {
         setOomScore(config.oomScoreAdj, (text) => log.info(text));
         await prepareHost();
       },
-      mayServe: async () => !(await departure.isOver()),
+      mayServe: async () => {
+        const isLeft = await departure.isOver();
+        if (isLeft) this.#hasServed();
+        return !isLeft;
+      },
       afterFirstSync: async () => {
         this.#advice.onNode(table);
         // The rules of whoever is to follow are not what another mode left.
         if (departure.state.type === 'serving') await leftovers.run();
         socket?.refreshNote();
       },
+      onServing: () => this.#hasServed(),
       clock,
       random,
       log,
@@ -216,6 +234,7 @@ export class NodeAgent {
       await agent.stop();
       if (this.#endsForGood && departure.state.type !== 'left') await this.#standBack(dataplane, table);
     });
+    this.#summary = () => summaryOf(agent.healthState(), config, table);
     addresses.onChange = async () => {
       table.setFallbackAddresses(await primaryAddresses());
       agent.hostChanged();

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Run } from '../config/flags/parseRunCommand.js';
 import { messageOf } from '../errors.js';
 import { OpenList } from '../host/OpenList.js';
+import { ServiceManager } from '../host/ServiceManager.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { oneLine } from '../net/oneLine.js';
 import { systemClock } from '../time/Clock.js';
@@ -33,32 +34,45 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
   if (run.options.initOnly) return NodeAgent.initialise(agentOptions(run));
 
   const reload = new ConfigReload({ run, parse, sysctls, clock: systemClock, log });
+  const { env: environment, pid } = process;
+  const manager = new ServiceManager({ environment, pid, clock: systemClock, log });
   const signals = new ProcessSignals({
-    onHangUp: () => reload.readAgain('SIGHUP received'),
+    onHangUp: () => {
+      manager.reloading();
+      if (reload.readAgain('SIGHUP received') === 'done') manager.reloaded();
+    },
     longestEndMs: () => reload.inForce.config.userspace.shutdownTimeout + LONGEST_END_MS,
     exit: (status) => process.exit(status),
     clock: systemClock,
     log,
   });
   const open = new OpenList(log);
+  open.add('the word to the service manager', () => manager.close());
   open.add('signals', () => signals.close());
   open.add('the watch on the configuration', () => reload.close());
   await open.closeUnless(async () => {
     const lock = await holdNode(run.config, version, systemClock, log);
     open.add('the lock of the node', () => lock.release());
     let next: Run | undefined = run;
-    while (next !== undefined) next = await serveOnce(next, reload, signals, agentOptions(next), log);
+    while (next !== undefined)
+      next = await serveOnce(next, { reload, signals, manager, log }, agentOptions(next));
   });
   await open.close();
+}
+
+/** What stays while the agent starts anew. */
+interface Staying {
+  readonly reload: ConfigReload;
+  readonly signals: ProcessSignals;
+  readonly manager: ServiceManager;
+  readonly log: Logger;
 }
 
 /** Resolves to the configuration to go on with; undefined: that was all. The agent is stopped then. */
 async function serveOnce(
   run: Run,
-  reload: ConfigReload,
-  signals: ProcessSignals,
+  { reload, signals, manager, log }: Staying,
   options: NodeAgentOptions,
-  log: Logger,
 ): Promise<Run | undefined> {
   if (signals.isEnding) {
     log.info(`${await signals.ended}, stopped; the rules stay in place`);
@@ -66,14 +80,18 @@ async function serveOnce(
   }
   const node = await startOr(run, reload, options, log);
   if (node === undefined) return reload.back();
+  manager.follow(() => node.summary);
+  void node.served.then(() => manager.serves());
   const succeeded = node.succeeded.then(() => SUCCEEDED);
   const returned = node.returned.then(() => run);
   const end = await Promise.race([signals.ended, succeeded, reload.next(run), returned]);
   if (typeof end !== 'string') {
+    manager.reloading();
     await node.stop('to go on');
     return end;
   }
   log.info(`${end}, stopping; the rules stay in place`);
+  manager.stopping(`${end}; the rules stay in place`);
   signals.limitEnd();
   await node.stop('for good');
   signals.liftLimit();

@@ -94,16 +94,18 @@ export class ConfigReload {
     else if (live.length > 0) this.#apply(this.#read);
   }
 
-  /** Reads the file now, changed or not, and says what came of it. */
-  readAgain(why: string): void {
+  /** Reads the file now, changed or not, and says what came of it. `anew`: next() resolves, and the agent is to start again. */
+  readAgain(why: string): 'anew' | 'done' {
     const { log } = this.#options;
     if (this.#watch === undefined) {
       log.info(`${why}: there is no configuration file to read again`);
-      return;
+      return 'done';
     }
     log.info(`${why}: reading ${this.#file} again`);
     this.#watch.taken();
-    if (this.#changed() === 'nothing new') log.info(`${this.#file} has not changed`);
+    const outcome = this.#changed();
+    if (outcome === 'nothing new') log.info(`${this.#file} has not changed`);
+    return outcome === 'anew' ? 'anew' : 'done';
   }
 
   #vanished(): void {
@@ -116,7 +118,7 @@ export class ConfigReload {
     this.#refusal = undefined;
   }
 
-  #changed(): 'taken' | 'refused' | 'nothing new' {
+  #changed(): 'anew' | 'taken' | 'refused' | 'nothing new' {
     const { parse } = this.#options;
     try {
       const run = parse();
@@ -145,7 +147,7 @@ export class ConfigReload {
     );
   }
 
-  #take(run: Run): 'taken' | 'nothing new' {
+  #take(run: Run): 'anew' | 'taken' | 'nothing new' {
     const { log } = this.#options;
     const { live } = changedFields(this.#read.source, run.source);
     const { anew } = changedFields(this.#target.source, run.source);
@@ -155,7 +157,7 @@ export class ConfigReload {
       const all = [...new Set([...live, ...anew])].join(', ');
       log.info(`${this.#file} has changed: ${all}; starting anew in this process`);
       this.#begin(run);
-      return 'taken';
+      return 'anew';
     }
     if (live.length === 0) return saidOfRestart ? 'taken' : 'nothing new';
     if (this.#want !== undefined) this.#apply(run);

@@ -44,6 +44,8 @@ export interface NativeAddon {
   readonly lockFile: (fd: number) => boolean;
   /** native/node_lock.h. Throws as in Node before Linux 5.14. */
   readonly networkNamespaceCookie: () => bigint;
+  /** native/notify_socket.h. One datagram; throws as in Node when nobody takes it. */
+  readonly sendToUnixSocket: (address: string, text: string) => void;
 }
 
 const ADDON_FILE = fileURLToPath(new URL('build/Release/penstock.node', installationFolder(import.meta.url)));
