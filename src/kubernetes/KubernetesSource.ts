@@ -2,15 +2,12 @@
 import type { ObjectChange } from '../objects/ApiObject.js';
 import { boundedProblems, type Problem } from '../objects/Problem.js';
 import { type Clock, systemClock } from '../time/Clock.js';
-import { Contact } from './contact/Contact.js';
 import { Outage, type SourceLog } from './contact/Outage.js';
 import type { ApiTransport } from './http/ApiTransport.js';
-import { Turns } from './http/Turns.js';
 import type { ObjectSource, SourceContact, SourceListener } from './ObjectSource.js';
-import { InitialEvents } from './watch/InitialEvents.js';
-import { Reflector } from './watch/Reflector.js';
 import { ResourceStore } from './watch/ResourceStore.js';
 import { watchedResources } from './watch/resources.js';
+import { WatchGroup } from './watch/WatchGroup.js';
 
 export interface KubernetesSourceOptions {
   readonly transport: ApiTransport;
@@ -27,11 +24,10 @@ export class KubernetesSource implements ObjectSource {
   readonly name: string;
   readonly #transport: ApiTransport;
   readonly #outage: Outage;
-  readonly #contacts: readonly Contact[];
-  readonly #reflectors: readonly Reflector<ObjectChange>[];
+  readonly #watches: WatchGroup<ObjectChange>;
   readonly #stores: readonly ResourceStore[];
   #listener: SourceListener | undefined;
-  #incomplete: number;
+  #complete = false;
   /** The sum of the stores' versions when problems were reported last. */
   #reported = 0;
 
@@ -40,61 +36,51 @@ export class KubernetesSource implements ObjectSource {
     this.name = `API server ${transport.server}`;
     this.#transport = transport;
     this.#outage = new Outage(clock, transport.server, log, () => this.#consequence());
-    const turns = new Turns();
-    const initialEvents = new InitialEvents();
     const resources = watchedResources(nodeName, serviceProxyName);
-    this.#incomplete = resources.length;
-    this.#contacts = resources.map((resource) => new Contact(resource, clock, this.#outage));
-    const events = {
-      changes: (batch: Parameters<SourceListener['changes']>[0]) => this.#listener?.changes(batch),
-      complete: () => this.#completed(),
-      problemsChanged: () => this.#reportProblems(),
-    };
-    this.#stores = resources.map((resource) => new ResourceStore(resource));
-    this.#reflectors = resources.map((resource, i) => {
-      const store = this.#stores[i] as ResourceStore;
-      const contact = this.#contacts[i] as Contact;
-      return new Reflector({
-        resource,
-        store,
-        transport,
-        clock,
-        random,
-        turns,
-        initialEvents,
-        contact,
-        events,
-      });
+    const read = resources.map((resource) => ({ resource, store: new ResourceStore(resource) }));
+    this.#stores = read.map(({ store }) => store);
+    const watched = read.map(({ resource, store }) => ({
+      resource,
+      store,
+      events: {
+        changes: (batch: readonly ObjectChange[]) => this.#listener?.changes(batch),
+        problemsChanged: () => this.#reportProblems(),
+      },
+    }));
+    this.#watches = new WatchGroup(watched, {
+      transport,
+      outage: this.#outage,
+      clock,
+      random,
+      onComplete: () => {
+        this.#complete = true;
+        this.#listener?.complete();
+      },
     });
   }
 
   /** Resolves at once: an API server that is away may come back at any time. */
   async start(listener: SourceListener): Promise<void> {
     this.#listener = listener;
-    for (const reflector of this.#reflectors) reflector.start();
+    this.#watches.start();
   }
 
   async stop(): Promise<void> {
     this.#listener = undefined;
     this.#outage.stop();
-    await Promise.all(this.#reflectors.map((reflector) => reflector.stop()));
+    await this.#watches.stop();
     await this.#transport.close();
   }
 
   /** The objects delivered so far stay valid while the API server does not answer. */
   contacts(): readonly SourceContact[] {
-    return this.#contacts.map((contact) => contact.state());
+    return this.#watches.contacts.map((contact) => contact.state());
   }
 
   #consequence(): string {
-    return this.#incomplete > 0
+    return !this.#complete
       ? 'Nothing is written before everything has been read once; it is tried on.'
       : 'The rules stay as they are and it is tried on.';
-  }
-
-  #completed(): void {
-    this.#incomplete--;
-    if (this.#incomplete === 0) this.#listener?.complete();
   }
 
   #reportProblems(): void {

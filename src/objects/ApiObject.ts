@@ -26,7 +26,12 @@ export function isClusterScoped(kind: ObjectKind): boolean {
 
 /** `Service shop/cart`, `Node node1`: how objects are named in logs and messages; also a unique key. */
 export function objectName(ref: { kind: string; namespace?: string; name: string }): string {
-  return ref.namespace ? `${ref.kind} ${ref.namespace}/${ref.name}` : `${ref.kind} ${ref.name}`;
+  return `${ref.kind} ${objectPath(ref)}`;
+}
+
+/** `shop/cart`, `node1`: unique among the objects of a kind. */
+export function objectPath({ namespace, name }: { namespace?: string; name: string }): string {
+  return namespace ? `${namespace}/${name}` : name;
 }
 
 export function refOf(object: ApiObject): ObjectRef {

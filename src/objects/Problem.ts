@@ -16,15 +16,18 @@ export interface Problem {
 /** Whoever reads more than that reads nothing; and a hundred thousand bad objects must not cost as many lines. */
 export const MOST_PROBLEMS = 1000;
 
-/** The first thousand, and how many more there are. `subject`: what they are problems of. */
-export function boundedProblems(problems: Iterable<Problem>, subject: string): readonly Problem[] {
+/** The first `most`, and how many more there are. `subject`: what they are problems of. */
+export function boundedProblems(
+  problems: Iterable<Problem>,
+  subject: string,
+  most = MOST_PROBLEMS,
+): readonly Problem[] {
   const shown: Problem[] = [];
   let hidden = 0;
   for (const problem of problems) {
-    if (shown.length < MOST_PROBLEMS) shown.push(problem);
+    if (shown.length < most) shown.push(problem);
     else hidden++;
   }
-  if (hidden > 0)
-    shown.push({ subject, message: `${hidden} more problems; the first ${MOST_PROBLEMS} are named` });
+  if (hidden > 0) shown.push({ subject, message: `${hidden} more problems; the first ${most} are named` });
   return shown;
 }

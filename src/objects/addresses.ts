@@ -26,6 +26,16 @@ export function neverServed(ip: IpAddress, reserved: ReservedAddresses): string 
   return familyOf(ip) === 'IPv6' ? neverServedIpv6(ip) : neverServedIpv4(ip, reserved);
 }
 
+/** An address that a Service is to be reached at, from text; or what the text is instead: `a loopback address`. */
+export function readServiceIp(
+  text: string,
+  reserved: ReservedAddresses,
+): { readonly ip: IpAddress } | { readonly bad: string } {
+  const ip = parseObjectIp(text);
+  const bad = ip === undefined ? 'no IP address' : neverServed(ip, reserved);
+  return ip === undefined || bad !== undefined ? { bad: bad ?? 'no IP address' } : { ip };
+}
+
 /** Source: IANA special-purpose address registry; RFC 1112, 5771, 6890. */
 function neverServedIpv4(ip: IpAddress, reserved: ReservedAddresses): string | undefined {
   const first = Number(ip.slice(0, ip.indexOf('.')));

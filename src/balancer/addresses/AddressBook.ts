@@ -3,11 +3,12 @@
  * they have when everything is known they keep, as long as they may. Pure: what is to be written it returns.
  */
 import type { IpAddress } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Labels } from '../objects/LabelSelector.js';
-import { type AddressPool, poolHas, poolKey, poolSize } from './AddressPool.js';
+import { type AddressPool, poolHas, poolName, poolSize } from './AddressPool.js';
 import { Allocations } from './Allocations.js';
 import { type AddressDecision, decideAddresses } from './decideAddresses.js';
-import { type ServiceRequest, serviceKey } from './ServiceRequest.js';
+import type { ServiceRequest } from './ServiceRequest.js';
 
 export interface AddressBookOptions {
   /** Of Services that name no loadBalancerClass: whether they are ours. */
@@ -46,11 +47,11 @@ export class AddressBook {
   }
 
   setPool(pool: AddressPool): void {
-    this.#pools.set(poolKey(pool), pool);
+    this.#pools.set(poolName(pool), pool);
     this.#allDirty();
   }
 
-  /** `key` as poolKey(). */
+  /** `key` as poolName(). */
   removePool(key: string): void {
     if (this.#pools.delete(key)) this.#allDirty();
   }
@@ -72,8 +73,8 @@ export class AddressBook {
   }
 
   setService(service: ServiceRequest): void {
-    this.#services.set(serviceKey(service), service);
-    this.#dirty.add(serviceKey(service));
+    this.#services.set(objectPath(service), service);
+    this.#dirty.add(objectPath(service));
   }
 
   /** `namespace/name`. What it had is free, which others may have waited for. */
@@ -121,7 +122,7 @@ export class AddressBook {
   }
 
   #decideOne(service: ServiceRequest): StatusWrite | undefined {
-    const key = serviceKey(service);
+    const key = objectPath(service);
     if (!service.wants || !this.isOurs(service)) {
       const had = this.#decisions.get(key)?.type === 'assigned';
       this.#decisions.delete(key);
@@ -175,7 +176,7 @@ function byPrecedence(a: ServiceRequest, b: ServiceRequest): number {
   return (
     has(a) - has(b) ||
     (a.created ?? Number.MAX_VALUE) - (b.created ?? Number.MAX_VALUE) ||
-    (serviceKey(a) < serviceKey(b) ? -1 : 1)
+    (objectPath(a) < objectPath(b) ? -1 : 1)
   );
 }
 

@@ -1,5 +1,6 @@
 /** A pool of addresses for Services of type LoadBalancer. MetalLB's IPAddressPool, and penstock.io's, which is the same. */
 import type { IpAddress } from '../../net/ip.js';
+import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { readLabels } from '../../objects/read/readMetadata.js';
@@ -32,8 +33,8 @@ export type PoolResult =
 const VERSIONS = ['metallb.io/v1beta1', 'penstock.io/v1alpha1'];
 
 /** `IPAddressPool metallb-system/lan`; also a unique key. */
-export function poolKey({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
-  return namespace === '' ? `IPAddressPool ${name}` : `IPAddressPool ${namespace}/${name}`;
+export function poolName({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
+  return objectName({ kind: 'IPAddressPool', namespace, name });
 }
 
 /** Nothing that comes in throws; a pool with a fault is set aside whole, and every fault is named. */
@@ -65,7 +66,7 @@ export function parsePool(raw: unknown, where?: string): PoolResult {
     namespaceSelectors: readSelectors(allocation, 'namespaceSelectors'),
     serviceSelectors: readSelectors(allocation, 'serviceSelectors'),
   };
-  const key = poolKey({ ...name, name: name.name || '(no name)' });
+  const key = poolName({ ...name, name: name.name || '(no name)' });
   const problem = (message: string): Problem =>
     where === undefined ? { subject: key, message } : { subject: key, message, where };
   if (!findings.faults.isEmpty) {

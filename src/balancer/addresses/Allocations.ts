@@ -1,7 +1,8 @@
 /** Who has which address, and who may share it. */
 import type { IpAddress } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import { type AddressRange, numberedAddresses } from './AddressRange.js';
-import { type ServiceRequest, serviceKey } from './ServiceRequest.js';
+import type { ServiceRequest } from './ServiceRequest.js';
 
 export type Sharer = Pick<ServiceRequest, 'namespace' | 'name' | 'sharingKey' | 'ports'>;
 
@@ -13,7 +14,7 @@ export class Allocations {
 
   /** The addresses of a Service become these. */
   assign(service: Sharer, addresses: readonly IpAddress[]): void {
-    const key = serviceKey(service);
+    const key = objectPath(service);
     this.release(key);
     if (addresses.length === 0) return;
     this.#byService.set(key, addresses);
@@ -68,7 +69,7 @@ export class Allocations {
   /** Why the Service cannot have the address; undefined: it can. */
   conflict(address: IpAddress, service: Sharer): string | undefined {
     for (const [key, holder] of this.#holders.get(address) ?? []) {
-      if (key === serviceKey(service)) continue;
+      if (key === objectPath(service)) continue;
       const why = whyNotShared(holder, service);
       if (why !== undefined) return `${address} belongs to ${key}${why === '' ? '' : `: ${why}`}`;
     }

@@ -3,6 +3,7 @@
  * Source of the fields: core/v1 ServiceSpec; MetalLB's annotations.
  */
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
+import { readServiceIp } from '../../objects/addresses.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { ADDRESS_ANNOTATIONS } from '../../objects/read/requestedAddresses.js';
 import type { Labels } from '../objects/LabelSelector.js';
@@ -25,7 +26,7 @@ export interface ServiceRequest {
   readonly needsAllFamilies: boolean;
   /** Addresses that it asks for by name. */
   readonly addresses: readonly IpAddress[];
-  /** Texts where addresses were expected: the Service gets nothing until they are mended. */
+  /** `"127.0.0.1" is a loopback address`: the Service gets nothing until they are mended. */
   readonly badAddresses: readonly string[];
   /** The pool that it asks for; '' for any. */
   readonly pool: string;
@@ -50,16 +51,6 @@ const ANNOTATIONS = {
   ],
 } as const;
 
-export function serviceKey({
-  namespace,
-  name,
-}: {
-  readonly namespace: string;
-  readonly name: string;
-}): string {
-  return `${namespace}/${name}`;
-}
-
 /** Undefined for what is no Service with a name. Wrong types in fields count as absent: the API server has checked them. */
 export function readRequest(raw: unknown): ServiceRequest | undefined {
   if (!isRawObject(raw)) return undefined;
@@ -77,7 +68,9 @@ export function readRequest(raw: unknown): ServiceRequest | undefined {
     ...annotation(ANNOTATIONS.addresses).split(',', MOST_ADDRESSES),
     // Deprecated since 1.24, still asked for; the annotation wins.
     ...(annotation(ANNOTATIONS.addresses) === '' ? [spec.text('loadBalancerIP')] : []),
-  ].flatMap((text) => (text.trim() === '' ? [] : [text.trim()]));
+  ].flatMap((text) =>
+    text.trim() === '' ? [] : [{ text: text.trim(), read: readServiceIp(text.trim(), 'served') }],
+  );
   const created = Date.parse(metadata.text('creationTimestamp'));
   const ports = spec.objects('ports').map((port) => `${port.text('protocol') || 'TCP'}/${port.fields.port}`);
   const status = statusOf(root);
@@ -91,8 +84,10 @@ export function readRequest(raw: unknown): ServiceRequest | undefined {
     loadBalancerClass: spec.text('loadBalancerClass'),
     families: familiesOf(spec),
     needsAllFamilies: spec.text('ipFamilyPolicy') === 'RequireDualStack',
-    addresses: asked.flatMap((text) => parseIp(text) ?? []),
-    badAddresses: asked.filter((text) => parseIp(text) === undefined),
+    addresses: asked.flatMap(({ read }) => ('ip' in read ? [read.ip] : [])),
+    badAddresses: asked.flatMap(({ text, read }) =>
+      'bad' in read ? [`${JSON.stringify(text)} is ${read.bad}`] : [],
+    ),
     pool: annotation(ANNOTATIONS.pool),
     sharingKey: annotation(ANNOTATIONS.sharing),
     ports,

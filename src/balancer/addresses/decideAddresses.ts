@@ -1,10 +1,11 @@
 /** One Service: which addresses shall it have? Pure; what it had already it keeps, as long as it may. */
 import { familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Labels } from '../objects/LabelSelector.js';
 import { type AddressPool, poolAllows, poolHas } from './AddressPool.js';
 import { looksLikeNetwork } from './AddressRange.js';
 import type { Allocations } from './Allocations.js';
-import { type ServiceRequest, serviceKey } from './ServiceRequest.js';
+import type { ServiceRequest } from './ServiceRequest.js';
 
 export interface AddressWorld {
   readonly pools: readonly AddressPool[];
@@ -24,7 +25,7 @@ const MOST_TRIES = 1 << 20;
 
 export function decideAddresses(service: ServiceRequest, world: AddressWorld): AddressDecision {
   const [bad] = service.badAddresses;
-  if (bad !== undefined) return refused(`${JSON.stringify(bad)} is no IP address`);
+  if (bad !== undefined) return refused(bad);
   const pools = poolsFor(service, world);
   if (typeof pools === 'string') return refused(pools);
   return service.addresses.length > 0 ? asked(service, pools, world) : chosen(service, pools, world);
@@ -97,7 +98,7 @@ function chosen(
 ): AddressDecision {
   // A pool that is not for the asking serves those who ask for it; who has an address of it keeps it.
   const open = service.pool === '' ? pools.filter(({ autoAssign }) => autoAssign) : pools;
-  const kept = [...service.assigned, ...world.allocations.addressesOf(serviceKey(service))].filter(
+  const kept = [...service.assigned, ...world.allocations.addressesOf(objectPath(service))].filter(
     (address) =>
       pools.some((pool) => poolHas(pool, address)) && whyNot(address, service, world) === undefined,
   );

@@ -5,6 +5,7 @@
  */
 import { messageOf } from '../../errors.js';
 import { parseIp } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { BackOff } from '../../time/BackOff.js';
@@ -15,8 +16,8 @@ import {
   type PoolUse,
   type StatusWrite,
 } from '../addresses/AddressBook.js';
-import { labelsOf, parsePool, poolKey } from '../addresses/AddressPool.js';
-import { readRequest, serviceKey } from '../addresses/ServiceRequest.js';
+import { labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
+import { readRequest } from '../addresses/ServiceRequest.js';
 import type { RawChange } from './RawStore.js';
 
 export type AllocatorKind = 'Service' | 'IPAddressPool' | 'Namespace' | 'Node';
@@ -121,7 +122,7 @@ export class Allocator {
   #applyPool(type: RawChange['type'], key: string, raw: unknown): void {
     const result = type === 'upsert' ? parsePool(raw) : undefined;
     const [namespace = '', name = ''] = key.includes('/') ? key.split('/') : ['', key];
-    const own = poolKey({ namespace, name });
+    const own = poolName({ namespace, name });
     this.#setProblems(
       own,
       result?.type === 'invalid' ? [result.problem] : result?.type === 'pool' ? result.warnings : [],
@@ -153,7 +154,7 @@ export class Allocator {
 
   #decide(): void {
     if (this.#incomplete.size > 0 || this.#stopped) return;
-    for (const write of this.#book.decide()) this.#writes.set(serviceKey(write.service), write);
+    for (const write of this.#book.decide()) this.#writes.set(objectPath(write.service), write);
     this.#write();
   }
 

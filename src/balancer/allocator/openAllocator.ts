@@ -1,12 +1,10 @@
 /** The allocator on an API server: watches, Lease and Events around the Allocator. Opened and closed as one. */
-import { messageOf, PenstockError } from '../../errors.js';
-import { Contact } from '../../kubernetes/contact/Contact.js';
 import { Outage, type SourceLog } from '../../kubernetes/contact/Outage.js';
 import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
-import { Turns } from '../../kubernetes/http/Turns.js';
-import { InitialEvents } from '../../kubernetes/watch/InitialEvents.js';
-import { Reflector } from '../../kubernetes/watch/Reflector.js';
+import { readObject } from '../../kubernetes/http/readObject.js';
 import type { WatchedPath } from '../../kubernetes/watch/resources.js';
+import { WatchGroup } from '../../kubernetes/watch/WatchGroup.js';
+import { objectName } from '../../objects/ApiObject.js';
 import type { Clock } from '../../time/Clock.js';
 import type { AddressBookOptions } from '../addresses/AddressBook.js';
 import { Allocator, type AllocatorEvents, type AllocatorKind } from './Allocator.js';
@@ -64,25 +62,16 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
     { ...options, patch: (path, body) => api.send('PATCH', path, body) },
     WATCHED.map(({ title }) => title),
   );
-  const turns = new Turns();
-  const initialEvents = new InitialEvents();
-  const reflectors = WATCHED.map(
-    ({ kind, ...resource }) =>
-      new Reflector<RawChange>({
-        resource,
-        store: new RawStore(),
-        transport: api,
-        clock,
-        random,
-        turns,
-        initialEvents,
-        contact: new Contact(resource, clock, outage),
-        events: {
-          changes: (batch) => allocator.apply(kind, batch),
-          complete: () => allocator.complete(resource.title),
-          problemsChanged: () => {},
-        },
-      }),
+  const watches = new WatchGroup<RawChange>(
+    WATCHED.map(({ kind, ...resource }) => ({
+      resource,
+      store: new RawStore(),
+      events: {
+        changes: (batch) => allocator.apply(kind, batch),
+        complete: () => allocator.complete(resource.title),
+      },
+    })),
+    { transport: api, outage, clock, random },
   );
   const leadership = new Leadership({
     access: leaseAccess(api, options.namespace),
@@ -95,14 +84,14 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
     },
     onTrouble: events.trouble,
   });
-  for (const reflector of reflectors) reflector.start();
+  watches.start();
   leadership.start();
   return {
     allocator,
     leads: () => leadership.leads,
     stop: async () => {
       allocator.setLeads(false);
-      await Promise.all([allocator.stop(), ...reflectors.map((reflector) => reflector.stop())]);
+      await Promise.all([allocator.stop(), watches.stop()]);
       await leadership.stop();
       outage.stop();
     },
@@ -111,29 +100,17 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
 
 /** As LEASE_NAME in deploy/allocator. */
 export const LEASE_NAME = 'penstock-allocator';
-/** A Lease has no more bytes. */
-const MOST_BYTES = 1 << 20;
-const READ_TIMEOUT_MS = 5000;
 
 export function leaseAccess(api: AllocatorApi, namespace: string): LeaseAccess {
   const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
   return {
-    read: async () => {
-      const response = await api.get(`${leases}/${LEASE_NAME}`, AbortSignal.timeout(READ_TIMEOUT_MS));
-      let text = '';
-      for await (const chunk of response.body) {
-        text += Buffer.from(chunk).toString();
-        if (text.length > MOST_BYTES) throw broken('its Lease is longer than a Lease can be');
-      }
-      if (response.status === 404) return undefined;
-      if (response.status !== 200)
-        throw broken(`it answered ${response.status} to the Lease ${namespace}/${LEASE_NAME}`);
-      try {
-        return JSON.parse(text);
-      } catch (error) {
-        throw broken(messageOf(error));
-      }
-    },
+    read: () =>
+      readObject(
+        api,
+        `${leases}/${LEASE_NAME}`,
+        objectName({ kind: 'Lease', namespace, name: LEASE_NAME }),
+        'Check the log of the API server, and the Role of deploy/allocator.',
+      ),
     create: (body) =>
       api.send('POST', leases, {
         apiVersion: 'coordination.k8s.io/v1',
@@ -143,10 +120,4 @@ export function leaseAccess(api: AllocatorApi, namespace: string): LeaseAccess {
       }),
     patch: (body) => api.send('PATCH', `${leases}/${LEASE_NAME}`, body),
   };
-}
-
-function broken(why: string): PenstockError {
-  return new PenstockError('PENSTOCK_API_BROKEN', `the API server cannot be used: ${why}`, {
-    remedy: 'Check its log, and the Role of deploy/allocator.',
-  });
 }

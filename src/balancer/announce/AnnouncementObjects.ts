@@ -1,9 +1,10 @@
 /** The objects that say what is announced and how: pools, advertisements, routers. From an API server or from manifests; pure. */
 import type { IpAddress } from '../../net/ip.js';
-import type { Problem } from '../../objects/Problem.js';
-import { type AddressPool, parsePool, poolHas, poolKey } from '../addresses/AddressPool.js';
+import { objectName } from '../../objects/ApiObject.js';
+import { boundedProblems, type Problem } from '../../objects/Problem.js';
+import { type AddressPool, parsePool, poolHas, poolName } from '../addresses/AddressPool.js';
 import type { AnnouncingKind, AnnouncingObject } from '../objects/announcing.js';
-import { announcingKey, parseAnnouncing } from '../objects/parseAnnouncing.js';
+import { parseAnnouncing } from '../objects/parseAnnouncing.js';
 
 type Known = { readonly key: string; readonly version: string } & (
   | { readonly type: 'pool'; readonly pool: AddressPool }
@@ -17,6 +18,8 @@ export class AnnouncementObjects {
   /** By the source's name for the object. */
   readonly #known = new Map<string, Known>();
   readonly #problems = new Map<string, readonly Problem[]>();
+  /** Undefined: to be found anew. */
+  #winners: readonly Known[] | undefined;
 
   /**
    * `id` is unique in the source. An object that turns bad stays as it was; the problem says so. Answers whether it is an
@@ -25,7 +28,7 @@ export class AnnouncementObjects {
   set(id: string, raw: unknown, where?: string): boolean {
     const pool = parsePool(raw, where);
     if (pool.type === 'pool') {
-      const key = poolKey(pool.pool);
+      const key = poolName(pool.pool);
       this.#take(id, { key, version: versionOf(raw), type: 'pool', pool: pool.pool }, pool.warnings);
       return true;
     }
@@ -33,22 +36,23 @@ export class AnnouncementObjects {
     const read = parseAnnouncing(raw, where);
     if (read.type === 'foreign') return false;
     if (read.type === 'invalid') return this.#refuse(id, read.problem);
-    const key = announcingKey(read.object.kind, read.object);
+    const key = objectName(read.object);
     this.#take(id, { key, version: versionOf(raw), type: 'object', object: read.object }, read.warnings);
     return true;
   }
 
   delete(id: string): void {
+    this.#winners = undefined;
     this.#known.delete(id);
     this.#problems.delete(id);
   }
 
   get pools(): readonly AddressPool[] {
-    return this.#winners().flatMap((known) => (known.type === 'pool' ? [known.pool] : []));
+    return this.#current().flatMap((known) => (known.type === 'pool' ? [known.pool] : []));
   }
 
   ofKind<Kind extends AnnouncingKind>(kind: Kind): readonly Extract<AnnouncingObject, { kind: Kind }>[] {
-    return this.#winners().flatMap((known) =>
+    return this.#current().flatMap((known) =>
       known.type === 'object' && known.object.kind === kind
         ? [known.object as Extract<AnnouncingObject, { kind: Kind }>]
         : [],
@@ -56,13 +60,11 @@ export class AnnouncementObjects {
   }
 
   problems(): readonly Problem[] {
-    const all = [...this.#problems.values()].flat();
-    if (all.length <= MOST_PROBLEMS) return all;
-    const message = `${all.length - MOST_PROBLEMS} more problems; the first ${MOST_PROBLEMS} are named`;
-    return [...all.slice(0, MOST_PROBLEMS), { subject: 'announcements', message }];
+    return boundedProblems([...this.#problems.values()].flat(), 'announcements', MOST_PROBLEMS);
   }
 
   #take(id: string, known: Known, warnings: readonly Problem[]): void {
+    this.#winners = undefined;
     this.#known.set(id, known);
     if (warnings.length > 0) this.#problems.set(id, warnings);
     else this.#problems.delete(id);
@@ -75,13 +77,15 @@ export class AnnouncementObjects {
   }
 
   /** In the order of their keys, the same on every node. Of two of one name, ours comes before MetalLB's. */
-  #winners(): readonly Known[] {
+  #current(): readonly Known[] {
+    if (this.#winners) return this.#winners;
     const winners = new Map<string, Known>();
     for (const known of this.#known.values()) {
       const before = winners.get(known.key);
       if (before === undefined || (isOurs(known) && !isOurs(before))) winners.set(known.key, known);
     }
-    return [...winners.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    this.#winners = [...winners.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
+    return this.#winners;
   }
 }
 

@@ -4,6 +4,7 @@ import { murmur3 } from '../../balancing/murmur3.js';
 import { messageOf } from '../../errors.js';
 import { BFD_STATES, type NativeBfd } from '../../kernel/addon/NativeBfd.js';
 import { bytesToIp, familyOf, type IpAddress, type IpFamily, ipToBytes } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Route } from '../bgp/AdjRibOut.js';
 import type { OpenConnection } from '../bgp/BgpConnection.js';
@@ -11,7 +12,6 @@ import { BgpSession } from '../bgp/BgpSession.js';
 import { BgpSpeaker, type SpeakerEntry } from '../bgp/BgpSpeaker.js';
 import type { TcpOptions } from '../bgp/openTcp.js';
 import type { BfdProfile, BgpPeer } from '../objects/announcing.js';
-import { advertisementName } from './OwnNode.js';
 
 /** Seconds for which a router keeps the routes of an agent that restarts. */
 const RESTART_SECONDS = 30;
@@ -83,7 +83,7 @@ export class BgpPeers {
         );
       if (profile) bfd.set(peer.address, profile);
       const key = JSON.stringify([{ ...peer, nodeSelectors: [] }, password, addresses]);
-      wanted.set(advertisementName(peer), {
+      wanted.set(objectPath(peer), {
         key,
         routes: of,
         onEnd: peer.gracefulRestart ? 'keep' : 'withdraw',
@@ -97,10 +97,10 @@ export class BgpPeers {
   report(): readonly PeerReport[] {
     const sessions = this.#speaker.sessions;
     return this.#peers.map((peer) => {
-      const session = sessions.get(advertisementName(peer));
+      const session = sessions.get(objectPath(peer));
       const bfd = this.#bfdStates.get(peer.address);
       return {
-        peer: advertisementName(peer),
+        peer: objectPath(peer),
         address: peer.address,
         state: session?.state ?? 'waiting for its password',
         announced: session?.announced ?? 0,
@@ -123,7 +123,7 @@ export class BgpPeers {
 
   #openSession(peer: BgpPeer, password: string, addresses: readonly IpAddress[]): BgpSession {
     const { open, clock, random } = this.#options;
-    const name = advertisementName(peer);
+    const name = objectPath(peer);
     const other: Partial<Record<IpFamily, IpAddress>> = {};
     for (const address of addresses) other[familyOf(address)] ??= address;
     const internal = peer.peerAsn === 'internal' || peer.peerAsn === peer.myAsn;
@@ -233,7 +233,7 @@ export class BgpPeers {
       const failed = BFD_STATES[before] === 'up' && BFD_STATES[state] === 'down' && diag !== 7;
       for (const of of this.#peers) {
         if (of.address !== address) continue;
-        const session = this.#speaker.sessions.get(advertisementName(of));
+        const session = this.#speaker.sessions.get(objectPath(of));
         if (failed) session?.bfdDown();
         else if (BFD_STATES[state] === 'up') session?.retryNow();
       }

@@ -3,7 +3,6 @@ import type { IpAddress } from '../../net/ip.js';
 import type { Clock } from '../../time/Clock.js';
 import type { OwnFacts } from '../membership/LeaseMembership.js';
 import type { Member, MembershipView } from '../membership/Member.js';
-import { SETTLE_MS } from '../membership/StaticMembership.js';
 
 export interface MembershipHooks {
   /** Of this node. */
@@ -28,6 +27,8 @@ export interface MembershipHandle {
 
 export type OpenMembership = (hooks: MembershipHooks) => MembershipHandle;
 
+/** Milliseconds after which a node that lives has been heard: a few heartbeats. */
+const SETTLE_MS = 1200;
 /** The responder takes no later time. */
 const FOREVER = 2 ** 52;
 

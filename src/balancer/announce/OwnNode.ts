@@ -1,6 +1,7 @@
 /** What this node is to the load balancer: its interfaces on LANs, and what it may announce for. Pure. */
 import type { NetworkInterface } from '../../kernel/routes/InterfaceWatch.js';
 import { type Cidr, cidrContains, familyOf, type IpAddress } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Node } from '../../objects/Node.js';
 import type { OwnFacts } from '../membership/LeaseMembership.js';
 import type { AdvertisingRole } from '../membership/Member.js';
@@ -69,17 +70,6 @@ export function ownNode(name: string, node: Node | undefined, ignoreExcludeLabel
   return { name, labels, excluded };
 }
 
-/** `namespace/name`, or the name of an object of the cluster. */
-export function advertisementName({
-  namespace,
-  name,
-}: {
-  readonly namespace: string;
-  readonly name: string;
-}): string {
-  return namespace === '' ? name : `${namespace}/${name}`;
-}
-
 export function ownRoles(
   { labels, excluded }: OwnNode,
   lans: readonly LanInterface[],
@@ -94,7 +84,7 @@ export function ownRoles(
     const preferred =
       each.preferredNodeSelectors.length > 0 && anySelects(each.preferredNodeSelectors, labels);
     const role = preferred ? 'preferred' : 'candidate';
-    roles.set(advertisementName(each), named ? `${role}, any network` : role);
+    roles.set(objectPath(each), named ? `${role}, any network` : role);
   }
   return roles;
 }

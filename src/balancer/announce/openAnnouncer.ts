@@ -1,13 +1,16 @@
 /** The announcer of a node, with what it needs of the kernel, and its objects from an API server or from manifests. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
-import { messageOf, PenstockError } from '../../errors.js';
+import { PenstockError } from '../../errors.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
 import { InterfaceWatch } from '../../kernel/routes/InterfaceWatch.js';
 import { Outage } from '../../kubernetes/contact/Outage.js';
 import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
+import { readObject } from '../../kubernetes/http/readObject.js';
+import { objectName } from '../../objects/ApiObject.js';
+import { isRawObject } from '../../objects/read/FieldReader.js';
 import type { Clock } from '../../time/Clock.js';
 import { openTcp } from '../bgp/openTcp.js';
 import type { LeaseApi } from '../membership/LeaseMembership.js';
@@ -136,31 +139,19 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
   };
 }
 
-const READ_TIMEOUT_MS = 5000;
-const MOST_BYTES = 1 << 20;
+const PASSWORD_REMEDY = 'A Secret with the key password, and the Role of deploy/balancer.';
 
 /** `password` of a Secret of type kubernetes.io/basic-auth, as MetalLB has it. */
 async function readPassword(api: AnnouncerApi, namespace: string, name: string): Promise<string> {
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
-  const response = await api.get(path, AbortSignal.timeout(READ_TIMEOUT_MS));
-  let text = '';
-  for await (const chunk of response.body) {
-    text += Buffer.from(chunk).toString();
-    if (text.length > MOST_BYTES) throw unusable('it is longer than a Secret can be');
-  }
-  if (response.status !== 200) throw unusable(`the API server answered ${response.status}`);
-  let data: unknown;
-  try {
-    data = JSON.parse(text)?.data?.password;
-  } catch (error) {
-    throw unusable(messageOf(error));
-  }
-  if (typeof data !== 'string') throw unusable('it has no key "password"');
+  const what = objectName({ kind: 'Secret', namespace, name });
+  const secret = await readObject(api, path, what, PASSWORD_REMEDY);
+  if (secret === undefined) throw unusable(`there is no ${what}`);
+  const data = isRawObject(secret) && isRawObject(secret.data) ? secret.data.password : undefined;
+  if (typeof data !== 'string') throw unusable(`${what} has no key "password"`);
   return Buffer.from(data, 'base64').toString();
 }
 
 function unusable(why: string): PenstockError {
-  return new PenstockError('PENSTOCK_API_BROKEN', why, {
-    remedy: 'A Secret with the key password, and the Role of deploy/balancer.',
-  });
+  return new PenstockError('PENSTOCK_API_BROKEN', why, { remedy: PASSWORD_REMEDY });
 }

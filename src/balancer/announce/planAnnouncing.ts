@@ -3,6 +3,7 @@
  * the reasons why it is not announced. Pure, and the same on every node that knows the same.
  */
 import { type Cidr, familyOf, type IpAddress, parseCidr } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { AddressPool } from '../addresses/AddressPool.js';
 import type { Route } from '../bgp/AdjRibOut.js';
 import type { LocalWish } from '../layer2/Layer2.js';
@@ -11,7 +12,7 @@ import { type CommunityValue, parseCommunityText } from '../objects/communities.
 import { anySelects, type LabelSelector } from '../objects/LabelSelector.js';
 import { type AnnouncementObjects, poolOf } from './AnnouncementObjects.js';
 import { type BalancedService, isServed } from './LoadBalancerServices.js';
-import { advertisementName, interfacesFor, type LanInterface, type OwnNode } from './OwnNode.js';
+import { interfacesFor, type LanInterface, type OwnNode } from './OwnNode.js';
 
 /** Annotation of a Service: this node comes first for its addresses (`penstock lb move`). */
 export const ANNOUNCE_FROM = 'announce-from';
@@ -73,8 +74,8 @@ export function planAnnouncing(input: PlanInput): AnnouncePlan {
       address,
       services: services.map(({ path }) => path),
       pool: pool?.name,
-      layer2: ofLayer2.map(advertisementName),
-      bgp: ofBgp.map(advertisementName),
+      layer2: ofLayer2.map(objectPath),
+      bgp: ofBgp.map(objectPath),
     };
     const reasons = reasonsAgainst(input, address, services, pool, ofLayer2, ofBgp, peers);
     addresses.push({ ...planned, reasons });

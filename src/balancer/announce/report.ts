@@ -1,8 +1,9 @@
 /** How the load balancer stands on this node, as values: for `penstock lb`, metrics and the admin socket. Pure. */
 import type { AnnounceStatus } from '../../kernel/addon/NativeResponder.js';
 import type { IpAddress } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
-import { type AddressPool, poolHas, poolKey, poolSize } from '../addresses/AddressPool.js';
+import { type AddressPool, poolHas, poolSize } from '../addresses/AddressPool.js';
 import type { Election, Liveness } from '../layer2/election.js';
 import type { Announced } from '../layer2/Layer2.js';
 import type { MembershipView } from '../membership/Member.js';
@@ -118,7 +119,7 @@ export function reportOf(input: ReportInput): AnnouncerReport {
       };
     }),
     pools: pools.map((pool) => ({
-      pool: poolKey(pool).replace('IPAddressPool ', ''),
+      pool: objectPath(pool),
       size: String(poolSize(pool)),
       used: plan.addresses.filter(({ address }) => poolHas(pool, address)).length,
       autoAssign: pool.autoAssign,

@@ -1,11 +1,7 @@
 /** Pools, advertisements and routers on an API server, of both groups; a group that is not installed has none. */
-import { Contact } from '../../kubernetes/contact/Contact.js';
 import type { Outage } from '../../kubernetes/contact/Outage.js';
 import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
-import { Turns } from '../../kubernetes/http/Turns.js';
-import { InitialEvents } from '../../kubernetes/watch/InitialEvents.js';
-import { Reflector } from '../../kubernetes/watch/Reflector.js';
-import type { WatchedPath } from '../../kubernetes/watch/resources.js';
+import { type WatchedResource, WatchGroup } from '../../kubernetes/watch/WatchGroup.js';
 import type { Clock } from '../../time/Clock.js';
 import { type RawChange, RawStore } from '../allocator/RawStore.js';
 import type { AnnouncementObjects } from './AnnouncementObjects.js';
@@ -40,27 +36,17 @@ export interface WatchAnnouncementsOptions {
 
 export function watchAnnouncements(options: WatchAnnouncementsOptions): { stop(): Promise<void> } {
   const { api, outage, objects, clock, random, onChange, onComplete } = options;
-  const turns = new Turns();
-  const initialEvents = new InitialEvents();
-  let incomplete = GROUPS.length * KINDS.length;
-  const reflectors = GROUPS.flatMap(({ title, version }) =>
-    KINDS.map(([plural, kind]) => {
+  const watched = GROUPS.flatMap(({ title, version }) =>
+    KINDS.map(([plural, kind]): WatchedResource<RawChange> => {
       const apiVersion = version(plural);
-      const resource: WatchedPath = {
-        title: `${kind}s of ${title}`,
-        path: `/apis/${apiVersion}/${plural}`,
-        query: {},
-        optional: true,
-      };
-      return new Reflector<RawChange>({
-        resource,
+      return {
+        resource: {
+          title: `${kind}s of ${title}`,
+          path: `/apis/${apiVersion}/${plural}`,
+          query: {},
+          optional: true,
+        },
         store: new RawStore(),
-        transport: api,
-        clock,
-        random,
-        turns,
-        initialEvents,
-        contact: new Contact(resource, clock, outage),
         events: {
           changes: (batch) => {
             for (const { type, key, raw } of batch) {
@@ -71,18 +57,11 @@ export function watchAnnouncements(options: WatchAnnouncementsOptions): { stop()
             }
             onChange();
           },
-          complete: () => {
-            if (--incomplete === 0) onComplete();
-          },
-          problemsChanged: () => {},
         },
-      });
+      };
     }),
   );
-  for (const reflector of reflectors) reflector.start();
-  return {
-    stop: async () => {
-      await Promise.all(reflectors.map((reflector) => reflector.stop()));
-    },
-  };
+  const watches = new WatchGroup(watched, { transport: api, outage, clock, random, onComplete });
+  watches.start();
+  return watches;
 }

@@ -3,6 +3,7 @@
  * comes in throws; an object with a fault is set aside as a whole, and the message names every fault.
  */
 
+import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import {
@@ -49,11 +50,6 @@ const READERS: Readonly<Record<AnnouncingKind, Reader>> = {
   Community: parseCommunity,
 };
 
-/** `L2Advertisement metallb-system/lan`, also a unique key. */
-export function announcingKey(kind: string, { namespace, name }: ObjectName): string {
-  return namespace === '' ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
-}
-
 export function parseAnnouncing(raw: unknown, where?: string): AnnouncingResult {
   if (!isRawObject(raw)) return { type: 'foreign' };
   const kind = ANNOUNCING_KINDS.find((each) => each === raw.kind);
@@ -65,7 +61,7 @@ export function parseAnnouncing(raw: unknown, where?: string): AnnouncingResult 
   const name = { namespace: metadata.text('namespace'), name: metadata.text('name') };
   if (name.name === '') metadata.fault('name', 'the name of the object');
   const object = READERS[kind](root.object('spec'), name);
-  const key = announcingKey(kind, { ...name, name: name.name || '(no name)' });
+  const key = objectName({ kind, ...name, name: name.name || '(no name)' });
   const problem = (message: string): Problem =>
     where === undefined ? { subject: key, message } : { subject: key, message, where };
   if (!findings.faults.isEmpty)

@@ -3,7 +3,7 @@
  * concern fields that are used. The API server has checked its own objects; manifests have been checked by nobody.
  */
 import { type Cidr, IP_FAMILIES, type IpAddress, type IpFamily, parseCidr } from '../../net/ip.js';
-import { forbiddenKind, neverServed, parseObjectIp } from '../addresses.js';
+import { forbiddenKind, parseObjectIp, readServiceIp } from '../addresses.js';
 import type {
   LoadBalancerIngress,
   Service,
@@ -137,10 +137,9 @@ function readIngress(root: FieldReader): readonly LoadBalancerIngress[] {
     const ipMode = reader.choice('ipMode', IP_MODES, 'VIP');
     // Entries with only a host name are for clients that resolve it.
     if (text === '') return undefined;
-    const ip = parseObjectIp(text);
-    const bad = ip === undefined ? 'no IP address' : neverServed(ip, root.findings.reservedAddresses);
-    if (ip !== undefined && bad === undefined) return { ip, ipMode };
-    reader.warn('ip', text, `which is ${bad}; this entry is skipped`);
+    const read = readServiceIp(text, root.findings.reservedAddresses);
+    if ('ip' in read) return { ip: read.ip, ipMode };
+    reader.warn('ip', text, `which is ${read.bad}; this entry is skipped`);
     return undefined;
   });
 }

@@ -2,7 +2,7 @@
  * Without a cluster nobody writes the status of a Service, so the load-balancer addresses that a manifest asks for are those that it
  * has: our annotation, MetalLB's, or spec.loadBalancerIP.
  */
-import { parseObjectIp } from '../addresses.js';
+import { readServiceIp } from '../addresses.js';
 import type { Service } from '../Service.js';
 import type { FieldReader } from './FieldReader.js';
 import type { Metadata } from './readMetadata.js';
@@ -28,9 +28,9 @@ export function withRequestedAddresses(service: Service, root: FieldReader, meta
   const ingress: Service['loadBalancerIngress'][number][] = [];
   for (const text of reader.text(field).split(',', MOST_ADDRESSES)) {
     if (text.trim() === '') continue;
-    const ip = parseObjectIp(text.trim());
-    if (ip === undefined) reader.warn(field, text.trim(), 'which is no IP address; it is skipped');
-    else ingress.push({ ip, ipMode: 'VIP' });
+    const read = readServiceIp(text.trim(), root.findings.reservedAddresses);
+    if ('ip' in read) ingress.push({ ip: read.ip, ipMode: 'VIP' });
+    else reader.warn(field, text.trim(), `which is ${read.bad}; it is skipped`);
   }
   if (ingress.length === 0) return service;
   return { ...service, loadBalancerIngress: ingress };
