@@ -30,7 +30,13 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'list connections to Services, by name',
     group: 'See',
     failure: 2,
-    load: async () => (await import('./see/connections.js')).connections,
+    load: async () => (await import('./see/traffic/connections.js')).connections,
+  },
+  top: {
+    summary: 'show live which Services have new, open, silent and failed connections',
+    group: 'See',
+    failure: 2,
+    load: async () => (await import('./see/traffic/top.js')).top,
   },
   flows: {
     summary: 'list connections that were refused or dropped, by name and reason',

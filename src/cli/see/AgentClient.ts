@@ -54,13 +54,8 @@ export class AgentClient {
     if (gone?.aborted) stop();
     gone?.addEventListener('abort', stop);
     process.once('SIGINT', stop).once('SIGTERM', stop);
-    let rest = '';
     try {
-      for await (const chunk of response) {
-        const lines = `${rest}${chunk}`.split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') take(readJson(line, this.path));
-      }
+      await eachLine(response, (line) => take(readJson(line, this.path)));
     } catch (error) {
       if (error instanceof PenstockError) throw error;
     } finally {
@@ -74,13 +69,8 @@ export class AgentClient {
     const response = await request(this.path, path, PATIENCE_MS);
     if (response.statusCode !== 200)
       throw noAgent('the agent, which is of another version, does not know what is asked');
-    let rest = '';
     try {
-      for await (const chunk of response) {
-        const lines = `${rest}${chunk}`.split('\n');
-        rest = lines.pop() ?? '';
-        for (const line of lines) if (line !== '') take(readJson(line, this.path));
-      }
+      await eachLine(response, (line) => take(readJson(line, this.path)));
     } catch (cause) {
       if (cause instanceof PenstockError) throw cause;
       throw noAgent('the agent ended while it was asked', cause);
@@ -150,6 +140,16 @@ function request(
     asked.on('timeout', () => asked.destroy(new Error('it does not answer')));
     asked.on('error', (cause) => reject(noAgent(`the agent cannot be asked: ${messageOf(cause)}`, cause)));
   });
+}
+
+/** Lines that are whole and not empty. Rejects as reading does, and with what `take` throws. */
+async function eachLine(response: IncomingMessage, take: (line: string) => void): Promise<void> {
+  let rest = '';
+  for await (const chunk of response) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') take(line);
+  }
 }
 
 async function collect(response: IncomingMessage): Promise<string> {

@@ -10,6 +10,7 @@ import type { ConntrackEntry, ConntrackTuple } from './ConntrackEntry.js';
 import { EntryDecoder } from './decodeEntry.js';
 import {
   type ConntrackFilter,
+  dumpAllRequest,
   dumpRequest,
   getRequest,
   kernelSelectsReplySource,
@@ -52,6 +53,23 @@ export class Conntrack {
       if (entry !== undefined && matches(filter, entry)) entries.push(entry);
     }
     return entries;
+  }
+
+  /**
+   * Hands on every entry with these status bits, of all families and zones, in one walk of the kernel over its table; keeps none.
+   * `take` returns false to hear of no more: the rest is not even decoded.
+   */
+  async each(status: ConntrackFilter['status'], take: (entry: ConntrackEntry) => boolean): Promise<void> {
+    const decoder = new EntryDecoder();
+    let isWanted = true;
+    await supported(
+      this.#channel.stream('list connections', dumpAllRequest(status), ({ payload }) => {
+        const entry = isWanted ? decoder.decode(payload) : undefined;
+        if (entry === undefined) return;
+        if (status !== undefined && (entry.status & status.mask) !== status.value) return;
+        isWanted = take(entry);
+      }),
+    );
   }
 
   /** Removes these very entries. Returns how many; the others had ended, or given way to new ones, before. */

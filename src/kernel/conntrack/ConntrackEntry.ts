@@ -25,4 +25,6 @@ export interface ConntrackEntry {
   readonly zone: number;
   /** enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h: 1 SYN_SENT, 3 ESTABLISHED. TCP only. */
   readonly tcpState: number | undefined;
+  /** Bytes of both directions; undefined where sysctl nf_conntrack_acct was off when the connection began. */
+  readonly bytes: number | undefined;
 }

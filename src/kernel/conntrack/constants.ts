@@ -15,6 +15,8 @@ export const EntryAttribute = {
   TUPLE_REPLY: 2,
   STATUS: 3,
   PROTOCOL_INFO: 4,
+  COUNTERS_ORIGINAL: 9,
+  COUNTERS_REPLY: 10,
   ID: 12,
   ZONE: 18,
   FILTER: 25,
@@ -34,6 +36,9 @@ export const ProtocolAttribute = { NUMBER: 1, SOURCE_PORT: 2, DESTINATION_PORT: 
 export const TCP_INFO = 1;
 export const TCP_STATE = 1;
 
+/** CTA_COUNTERS_BYTES. */
+export const COUNTED_BYTES = 2;
+
 /** CTA_FILTER_*. */
 export const FilterAttribute = { ORIGINAL_FLAGS: 1, REPLY_FLAGS: 2 } as const;
 
@@ -48,7 +53,12 @@ export const FilterFlag = {
 export const ConntrackStatus = {
   /** Packets went both ways. */
   SEEN_REPLY: 1 << 1,
+  /** The destination was rewritten. */
+  DESTINATION_NAT: 1 << 5,
 } as const;
 
+/** enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h. */
+export const TcpState = { SYN_SENT: 1, ESTABLISHED: 3, CLOSE: 8 } as const;
+
 /** IPPROTO_*. */
-export const IpProtocol = { TCP: 6, UDP: 17 } as const;
+export const IpProtocol = { TCP: 6, UDP: 17, SCTP: 132 } as const;

@@ -7,6 +7,7 @@ import { ATTRIBUTE_HEADER, ATTRIBUTE_TYPE_MASK, NETFILTER_HEADER } from '../netl
 import { HOST_IS_LITTLE_ENDIAN } from '../netlink/hostOrder.js';
 import type { ConntrackEntry, ConntrackTuple } from './ConntrackEntry.js';
 import {
+  COUNTED_BYTES,
   EntryAttribute,
   IpAttribute,
   ProtocolAttribute,
@@ -44,6 +45,7 @@ export class EntryDecoder {
       id: this.#view.getUint32(id + ATTRIBUTE_HEADER),
       zone: this.#zone(),
       tcpState: this.#tcpState(),
+      bytes: this.#byteCount(),
     };
   }
 
@@ -109,6 +111,18 @@ export class EntryDecoder {
     const info = this.#find(NETFILTER_HEADER, this.#bytes.length, EntryAttribute.PROTOCOL_INFO);
     const state = this.#inside(this.#inside(info, TCP_INFO), TCP_STATE);
     return this.#has(state, 1) ? this.#view.getUint8(state + ATTRIBUTE_HEADER) : undefined;
+  }
+
+  #byteCount(): number | undefined {
+    const end = this.#bytes.length;
+    let sum: number | undefined;
+    for (const type of [EntryAttribute.COUNTERS_ORIGINAL, EntryAttribute.COUNTERS_REPLY]) {
+      const counted = this.#inside(this.#find(NETFILTER_HEADER, end, type), COUNTED_BYTES);
+      if (!this.#has(counted, 8)) continue;
+      const at = counted + ATTRIBUTE_HEADER;
+      sum = (sum ?? 0) + this.#view.getUint32(at) * 2 ** 32 + this.#view.getUint32(at + 4);
+    }
+    return sum;
   }
 
   /** Whether the attribute at `place` is there and has so many bytes of content. */

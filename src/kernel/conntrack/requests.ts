@@ -72,6 +72,21 @@ export function dumpRequest(filter: ConntrackFilter): MessageWriter {
   return writer;
 }
 
+/**
+ * A dump of the connections of all families and protocols, of those ConntrackStatus bits. Kernels that do not know
+ * CTA_STATUS_MASK send all.
+ */
+export function dumpAllRequest(status: ConntrackFilter['status']): MessageWriter {
+  const writer = new MessageWriter(64);
+  beginNetfilterMessage(writer, MessageType.GET, 0, 0);
+  if (status !== undefined) {
+    writer.u32be(EntryAttribute.STATUS, status.value);
+    writer.u32be(EntryAttribute.STATUS_MASK, status.mask);
+  }
+  writer.endMessage();
+  return writer;
+}
+
 /** Whether an entry is what was asked for, for kernels that ignore part of the question. */
 export function matches(filter: ConntrackFilter, entry: ConntrackEntry): boolean {
   const { family, protocol, status, replySource } = filter;

@@ -12,7 +12,7 @@ import { type Message, parseMessages } from './Message.js';
 import type { MessageWriter } from './MessageWriter.js';
 import { NetlinkError } from './NetlinkError.js';
 import { openNativeSocket } from './openNativeSocket.js';
-import { BatchReply, DumpReply, neverConsistent, type Reply, RequestReply } from './replies.js';
+import { BatchReply, DumpReply, neverConsistent, type Reply, RequestReply, StreamReply } from './replies.js';
 import { MAX_SEQUENCE, setSequences } from './sequences.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -95,6 +95,19 @@ export class NetlinkChannel {
     writer.addFlags(MessageFlag.DUMP);
     const bytes = writer.bytes().slice();
     const mine = this.#lastDump.then(() => this.#dumpUntilConsistent(what, bytes));
+    this.#lastDump = mine.catch(() => {});
+    return mine;
+  }
+
+  /**
+   * Like dump(), for a list of any length that may change meanwhile: hands each message to `take` as it comes and keeps none.
+   * `take` must not throw.
+   */
+  async stream(what: string, writer: MessageWriter, take: (message: Message) => void): Promise<void> {
+    writer.addFlags(MessageFlag.DUMP);
+    const bytes = writer.bytes().slice();
+    const reply = () => new StreamReply(what, take);
+    const mine = this.#lastDump.then(() => this.#exchange(what, bytes, 1, reply, 'answered in parts'));
     this.#lastDump = mine.catch(() => {});
     return mine;
   }

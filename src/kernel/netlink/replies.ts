@@ -58,6 +58,32 @@ export class DumpReply implements Reply<readonly Message[] | 'interrupted'> {
   }
 }
 
+/** Answers of one NLM_F_DUMP, each handed on as it comes, so that a long list needs no memory. */
+export class StreamReply implements Reply<void> {
+  readonly #what: string;
+  readonly #hear: (message: Message) => void;
+  #error: NetlinkError | undefined;
+
+  constructor(what: string, hear: (message: Message) => void) {
+    this.#what = what;
+    this.#hear = hear;
+  }
+
+  take(message: Message): boolean {
+    if (message.type !== ControlType.ERROR && message.type !== ControlType.DONE) {
+      this.#hear(message);
+      return false;
+    }
+    const outcome = readOutcome(message);
+    if (outcome.errno !== 0) this.#error = new NetlinkError(this.#what, outcome);
+    return true;
+  }
+
+  result(): void {
+    if (this.#error !== undefined) throw this.#error;
+  }
+}
+
 /** Answers of several messages of one sendmsg. The result is what was refused, in the order of the messages. */
 export class BatchReply implements Reply<readonly NetlinkError[]> {
   readonly #what: string;

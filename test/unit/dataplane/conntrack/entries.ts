@@ -43,7 +43,15 @@ export function entryOf({ protocol = 'UDP', from, to, nat, replied, zone = 0 }: 
     destinationPort: sourcePort,
   };
   const status = replied === undefined ? 0 : ConntrackStatus.SEEN_REPLY;
-  return { original, reply, status, id: 1, zone, tcpState: protocol === 'TCP' ? 1 : undefined };
+  return {
+    original,
+    reply,
+    status,
+    id: 1,
+    zone,
+    tcpState: protocol === 'TCP' ? 1 : undefined,
+    bytes: undefined,
+  };
 }
 
 function split(place: string): [IpAddress, number] {

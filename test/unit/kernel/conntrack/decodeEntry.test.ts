@@ -32,6 +32,7 @@ t.test('what the kernel lists', async (t) => {
     id: 0x83d1c50b,
     zone: 0,
     tcpState: undefined,
+    bytes: undefined,
   });
   t.match(decode(UDP_IPV6), {
     original: { family: 'IPv6', source: 'fd00::1', destination: 'fd00:96::10', destinationPort: 53 },

@@ -1,16 +1,24 @@
 /** penstock connections: which clients are connected to which Service, and to which endpoint. Reads the kernel itself. */
-import { Conntrack } from '../../kernel/conntrack/Conntrack.js';
-import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
-import { IpProtocol } from '../../kernel/conntrack/constants.js';
-import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import { IP_FAMILIES, joinHostPort } from '../../net/ip.js';
-import { namesOf } from '../../observe/admin/adminApi.js';
-import { type EndpointRow, type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
-import { readArguments, WrongCall } from '../readArguments.js';
-import { type Look, look } from './look.js';
-import { formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
-import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
+import { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
+import type { ConntrackEntry } from '../../../kernel/conntrack/ConntrackEntry.js';
+import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
+import { NetlinkProtocol } from '../../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
+import { IP_FAMILIES, joinHostPort } from '../../../net/ip.js';
+import { readArguments, WrongCall } from '../../readArguments.js';
+import { look } from '../look.js';
+import { formatOf, OUTPUT_FLAG, print, printJson, table } from '../output.js';
+import { MODEL_FLAGS, MODEL_HELP } from '../readModel.js';
+import {
+  isOfService,
+  isSentOn,
+  PROTOCOLS,
+  type ProtocolName,
+  readPlaces,
+  readPods,
+  type ServicePlaces,
+  serviceOf,
+} from './trafficNames.js';
 
 const HELP = `penstock connections [NAMESPACE/SERVICE] [--limit N] [-o json]
 
@@ -21,7 +29,6 @@ Needs root.
 
 ${MODEL_HELP}`;
 
-const PROTOCOLS = { TCP: IpProtocol.TCP, UDP: IpProtocol.UDP, SCTP: 132 } as const;
 /** enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h. */
 const TCP_STATES = [
   'none',
@@ -34,7 +41,6 @@ const TCP_STATES = [
   'closing',
   'closed',
 ];
-const SEEN_REPLY = 2;
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const DEFAULT_LIMIT = 200;
 
@@ -62,12 +68,14 @@ export async function connections(argv: readonly string[]): Promise<number> {
   const format = formatOf(values.output);
   const limit = readLimit(values.limit);
   const [service = ''] = words;
-  const names = await namesFrom(await look(values));
+  const found = await look(values);
+  const places = await readPlaces(found);
+  const pods = await readPods(found);
   const shown: Connection[] = [];
   let count = 0;
   for (const [protocol, entry] of await readEntries()) {
-    const connection = connectionOf(protocol, entry, names);
-    if (!connection || (service !== '' && connection.service.split(':')[0] !== service)) continue;
+    const connection = connectionOf(protocol, entry, places, pods);
+    if (!connection || !isOfService(connection.service, service)) continue;
     if (count++ < limit) shown.push(connection);
   }
   if (format === 'json') printJson({ count, items: shown });
@@ -81,43 +89,15 @@ function readLimit(text: string | undefined): number {
   return Number(text);
 }
 
-interface Names {
-  /** By `address port/protocol`. */
-  readonly services: ReadonlyMap<string, string>;
-  readonly nodePorts: ReadonlyMap<string, string>;
-  readonly pods: ReadonlyMap<string, string>;
-}
-
-async function namesFrom(found: Look): Promise<Names> {
-  const rows =
-    found.from === 'agent'
-      ? await found.agent.list<ServiceRow>('/v1/services')
-      : serviceRows(found.model.table);
-  const services = new Map<string, string>();
-  const nodePorts = new Map<string, string>();
-  for (const row of rows) {
-    const name = row.portName === '' ? row.service : `${row.service}:${row.portName}`;
-    for (const ip of [...row.clusterIPs, ...row.externalIPs, ...row.loadBalancerIPs])
-      services.set(`${ip} ${row.port}/${row.protocol}`, name);
-    if (row.nodePort !== 0) nodePorts.set(`${row.nodePort}/${row.protocol}`, name);
-  }
-  const pods = new Map<string, string>();
-  if (found.from === 'model') for (const [ip, { pod }] of namesOf(found.model.table)) pods.set(ip, pod);
-  else
-    for (const { endpoint, pod } of await found.agent.list<EndpointRow>('/v1/endpoints'))
-      pods.set(endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/[[\]]/g, ''), pod);
-  return { services, nodePorts, pods };
-}
-
-async function readEntries(): Promise<(readonly [keyof typeof PROTOCOLS, ConntrackEntry])[]> {
+async function readEntries(): Promise<(readonly [ProtocolName, ConntrackEntry])[]> {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
   });
   try {
     const conntrack = new Conntrack(channel);
-    const found: (readonly [keyof typeof PROTOCOLS, ConntrackEntry])[] = [];
+    const found: (readonly [ProtocolName, ConntrackEntry])[] = [];
     for (const family of IP_FAMILIES) {
-      for (const protocol of Object.keys(PROTOCOLS) as (keyof typeof PROTOCOLS)[]) {
+      for (const protocol of Object.keys(PROTOCOLS) as ProtocolName[]) {
         const entries = await conntrack.list({ family, protocol: PROTOCOLS[protocol] });
         for (const entry of entries) found.push([protocol, entry]);
       }
@@ -130,17 +110,17 @@ async function readEntries(): Promise<(readonly [keyof typeof PROTOCOLS, Conntra
 
 /** Undefined for what is no connection to a Service. */
 function connectionOf(
-  protocol: keyof typeof PROTOCOLS,
-  { original, reply, status, tcpState }: ConntrackEntry,
-  { services, nodePorts, pods }: Names,
+  protocol: ProtocolName,
+  entry: ConntrackEntry,
+  places: ServicePlaces,
+  pods: ReadonlyMap<string, string>,
 ): Connection | undefined {
-  const { source, sourcePort, destination, destinationPort } = original;
-  const isSent = reply.source !== destination || reply.sourcePort !== destinationPort;
-  const service =
-    services.get(`${destination} ${destinationPort}/${protocol}`) ??
-    (isSent ? nodePorts.get(`${destinationPort}/${protocol}`) : undefined);
+  const service = serviceOf(entry, protocol, places);
   if (service === undefined) return undefined;
-  const answered = (status & SEEN_REPLY) !== 0;
+  const { original, reply, status, tcpState } = entry;
+  const { source, sourcePort, destination, destinationPort } = original;
+  const isSent = isSentOn(entry);
+  const answered = (status & ConntrackStatus.SEEN_REPLY) !== 0;
   return {
     client: joinHostPort(source, sourcePort),
     clientPod: pods.get(source) ?? '',
