@@ -1,18 +1,23 @@
 /** Removes rules and chains of one kind, in every backend of iptables that is installed. */
 import { PenstockError } from '../errors.js';
+import { legacyTables } from '../kernel/xtables/legacyTables.js';
+import { nftChainNames } from '../kernel/xtables/nftChainExists.js';
 import type { RestoreInput } from '../kernel/xtables/RestoreInput.js';
-import { XtablesTool } from '../kernel/xtables/XtablesTool.js';
+import { type XtablesBackend, XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import type { IpFamily } from '../net/ip.js';
 
-const PROGRAMS: readonly (readonly [IpFamily, string])[] = [
-  ['IPv4', 'iptables-nft'],
-  ['IPv4', 'iptables-legacy'],
-  ['IPv6', 'ip6tables-nft'],
-  ['IPv6', 'ip6tables-legacy'],
+const PROGRAMS: readonly (readonly [IpFamily, XtablesBackend, string])[] = [
+  ['IPv4', 'nft', 'iptables-nft'],
+  ['IPv4', 'legacy', 'iptables-legacy'],
+  ['IPv6', 'nft', 'ip6tables-nft'],
+  ['IPv6', 'legacy', 'ip6tables-legacy'],
 ];
 
+/** Of every chain of ours and of kube-proxy; a jump is never without its chain. */
+const PREFIX = 'KUBE-';
+
 export interface Removal {
-  /** `IPv4 iptables 1.8.9 (nft)`, or the program when it did not work. */
+  /** `iptables 1.8.9 (nft)`, or the program when it did not work or was not needed. */
   readonly subject: string;
   /** Chains that were removed, or would be. */
   readonly chains: number;
@@ -34,8 +39,12 @@ export async function removeRules(
   planRemoval: (saved: SavedTables, tool: XtablesTool) => RestoreInput,
 ): Promise<Removal[]> {
   const removals: Removal[] = [];
-  for (const [family, program] of PROGRAMS) {
+  for (const [family, backend, program] of PROGRAMS) {
     try {
+      if (!(await mayHold(family, backend))) {
+        removals.push({ subject: program, chains: 0, input: '' });
+        continue;
+      }
       const tool = await openIfInstalled(family, program);
       if (!tool) continue;
       const input = planRemoval(await savedTables(tool), tool);
@@ -48,6 +57,13 @@ export async function removeRules(
     }
   }
   return removals;
+}
+
+/** Asks the kernel, which is a hundred times as fast as the four processes that the program costs: every start asks. */
+async function mayHold(family: IpFamily, backend: XtablesBackend): Promise<boolean> {
+  if (backend === 'legacy') return (await legacyTables(family)).length > 0;
+  const names = await nftChainNames(family);
+  return names === undefined || names.some((name) => name.startsWith(PREFIX));
 }
 
 async function savedTables(tool: XtablesTool): Promise<SavedTables> {

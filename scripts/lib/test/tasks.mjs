@@ -174,7 +174,7 @@ function flowTasks(each, { node, parts, logs, inVm = false }) {
     seconds: limit,
     run: timed(async ({ suffix = '' } = {}) => {
       const log = `${file.replace(/json$/, 'log')}${suffix}`;
-      const args = runnerArguments(each, join(SHARED, 'run.py'), resolve(file));
+      const args = runnerArguments(each, join(SHARED, 'run.py'), resolve(file), { asIs: inVm });
       await command('python3', args, { log, seconds: limit + 30, env: { ...envOf(node), ...(inVm ? { CONFORMANCE_LIMIT: '120' } : {}) }, under });
       const text = readFileSync(log, 'utf8');
       return { log, ...(readFlows(each, text) ?? { passed: 0, failed: flows, text: text.split('\n').slice(-50).join('\n') }) };

@@ -1,6 +1,7 @@
-/** Whether iptables-nft would show a chain: a question to nf_tables itself, where a process would cost a hundred times as much. */
+/** Which chains iptables-nft would show: a question to nf_tables itself, where a process would cost a hundred times as much. */
 import type { IpFamily } from '../../net/ip.js';
-import { NetlinkProtocol } from '../netlink/constants.js';
+import { NETFILTER_HEADER, NetlinkProtocol } from '../netlink/constants.js';
+import type { Message } from '../netlink/Message.js';
 import { MessageWriter } from '../netlink/MessageWriter.js';
 import { NetlinkChannel } from '../netlink/NetlinkChannel.js';
 import { NetlinkError } from '../netlink/NetlinkError.js';
@@ -10,9 +11,8 @@ import { ChainAttribute, FAMILY_NUMBER, NftMessage } from '../nftables/constants
 /** False also where nf_tables is not there, or may not be asked. */
 export type ChainExists = (family: IpFamily, table: string, chain: string) => Promise<boolean>;
 
-export const nftChainExists: ChainExists = async (family, table, chain) => {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
-  try {
+export const nftChainExists: ChainExists = (family, table, chain) =>
+  asked(false, async (channel) => {
     const writer = new MessageWriter(128);
     beginNetfilterMessage(writer, NftMessage.GET_CHAIN, 0, FAMILY_NUMBER[family]);
     writer.string(ChainAttribute.TABLE, table);
@@ -20,10 +20,35 @@ export const nftChainExists: ChainExists = async (family, table, chain) => {
     writer.endMessage();
     await channel.request(`look for chain ${chain} of table ${table}`, writer);
     return true;
+  });
+
+/** Of all tables of a family, as often as there are such; undefined where nf_tables is not there, or may not be asked. */
+export function nftChainNames(family: IpFamily): Promise<readonly string[] | undefined> {
+  return asked(undefined, async (channel) => {
+    const writer = new MessageWriter(128);
+    beginNetfilterMessage(writer, NftMessage.GET_CHAIN, 0, FAMILY_NUMBER[family]);
+    writer.endMessage();
+    return (await channel.dump(`list chains of ${family}`, writer)).map(nameOf);
+  });
+}
+
+function nameOf(message: Message): string {
+  const reader = message.attributes(NETFILTER_HEADER);
+  while (reader.next()) if (reader.type === ChainAttribute.NAME) return reader.string();
+  return '';
+}
+
+async function asked<Answer>(
+  refused: Answer,
+  question: (channel: NetlinkChannel) => Promise<Answer>,
+): Promise<Answer> {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+  try {
+    return await question(channel);
   } catch (error) {
-    if (error instanceof NetlinkError) return false;
+    if (error instanceof NetlinkError) return refused;
     throw error;
   } finally {
     channel.close();
   }
-};
+}
