@@ -57,7 +57,7 @@ const EXCEPTIONS = [
   'src/explain/addresses.ts',
 ];
 
-const sources = readSources('src', 'test', 'bench');
+const sources = readSources('src', 'test', 'bench', 'examples');
 const faults = [];
 
 for (const { path, imports } of sources) {

@@ -27,7 +27,7 @@ for (const [name, paths] of places) {
 }
 
 /** Folders of test/unit that test no code of src/. */
-const NOT_OF_SRC = ['deploy'];
+const NOT_OF_SRC = ['deploy', 'examples'];
 for (const { path } of readSources('test/unit')) {
   const [, , top] = path.split('/');
   const mirrored = dirname(path).replace('test/unit', 'src');
