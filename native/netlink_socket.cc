@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <sched.h>
@@ -182,6 +184,20 @@ int NetlinkSocket::SetBuffer(napi_env env, int force, int plain, int bytes) {
     ThrowSystemError(env, errno, "setsockopt", "netlink buffer cannot be set to " + std::to_string(bytes) + " bytes");
   }
   return size;
+}
+
+void NetlinkSocket::AttachFilter(napi_env env, const uint8_t* program, size_t length) {
+  if (length == 0 || length % sizeof(sock_filter) != 0 || length / sizeof(sock_filter) > USHRT_MAX) {
+    ThrowRangeError(env, "program must be whole instructions of 8 bytes");
+    return;
+  }
+  sock_fprog filter{};
+  filter.len = static_cast<unsigned short>(length / sizeof(sock_filter));
+  // The kernel copies it byte by byte: it need not be aligned.
+  filter.filter = reinterpret_cast<sock_filter*>(const_cast<uint8_t*>(program));
+  if (setsockopt(fd_, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0) {
+    ThrowSystemError(env, errno, "setsockopt", "netlink filter cannot be attached");
+  }
 }
 
 void NetlinkSocket::Send(napi_env env, const uint8_t* data, size_t length) {

@@ -35,6 +35,8 @@ class NetlinkSocket {
   void SetMembership(napi_env env, int option, uint32_t group);
   // `force` and `plain` are SO_SNDBUFFORCE and SO_SNDBUF or their SO_RCV… twins. Returns the size now in force, bytes.
   int SetBuffer(napi_env env, int force, int plain, int bytes);
+  // `program`: struct sock_filter, `length` bytes of them. What it refuses is dropped by the kernel before it is queued.
+  void AttachFilter(napi_env env, const uint8_t* program, size_t length);
   void Send(napi_env env, const uint8_t* data, size_t length);
   // Fills consecutive parts of `buffer`; the i-th is lengths[i] bytes, of multicast group groups[i]. Returns how many.
   size_t Receive(napi_env env, uint8_t* buffer, size_t size, uint32_t* lengths, uint32_t* groups, size_t max);

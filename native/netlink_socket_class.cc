@@ -134,6 +134,16 @@ napi_value SetReceiveBuffer(napi_env env, napi_callback_info info) {
   return SetBuffer(env, info, SO_RCVBUFFORCE, SO_RCVBUF);
 }
 
+napi_value AttachFilter(napi_env env, napi_callback_info info) {
+  SocketCall call(env, info);
+  uint8_t* program;
+  size_t length;
+  if (call.FindOpenSocket() && GetBytes(env, call.arguments[0], "program", &program, &length)) {
+    call.socket->AttachFilter(env, program, length);
+  }
+  return nullptr;
+}
+
 napi_value Send(napi_env env, napi_callback_info info) {
   SocketCall call(env, info);
   uint8_t* data;
@@ -199,7 +209,8 @@ bool DefineNetlinkSocket(napi_env env, napi_value exports) {
   return DefineClass(
       env, exports, "NetlinkSocket", New,
       {Getter("portId", PortId), Method("joinGroup", JoinGroup), Method("leaveGroup", LeaveGroup),
-       Method("setSendBuffer", SetSendBuffer), Method("setReceiveBuffer", SetReceiveBuffer), Method("send", Send),
+       Method("setSendBuffer", SetSendBuffer), Method("setReceiveBuffer", SetReceiveBuffer),
+       Method("attachFilter", AttachFilter), Method("send", Send),
        Method("receive", Receive), Method("onReadable", OnReadable), Method("ref", Ref), Method("unref", Unref),
        Method("close", Close)});
 }

@@ -162,6 +162,7 @@ export class NodeAgent {
     this.#open.add('Events', () => events.stop());
     const notices = new RefusalNotices(() => clock.now());
     const flows = await openFlows({
+      mode: config.mode,
       node: config.nodeName,
       table,
       clock,

@@ -16,7 +16,13 @@ export type Reason =
   | 'localhost-node-port'
   | 'own-address'
   | 'node-sends-elsewhere'
-  | 'no-service';
+  | 'no-service'
+  /** What endpoints do; the flow log tells of it, explain() does not know. */
+  | 'endpoint-refused'
+  | 'endpoint-silent';
+
+/** Of rules. */
+export type RefusalReason = Exclude<Reason, 'forwarded' | 'endpoint-refused' | 'endpoint-silent'>;
 
 export interface Masquerade {
   readonly applies: boolean;
@@ -31,7 +37,7 @@ export type Verdict =
       readonly endpoints: readonly KnownEndpoint[];
       readonly masquerade: Masquerade;
     }
-  | { readonly type: 'reject' | 'drop' | 'pass'; readonly reason: Exclude<Reason, 'forwarded'> };
+  | { readonly type: 'reject' | 'drop' | 'pass'; readonly reason: RefusalReason };
 
 export interface Decision {
   readonly verdict: Verdict;
@@ -59,7 +65,7 @@ export function forward(
   return { type: 'forward', endpoints, policy, masquerade };
 }
 
-export function refuse(type: 'reject' | 'drop' | 'pass', reason: Exclude<Reason, 'forwarded'>): Verdict {
+export function refuse(type: 'reject' | 'drop' | 'pass', reason: RefusalReason): Verdict {
   return { type, reason };
 }
 

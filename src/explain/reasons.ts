@@ -65,5 +65,17 @@ export const REASONS: Readonly<Record<Reason, ReasonText>> = {
       'Look at the endpoints of the Service; as in kube-proxy, rules refuse what comes to the node only.',
     isProblem: true,
   },
+  'endpoint-refused': {
+    says: 'the endpoint refused the connection',
+    remedy:
+      'Look at the pod: does it listen on the target port of the Service, and not on its loopback only?',
+    isProblem: true,
+  },
+  'endpoint-silent': {
+    says: 'the endpoint does not answer',
+    remedy:
+      'Look whether the pod and its node live, and whether a NetworkPolicy, a route or the MTU keeps packets from it.',
+    isProblem: true,
+  },
   'no-service': { says: 'no Service has this address', remedy: '', isProblem: false },
 };

@@ -77,6 +77,10 @@ export class FaultySocket implements NativeSocket {
     return this.#socket.setSendBuffer(bytes);
   }
 
+  attachFilter(program: Uint8Array): void {
+    this.#socket.attachFilter(program);
+  }
+
   setReceiveBuffer(bytes: number): number {
     return this.#socket.setReceiveBuffer(bytes);
   }

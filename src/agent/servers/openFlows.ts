@@ -4,10 +4,11 @@ import { messageOf } from '../../errors.js';
 import { OpenList } from '../../host/OpenList.js';
 import { Nflog } from '../../kernel/nflog/Nflog.js';
 import { canLog } from '../../kernel/nftables/features.js';
-import { FlowLog, type FlowRecord } from '../../observe/flows/FlowLog.js';
+import { type FailedPacket, FlowLog, type FlowRecord } from '../../observe/flows/FlowLog.js';
 import { ServiceNames } from '../../observe/flows/ServiceNames.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Clock } from '../../time/Clock.js';
+import { openUnanswered } from './openUnanswered.js';
 
 export interface OpenFlows {
   readonly log: FlowLog;
@@ -17,6 +18,7 @@ export interface OpenFlows {
 }
 
 export interface FlowsOptions {
+  readonly mode: string;
   readonly node: string;
   readonly table: RoutingTable;
   readonly clock: Clock;
@@ -26,22 +28,40 @@ export interface FlowsOptions {
 }
 
 /** Never rejects: where the kernel does not tell, nothing is logged. */
-export async function openFlows({ node, table, clock, onPacket, log }: FlowsOptions): Promise<OpenFlows> {
+export async function openFlows(options: FlowsOptions): Promise<OpenFlows> {
+  const { mode, node, table, clock, onPacket, log } = options;
   const names = new ServiceNames(table, () => clock.now());
   const flows = new FlowLog({ node, names: (packet) => names.of(packet), clock, date: Date.now });
+  const reader = await openReader((packet) => onPacket(flows.add(packet)), log);
+  const stop = openUnanswered({
+    mode,
+    clock,
+    // What is sent on for somebody else (host ports, containers) is not ours to tell.
+    take: (packet) => {
+      if (names.of(packet).service !== '') onPacket(flows.add(packet));
+    },
+    warn: (text) => log.warn(text),
+  });
+  const close = () => {
+    stop();
+    reader?.close();
+  };
+  return { log: flows, group: reader?.group ?? 0, close };
+}
+
+/** Packets that rules hand to the kernel's log. */
+async function openReader(take: (packet: FailedPacket) => void, log: Logger): Promise<Nflog | undefined> {
   const open = new OpenList(log);
   try {
     return await open.closeUnless(async () => {
-      const reader = await Nflog.open(({ words, ...packet }) =>
-        onPacket(flows.add({ reason: words, ...packet })),
-      );
+      const reader = await Nflog.open(({ words, ...packet }) => take({ reason: words, ...packet }));
       open.add('the log of the kernel', () => reader.close());
       if (!(await canLog(reader.channel)))
         throw new Error('this kernel has no CONFIG_NFT_LOG or CONFIG_NFT_LIMIT');
-      return { log: flows, group: reader.group, close: () => reader.close() };
+      return reader;
     });
   } catch (error) {
     log.warn(`connections that fail are not logged: ${messageOf(error)}`);
-    return { log: flows, group: 0, close: () => {} };
+    return undefined;
   }
 }

@@ -1,4 +1,5 @@
 /** penstock flows: connections that failed, by name and reason; with -f as they happen. */
+import { openUnanswered } from '../../agent/servers/openUnanswered.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { REASONS } from '../../explain/reasons.js';
 import { Nflog } from '../../kernel/nflog/Nflog.js';
@@ -97,15 +98,25 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
       );
     },
   );
+  const stop = openUnanswered({
+    mode: model.config.mode || 'nftables',
+    clock: systemClock,
+    take: (packet) => {
+      if (names.of(packet).service !== '') log.add(packet);
+    },
+    warn: (text) => process.stderr.write(`${text}\n`),
+  });
   await new Promise<void>((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
+  stop();
   reader.close();
 }
 
 function lineOf(record: FlowRecord): string {
   const { time, reason, client, clientPod, service, destination, port, protocol, count } = record;
+  const endpoint = record.endpointPod || record.endpoint;
   const to = joinHostPort(destination as IpAddress, port);
   const who = clientPod || client;
   const what = service === '' ? `${to}/${protocol}` : `${service} (${to}/${protocol})`;
   const times = count > 1 ? `  ×${count}` : '';
-  return `${printable(time.slice(11, 23))}  ${colour('red', reason)}  ${printable(`${who} → ${what}`)}${times}`;
+  return `${printable(time.slice(11, 23))}  ${colour('red', reason)}  ${printable(`${who} → ${what}${endpoint && ` at ${endpoint}`}`)}${times}`;
 }

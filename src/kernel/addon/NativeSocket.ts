@@ -15,6 +15,11 @@ export interface NativeSocket {
   setSendBuffer(bytes: number): number;
   /** Likewise; net.core.rmem_max. */
   setReceiveBuffer(bytes: number): number;
+  /**
+   * Has the kernel run a classic BPF program (struct sock_filter, 8 bytes each) over whatever it would queue for this socket,
+   * and drop what that returns 0 for. In place of the program before. EINVAL for one that makes no sense.
+   */
+  attachFilter(program: Uint8Array): void;
   /** One sendmsg to the kernel. EMSGSIZE when it is larger than the send buffer. */
   send(message: Uint8Array): void;
   /**

@@ -28,3 +28,8 @@ export interface ConntrackEntry {
   /** Bytes of both directions; undefined where sysctl nf_conntrack_acct was off when the connection began. */
   readonly bytes: number | undefined;
 }
+
+/** Whether the destination was rewritten on the way. */
+export function isSentOn({ original, reply }: ConntrackEntry): boolean {
+  return reply.source !== original.destination || reply.sourcePort !== original.destinationPort;
+}

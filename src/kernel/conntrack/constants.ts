@@ -9,6 +9,9 @@ export const MessageType = {
   DELETE: netfilterType(NetfilterSubsystem.CONNTRACK, 2),
 } as const;
 
+/** NFNLGRP_CONNTRACK_DESTROY. */
+export const DESTROYED_GROUP = 3;
+
 /** CTA_*. */
 export const EntryAttribute = {
   TUPLE_ORIGINAL: 1,

@@ -142,6 +142,14 @@ export class NetlinkChannel {
     }
   }
 
+  /**
+   * What `program` (classic BPF) refuses is dropped by the kernel; answers as well, so this is for channels that only listen.
+   * Throws when the kernel does not take the program.
+   */
+  filter(program: Uint8Array): void {
+    this.#socket.attachFilter(program);
+  }
+
   /** The netlink port of this channel: notices of what it changed carry it. */
   get portId(): number {
     return this.#socket.portId;

@@ -2,6 +2,7 @@
  * Connections that failed, by name: who wanted to reach what, and why that was refused or dropped. The same again within ten
  * seconds is one record with a count. The last ten thousand records are kept.
  */
+import { type IpAddress, joinHostPort } from '../../net/ip.js';
 import type { Clock } from '../../time/Clock.js';
 
 export interface FailedPacket {
@@ -10,6 +11,8 @@ export interface FailedPacket {
   readonly source: string;
   readonly destination: string;
   readonly destinationPort: number;
+  /** Whom it was sent to, where it was sent to anybody. */
+  readonly endpoint?: { readonly address: IpAddress; readonly port: number };
 }
 
 /** What names there are for the addresses of a packet; '' where there is none. */
@@ -18,6 +21,8 @@ export interface FlowNames {
   readonly service: string;
   /** `namespace/pod` */
   readonly client: string;
+  /** Likewise. */
+  readonly endpoint: string;
 }
 
 export interface FlowRecord {
@@ -34,6 +39,10 @@ export interface FlowRecord {
   readonly destination: string;
   readonly port: number;
   readonly protocol: string;
+  /** `address:port` of the endpoint that did not take it; '' where it came to none. */
+  readonly endpoint: string;
+  /** `namespace/pod` */
+  readonly endpointPod: string;
   /** Packets like this so far, as far as they were told of: at most 50 a second of a kind are. */
   readonly count: number;
 }
@@ -81,13 +90,14 @@ export class FlowLog {
     const now = this.#options.clock.now();
     this.#settle(now);
     const { reason, protocol, source, destination, destinationPort } = packet;
-    const key = `${reason} ${protocol} ${source} ${destination} ${destinationPort}`;
+    const endpoint = packet.endpoint ? joinHostPort(packet.endpoint.address, packet.endpoint.port) : '';
+    const key = `${reason} ${protocol} ${source} ${destination} ${destinationPort} ${endpoint}`;
     const open = this.#open.get(key);
     if (open) {
       open.record = this.#replace({ ...open.record, count: open.record.count + 1 });
       return open.record;
     }
-    const { service, client } = this.#options.names(packet);
+    const { service, client, endpoint: endpointPod } = this.#options.names(packet);
     const record: FlowRecord = {
       number: this.#next++,
       time: new Date(this.#options.date()).toISOString(),
@@ -99,6 +109,8 @@ export class FlowLog {
       destination,
       port: destinationPort,
       protocol,
+      endpoint,
+      endpointPod,
       count: 1,
     };
     this.#records.push(record);

@@ -26,6 +26,8 @@ export class RefusalNotices {
     port,
     protocol,
     node,
+    endpoint,
+    endpointPod,
   }: FlowRecord): Occurrence | undefined {
     const [, namespace, name] = /^([^/]+)\/([^:]+)/.exec(service) ?? [];
     if (namespace === undefined || name === undefined) return undefined;
@@ -38,11 +40,12 @@ export class RefusalNotices {
     if (this.#told.has(key) || this.#told.size >= MOST) return undefined;
     this.#told.set(key, now);
     const says = Object.hasOwn(REASONS, reason) ? REASONS[reason as keyof typeof REASONS].says : reason;
+    const which = endpoint === '' ? '' : ` at ${endpointPod || endpoint}`;
     return {
       type: 'Warning',
       reason: 'ConnectionsFail',
       action: 'Refuse',
-      note: `node ${node}: ${clientPod || client} could not reach ${destination} port ${port}/${protocol}: ${says} (${reason})`,
+      note: `node ${node}: ${clientPod || client} could not reach ${destination} port ${port}/${protocol}: ${says}${which} (${reason})`,
       regarding: { apiVersion: 'v1', kind: 'Service', namespace, name },
     };
   }

@@ -24,14 +24,15 @@ export class ServiceNames {
     this.#now = now;
   }
 
-  of({ protocol, source, destination, destinationPort }: FailedPacket): FlowNames {
+  of({ protocol, source, destination, destinationPort, endpoint }: FailedPacket): FlowNames {
     this.#refresh();
     const service =
       this.#services.get(`${destination} ${destinationPort} ${protocol}`) ??
       this.#services.get(`node ${destinationPort} ${protocol}`) ??
       this.#services.get(destination) ??
       '';
-    return { service, client: this.#pods.get(source) ?? '' };
+    const pod = (address: string | undefined) => this.#pods.get(address ?? '') ?? '';
+    return { service, client: pod(source), endpoint: pod(endpoint?.address) };
   }
 
   #refresh(): void {

@@ -228,6 +228,8 @@ export class ModelSocket implements NativeSocket {
     return this.#sendBuffer;
   }
 
+  attachFilter(): void {}
+
   setReceiveBuffer(bytes: number): number {
     this.#receiveBuffer = 2 * bytes;
     return this.#receiveBuffer;

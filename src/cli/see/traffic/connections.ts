@@ -1,6 +1,6 @@
 /** penstock connections: which clients are connected to which Service, and to which endpoint. Reads the kernel itself. */
 import { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
-import type { ConntrackEntry } from '../../../kernel/conntrack/ConntrackEntry.js';
+import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
 import { NetlinkProtocol } from '../../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
@@ -11,7 +11,6 @@ import { formatOf, OUTPUT_FLAG, print, printJson, table } from '../output.js';
 import { MODEL_FLAGS, MODEL_HELP } from '../readModel.js';
 import {
   isOfService,
-  isSentOn,
   PROTOCOLS,
   type ProtocolName,
   readPlaces,

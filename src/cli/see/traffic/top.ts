@@ -1,7 +1,7 @@
 /** penstock top: what Services carry right now, live, from the kernel's table of connections. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
-import type { ConntrackEntry } from '../../../kernel/conntrack/ConntrackEntry.js';
+import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
 import { NetlinkProtocol } from '../../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
@@ -17,7 +17,6 @@ import { MOST_CONNECTIONS, TrafficCount, type TrafficSample } from './TrafficCou
 import { sortRows, TOP_COLUMNS, type TopColumn, type TopRow, topText } from './topRows.js';
 import {
   isOfService,
-  isSentOn,
   protocolName,
   readPlaces,
   readPods,

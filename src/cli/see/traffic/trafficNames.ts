@@ -1,5 +1,5 @@
 /** The Services that connections of the kernel's table belong to, by name. */
-import type { ConntrackEntry } from '../../../kernel/conntrack/ConntrackEntry.js';
+import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { IpProtocol } from '../../../kernel/conntrack/constants.js';
 import { namesOf } from '../../../observe/admin/adminApi.js';
 import { type EndpointRow, type ServiceRow, serviceRows } from '../../../observe/admin/serviceRows.js';
@@ -44,11 +44,6 @@ export async function readPods(found: Look, service = ''): Promise<ReadonlyMap<s
     for (const { endpoint, pod } of await found.agent.list<EndpointRow>('/v1/endpoints', { service }))
       pods.set(endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/[[\]]/g, ''), pod);
   return pods;
-}
-
-/** Whether the destination was rewritten on the way. */
-export function isSentOn({ original, reply }: ConntrackEntry): boolean {
-  return reply.source !== original.destination || reply.sourcePort !== original.destinationPort;
 }
 
 /** Undefined for what is no connection to a Service. */

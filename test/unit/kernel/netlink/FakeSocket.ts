@@ -130,6 +130,8 @@ export class FakeSocket implements NativeSocket {
     return bytes;
   }
 
+  attachFilter(): void {}
+
   setReceiveBuffer(bytes: number): number {
     return bytes;
   }

@@ -20,7 +20,7 @@ const packet = (fields: Partial<FailedPacket> = {}): FailedPacket => ({
 
 function flowLog() {
   const clock = new FakeClock();
-  const names = () => ({ service: 'shop/cart:http', client: 'shop/web-1' });
+  const names = () => ({ service: 'shop/cart:http', client: 'shop/web-1', endpoint: '' });
   return { clock, log: new FlowLog({ node: 'node1', names, clock, date: () => 0 }) };
 }
 
@@ -99,7 +99,12 @@ t.test('names of VIPs, node ports and pods', async (t) => {
     },
   };
   const names = new ServiceNames(seen, () => now);
-  t.strictSame(names.of(packet()), { service: 'shop/cart:http', client: 'shop/cart-a' });
+  t.strictSame(names.of(packet()), {
+    service: 'shop/cart:http',
+    client: 'shop/cart-a',
+    endpoint: '',
+  });
+  t.equal(names.of(packet({ endpoint: { address: ip('10.244.1.7'), port: 80 } })).endpoint, 'shop/cart-a');
   t.equal(names.of(packet({ destination: '192.0.2.9' })).service, 'shop/cart:http');
   t.equal(
     names.of(packet({ destination: '192.168.0.2', destinationPort: 30_080 })).service,
@@ -113,6 +118,7 @@ t.test('names of VIPs, node ports and pods', async (t) => {
   t.strictSame(names.of(packet({ destination: '10.96.9.9', source: '203.0.113.1' })), {
     service: '',
     client: '',
+    endpoint: '',
   });
   table.apply([{ type: 'upsert', object: service({ name: 'late', clusterIPs: { IPv4: ip('10.96.9.9') } }) }]);
   table.commit();

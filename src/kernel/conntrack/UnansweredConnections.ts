@@ -1,0 +1,165 @@
+/**
+ * TCP connections whose endpoint refuses or stays silent, as the kernel's table of connections shows them. A first packet that is
+ * answered by RST ends its entry at once: the kernel tells of ends that look so, and drops the news of all others itself. One
+ * that is not answered stays for two minutes: entries without an answer are listed every few seconds.
+ */
+import type { Clock } from '../../time/Clock.js';
+import { MESSAGE_HEADER, NETFILTER_HEADER, NetlinkProtocol } from '../netlink/constants.js';
+import { NetlinkChannel } from '../netlink/NetlinkChannel.js';
+import { Conntrack } from './Conntrack.js';
+import { type ConntrackEntry, isSentOn } from './ConntrackEntry.js';
+import {
+  ConntrackStatus,
+  DESTROYED_GROUP,
+  EntryAttribute,
+  IpProtocol,
+  MessageType,
+  TCP_INFO,
+  TCP_STATE,
+  TcpState,
+} from './constants.js';
+import { EntryDecoder } from './decodeEntry.js';
+import { dropProgram, filterProgram, findAttribute, mustBe } from './eventFilter.js';
+
+export type Unanswered = 'endpoint-refused' | 'endpoint-silent';
+
+const RECEIVE_BUFFER_BYTES = 256 * 1024;
+/** Ends that are read in a second; the kernel drops the rest. */
+const MOST_PER_SECOND = 50;
+const SECOND_MS = 1000;
+/** Without an answer for so long is silent. */
+const SILENT_MS = 3000;
+const LOOK_EVERY_MS = 5000;
+/** A look takes so small a share of the time. */
+const LOOK_SHARE = 100;
+const MOST_REMEMBERED = 10_000;
+
+export interface UnansweredOptions {
+  /** Whether the kernel marks what is sent on (IPS_DST_NAT): IPVS does not. */
+  readonly isMarked: boolean;
+  readonly clock: Clock;
+  /** Connections that were sent on to another address only. */
+  readonly take: (what: Unanswered, entry: ConntrackEntry) => void;
+  /** Looking does not work any more. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Which ends of connections the kernel tells this socket of. */
+export function refusedProgram(isMarked: boolean): Uint8Array {
+  const { SEEN_REPLY, DESTINATION_NAT } = ConntrackStatus;
+  const start = MESSAGE_HEADER + NETFILTER_HEADER;
+  const mask = isMarked ? SEEN_REPLY | DESTINATION_NAT : SEEN_REPLY;
+  return filterProgram([
+    ...findAttribute(start, [EntryAttribute.STATUS]),
+    ...mustBe(isMarked ? DESTINATION_NAT : 0, { mask }),
+    ...findAttribute(start, [EntryAttribute.PROTOCOL_INFO, TCP_INFO, TCP_STATE]),
+    ...mustBe(TcpState.CLOSE, 'byte'),
+  ]);
+}
+
+export class UnansweredConnections {
+  readonly #options: UnansweredOptions;
+  readonly #ends: NetlinkChannel;
+  readonly #looks: NetlinkChannel;
+  readonly #conntrack: Conntrack;
+  readonly #decoder = new EntryDecoder();
+  /** When a connection without an answer was seen first, by the kernel's id; told of: below 0. */
+  #waiting = new Map<number, number>();
+  #secondBegan = Number.NEGATIVE_INFINITY;
+  #inSecond = 0;
+  #isMuted = false;
+  #cancelUnmute = () => {};
+  #cancelLook = () => {};
+  #isClosed = false;
+
+  /** Throws what opening a netlink socket throws, EPERM among others. */
+  constructor(options: UnansweredOptions) {
+    this.#options = options;
+    this.#ends = NetlinkChannel.open(NetlinkProtocol.NETFILTER, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    this.#looks = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+      receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+    });
+    this.#conntrack = new Conntrack(this.#looks);
+    try {
+      this.#ends.filter(refusedProgram(options.isMarked));
+      this.#ends.listen([DESTROYED_GROUP], {
+        message: ({ type, payload }) => {
+          if (type === MessageType.DELETE) this.#ended(payload);
+        },
+        lost: () => {},
+      });
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.#plan(LOOK_EVERY_MS);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelUnmute();
+    this.#cancelLook();
+    this.#ends.close();
+    this.#looks.close();
+  }
+
+  #ended(payload: Uint8Array): void {
+    const now = this.#options.clock.now();
+    if (now - this.#secondBegan >= SECOND_MS) {
+      this.#secondBegan = now;
+      this.#inSecond = 0;
+    }
+    if (this.#inSecond++ >= MOST_PER_SECOND) {
+      this.#mute();
+      return;
+    }
+    const entry = this.#decoder.decode(payload);
+    if (entry && isSentOn(entry)) this.#options.take('endpoint-refused', entry);
+  }
+
+  /** A flood costs the kernel a look at each, and us nothing. */
+  #mute(): void {
+    if (this.#isMuted) return;
+    this.#isMuted = true;
+    this.#ends.filter(dropProgram());
+    this.#cancelUnmute = this.#options.clock.after(SECOND_MS, () => {
+      this.#isMuted = false;
+      this.#ends.filter(refusedProgram(this.#options.isMarked));
+    });
+  }
+
+  #plan(milliseconds: number): void {
+    if (this.#isClosed) return;
+    this.#cancelLook = this.#options.clock.after(milliseconds, () => {
+      this.#look().then(
+        (took) => this.#plan(Math.max(LOOK_EVERY_MS, took * LOOK_SHARE)),
+        (error: unknown) => {
+          if (!this.#isClosed) this.#options.onFailure(error);
+        },
+      );
+    });
+  }
+
+  /** Resolves with the milliseconds it took. */
+  async #look(): Promise<number> {
+    const { isMarked, clock, take } = this.#options;
+    const { SEEN_REPLY, DESTINATION_NAT } = ConntrackStatus;
+    const status = isMarked
+      ? { mask: SEEN_REPLY | DESTINATION_NAT, value: DESTINATION_NAT }
+      : { mask: SEEN_REPLY, value: 0 };
+    const begun = clock.now();
+    const seen = new Map<number, number>();
+    await this.#conntrack.each(status, (entry) => {
+      const { id, original, tcpState } = entry;
+      if (original.protocol !== IpProtocol.TCP || tcpState !== TcpState.SYN_SENT || !isSentOn(entry))
+        return true;
+      const first = this.#waiting.get(id) ?? begun;
+      const isSilent = first >= 0 && begun - first >= SILENT_MS;
+      if (isSilent) take('endpoint-silent', entry);
+      seen.set(id, isSilent ? -1 : first);
+      return seen.size < MOST_REMEMBERED;
+    });
+    this.#waiting = seen;
+    return clock.now() - begun;
+  }
+}
