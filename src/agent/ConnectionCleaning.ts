@@ -1,11 +1,20 @@
 /** After each sync: connections that contradict the routing table are taken out of the kernel's connection table. */
 import type { Logger } from 'pino';
 import { ConntrackCleaner } from '../dataplane/conntrack/ConntrackCleaner.js';
+import type { FamilyRuleFacts } from '../dataplane/Dataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, LOOPBACK } from '../net/ip.js';
+import {
+  familyOf,
+  IP_FAMILIES,
+  type IpAddress,
+  type IpFamily,
+  isLoopback,
+  joinHostPort,
+  LOOPBACK,
+} from '../net/ip.js';
 import {
   includesIpv4Loopback,
   type NodePortAddresses,
@@ -19,8 +28,10 @@ const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export interface ConnectionCleaningOptions {
   readonly nodePortAddresses: NodePortAddresses;
-  /** Families whose node ports rules of the kernel serve on loopback too. */
+  /** Families whose node ports rules of the kernel alone serve on loopback too. */
   readonly localhostNodePorts: readonly IpFamily[];
+  /** Ports of ours on loopback that connections to node ports on loopback are redirected to. */
+  readonly localhostPorts: (family: IpFamily) => FamilyRuleFacts['localhostPorts'];
   readonly hostAddresses: () => readonly IpAddress[];
   /** Hears of every look at the connection table. */
   readonly onLooked: (family: IpFamily, deleted: number, milliseconds: number) => void;
@@ -52,12 +63,24 @@ export class ConnectionCleaning {
 
   /** After a sync that succeeded. Never rejects: what could not be cleaned is tried again. */
   async clean(table: RoutingTable): Promise<void> {
-    if (!this.#stopped) await this.#report(this.#cleaner.clean(this.#addresses(table)));
+    if (!this.#stopped)
+      await this.#report(this.#cleaner.clean(this.#addresses(table), this.#localhostTargets()));
   }
 
   async stop(): Promise<void> {
     await this.#cleaner.stop();
     this.#channel.close();
+  }
+
+  #localhostTargets(): string[] {
+    return IP_FAMILIES.flatMap((family) =>
+      this.#localhostPorts(family).map((port) => joinHostPort(LOOPBACK[family], port)),
+    );
+  }
+
+  #localhostPorts(family: IpFamily): readonly number[] {
+    const { tcp, udp } = this.#options.localhostPorts(family);
+    return [tcp, udp].filter((port) => port !== undefined);
   }
 
   #addresses(table: RoutingTable): IpAddress[] {
@@ -68,9 +91,10 @@ export class ConnectionCleaning {
       const address = table.node.addresses[family];
       const selected = selectNodePortAddresses(nodePortAddresses, family, own, address);
       const served = (selected === 'all' ? own : selected).filter((ip) => !isLoopback(ip));
-      const loopback =
+      const byRules =
         localhostNodePorts.includes(family) &&
         (family === 'IPv6' || includesIpv4Loopback(nodePortAddresses, address));
+      const loopback = byRules || this.#localhostPorts(family).length > 0;
       return loopback ? [...served, LOOPBACK[family]] : served;
     });
   }

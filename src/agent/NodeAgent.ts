@@ -20,7 +20,6 @@ import { settleMode } from '../modes/chooseMode.js';
 import type { OpenMode } from '../modes/ModeHost.js';
 import { openMode } from '../modes/openMode.js';
 import { removeOtherModes } from '../modes/removeOtherModes.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import { EventRecorder } from '../observe/events/EventRecorder.js';
 import { serverFailed } from '../observe/events/occurrences.js';
 import { RefusalNotices } from '../observe/flows/RefusalNotices.js';
@@ -32,7 +31,7 @@ import type { NodeFacts } from '../routing/NodeFacts.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import { Agent } from './Agent.js';
-import { ConnectionCleaning } from './ConnectionCleaning.js';
+import { ConnectionCleaning, type ConnectionCleaningOptions } from './ConnectionCleaning.js';
 import { LeftoverRemoval } from './LeftoverRemoval.js';
 import { openDeparture } from './leave/openDeparture.js';
 import { makeTable } from './makeTable.js';
@@ -189,7 +188,11 @@ export class NodeAgent {
       log,
     });
     if (apiServer) apiServer.observer = metrics.requests;
-    const connections = this.#openConnections(addresses, metrics);
+    const connections = this.#openConnections(
+      addresses,
+      metrics,
+      (family) => dataplane.ruleFacts?.(table).families[family]?.localhostPorts ?? {},
+    );
     let socket: OpenAdmin | undefined;
     const leftovers = new LeftoverRemoval({
       remove: async () => (departure.state.type === 'serving' ? removeOtherModes(config, sysctls, log) : []),
@@ -323,13 +326,13 @@ export class NodeAgent {
   #openConnections(
     watch: HostAddressWatch,
     metrics: AgentMetrics,
+    localhostPorts: ConnectionCleaningOptions['localhostPorts'],
   ): Pick<ConnectionCleaning, 'take' | 'clean'> {
     const { mode, nodePortAddresses, localhostNodePorts } = this.#config;
-    const onLoopback: readonly IpFamily[] =
-      mode === 'iptables' ? ['IPv4'] : mode === 'userspace' ? IP_FAMILIES : [];
     const connections = new ConnectionCleaning({
       nodePortAddresses,
-      localhostNodePorts: localhostNodePorts ? onLoopback : [],
+      localhostNodePorts: localhostNodePorts && mode === 'iptables' ? ['IPv4'] : [],
+      localhostPorts,
       hostAddresses: () => watch.addresses,
       onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
       log: this.#options.log,

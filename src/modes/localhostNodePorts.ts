@@ -1,4 +1,4 @@
-/** Node ports on loopback in mode nftables: connections are redirected to the agent, which passes them on. */
+/** Node ports on loopback in modes nftables and ipvs: connections are redirected to the agent, which passes them on. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import type { LocalhostOptions, RedirectedFlow } from '../dataplane/localhost/LocalhostOptions.js';
@@ -54,40 +54,6 @@ export function portsOf(
 ): { readonly tcp?: number; readonly udp?: number } {
   const [tcp, udp] = [proxy?.port(family, 'TCP'), proxy?.port(family, 'UDP')];
   return { ...(tcp === undefined ? {} : { tcp }), ...(udp === undefined ? {} : { udp }) };
-}
-
-/**
- * Deletes the entries of UDP clients that keep their sockets and are led nowhere, or to the port of an agent that ran before: the
- * rules of now are asked only about new flows. `servicePort` tells which node ports are ours. Never rejects.
- */
-export async function forgetFormerProxies(
-  families: readonly IpFamily[],
-  conntrack: Conntrack,
-  proxy: Pick<LocalhostProxy, 'port'>,
-  servicePort: LocalhostOptions['servicePort'],
-  log: Logger,
-): Promise<void> {
-  try {
-    for (const family of families) {
-      const ours = proxy.port(family, 'UDP');
-      if (ours === undefined) continue;
-      const entries = await conntrack.list({ family, protocol: IpProtocol.UDP });
-      const former = entries.filter(({ zone, original, reply }) => {
-        const isLed = zone === 0 && isLoopback(original.destination) && isLoopback(reply.source);
-        return (
-          isLed &&
-          reply.sourcePort !== ours &&
-          servicePort(family, 'UDP', original.destinationPort) !== undefined
-        );
-      });
-      if (former.length > 0) await conntrack.delete(former);
-    }
-  } catch (error) {
-    log.warn(
-      { err: error },
-      `UDP clients of node ports on localhost may not be served until they open a new socket: ${messageOf(error)}`,
-    );
-  }
 }
 
 async function originalPort(

@@ -16,7 +16,7 @@ import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
 import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../net/ip.js';
-import { forgetFormerProxies, localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
+import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
@@ -38,11 +38,7 @@ export async function openNftables(
     const localhost = await openLocalhostProxy(families, conntrack, servicePort, log);
     open.add('node ports on localhost', () => localhost?.close());
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
-    const afterFirstSync = async () => {
-      if (localhost) await forgetFormerProxies(families, conntrack, localhost, servicePort, log);
-    };
-    const own = { localhostPorts, afterFirstSync };
-    const dataplane = openTable(TABLE, nftablesOptions(config), host, own, open, listener);
+    const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
     return { dataplane, prepareHost: NOTHING_TO_PREPARE };
   });
 }
@@ -52,7 +48,7 @@ export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'afterFirstSync'>,
+  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark'>,
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {

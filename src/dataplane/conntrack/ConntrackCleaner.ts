@@ -75,6 +75,7 @@ export class ConntrackCleaner {
   readonly #options: Required<CleanerOptions>;
   readonly #tasks: readonly Task[];
   #addresses: readonly IpAddress[] = [];
+  #localhostTargets: readonly string[] = [];
   #running: Promise<CleanReport> | undefined;
   #timer: unknown;
   /** When the timer runs out; Infinity without one. */
@@ -122,10 +123,15 @@ export class ConntrackCleaner {
    * first call looks at everything, later ones at what the changes concern. What is not due yet is done later, without
    * another call; `onPostponed` hears of it. Resolves to what was deleted before it returned. Rejects as Conntrack
    * does; what was to be looked at is then tried again, by a later call or by itself.
-   * `nodePortAddresses`: this node's addresses at which node ports are served, of both families.
+   * `nodePortAddresses`: this node's addresses at which node ports are served, of both families. `localhostTargets`:
+   * `127.0.0.1:4711`, where this agent itself takes what is sent to them on loopback.
    */
-  async clean(nodePortAddresses: readonly IpAddress[]): Promise<CleanReport> {
+  async clean(
+    nodePortAddresses: readonly IpAddress[],
+    localhostTargets: readonly string[] = [],
+  ): Promise<CleanReport> {
     this.#addresses = nodePortAddresses;
+    this.#localhostTargets = localhostTargets;
     for (const task of this.#tasks) putInForce(task);
     if (this.#running === undefined && this.#nextDue() <= this.#options.now()) return this.#start();
     this.#setTimer();
@@ -211,7 +217,8 @@ export class ConntrackCleaner {
     if (!canBeContradicted({ checks, servicePorts })) return 0;
     const entries = await this.#list({ family, ...FILTER[protocol] }, checks);
     const nodePortAddresses = new NodePortAddresses(this.#addresses);
-    const stale = findContradictions(entries, { checks, servicePorts, nodePortAddresses });
+    const localhostTargets = new Set(this.#localhostTargets);
+    const stale = findContradictions(entries, { checks, servicePorts, nodePortAddresses, localhostTargets });
     return stale.length === 0 ? 0 : this.#options.conntrack.delete(stale);
   }
 

@@ -5,7 +5,7 @@
  */
 import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus, IpProtocol } from '../../kernel/conntrack/constants.js';
-import { joinHostPort } from '../../net/ip.js';
+import { isLoopback, joinHostPort } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { Destinations, type NodePortAddresses, vipTargets } from './Destinations.js';
 import type { OwedChecks } from './OwedChecks.js';
@@ -16,19 +16,22 @@ export interface Standard {
   /** All service ports that are in force, by ServicePort.key. */
   readonly servicePorts: ReadonlyMap<string, ServicePort>;
   readonly nodePortAddresses: NodePortAddresses;
+  /** `127.0.0.1:4711`, where this agent itself takes what is sent to node ports on loopback. */
+  readonly localhostTargets?: ReadonlySet<string>;
 }
 
 /**
  * The entries that lead, or never led, where the table says something else:
  *
- * - sent to a VIP, or to a node port at this node's addresses, and answered by no reachable endpoint of it;
+ * - sent to a VIP, or to a node port at this node's addresses, and answered by no reachable endpoint of it; on loopback, by no
+ *   proxy of this agent either: those of an agent before are led nowhere, and so are those older than the Service;
  * - sent to what was a VIP or node port and is none any more, and NATed to an endpoint that it had.
  *
  * Entries of other zones are somebody else's, and TCP connections that had an answer are left to end by themselves.
  */
 export function findContradictions(
   entries: readonly ConntrackEntry[],
-  { checks, servicePorts, nodePortAddresses }: Standard,
+  { checks, servicePorts, nodePortAddresses, localhostTargets }: Standard,
 ): ConntrackEntry[] {
   const endpoints = new EndpointTargets();
   const concerned = new Destinations(checks.concerned(servicePorts), nodePortAddresses);
@@ -38,6 +41,7 @@ export function findContradictions(
     if (!isConsidered(entry)) return false;
     const { destination, destinationPort } = entry.original;
     const answers = joinHostPort(entry.reply.source, entry.reply.sourcePort);
+    if (isLoopback(destination) && localhostTargets?.has(answers)) return false;
     const wronged = concerned.owner(destination, destinationPort);
     // The tuples decide: IPVS rewrites destinations without IPS_DST_NAT. What answers for itself may be a process here.
     const former =
@@ -54,7 +58,10 @@ export function findContradictions(
 }
 
 /** Whether any entry could contradict the table; if not, the kernel need not be asked. */
-export function canBeContradicted({ checks, servicePorts }: Omit<Standard, 'nodePortAddresses'>): boolean {
+export function canBeContradicted({
+  checks,
+  servicePorts,
+}: Pick<Standard, 'checks' | 'servicePorts'>): boolean {
   if (checks.hasFormerPlaces) return true;
   for (const port of checks.concerned(servicePorts)) {
     if (port.nodePort !== 0 || vipTargets(port).length > 0) return true;

@@ -36,8 +36,6 @@ export interface NftablesHost {
   readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
   /** A mark for packets that are for sockets with addresses of clients; routes of ours bring them there. 0 for none. */
   readonly divertMark?: (family: IpFamily) => number;
-  /** Runs once, when the rules of the first sync are in force. Never rejects. */
-  readonly afterFirstSync?: () => Promise<void>;
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -96,7 +94,6 @@ export class NftablesDataplane implements Dataplane {
     const families = this.#watching
       ? await this.#syncFamilies(table)
       : await this.#syncThenWatch(() => this.#syncFamilies(table));
-    if (!this.#hasSynced) await this.#host.afterFirstSync?.();
     this.#hasSynced = true;
     return { families, problems: this.#families.flatMap((sync) => sync.problems) };
   }

@@ -1,12 +1,12 @@
 /** Clients that are older than the Service, or than the proxy: they are served as soon as it can be. */
-import { createSocket, type Socket } from 'node:dgram';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { AgentProcess } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, shell } from '../../support/iptables.js';
+import { shell } from '../../support/iptables.js';
 import { shopObjects } from '../../support/shopObjects.js';
+import { echoDatagrams, UdpAsker } from '../../support/UdpAsker.js';
 import { makeUserspaceWorld, serveName, VIP } from '../../support/userspaceWorld.js';
 
 const POD = '10.2.0.1';
@@ -18,37 +18,11 @@ const PLACES = [
   ['a node port on localhost', '127.0.0.1', NODE_PORT],
 ] as const;
 
-/** Asks again and again from one socket. */
-class Asker implements Disposable {
-  answers = 0;
-  readonly #socket: Socket = createSocket('udp4');
-  readonly #asking: NodeJS.Timeout;
-
-  constructor(address: string, port: number) {
-    this.#socket.on('message', () => this.answers++);
-    this.#socket.on('error', () => {});
-    this.#asking = setInterval(() => this.#socket.send('x', port, address, () => {}), 200);
-  }
-
-  /** Within the time. */
-  async isServed(ms = 6000): Promise<boolean> {
-    const before = this.answers;
-    return eventually(async () => this.answers > before + 2, ms);
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#asking);
-    this.#socket.close();
-  }
-}
-
 if (await inNetns(import.meta.url)) {
   makeUserspaceWorld([POD]);
   // What nobody redirects goes out, to a neighbour that never answers.
   shell('ip neigh add 172.30.0.1 lladdr 02:00:00:00:00:01 dev out nud permanent');
-  const echo = createSocket('udp4');
-  echo.on('message', (data, { address, port }) => echo.send(data, port, address));
-  await new Promise<void>((resolve) => echo.bind(8080, POD, resolve));
+  const echo = await echoDatagrams(POD, 8080);
   const server = await serveName(POD);
   t.teardown(() => {
     echo.close();
@@ -70,7 +44,7 @@ if (await inNetns(import.meta.url)) {
     agent.write('dns.json', objects('UDP'));
     agent.start();
     await agent.ready(60_000);
-    const askers = PLACES.map(([name, address, port]) => ({ name, asker: new Asker(address, port) }));
+    const askers = PLACES.map(([name, address, port]) => ({ name, asker: new UdpAsker(address, port) }));
     t.teardown(() => {
       for (const { asker } of askers) asker[Symbol.dispose]();
     });
@@ -87,8 +61,8 @@ if (await inNetns(import.meta.url)) {
   t.test('a Service that comes later', { timeout: 180_000 }, async (t) => {
     await using agent = new AgentProcess('mode: userspace\n');
     agent.write('other.json', shopObjects({ name: 'other', clusterIP: '172.30.9.9', endpoints: [POD] }));
-    using asker = new Asker(VIP, 80);
-    using nodePort = new Asker('192.168.77.1', NODE_PORT);
+    using asker = new UdpAsker(VIP, 80);
+    using nodePort = new UdpAsker('192.168.77.1', NODE_PORT);
     await sleep(1000);
     agent.start();
     await agent.ready(60_000);

@@ -1,4 +1,5 @@
 /** All that the kernel holds for one service port: virtual servers, elements of sets, addresses on kube-ipvs0. Pure. */
+import { slotsSize } from '../../../balancing/slots.js';
 import { masqueraded, type RealServer } from '../../../kernel/ipvs/RealServer.js';
 import {
   FULL_NETMASK,
@@ -18,7 +19,7 @@ import {
 import type { IpvsSettings } from './IpvsSettings.js';
 import { placeElement, rangeElement, type SetEntry } from './SetEntry.js';
 import { canDrain, schedulingOf, weightsOf } from './scheduling.js';
-import { NODE_PORT_SETS, type SetName } from './sets.js';
+import { LOCALHOST_REFUSED, NODE_PORT_SETS, type SetName } from './sets.js';
 
 /** `vip` wins over `node port` when both want the same address and port. */
 export type ServerRank = 'vip' | 'node port';
@@ -169,11 +170,16 @@ class StateBuilder implements ServicePortState {
   }
 
   #addNodePort(servers: readonly Endpoint[]): void {
-    const { nodePort: port, family, protocol, externalPolicy } = this.#port;
+    const { nodePort: port, family, protocol, externalPolicy, endpoints, balancing } = this.#port;
     if (port === 0) return;
     const { all, local } = NODE_PORT_SETS[protocol];
     const sets = externalPolicy === 'Local' ? [all, local] : [all];
-    if (protocol !== 'SCTP') for (const set of sets) this.#add(set, `${port}`);
+    if (protocol !== 'SCTP') {
+      for (const set of sets) this.#add(set, `${port}`);
+      // The node is no outsider: policy Local does not bind it.
+      const served = slotsSize(endpoints.cluster, balancing.weights) > 0;
+      if (!served) this.#add(LOCALHOST_REFUSED[protocol], `${port}`);
+    }
     for (const address of this.#settings.nodePortIPs) {
       if (protocol === 'SCTP') {
         for (const set of sets) this.#add(set, placeElement(address, protocol, port));

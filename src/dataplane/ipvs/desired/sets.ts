@@ -51,6 +51,9 @@ export const SETS = {
   'KUBE-IPVS-IPS': set('hash:ip'),
   /** The virtual servers that are ours. Any other is somebody else's, and never touched. */
   'PENSTOCK-SERVERS': set('hash:ip,port'),
+  /** Node ports that no endpoint serves: refused on loopback, where IPVS does not see who asks for them. */
+  'PENSTOCK-REFUSED-TCP': set('bitmap:port'),
+  'PENSTOCK-REFUSED-UDP': set('bitmap:port'),
   /** VIPs and node ports whose traffic from outside has no endpoint on this node (policy Local): dropped. */
   'PENSTOCK-DROP': set('hash:ip,port'),
   /**
@@ -79,6 +82,11 @@ export function setSpec(name: SetName, family: IpFamily): SetSpec {
   const spec = { name: kernelName(name, family), type, family };
   return extension === undefined ? spec : { ...spec, extension };
 }
+
+export const LOCALHOST_REFUSED = {
+  TCP: 'PENSTOCK-REFUSED-TCP',
+  UDP: 'PENSTOCK-REFUSED-UDP',
+} as const satisfies Record<string, SetName>;
 
 export const NODE_PORT_SETS = {
   TCP: { all: 'KUBE-NODE-PORT-TCP', local: 'KUBE-NODE-PORT-LOCAL-TCP' },

@@ -8,7 +8,7 @@
 import type { IpFamily } from '../../../net/ip.js';
 import { CLUSTER_CLIENT_TAG, tagOf } from '../desired/clusterClientMark.js';
 import type { RuleSettings } from '../desired/IpvsSettings.js';
-import { kernelName, NODE_PORT_SETS, SETS, type SetName } from '../desired/sets.js';
+import { kernelName, LOCALHOST_REFUSED, NODE_PORT_SETS, SETS, type SetName } from '../desired/sets.js';
 import * as chain from './chains.js';
 
 /** Table → chain → its rules in order, without `-A CHAIN`. */
@@ -52,7 +52,7 @@ export function fixedRules(settings: RuleSettings): FixedRules {
       [chain.SOURCE_RANGES, rules.sourceRanges()],
       [chain.IPVS_FILTER, rules.accessFilter()],
       // What leaves for an endpoint does not show its VIP any more; PENSTOCK-SOURCE-RANGES has looked at it before.
-      [chain.OUT_FILTER, []],
+      [chain.OUT_FILTER, rules.localhostRefusals()],
     ]),
     mangle: new Map([
       [chain.POLICY, rules.policy()],
@@ -113,15 +113,29 @@ class RuleWriter {
 
   /** IPVS sends nothing from loopback to other hosts (ip_vs_xmit.c), so the agent passes such connections on. */
   #localhost(): string[] {
+    return this.#localhostProtocols().flatMap(({ protocol, match, port }) => [
+      `${match} ${this.match(LOCALHOST_REFUSED[protocol], 'dst')} -j RETURN`,
+      `${match} ${this.match(NODE_PORT_SETS[protocol].all, 'dst')} -j REDIRECT --to-ports ${port}`,
+    ]);
+  }
+
+  /** Refused before the agent accepts it: whoever only connects must not take the Service for alive. */
+  localhostRefusals(): string[] {
+    return this.#localhostProtocols().map(({ protocol, match }) => {
+      const refused = this.match(LOCALHOST_REFUSED[protocol], 'dst');
+      return `${match} -m conntrack --ctstate NEW ${refused} -j ${REJECT[this.#settings.family]}`;
+    });
+  }
+
+  /** Those whose node ports the agent serves on loopback, with what is sent there, and its port. */
+  #localhostProtocols() {
     const { family, localhostPorts } = this.#settings;
-    const loopback = `-s ${LOOPBACK[family]} -d ${LOOPBACK[family]}`;
-    const redirect = (protocol: 'tcp' | 'udp', port: number | undefined) =>
-      port === undefined
-        ? []
-        : [
-            `${loopback} -p ${protocol} ${this.match(NODE_PORT_SETS[protocol === 'tcp' ? 'TCP' : 'UDP'].all, 'dst')} -j REDIRECT --to-ports ${port}`,
-          ];
-    return [...redirect('tcp', localhostPorts.tcp), ...redirect('udp', localhostPorts.udp)];
+    const { tcp, udp } = localhostPorts;
+    const match = `-s ${LOOPBACK[family]} -d ${LOOPBACK[family]} -p`;
+    return [
+      ...(tcp === undefined ? [] : [{ protocol: 'TCP', match: `${match} tcp`, port: tcp } as const]),
+      ...(udp === undefined ? [] : [{ protocol: 'UDP', match: `${match} udp`, port: udp } as const]),
+    ];
   }
 
   #acceptExternal(set: SetName): string[] {

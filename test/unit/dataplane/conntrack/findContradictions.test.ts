@@ -68,6 +68,7 @@ function judge(
       checks,
       servicePorts,
       nodePortAddresses: new NodePortAddresses(HOST),
+      localhostTargets: new Set(['127.0.0.1:4711', '[::1]:4712']),
     });
     t.equal(found.length === 1 ? 'goes' : 'stays', expect, because);
   }
@@ -103,6 +104,11 @@ t.test('entries against a service port that is there', async (t) => {
     { to: '192.168.0.2:30053', expect: 'goes', because: 'a node port, from before it was served' },
     { to: '127.0.0.1:30053', nat: GONE, expect: 'goes', because: 'a node port of loopback' },
     { to: '127.9.9.9:30053', nat: GONE, expect: 'goes', because: 'all of 127.0.0.0/8 is this node' },
+    { to: '127.0.0.1:30053', expect: 'goes', because: 'loopback, from before the Service' },
+    { to: '127.0.0.1:30053', nat: '127.0.0.1:4710', expect: 'goes', because: 'the proxy of an agent before' },
+    { to: '127.0.0.1:30053', nat: '127.0.0.1:4711', expect: 'stays', because: 'our own proxy' },
+    { to: '127.9.9.9:30053', nat: '127.0.0.1:4711', expect: 'stays', because: 'our own proxy again' },
+    { to: '192.168.0.2:30053', nat: '127.0.0.1:4711', expect: 'goes', because: 'it serves loopback alone' },
     { to: '192.168.0.3:30053', nat: GONE, expect: 'stays', because: 'NAT of another for a remote host' },
     { to: '192.168.0.3:30053', expect: 'stays', because: 'a remote host, same port number' },
     { to: '8.8.8.8:53', expect: 'stays', because: 'a remote server, same port' },
@@ -127,6 +133,8 @@ t.test('IPv6', async (t) => {
     { to: '[fd00:96::10]:53', nat: '[fd00:10::6]:5353', expect: 'goes', because: 'no endpoint' },
     { to: '[fd00:1::2]:30053', nat: '[fd00:10::6]:5353', expect: 'goes', because: 'a node port' },
     { to: '[::1]:30053', nat: '[fd00:10::6]:5353', expect: 'goes', because: 'loopback' },
+    { to: '[::1]:30053', expect: 'goes', because: 'loopback, from before the Service' },
+    { to: '[::1]:30053', nat: '[::1]:4712', expect: 'stays', because: 'our own proxy' },
     { to: '[fd00:1::3]:30053', expect: 'stays', because: 'a remote host' },
   ];
   judge(t, rules, everything, committed(dns(), v6).servicePorts('IPv6'));
