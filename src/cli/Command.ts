@@ -10,6 +10,8 @@ export interface Command {
   readonly failure: 1 | 2;
   /** Resolves with the exit status. */
   readonly load: () => Promise<(argv: readonly string[]) => Promise<number>>;
+  /** What --help prints. Manual pages and completions are made of it. */
+  readonly help: () => Promise<string>;
 }
 
 /** The order in which `penstock help` shows them. */

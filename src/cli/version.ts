@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { installationFolder } from '../kernel/addon/installationFolder.js';
 import { readArguments } from './readArguments.js';
 
-const HELP = `penstock version [--json]
+export const HELP = `penstock version [--json]
 
 Prints the version; with --json, also what it runs on.
 `;

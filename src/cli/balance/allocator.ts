@@ -9,7 +9,7 @@ import { systemClock } from '../../time/Clock.js';
 import { readArguments } from '../readArguments.js';
 import { packageVersion } from '../version.js';
 
-const HELP = `penstock allocator [--kubeconfig FILE] [flags]
+export const HELP = `penstock allocator [--kubeconfig FILE] [flags]
 
 Gives Services of type LoadBalancer their addresses, from pools (IPAddressPool of
 penstock.io or of MetalLB). Runs once a cluster, better twice: a Lease says which

@@ -10,7 +10,7 @@ import { AgentClient } from '../see/AgentClient.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from '../see/output.js';
 import { packageVersion } from '../version.js';
 
-const HELP = `penstock lb status | owners | pools | peers | why SERVICE | move ADDRESS --to NODE
+export const HELP = `penstock lb status | owners | pools | peers | why SERVICE | move ADDRESS --to NODE
 
 Says how the addresses of LoadBalancer Services are announced, as this node sees it.
 

@@ -19,7 +19,7 @@ import { whatIsLeft } from './whatIsLeft.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
 
-const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--keep auto|MODE] [--stop] [--dry-run | --check]
+export const HELP = `penstock cleanup [--mode ${MODES.join('|')}] [--keep auto|MODE] [--stop] [--dry-run | --check]
 
 Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs0; its iptables rules and chains (these
 and the sets are kube-proxy's too); puts kernel parameters back to what they were; and removes the files of agents that ended in

@@ -14,7 +14,7 @@ import { printableJson, printableLines } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
 import { removeOwnTables } from './removeOwnTables.js';
 
-const HELP = `penstock doctor [--json]
+export const HELP = `penstock doctor [--json]
 
 Says what this kernel has of what penstock needs, which mode \`mode: ""\` means here, what is left of penstock on this host,
 and what stands in the way of Services. Changes nothing. The exit status is 0 when some mode is possible, 1 when none is, 2 without

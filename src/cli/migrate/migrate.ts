@@ -21,7 +21,7 @@ import type { Remark, Report } from './Remark.js';
 import { markdown } from './reportText.js';
 import { servicesThatDiffer } from './servicesThatDiffer.js';
 
-const HELP = `penstock migrate [--mode MODE] [files] [-o markdown|json]
+export const HELP = `penstock migrate [--mode MODE] [files] [-o markdown|json]
 
 A report before kube-proxy is replaced on a node: configuration fields and what becomes of them, Services that behave differently
 and how, ports that processes hold, rules and policies of others that touch VIPs, and the connections that would be touched.

@@ -14,7 +14,7 @@ import { type Look, look, readNote } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS, modeFlag, readConfig } from './readModel.js';
 
-const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
+export const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
 penstock diff --mode MODE --mode MODE [--manifests PATH …] [-o json]
 
 Compares the rules in the kernel with those that the objects ask for, in the

@@ -11,7 +11,7 @@ import { look } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
-const HELP = `penstock endpoints [NAMESPACE/SERVICE[:PORT NAME]] [-o json]
+export const HELP = `penstock endpoints [NAMESPACE/SERVICE[:PORT NAME]] [-o json]
 
 Lists endpoints with their pod, node and condition, and for whom they serve.
 

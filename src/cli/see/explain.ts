@@ -9,7 +9,7 @@ import { type Look, look } from './look.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
-const HELP = `penstock explain CLIENT DESTINATION [-o json]
+export const HELP = `penstock explain CLIENT DESTINATION [-o json]
 
 Says what becomes of a connection: which Service decides, which endpoints may get
 it, whether it is masqueraded, or why it is refused or dropped, and what to do.

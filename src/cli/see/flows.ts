@@ -14,7 +14,7 @@ import { look } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print } from './output.js';
 import { MODEL_FLAGS, type Model } from './readModel.js';
 
-const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]
+export const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]
 
 Lists connections that were refused or dropped: when, who, which Service, why.
 With -f it goes on as they happen. JSON is one record a line. When no agent

@@ -24,7 +24,7 @@ import { printableLines } from '../../net/printable.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import { WrongCall } from '../readArguments.js';
 
-const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
+export const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
 
 Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush;
 in mode ipvs one part after the other for ipset restore, ipvsadm -R, ip -batch - and iptables-restore --noflush; in mode

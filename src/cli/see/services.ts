@@ -5,7 +5,7 @@ import { look } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
-const HELP = `penstock services [NAME] [--namespace NS] [--problems] [-o json]
+export const HELP = `penstock services [NAME] [--namespace NS] [--problems] [-o json]
 
 Lists what this node serves: one line for each port of a Service. NAME is a part
 of namespace/service. ENDPOINTS are those that serve, of all, and those here.

@@ -10,7 +10,7 @@ import { type Look, look } from './look.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS } from './readModel.js';
 
-const HELP = `penstock status [-o json]
+export const HELP = `penstock status [-o json]
 
 Shows how penstock does on this node, and tests it: it asks the agent, and makes
 connections through VIPs of Services that have endpoints.

@@ -9,7 +9,7 @@ import { readArguments, WrongCall } from '../readArguments.js';
 import { AgentClient } from './AgentClient.js';
 import { print } from './output.js';
 
-const HELP = `penstock web [--listen ADDRESS:PORT]
+export const HELP = `penstock web [--listen ADDRESS:PORT]
 
 Serves a page with what the agent of this node knows: Services, endpoints, failed
 connections as they happen, syncs, conflicts, and explain. Read only. Ends with

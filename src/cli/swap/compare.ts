@@ -10,7 +10,7 @@ import { MODEL_FLAGS, MODEL_HELP, namesSource, readModel } from '../see/readMode
 import { kubeProxyFlags } from './kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from './ruleFiles.js';
 
-const HELP = `penstock compare [files of rules] [-o json]
+export const HELP = `penstock compare [files of rules] [-o json]
 
 Asks for every kind of client (a pod here, a pod elsewhere, the node, somebody outside, inside and outside of source ranges, an
 endpoint itself) and every address and port of every Service: do the rules of another proxy lead to the same endpoints as

@@ -6,7 +6,7 @@ import { PenstockError } from '../../errors.js';
 import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 
-const HELP = `penstock config check FILE [-o text|json]
+export const HELP = `penstock config check FILE [-o text|json]
 
 Reads a KubeProxyConfiguration as penstock run --config FILE would, and says what is wrong with it and what of it changes
 nothing here. Needs no cluster, no root and no kernel. FILE may be "-" for standard input.

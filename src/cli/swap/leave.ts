@@ -6,7 +6,7 @@ import { readArguments, WrongCall } from '../readArguments.js';
 import { AgentClient } from '../see/AgentClient.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from '../see/output.js';
 
-const HELP = `penstock leave [--timeout SECONDS] [--withdraw] [-o json]
+export const HELP = `penstock leave [--timeout SECONDS] [--withdraw] [-o json]
 
 Hands this node back to another proxy, kube-proxy mostly. The penstock that runs here serves on until the other's rules lead every
 client to where its own do; then it removes its own in one go, and idles. No connection fails, and none is cut. The wish outlives

@@ -12,7 +12,7 @@ import { print } from '../output.js';
 import { redact } from './redact.js';
 import { type TarFile, tar } from './tar.js';
 
-const HELP = `penstock sysdump [--file NAME]
+export const HELP = `penstock sysdump [--file NAME]
 
 Gathers what is needed to find a fault on this node in one archive (tar.gz):
 what the agent says of itself, its Services, problems and failed connections,

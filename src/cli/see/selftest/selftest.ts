@@ -12,7 +12,7 @@ import { onNode } from './onNode.js';
 import { junit, reportOf, reportText } from './Report.js';
 import { runPeer } from './runPeer.js';
 
-const HELP = `penstock selftest [--service NAMESPACE/NAME…] [--junit FILE] [-o json]
+export const HELP = `penstock selftest [--service NAMESPACE/NAME…] [--junit FILE] [-o json]
 penstock selftest --namespaces [--mode MODE…] [--disrupt KIND] [--junit FILE]
 
 Makes connections to every kind of VIP, family and protocol, and compares what

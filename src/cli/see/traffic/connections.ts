@@ -19,7 +19,7 @@ import {
   serviceOf,
 } from './trafficNames.js';
 
-const HELP = `penstock connections [NAMESPACE/SERVICE] [--limit N] [-o json]
+export const HELP = `penstock connections [NAMESPACE/SERVICE] [--limit N] [-o json]
 
 Lists connections of this node to Services, from the kernel's connection table.
 Needs root.

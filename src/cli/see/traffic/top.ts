@@ -24,7 +24,7 @@ import {
   serviceOf,
 } from './trafficNames.js';
 
-const HELP = `penstock top [NAMESPACE/SERVICE] [--once] [--interval SECONDS] [-o json]
+export const HELP = `penstock top [NAMESPACE/SERVICE] [--once] [--interval SECONDS] [-o json]
 
 Shows live which Services have new, open, silent and failed connections, and
 what they carry; for one Service, its endpoints. Reads the kernel's table of
