@@ -29,6 +29,12 @@ import { SyncProgress } from './sync/SyncProgress.js';
 /** Everything is looked at again after this time, in milliseconds. */
 const FULL_SYNC_PERIOD_MS = 3_600_000;
 
+/** Hears what the table has taken, after it. `complete` comes once, after all sources. */
+export interface Follower extends Omit<SourceListener, 'problems'> {
+  /** Of the table, before the kernel is told. */
+  committed(changes: ChangeSet): void;
+}
+
 export interface AgentOptions {
   readonly config: NodeConfig;
   readonly sources: readonly ObjectSource[];
@@ -38,8 +44,7 @@ export interface AgentOptions {
   readonly metrics: AgentMetrics;
   readonly events: EventRecorder;
   readonly hostAddresses: () => readonly IpAddress[];
-  /** Hears what the table has taken, after it. `complete` comes once, after all sources. */
-  readonly follower?: Omit<SourceListener, 'problems'> | undefined;
+  readonly follower?: Follower | undefined;
   /** Runs once, when the sources have begun without an error: the host is made ready for the first sync. */
   readonly beforeFirstSync: () => Promise<void>;
   /** Before the first sync, with everything read: whether it may write. False: another proxy serves, and it never does. */
@@ -243,6 +248,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     await this.#verifying;
     this.#progress.taken();
     const changes = this.#table.commit();
+    this.#follower?.committed(changes);
     if (!this.#synced && this.#mayServe && !(await this.#mayServe())) return;
     this.#healthChecking.take(changes);
     // A proxy says itself where connections lead to.

@@ -11,7 +11,7 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
 import type { OtherObject } from '../kubernetes/ObjectSource.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
-import { addressAnnounced, addressConflict } from '../observe/events/occurrences.js';
+import { addressAnnounced, addressConflict, addressRefused } from '../observe/events/occurrences.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import type { AgentOptions } from './Agent.js';
@@ -87,6 +87,10 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
         );
         for (const service of services) events.record(addressConflict(service, node, address, device, mac));
       },
+      refused: (address, service, why) => {
+        log.warn(`${address} is not announced for Service ${service}: ${why}`);
+        events.record(addressRefused(service, node, address, why));
+      },
     },
   });
 }
@@ -94,6 +98,7 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
 function follow(handle: AnnouncerHandle): BalancerHandle {
   const { announcer, objects } = handle;
   let known: readonly OtherObject[] = [];
+  let complete = false;
   return {
     follower: {
       changes: (batch) => announcer.objectsChanged(batch),
@@ -103,7 +108,14 @@ function follow(handle: AnnouncerHandle): BalancerHandle {
         known = list;
         announcer.changed();
       },
-      complete: () => handle.servicesComplete(),
+      complete: () => {
+        complete = true;
+      },
+      committed: (changes) => {
+        announcer.committed(changes);
+        // Before the table says whose they are no address is announced, and nothing that was left is taken away.
+        if (complete) handle.servicesComplete();
+      },
     },
     report: () => announcer.report(),
     close: () => handle.close(),

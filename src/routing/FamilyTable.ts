@@ -77,6 +77,11 @@ export class FamilyTable {
     return this.#problems.list();
   }
 
+  /** Who has the ports of the address that the Service asked for and did not get. */
+  lossesOf(service: string, address: IpAddress): readonly string[] {
+    return this.#problems.lossesOf(service, address);
+  }
+
   /**
    * Brings the given Services up to date, and those that win or lose an address through them. `respecified` are the dirty
    * Services whose claims may be others; the rest of `dirty` had only endpoint changes. Costs are those of the Services

@@ -126,6 +126,11 @@ export class RoutingTable {
     return boundedProblems(this.#problems(), 'Services');
   }
 
+  /** As of the last commit: who has the ports of the address that the Service `path` asked for and did not get. */
+  lossesOf(path: string, address: IpAddress): readonly string[] {
+    return this.#tables[familyOf(address)].lossesOf(path, address);
+  }
+
   /** Whether commit() has anything to look at. */
   get hasPendingChanges(): boolean {
     return this.#dirty.size > 0 || this.#serviceCIDRs.hasPendingChanges;

@@ -72,6 +72,16 @@ export interface ServicePort {
   readonly endpoints: EndpointSets;
 }
 
+/** ServicePort.key. `path`: `namespace/name` of the Service. */
+export function servicePortKey(path: string, portName: string, protocol: Protocol): string {
+  return `${servicePortName(path, portName)}/${protocol}`;
+}
+
+/** ServicePort.name. */
+export function servicePortName(path: string, portName: string): string {
+  return portName === '' ? path : `${path}:${portName}`;
+}
+
 /** What happens to a new connection: to an endpoint, refused, or silently dropped. */
 export type Verdict = 'forward' | 'reject' | 'drop';
 

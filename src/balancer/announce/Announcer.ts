@@ -9,6 +9,7 @@ import type { NetworkInterface } from '../../kernel/routes/InterfaceWatch.js';
 import type { IpAddress } from '../../net/ip.js';
 import type { ObjectChange } from '../../objects/ApiObject.js';
 import type { Node } from '../../objects/Node.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Clock } from '../../time/Clock.js';
 import type { OpenConnection } from '../bgp/BgpConnection.js';
 import type { TcpOptions } from '../bgp/openTcp.js';
@@ -20,7 +21,15 @@ import type { AnnouncementObjects } from './AnnouncementObjects.js';
 import { BgpPeers } from './BgpPeers.js';
 import { LoadBalancerServices, type ServiceLookup } from './LoadBalancerServices.js';
 import type { MembershipHandle, OpenMembership } from './Membership.js';
-import { type LanInterface, lanInterfaces, type OwnNode, ownFacts, ownNode, ownRoles } from './OwnNode.js';
+import {
+  type LanInterface,
+  lanInterfaces,
+  nodeAddresses,
+  type OwnNode,
+  ownFacts,
+  ownNode,
+  ownRoles,
+} from './OwnNode.js';
 import { type AnnouncePlan, planAnnouncing } from './planAnnouncing.js';
 import { type AnnouncerReport, reportOf } from './report.js';
 import { TierWriter } from './TierWriter.js';
@@ -36,6 +45,8 @@ export interface AnnouncerListener {
   ): void;
   /** A stranger has it. */
   conflict(address: IpAddress, device: string, mac: string, services: readonly string[]): void;
+  /** It is not for this Service. Once, until that changes. */
+  refused(address: IpAddress, service: string, why: string): void;
 }
 
 export interface AnnouncerOptions {
@@ -81,6 +92,8 @@ export class Announcer {
   #own: OwnNode;
   #facts: OwnFacts;
   #plan: AnnouncePlan = { wishes: [], routes: new Map(), addresses: [] };
+  /** What was refused: `address service why`. */
+  #refused: ReadonlySet<string> = new Set();
   /** Everything has been read once. */
   #complete = false;
   #cancel: (() => void) | undefined;
@@ -163,6 +176,11 @@ export class Announcer {
     if (this.#services.take(batch)) this.changed();
   }
 
+  /** The routing table. */
+  committed(changes: Pick<ChangeSet, 'families'>): void {
+    if (this.#services.committed(changes)) this.changed();
+  }
+
   /** Services, nodes and the announcing objects have all been read once. */
   complete(): void {
     this.#complete = true;
@@ -227,8 +245,9 @@ export class Announcer {
     this.#look();
     if (factsText(this.#facts) !== before) this.#membership.factsChanged();
     if (!this.#complete || !this.#membership.settled) return;
-    const { objects, node } = this.#options;
-    const services = this.#services.list();
+    const { objects, node, table, interfaceWatch } = this.#options;
+    const owners = nodeAddresses(this.#own, interfaceWatch.interfaces(), table.nodeObject, this.#view);
+    const services = this.#services.list((address) => owners.get(address));
     const plan = planAnnouncing({
       services,
       objects,
@@ -237,6 +256,7 @@ export class Announcer {
       twoTiers: this.#tiers?.works ?? false,
     });
     this.#plan = plan;
+    this.#sayRefused(plan);
     // Packets must find their way before anybody is told to send them here.
     const { liveness } = this.#layer2;
     this.#tiers?.set({
@@ -264,7 +284,22 @@ export class Announcer {
   }
 
   #servicesOf(address: IpAddress): readonly string[] {
-    return this.#plan.addresses.find((each) => each.address === address)?.services ?? [];
+    const planned = this.#plan.addresses.find((each) => each.address === address);
+    if (planned === undefined) return [];
+    const refused = new Set(planned.refusals.map(({ service }) => service));
+    return planned.services.filter((path) => !refused.has(path));
+  }
+
+  #sayRefused({ addresses }: AnnouncePlan): void {
+    const refused = new Set<string>();
+    for (const { address, refusals } of addresses) {
+      for (const { service, why } of refusals) {
+        const key = `${address} ${service} ${why}`;
+        refused.add(key);
+        if (!this.#refused.has(key)) this.#options.listener.refused(address, service, why);
+      }
+    }
+    this.#refused = refused;
   }
 
   /** Those that were not there a moment ago. */

@@ -6,12 +6,16 @@ import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/
 import type { ObjectChange } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import type { Protocol, Service } from '../../objects/Service.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
+import { type ServicePort, servicePortKey } from '../../routing/ServicePort.js';
 import type { Labels } from '../objects/LabelSelector.js';
 
 export interface BalancedPort {
   readonly name: string;
   readonly protocol: Protocol;
   readonly port: number;
+  /** Of the Service's addresses, those at which the routing table gives it this port. */
+  readonly addresses: readonly IpAddress[];
   /** Names of the nodes with endpoints that serve, sorted; those whose node nobody knows are left out. */
   readonly nodes: Readonly<Record<IpFamily, readonly string[]>>;
 }
@@ -24,6 +28,8 @@ export interface BalancedService {
   readonly options: Readonly<Record<string, string>>;
   /** Of the status, those that nodes take the traffic of. */
   readonly addresses: readonly IpAddress[];
+  /** Of `addresses`, those that belong to somebody else, and to whom: they are not announced for this Service. */
+  readonly held: ReadonlyMap<IpAddress, string>;
   readonly policy: Service['externalTrafficPolicy'];
   readonly affinity: boolean;
   readonly ports: readonly BalancedPort[];
@@ -31,7 +37,10 @@ export interface BalancedService {
   readonly served: ReadonlySet<IpFamily>;
 }
 
+/** What is asked of the routing table. */
 export interface ServiceLookup {
+  servicePorts(family: IpFamily): ReadonlyMap<string, Pick<ServicePort, 'loadBalancerIPs'>>;
+  lossesOf(path: string, address: IpAddress): readonly string[];
   service(path: string): Service | undefined;
   slicesOf(path: string): Iterable<EndpointSlice>;
 }
@@ -53,11 +62,19 @@ export class LoadBalancerServices {
     return matters;
   }
 
-  /** In the order of their names. */
-  list(): readonly BalancedService[] {
+  /** Answers whether addresses may have changed hands. */
+  committed({ families }: Pick<ChangeSet, 'families'>): boolean {
+    const has = (port: ServicePort | undefined) => port !== undefined && port.loadBalancerIPs.length > 0;
+    return IP_FAMILIES.some((family) =>
+      families[family].some(({ before, after }) => has(before) || has(after)),
+    );
+  }
+
+  /** In the order of their names. `nodeOf`: the node whose own address it is. */
+  list(nodeOf: (address: IpAddress) => string | undefined): readonly BalancedService[] {
     return [...this.#paths].sort().flatMap((path) => {
       const service = this.#lookup.service(path);
-      return service ? [this.#read(path, service)] : [];
+      return service ? [this.#read(path, service, nodeOf)] : [];
     });
   }
 
@@ -85,10 +102,13 @@ export class LoadBalancerServices {
     return before || this.#paths.has(owner);
   }
 
-  #read(path: string, service: Service): BalancedService {
+  #read(path: string, service: Service, nodeOf: (address: IpAddress) => string | undefined): BalancedService {
     const slices = [...this.#lookup.slicesOf(path)];
     for (const { namespace, name } of slices) this.#slices.set(`${namespace}/${name}`, path);
     const served = new Set<IpFamily>();
+    const addresses = [
+      ...new Set(service.loadBalancerIngress.filter(({ ipMode }) => ipMode === 'VIP').map(({ ip }) => ip)),
+    ];
     const ports = service.ports.map(({ name, protocol, port }): BalancedPort => {
       const nodes = {
         IPv4: servingNodes(slices, 'IPv4', name, protocol),
@@ -96,24 +116,42 @@ export class LoadBalancerServices {
       };
       for (const family of IP_FAMILIES) if (nodes[family].length > 0) served.add(family);
       const known = { IPv4: sorted(nodes.IPv4), IPv6: sorted(nodes.IPv6) };
-      return { name, protocol, port, nodes: known };
+      const key = servicePortKey(path, name, protocol);
+      const isOurs = (address: IpAddress) =>
+        nodeOf(address) === undefined &&
+        this.#lookup.servicePorts(familyOf(address)).get(key)?.loadBalancerIPs.includes(address) === true;
+      return { name, protocol, port, addresses: addresses.filter(isOurs), nodes: known };
     });
+    const held = new Map<IpAddress, string>();
+    for (const address of addresses) {
+      if (ports.some((port) => port.addresses.includes(address))) continue;
+      held.set(address, this.#holder(path, address, nodeOf(address)));
+    }
     return {
       path,
       labels: service.labels ?? {},
       options: service.options,
-      addresses: service.loadBalancerIngress.filter(({ ipMode }) => ipMode === 'VIP').map(({ ip }) => ip),
+      addresses,
+      held,
       policy: service.externalTrafficPolicy,
       affinity: service.affinitySeconds !== undefined,
       ports,
       served,
     };
   }
+
+  #holder(path: string, address: IpAddress, node: string | undefined): string {
+    if (node !== undefined)
+      return `${address} is the own address of node ${node}: give the Service another one.`;
+    const losses = this.#lookup.lossesOf(path, address);
+    if (losses.length > 0) return `${losses.join('; ')}.`;
+    return 'the routing table of this node does not serve it: see `penstock status`, and the label service.kubernetes.io/service-proxy-name of the Service.';
+  }
 }
 
 /** Whether an endpoint serves behind the address. */
-export function isServed({ served }: BalancedService, address: IpAddress): boolean {
-  return served.has(familyOf(address));
+export function isServed({ served, held }: BalancedService, address: IpAddress): boolean {
+  return served.has(familyOf(address)) && !held.has(address);
 }
 
 /** Ready ones; where there is none, those that end but still serve (KEP-1669). '' for an unknown node. */

@@ -4,7 +4,7 @@ import { type Cidr, cidrContains, familyOf, type IpAddress } from '../../net/ip.
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Node } from '../../objects/Node.js';
 import type { OwnFacts } from '../membership/LeaseMembership.js';
-import type { AdvertisingRole } from '../membership/Member.js';
+import type { AdvertisingRole, MembershipView } from '../membership/Member.js';
 import type { L2Advertisement } from '../objects/announcing.js';
 import { anySelects, type Labels } from '../objects/LabelSelector.js';
 
@@ -106,6 +106,22 @@ export function interfacesFor(
     }
   }
   return [...found].sort((a, b) => a - b);
+}
+
+/** Which node has an address itself, as far as this one knows: such an address is never announced for a Service. */
+export function nodeAddresses(
+  { name }: OwnNode,
+  interfaces: readonly NetworkInterface[],
+  node: Node | undefined,
+  { members }: MembershipView,
+): ReadonlyMap<IpAddress, string> {
+  const owners = new Map<IpAddress, string>();
+  for (const member of members.values())
+    for (const address of [...(member.addresses ?? []), ...(member.address ? [member.address] : [])])
+      owners.set(address, member.name);
+  for (const { addresses } of interfaces) for (const { address } of addresses) owners.set(address, name);
+  for (const address of node?.addresses ?? []) owners.set(address, name);
+  return owners;
 }
 
 export function ownFacts(

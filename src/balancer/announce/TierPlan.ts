@@ -22,12 +22,11 @@ export class TierPlan {
   ): readonly TierService[] {
     const services: TierService[] = [];
     const used = new Set<string>();
-    for (const { policy, addresses, ports, affinity } of balanced) {
+    for (const { policy, ports, affinity } of balanced) {
       if (policy !== 'Local') continue;
-      for (const address of addresses) {
-        for (const { protocol, port, nodes } of ports) {
+      for (const { protocol, port, nodes, addresses } of ports) {
+        for (const address of addresses) {
           const key = `${address} ${protocol} ${port}`;
-          if (used.has(key)) continue;
           used.add(key);
           const history = this.#histories.get(key) ?? new SlotHistory();
           this.#histories.set(key, history);

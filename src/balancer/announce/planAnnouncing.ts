@@ -29,14 +29,16 @@ export interface PlanInput {
 /** One address of one Service. */
 export interface PlannedAddress {
   readonly address: IpAddress;
-  /** `namespace/name` of the Services that have it. */
+  /** `namespace/name` of the Services that have it, or want it. */
   readonly services: readonly string[];
+  /** Those of them that may not have it. */
+  readonly refusals: readonly { readonly service: string; readonly why: string }[];
   /** Name of the pool; undefined: it is in none. */
   readonly pool: string | undefined;
   readonly layer2: readonly string[];
   readonly bgp: readonly string[];
-  /** Why it is not announced, or not from here; each with what to do. */
-  readonly reasons: readonly string[];
+  /** Why it is not announced, or not from here; each with what to do. Worked out when asked. */
+  readonly reasons: () => readonly string[];
 }
 
 export interface AnnouncePlan {
@@ -56,11 +58,13 @@ export function planAnnouncing(input: PlanInput): AnnouncePlan {
     .filter(({ nodeSelectors }) => anySelects(nodeSelectors, own.labels));
   const communities = new Map(objects.ofKind('Community').flatMap(({ values }) => [...values]));
   const routes = new Map<BgpPeer, Map<Cidr, Route>>(peers.map((peer) => [peer, new Map()]));
+  const hasAdvertisements = layer2.length + bgp.length > 0;
   const wishes: LocalWish[] = [];
   const addresses: PlannedAddress[] = [];
 
-  for (const [address, services] of byAddress(input.services)) {
+  for (const [address, sharers] of byAddress(input.services)) {
     const pool = poolOf(pools, address);
+    const { services, refusals } = winners(sharers, address, pools.length > 0 && pool === undefined);
     const matching = <Ad extends PoolChoice & { readonly serviceSelectors: readonly LabelSelector[] }>(
       ads: readonly Ad[],
     ) =>
@@ -72,13 +76,18 @@ export function planAnnouncing(input: PlanInput): AnnouncePlan {
     const ofBgp = matching(bgp);
     const planned = {
       address,
-      services: services.map(({ path }) => path),
+      services: sharers.map(({ path }) => path),
+      refusals,
       pool: pool?.name,
       layer2: ofLayer2.map(objectPath),
       bgp: ofBgp.map(objectPath),
     };
-    const reasons = reasonsAgainst(input, address, services, pool, ofLayer2, ofBgp, peers);
-    addresses.push({ ...planned, reasons });
+    const reasoning = { address, services, pool, ofLayer2, ofBgp, peers, hasAdvertisements };
+    // Where nobody may have it the refusals say all.
+    addresses.push({
+      ...planned,
+      reasons: () => (services.length === 0 ? [] : reasonsAgainst(input, reasoning)),
+    });
     if (!services.some((service) => isServed(service, address))) continue;
     const nodes = nodesThatMay(services, address, input.twoTiers);
     if (ofLayer2.length > 0)
@@ -95,6 +104,27 @@ export function planAnnouncing(input: PlanInput): AnnouncePlan {
   return { wishes, routes: new Map([...routes].map(([peer, of]) => [peer, [...of.values()]])), addresses };
 }
 
+/** The Services that it may be announced for. Where there are pools, what is in none of them is nobody's. */
+function winners(
+  sharers: readonly BalancedService[],
+  address: IpAddress,
+  outsideOfPools: boolean,
+): {
+  readonly services: readonly BalancedService[];
+  readonly refusals: PlannedAddress['refusals'];
+} {
+  const refusals = sharers.flatMap(({ path, held }) => {
+    const why =
+      held.get(address) ??
+      (outsideOfPools
+        ? `${address} is in no IPAddressPool: take an address of a pool, or add it to one.`
+        : undefined);
+    return why === undefined ? [] : [{ service: path, why }];
+  });
+  const refused = new Set(refusals.map(({ service }) => service));
+  return { services: sharers.filter(({ path }) => !refused.has(path)), refusals };
+}
+
 function byAddress(services: readonly BalancedService[]): ReadonlyMap<IpAddress, readonly BalancedService[]> {
   const all = new Map<IpAddress, BalancedService[]>();
   for (const service of services) {
@@ -107,7 +137,7 @@ function byAddress(services: readonly BalancedService[]): ReadonlyMap<IpAddress,
   return all;
 }
 
-/** As in MetalLB: names and selectors add up; neither of them: every pool, and what is in no pool when there are none. */
+/** As in MetalLB: names and selectors add up; neither of them: every pool, and every address when there are none. */
 function choosesPool({ pools, poolSelectors }: PoolChoice, pool: AddressPool | undefined): boolean {
   if (pools.length === 0 && poolSelectors.length === 0) return true;
   if (pool === undefined) return false;
@@ -123,7 +153,10 @@ function nodesThatMay(
   if (twoTiers || services.some(({ policy }) => policy === 'Cluster')) return undefined;
   const family = familyOf(address);
   // A node that has endpoints of one sharer only would drop what is for the others.
-  const [first, ...rest] = services.map(({ ports }) => new Set(ports.flatMap(({ nodes }) => nodes[family])));
+  const [first, ...rest] = services.map(
+    ({ ports }) =>
+      new Set(ports.flatMap(({ nodes, addresses }) => (addresses.includes(address) ? nodes[family] : []))),
+  );
   return new Set([...(first ?? [])].filter((name) => rest.every((nodes) => nodes.has(name))));
 }
 
@@ -152,14 +185,20 @@ function communityOf(text: string, communities: ReadonlyMap<string, string>): Co
   return parseCommunityText(communities.get(text) ?? text);
 }
 
+interface Reasoning {
+  readonly address: IpAddress;
+  readonly services: readonly BalancedService[];
+  readonly pool: AddressPool | undefined;
+  readonly ofLayer2: readonly L2Advertisement[];
+  readonly ofBgp: readonly BgpAdvertisement[];
+  readonly peers: readonly BgpPeer[];
+  /** Of any address. */
+  readonly hasAdvertisements: boolean;
+}
+
 function reasonsAgainst(
-  { objects, own, lans, twoTiers }: PlanInput,
-  address: IpAddress,
-  services: readonly BalancedService[],
-  pool: AddressPool | undefined,
-  layer2: readonly L2Advertisement[],
-  bgp: readonly BgpAdvertisement[],
-  peers: readonly BgpPeer[],
+  { own, lans, twoTiers }: PlanInput,
+  { address, services, pool, ofLayer2: layer2, ofBgp: bgp, peers, hasAdvertisements }: Reasoning,
 ): readonly string[] {
   const reasons: string[] = [];
   if (!services.some((service) => isServed(service, address)))
@@ -167,10 +206,9 @@ function reasonsAgainst(
       'no endpoint serves: an address without endpoints is not announced. See `penstock endpoints`.',
     );
   if (layer2.length + bgp.length === 0) {
-    const any = objects.ofKind('L2Advertisement').length + objects.ofKind('BGPAdvertisement').length > 0;
     const where = pool === undefined ? 'is in no IPAddressPool' : `is of pool ${pool.name}`;
     reasons.push(
-      any
+      hasAdvertisements
         ? `it ${where}, and no L2Advertisement or BGPAdvertisement chooses it: look at ipAddressPools, ipAddressPoolSelectors and serviceSelectors.`
         : 'there is no L2Advertisement and no BGPAdvertisement: create one.',
     );

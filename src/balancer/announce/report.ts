@@ -9,7 +9,7 @@ import type { Announced } from '../layer2/Layer2.js';
 import type { MembershipView } from '../membership/Member.js';
 import type { PeerReport } from './BgpPeers.js';
 import type { LanInterface, OwnNode } from './OwnNode.js';
-import type { AnnouncePlan } from './planAnnouncing.js';
+import type { AnnouncePlan, PlannedAddress } from './planAnnouncing.js';
 import type { TierState } from './TierWriter.js';
 
 export interface AddressReport {
@@ -31,6 +31,8 @@ export interface AddressReport {
     /** Hardware address of a stranger that has it. */
     readonly conflict: string | undefined;
   }[];
+  /** Services that want it and may not have it. */
+  readonly refusals: PlannedAddress['refusals'];
   /** Why it is not announced, or not from here. */
   readonly reasons: readonly string[];
 }
@@ -99,7 +101,7 @@ export function reportOf(input: ReportInput): AnnouncerReport {
       fresh,
       heartbeat: name === own.name ? 'itself' : (liveness.get(name) ?? 'not heard'),
     })),
-    addresses: plan.addresses.map(({ address, services, pool, layer2, bgp, reasons }) => {
+    addresses: plan.addresses.map(({ address, services, pool, layer2, bgp, refusals, reasons }) => {
       const election = elections.get(address);
       return {
         address,
@@ -115,7 +117,8 @@ export function reportOf(input: ReportInput): AnnouncerReport {
           heardPeer,
           conflict,
         })),
-        reasons,
+        refusals,
+        reasons: reasons(),
       };
     }),
     pools: pools.map((pool) => ({

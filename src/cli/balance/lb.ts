@@ -61,7 +61,8 @@ export async function lb(argv: readonly string[]): Promise<number> {
   const chosen = word === 'why' ? chosenOf(report, subject) : report.addresses;
   if (formatOf(values.output) === 'json') printJson(word === 'why' ? chosen : report);
   else print(TEXTS[word](report, chosen));
-  return chosen.some((each) => !isAnnounced(each, report)) || report.excluded !== undefined ? 1 : 0;
+  const isWrong = (each: AddressReport) => !isAnnounced(each, report) || each.refusals.length > 0;
+  return chosen.some(isWrong) || report.excluded !== undefined ? 1 : 0;
 }
 
 async function askAgent(): Promise<AnnouncerReport> {
@@ -185,8 +186,11 @@ const TEXTS = {
               `  on ${device} the hardware address ${conflict} answers for it: take the address away there, or give the Service another`,
             ]),
       ]),
+      ...each.refusals.map(({ service, why }) => `  - not for ${service}: ${why}`),
       ...each.reasons.map((reason) => `  - ${reason}`),
-      ...(each.layer2.length > 0 && each.owner === undefined && each.reasons.length === 0
+      ...(each.layer2.length > 0 &&
+      each.owner === undefined &&
+      each.reasons.length + each.refusals.length === 0
         ? [
             '  - no node is a candidate: look at nodeSelectors, labels and networks with `penstock lb status` on the nodes.',
           ]

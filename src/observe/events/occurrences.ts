@@ -133,6 +133,17 @@ export function addressConflict(
   };
 }
 
+/** The address belongs to somebody else, or is not one that Services are given. */
+export function addressRefused(service: string, node: string, address: string, why: string): Occurrence {
+  return {
+    type: 'Warning',
+    reason: 'NotAnnounced',
+    action: 'Announce',
+    note: `node ${node} does not announce ${address}: ${why}`,
+    regarding: serviceSubject(service),
+  };
+}
+
 function serviceSubject(path: string): EventSubject {
   const [namespace = '', name = ''] = path.split('/');
   return { apiVersion: 'v1', kind: 'Service', namespace, name };

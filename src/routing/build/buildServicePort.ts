@@ -5,7 +5,13 @@ import { isAddressed } from '../../objects/isAddressed.js';
 import type { Service, ServicePortSpec } from '../../objects/Service.js';
 import type { ServedAddresses } from '../claims/servedAddresses.js';
 import type { NodeFacts } from '../NodeFacts.js';
-import { type Endpoint, isExternallyAccessible, type ServicePort } from '../ServicePort.js';
+import {
+  type Endpoint,
+  isExternallyAccessible,
+  type ServicePort,
+  servicePortKey,
+  servicePortName,
+} from '../ServicePort.js';
 import { selectEndpoints } from './selectEndpoints.js';
 
 /** Most Services have none of most things. */
@@ -44,10 +50,9 @@ export function buildServicePort(
   const externalLocal = mayBeExternal && service.externalTrafficPolicy === 'Local';
   const internalLocal = service.internalTrafficPolicy === 'Local';
   const path = `${service.namespace}/${service.name}`;
-  const name = port.name === '' ? path : `${path}:${port.name}`;
   return {
-    key: `${name}/${port.protocol}`,
-    name,
+    key: servicePortKey(path, port.name, port.protocol),
+    name: servicePortName(path, port.name),
     family,
     namespace: service.namespace,
     service: service.name,

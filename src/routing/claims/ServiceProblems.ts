@@ -1,4 +1,5 @@
 /** What is not served of each Service of a family, and why. Texts are made when they are asked for. */
+import type { IpAddress } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ClusterIPs } from './ClusterIPs.js';
@@ -44,6 +45,14 @@ export class ServiceProblems {
   clear(service: string): void {
     this.#entries.delete(service);
     this.#failures.delete(service);
+  }
+
+  /** Who has the ports of the address that the Service asked for and did not get. */
+  lossesOf(service: string, address: IpAddress): readonly string[] {
+    const losses = this.#entries.get(service)?.losses ?? [];
+    return losses
+      .filter(({ claim }) => claim.startsWith(`${address} `))
+      .map((loss) => this.#lossText(service, loss));
   }
 
   *list(): Iterable<Problem> {

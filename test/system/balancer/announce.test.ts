@@ -187,11 +187,43 @@ if (await inNetns(import.meta.url)) {
       slice('beyond', 'IPv4', ['node2']),
       service('taken', ['192.0.2.101']),
       slice('taken', 'IPv4', ['node2']),
+      service('node-thief', ['192.0.2.3']),
+      slice('node-thief', 'IPv4', ['node2']),
+      service('a-thief', [V4]),
+      slice('a-thief', 'IPv4', ['node1']),
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: 'inner', namespace: 'shop' },
+        spec: { clusterIP: '192.0.2.103', ports: [{ port: 81 }] },
+      },
+      service('cluster-thief', ['192.0.2.103']),
+      slice('cluster-thief', 'IPv4', ['node2']),
     ]);
     const one = named('node2');
-    await one.until('the others', ({ addresses }) => addresses.length === 5);
+    await one.until('the others', ({ addresses }) => addresses.length === 7);
     t.match(one.penstock('lb', 'why', 'empty'), /not announced[\s\S]*no endpoint serves/);
-    t.match(one.penstock('lb', 'why', 'shop/beyond'), /is in no IPAddressPool, and no L2Advertisement/);
+    t.match(
+      one.penstock('lb', 'why', 'shop/beyond'),
+      /not for shop\/beyond: 203\.0\.113\.1 is in no IPAddressPool/,
+    );
+    t.match(one.penstock('lb', 'why', 'node-thief'), /not announced[\s\S]*the own address of node node3/);
+    t.match(
+      one.penstock('lb', 'why', 'cluster-thief'),
+      /not announced[\s\S]*192\.0\.2\.103 is the cluster IP of Service shop\/inner/,
+    );
+    t.equal(askFor('192.0.2.103'), '', 'nobody answers for the cluster IP');
+    t.equal(askFor('192.0.2.3'), named('node3').mac, 'the node keeps its address');
+    t.match(
+      one.penstock('lb', 'why', 'a-thief'),
+      /not for shop\/a-thief: .* already belongs to Service shop\/cart/,
+    );
+    t.match(one.output, /192\.0\.2\.3 is not announced for Service shop\/node-thief/);
+    t.same(
+      (await talks(V4, 20)).answers.filter((each) => each.startsWith('node1')),
+      [],
+      'cart keeps V4',
+    );
     const first = ownerOf(one, '192.0.2.101') ?? '';
     await named(first).until('the conflict', ({ addresses }) =>
       addresses.some(({ here }) => here.some(({ conflict }) => conflict !== undefined)),

@@ -34,6 +34,7 @@ function report(count: number): AnnouncerReport {
       owner: 'node1',
       order: ['node1'],
       here: [{ device: 'eth0', state: 'owning', heardPeer: undefined, conflict: undefined }],
+      refusals: [],
       reasons: [],
     })),
     pools: [{ pool: 'lan', size: '16', used: count, autoAssign: true }],

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { AnnouncementObjects } from '../../../../src/balancer/announce/AnnouncementObjects.js';
 import {
+  type BalancedPort,
   type BalancedService,
   LoadBalancerServices,
 } from '../../../../src/balancer/announce/LoadBalancerServices.js';
@@ -51,17 +52,24 @@ function objectsOf(...raw: readonly object[]): AnnouncementObjects {
 
 const POOL = metallb('IPAddressPool', 'lan', { addresses: ['192.0.2.96/28'] }, { zone: 'a' });
 
-function service(more: Partial<BalancedService> = {}): BalancedService {
+const HTTP = { name: '', protocol: 'TCP', port: 80, nodes: { IPv4: ['node2'], IPv6: [] } } as const;
+
+function service(
+  more: Partial<Omit<BalancedService, 'ports'>> & { ports?: readonly Omit<BalancedPort, 'addresses'>[] } = {},
+): BalancedService {
+  const { ports = [HTTP], ...rest } = more;
+  const addresses = rest.addresses ?? [ip('192.0.2.100')];
   return {
     path: 'shop/cart',
     labels: { app: 'cart' },
     options: {},
-    addresses: [ip('192.0.2.100')],
+    addresses,
+    held: new Map(),
     policy: 'Cluster',
     affinity: false,
-    ports: [{ name: '', protocol: 'TCP', port: 80, nodes: { IPv4: ['node2'], IPv6: [] } }],
     served: new Set(['IPv4']),
-    ...more,
+    ...rest,
+    ports: ports.map((port) => ({ ...port, addresses })),
   };
 }
 
@@ -90,7 +98,7 @@ function plan(
 }
 
 t.test('which addresses of which pools', async (t) => {
-  const wishesOf = (spec: object, more?: Partial<BalancedService>) =>
+  const wishesOf = (spec: object, more?: Parameters<typeof service>[0]) =>
     plan(objectsOf(POOL, metallb('L2Advertisement', 'ad', spec)), [service(more)]).wishes.length;
   t.equal(wishesOf({}), 1, 'neither names nor selectors: all');
   t.equal(wishesOf({ ipAddressPools: ['lan'] }), 1);
@@ -102,7 +110,7 @@ t.test('which addresses of which pools', async (t) => {
   t.equal(wishesOf({ serviceSelectors: [{ matchLabels: { app: 'cart' } }] }), 1);
   t.equal(wishesOf({ serviceSelectors: [{ matchLabels: { app: 'other' } }] }), 0);
   t.equal(wishesOf({ ipAddressPools: ['lan'] }, { addresses: [ip('192.0.2.200')] }), 0, 'in no pool');
-  t.equal(wishesOf({}, { addresses: [ip('192.0.2.200')] }), 1);
+  t.equal(wishesOf({}, { addresses: [ip('192.0.2.200')] }), 0, 'in no pool, chosen or not');
   t.equal(wishesOf({}, { served: new Set() }), 0, 'without endpoints');
 });
 
@@ -231,7 +239,9 @@ t.test('routes', async (t) => {
 
 t.test('why not', async (t) => {
   const reasonsOf = (objects: AnnouncementObjects, of: BalancedService, more = {}) =>
-    plan(objects, [of], more).addresses[0]?.reasons.join(' ') ?? '';
+    plan(objects, [of], more).addresses.map(({ refusals, reasons }) =>
+      [...refusals.map(({ why }) => why), ...reasons()].join(' '),
+    )[0] ?? '';
   const ad = metallb('L2Advertisement', 'ad', { ipAddressPools: ['lan'] });
   t.equal(reasonsOf(objectsOf(POOL, ad), service()), '');
   t.match(reasonsOf(objectsOf(POOL), service()), 'there is no L2Advertisement and no BGPAdvertisement');
@@ -297,6 +307,10 @@ t.test('Services and the nodes of their endpoints', async (t) => {
     table.apply(batch);
     return services.take(batch);
   };
+  const list = () => {
+    table.commit();
+    return services.list(() => undefined);
+  };
   const cart = (type = 'LoadBalancer') => ({
     apiVersion: 'v1',
     kind: 'Service',
@@ -321,17 +335,15 @@ t.test('Services and the nodes of their endpoints', async (t) => {
   });
   t.equal(take(slice('cart', [{}])), false, 'of a Service that nobody knows');
   t.equal(take(cart()), true);
-  t.match(services.list(), [
-    { path: 'shop/cart', addresses: ['192.0.2.9'], ports: [{ nodes: { IPv4: ['node1'] } }] },
-  ]);
+  t.match(list(), [{ path: 'shop/cart', addresses: ['192.0.2.9'], ports: [{ nodes: { IPv4: ['node1'] } }] }]);
   t.equal(take(slice('other', [{}])), true, 'the slice leaves it');
-  t.match(services.list(), [{ served: new Set() }]);
+  t.match(list(), [{ served: new Set() }]);
   const ending = { ready: false, serving: true, terminating: true };
   take(slice('cart', [{ ready: false }, ending]));
-  t.same(services.list()[0]?.ports[0]?.nodes.IPv4, ['node2'], 'an ending one serves where none is ready');
+  t.same(list()[0]?.ports[0]?.nodes.IPv4, ['node2'], 'an ending one serves where none is ready');
   take(slice('cart', [{}, ending]));
-  t.same(services.list()[0]?.ports[0]?.nodes.IPv4, ['node1']);
+  t.same(list()[0]?.ports[0]?.nodes.IPv4, ['node1']);
   t.equal(take(cart('ClusterIP')), true);
-  t.same(services.list(), []);
+  t.same(list(), []);
   t.equal(take(cart('ClusterIP')), false);
 });
