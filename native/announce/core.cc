@@ -197,6 +197,8 @@ void Core::Heard_(const Key& key, Entry* entry, const Mac& mac, Time now) {
         Release(key.first, key.second);
         return Emit(EventKind::kYielded, key, peer, mac);
       }
+      // One that is due already is not put off: who announces again and again would never hear it.
+      if (entry->defended >= now) return;
       entry->repeats_left = kRepeats;
       SetDue(key, entry, std::max(now, entry->defended + kDefendEvery));
       entry->defended = *entry->due;

@@ -67,6 +67,7 @@ void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, 
   if (found == peers_.end() || !(found->second.address == from)) return;
   Known& peer = found->second;
   peer.heard = now;
+  peer.met = true;
   const uint8_t* entry = data + kHead + name_length;
   std::vector<Mac> own(macs);
   for (Mac& mac : own) {
@@ -95,7 +96,7 @@ bool Heartbeats::Tick(Time now, std::vector<Event>* events) {
   size_t known = 0;
   size_t heard = 0;
   for (auto& [name, peer] : peers_) {
-    if (peer.state == PeerState::kUnknown) continue;
+    if (peer.state == PeerState::kUnknown || !peer.met) continue;
     known++;
     if (now - peer.heard <= timing_.every * timing_.lost) {
       heard++;
@@ -104,6 +105,14 @@ bool Heartbeats::Tick(Time now, std::vector<Event>* events) {
     if (std::exchange(peer.state, PeerState::kDead) != PeerState::kDead) events->push_back(About(EventKind::kPeerDown, name));
   }
   deaf_ = known >= 2 && heard == 0;
+  for (auto& [name, peer] : peers_) {
+    if (peer.state != PeerState::kUnknown) continue;
+    if (!peer.awaited) peer.awaited = now;
+    // Where nobody is heard a firewall may be in the way, and Leases decide.
+    if (heard == 0 || now - *peer.awaited <= 2 * timing_.every * timing_.lost) continue;
+    peer.state = PeerState::kDead;
+    events->push_back(About(EventKind::kPeerDown, name));
+  }
   return true;
 }
 
@@ -145,7 +154,7 @@ std::vector<Ip> Heartbeats::Destinations() const {
 std::vector<PeerStatus> Heartbeats::Status(Time now) const {
   std::vector<PeerStatus> all;
   for (const auto& [name, peer] : peers_)
-    all.push_back({name, peer.state, peer.state == PeerState::kUnknown ? -1 : now - peer.heard, peer.heard_ours, peer.macs});
+    all.push_back({name, peer.state, peer.met ? now - peer.heard : -1, peer.heard_ours, peer.macs});
   return all;
 }
 

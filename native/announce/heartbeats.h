@@ -67,6 +67,10 @@ class Heartbeats {
     Ip address;
     PeerState state = PeerState::kUnknown;
     Time heard = 0;
+    // It was heard at all.
+    bool met = false;
+    // Since when it should have been heard; none: not looked yet.
+    std::optional<Time> awaited;
     uint32_t heard_ours = 0;
     std::vector<Mac> macs;
   };

@@ -19,15 +19,22 @@ export interface LeaseMembershipSettings {
 
 export function leaseMembership(settings: LeaseMembershipSettings): OpenMembership {
   return ({ facts, onView, onFresh, now }) => {
+    // Before the Leases have been read every other node is a stranger.
+    let settled = false;
     const handle = openLeaseMembership({
       ...settings,
       facts,
-      onView,
+      onView: (view) => {
+        settled ||= view.connected;
+        onView(view);
+      },
       now,
       onRenewed: (sentAt) => onFresh(sentAt + LEASE_MS),
     });
     return {
-      settled: true,
+      get settled() {
+        return settled;
+      },
       factsChanged: () => handle.membership.factsChanged(),
       heard: () => {},
       leave: () => handle.membership.leave(),

@@ -123,6 +123,15 @@ export class AddressClaim {
     this.#retryAt = now + this.#wait(CONFLICT_RETRY_MS);
   }
 
+  /** Who has it is no stranger, as is known now. */
+  recognised(peer: string, now: number): void {
+    this.conflict = undefined;
+    this.heardPeer = peer;
+    this.#isNew = false;
+    this.#failures = 0;
+    this.#retryAt = now + this.#wait(RETRY_MS);
+  }
+
   seen(peer: string): void {
     this.heardPeer = peer === '' ? undefined : peer;
   }

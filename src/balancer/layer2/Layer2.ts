@@ -66,6 +66,8 @@ interface Entry {
   readonly claims: Map<number, AddressClaim>;
 }
 
+const MAC_BYTES = 6;
+
 export class Layer2 {
   readonly #options: Layer2Options;
   readonly #responder: NativeResponder;
@@ -105,6 +107,7 @@ export class Layer2 {
         macs,
       })),
     );
+    this.#recognise();
     for (const name of this.#liveness.keys())
       if (!view.members.has(name) && name !== this.#options.node) this.#liveness.delete(name);
     this.#elect();
@@ -205,6 +208,32 @@ export class Layer2 {
     return { command: 'forget', interface: claim.interface, address: claim.address };
   }
 
+  #announceAgain(): void {
+    const owned = [...this.#entries.values()].flatMap(({ claims }) =>
+      [...claims.values()].filter(({ state }) => state === 'owning'),
+    );
+    this.#run(
+      owned.map(({ interface: index, address }) => ({ command: 'announce', interface: index, address })),
+    );
+  }
+
+  /** A node may have been heard before it was known, from its Lease or its heartbeats. */
+  #recognise(): void {
+    const claims = [...this.#entries.values()].flatMap((entry) => [...entry.claims.values()]);
+    const conflicts = claims.filter(({ conflict }) => conflict !== undefined);
+    if (conflicts.length === 0) return;
+    const names = new Map<string, string>();
+    for (const { name, macs } of this.#view.members.values())
+      for (const mac of macs) names.set(macText(mac), name);
+    for (const { name, macs } of this.#responder.status().peers)
+      for (let i = 0; i + MAC_BYTES <= macs.length; i += MAC_BYTES)
+        names.set(macText(macs.subarray(i, i + MAC_BYTES)), name);
+    for (const claim of conflicts) {
+      const peer = names.get(claim.conflict ?? '');
+      if (peer !== undefined) claim.recognised(peer, this.#options.clock.now());
+    }
+  }
+
   /** Who owns what, anew; after the orders that are given. */
   #elect(before: readonly Order[] = []): void {
     if (this.#closed) return;
@@ -259,9 +288,17 @@ export class Layer2 {
   #takeEvents(): void {
     if (this.#closed) return;
     let peersChanged = false;
-    for (const event of this.#responder.takeEvents()) peersChanged = this.#take(event) || peersChanged;
-    if (peersChanged) this.#elect();
-    else this.#setTimer();
+    let isBack = false;
+    for (const event of this.#responder.takeEvents()) {
+      isBack ||= PEER_EVENTS.get(event.kind) === 'alive' && this.#liveness.get(event.peer) === 'dead';
+      peersChanged = this.#take(event) || peersChanged;
+    }
+    // Both may have what the other took for dead had, and nobody may be in doubt until the next reminder.
+    if (isBack) this.#announceAgain();
+    if (peersChanged) {
+      this.#recognise();
+      this.#elect();
+    } else this.#setTimer();
   }
 
   /** Answers whether another may be elected now. */

@@ -153,6 +153,19 @@ t.test('who hears a peer that comes first, yields; others are told again', async
   t.same(framesOf(model), [], 'no answer any more');
 });
 
+t.test('who announces again and again does not put off the defence', async (t) => {
+  const { model, own, state } = open();
+  own();
+  let defences = 0;
+  for (let now = 500; now < 2000; now += 10) {
+    model.frame(INTERFACE, announcement(3), now, 0);
+    model.advance(now);
+    defences += framesOf(model).length / 2;
+  }
+  t.equal(defences, 6, 'each 250 ms');
+  t.equal(state(), 2);
+});
+
 t.test('whose Lease may have run out yields to any peer, and to no stranger', async (t) => {
   const { model, own, state } = open();
   own();
@@ -261,6 +274,36 @@ t.test('heartbeats', async (t) => {
   a.setLeaving(1);
   b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(1400) as Uint8Array, 1400);
   t.match(b.takeEvents(), [{ kind: AnnounceEventKind.peerLeaving, peer: 'a' }]);
+});
+
+t.test('who was never heard is dead where others are heard; else a firewall may be in the way', async (t) => {
+  const [a, b] = [
+    openModel('a', 1, [
+      ['b', 2],
+      ['c', 3],
+    ]),
+    openModel('b', 2, [['a', 1]]),
+  ];
+  for (let now = 0; now <= 10_000; now += 200) a.advance(now);
+  t.same([a.takeEvents(), a.status(10_000).deaf], [[], 0], 'nobody is heard');
+  for (let now = 10_200; now <= 10_600; now += 200) {
+    a.datagram(Uint8Array.of(192, 0, 2, 2), b.advance(now) as Uint8Array, now);
+    a.advance(now);
+  }
+  t.match(a.takeEvents(), [
+    { kind: AnnounceEventKind.peerUp, peer: 'b' },
+    { kind: AnnounceEventKind.peerDown, peer: 'c' },
+  ]);
+  a.advance(20_000);
+  t.match(a.takeEvents(), [{ kind: AnnounceEventKind.peerDown, peer: 'b' }]);
+  t.equal(a.status(20_000).deaf, 0, 'one that was heard is not enough to be deaf');
+  t.match(
+    a.status(20_000).peers.map(({ name, silentForMs }) => [name, silentForMs]),
+    [
+      ['b', 9400],
+      ['c', -1],
+    ],
+  );
 });
 
 t.test('any bytes do no harm', async () => {

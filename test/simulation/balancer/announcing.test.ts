@@ -1,0 +1,36 @@
+/**
+ * 10,000 faults, in histories of 100: API server away, LAN away, both, one-way loss, wall clocks that jump, processes that are paused
+ * or killed. A history that does not hold is named with its seed, which replays it alone (replay.ts).
+ */
+import t from 'tap';
+import { type AnnouncingOutcome, BOUNDS, liveAnnouncing } from './announcingHistory.js';
+
+const HISTORIES = 100;
+const FAULTS_EACH = 100;
+
+t.test('never two owners longer than one announcement, never none longer than the bound', async (t) => {
+  const begun = process.cpuUsage();
+  const broken: string[] = [];
+  const outcomes: AnnouncingOutcome[] = [];
+  for (let seed = 1; seed <= HISTORIES; seed++) {
+    try {
+      outcomes.push(await liveAnnouncing(seed, { faults: FAULTS_EACH }));
+    } catch (error) {
+      broken.push(
+        `seed ${seed}: ${(error as Error).message}; node dist/test/simulation/balancer/replay.js ${seed} ${FAULTS_EACH}`,
+      );
+    }
+  }
+  t.same(broken, []);
+  const most = (of: (outcome: AnnouncingOutcome) => number) => Math.round(Math.max(...outcomes.map(of)));
+  const sum = (of: (outcome: AnnouncingOutcome) => number) =>
+    outcomes.reduce((total, each) => total + of(each), 0);
+  const { user, system } = process.cpuUsage(begun);
+  t.comment(
+    `seeds 1 to ${HISTORIES}: ${sum(({ faults }) => faults)} faults in ${Math.round(sum(({ lived }) => lived) / 3_600_000)} h, ` +
+      `${sum(({ moves }) => moves)} moves; two owners at most ${most(({ two }) => two)} ms (bound ${BOUNDS.two}), ` +
+      `${most(({ twoAfterAnnouncement }) => twoAfterAnnouncement)} ms after an announcement (${BOUNDS.twoAfterAnnouncement}), ` +
+      `none at most ${most(({ none }) => none)} ms (${BOUNDS.none}); ${Math.round((user + system) / 1e6)} s of CPU`,
+  );
+  t.ok(sum(({ moves }) => moves) > HISTORIES * 10, 'addresses change hands: the histories are not idle');
+});
