@@ -288,5 +288,7 @@ function notesOf(world: World, flow: Flow, { winner, verdict }: Decision, reason
       : [`ready endpoints are on ${nodes.slice(0, 5).join(', ')}${nodes.length > 5 ? ' …' : ''}`];
   }
   if (winner && reason === 'source-range') return [`allowed are ${sourceRanges(winner, family).join(', ')}`];
+  // The Service is there, with this very port: what it lacks the reason says.
+  if (reason === 'protocol-not-served') return [];
   return whyNoService(world, flow);
 }

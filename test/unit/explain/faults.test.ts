@@ -38,6 +38,8 @@ interface Fault {
   readonly slices?: readonly EndpointSlice[];
   readonly problems?: readonly Problem[];
   readonly ask: readonly [client: string, destination: string];
+  /** What the node does otherwise than the rest of them. */
+  readonly rules?: Partial<Rules>;
   /** The outcome, the reason, and what the first note or loser must say. */
   readonly says: readonly [outcome: string, reason: string, detail: RegExp];
 }
@@ -185,13 +187,36 @@ const FAULTS: readonly Fault[] = [
     ask: ['outside', 'cart:http'],
     says: ['refused', 'no-endpoints', /1 endpoint is terminating: cart-a/],
   },
+  {
+    fault: 'internal policy Local, and the client is on another node than the endpoints',
+    services: [{ ...CART, internalTrafficPolicy: 'Local' }],
+    slices: [slice([AWAY], { ports: PORTS })],
+    ask: ['node', 'cart:http'],
+    says: ['dropped', 'no-local-endpoints', /ready endpoints are on node2/],
+  },
+  {
+    fault: 'a node port on loopback where that is switched off',
+    services: [BALANCER],
+    slices: [SLICE],
+    rules: { mode: 'iptables', localhostNodePorts: false, nodePortAddresses: ['127.0.0.0/8'] },
+    ask: ['node', '127.0.0.1:30080'],
+    says: ['node', 'localhost-node-port', /^$/],
+  },
+  {
+    fault: 'SCTP in mode userspace',
+    services: [service({ ports: [port({ name: 'http', protocol: 'SCTP' })] })],
+    slices: [slice([HERE], { ports: [endpointPort({ name: 'http', protocol: 'SCTP' })] })],
+    rules: { mode: 'userspace' },
+    ask: ['outside', '10.96.0.10:80/SCTP'],
+    says: ['refused', 'protocol-not-served', /^$/],
+  },
 ];
 
 const HEAD = '| fault | reason | said by `penstock explain` |\n|---|---|---|\n';
 
 t.test('each fault is named by one command, as docs/see.md shows', async (t) => {
   const rows: string[] = [];
-  for (const { fault, services, slices = [], problems = [], ask, says } of FAULTS) {
+  for (const { fault, services, slices = [], problems = [], rules: own = {}, ask, says } of FAULTS) {
     const world: World = {
       services,
       slices,
@@ -203,8 +228,9 @@ t.test('each fault is named by one command, as docs/see.md shows', async (t) => 
       serviceCIDRs: ['10.96.0.0/16'],
     };
     const [client, destination] = ask;
+    const rules: Rules = { ...RULES, ...own };
     const started = performance.now();
-    const e = explain(world, RULES, readFlow({ client, destination }, world, RULES), problems);
+    const e = explain(world, rules, readFlow({ client, destination }, world, rules), problems);
     t.ok(performance.now() - started < 2000, 'within 2 s');
     const lost = e.losers.map(({ servicePort, as, because }) => `${servicePort} (${as}): ${because}`);
     const detail = e.notes[0] ?? lost[0] ?? '';

@@ -1,14 +1,19 @@
 /** penstock sysdump: what somebody who helps needs to see, in one archive, without secrets and of bounded size. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
+import { resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { parseRunCommand } from '../../../config/flags/parseRunCommand.js';
+import { toNodeConfig } from '../../../config/NodeConfig.js';
 import { messageOf } from '../../../errors.js';
 import { runCommand } from '../../../kernel/xtables/runCommand.js';
+import { type IpAddress, joinHostPort } from '../../../net/ip.js';
 import { readArguments, WrongCall } from '../../readArguments.js';
 import { packageVersion } from '../../version.js';
 import { AgentClient } from '../AgentClient.js';
 import { readNote } from '../look.js';
 import { print } from '../output.js';
+import type { CalledAgent } from '../readModel.js';
 import { redact } from './redact.js';
 import { type TarFile, tar } from './tar.js';
 
@@ -91,9 +96,9 @@ function sources(agent: AgentClient | undefined): readonly Source[] {
         ]),
     ...configFiles(called?.arguments ?? []).map((path, i) => ({
       name: `config/${i}-${path.replaceAll(/[^\w.-]/g, '_').slice(-60)}`,
-      read: () => readFileSync(path, 'utf8'),
+      read: () => readCalled(called, path),
     })),
-    { name: 'agent/metrics.txt', read: () => metrics() },
+    { name: 'agent/metrics.txt', read: () => metrics(called) },
     { name: 'kernel/diff.json', read: difference },
     command('kernel/nft.txt', 'nft', 'list', 'ruleset'),
     command('kernel/iptables-save.txt', 'iptables-save'),
@@ -146,10 +151,31 @@ async function difference(): Promise<string> {
   return stdout;
 }
 
-/** Where kube-proxy has them, too. */
-async function metrics(): Promise<string> {
-  const response = await fetch('http://127.0.0.1:10249/metrics', { signal: AbortSignal.timeout(3000) });
+/** How an agent was called, as far as it matters for where its files and servers are. */
+type Called = Pick<CalledAgent, 'arguments' | 'folder'> | undefined;
+
+/** Paths of its command line are relative to where it was called. */
+function readCalled(called: Called, path: string): string {
+  return readFileSync(resolve(called?.folder ?? '.', path), 'utf8');
+}
+
+async function metrics(called: Called): Promise<string> {
+  const response = await fetch(metricsUrl(called), { signal: AbortSignal.timeout(3000) });
+  if (!response.ok) throw new Error(`${metricsUrl(called)} answers ${response.status}`);
   return response.text();
+}
+
+/** Where its configuration has them; without one, where kube-proxy has them. */
+function metricsUrl(called: Called): string {
+  const words = (called?.arguments ?? []).filter((word) => word !== 'run');
+  const run = parseRunCommand(words, { readFile: (path) => readCalled(called, path), hostname });
+  if (run.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
+  const { host, port } = toNodeConfig(run.source, hostname()).metrics;
+  const unspecified: Readonly<Record<string, IpAddress>> = {
+    '0.0.0.0': '127.0.0.1' as IpAddress,
+    '::': '::1' as IpAddress,
+  };
+  return `http://${joinHostPort(unspecified[host] ?? host, port)}/metrics`;
 }
 
 const SYSCTLS = [
