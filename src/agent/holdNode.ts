@@ -25,7 +25,7 @@ export async function holdNode(
     if (attempt.type === 'taken') return attempt.lock;
     if (attempt.type === 'impossible') {
       log.info(`a second penstock on this node would not be noticed, there is no lock: ${attempt.why}`);
-      return { release: () => {} };
+      return { release: NodeLock.takeNamespace() };
     }
     if (config.mode === 'userspace' && config.userspace.takeover && !isStranger(attempt.holder)) {
       log.info(`taking over from ${attempt.holder.description}`);

@@ -37,10 +37,16 @@ export type LockAttempt =
   | { readonly type: 'impossible'; readonly why: string };
 
 const MODE = 0o600;
+/**
+ * The network namespace itself. Locked beside the file, for whoever does not see that: /run may be read-only, or another in a
+ * container. Anybody may lock it, so it keeps no agent from starting.
+ */
+const NAMESPACE = '/proc/self/ns/net';
 
 export class NodeLock {
   readonly #fd: number;
   readonly #file: string;
+  readonly #namespace: () => void;
 
   /** `version`: of penstock, for whoever finds the lock taken. */
   static take(version: string, folder = STATE_FOLDER): LockAttempt {
@@ -60,12 +66,28 @@ export class NodeLock {
     }
   }
 
-  /** Undefined: nobody serves here, or nobody who could take a lock. */
+  /** Without a place for the file: only cleanup notices. Answers how to let go. */
+  static takeNamespace(): () => void {
+    try {
+      const fd = openSync(NAMESPACE, constants.O_RDONLY);
+      return lockOrClose(fd) ? () => closeSync(fd) : () => {};
+    } catch {
+      return () => {};
+    }
+  }
+
+  /** Undefined: nobody serves here. Of the namespace only a penstock that is seen counts. */
   static holder(folder = STATE_FOLDER): LockHolder | undefined {
-    const file = lockFile(folder);
+    const holder = NodeLock.#holderOf(lockFile(folder));
+    if (holder !== undefined) return holder;
+    const unseen = NodeLock.#holderOf(NAMESPACE);
+    return unseen?.program === PROGRAM ? unseen : undefined;
+  }
+
+  static #holderOf(file: string): LockHolder | undefined {
     let fd: number;
     try {
-      fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+      fd = openSync(file, constants.O_RDONLY | (file === NAMESPACE ? 0 : constants.O_NOFOLLOW));
     } catch {
       return undefined;
     }
@@ -79,6 +101,7 @@ export class NodeLock {
   private constructor(fd: number, file: string, version: string) {
     this.#fd = fd;
     this.#file = file;
+    this.#namespace = NodeLock.takeNamespace();
     const record = { pid: process.pid, host: hostname(), since: new Date().toISOString(), version };
     try {
       ftruncateSync(fd);
@@ -95,6 +118,7 @@ export class NodeLock {
       // Only the lock counts.
     }
     closeSync(this.#fd);
+    this.#namespace();
   }
 }
 

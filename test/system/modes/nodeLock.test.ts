@@ -48,6 +48,43 @@ if (await inNetns(import.meta.url)) {
     t.equal(listedRuleset(), '');
   });
 
+  t.test('cleanup notices an agent that cannot write to /run, and one whose /run is another', async (t) => {
+    const folder = dirname(lockFile());
+    mkdirSync(folder, { recursive: true });
+    for (const [name, options] of [
+      ['read-only', '-o ro'],
+      ['another', '-o rw'],
+    ] as const) {
+      await using agent = new AgentProcess('mode: nftables\n');
+      agent.write('cart.json', shopObjects(CART));
+      // In a mount namespace of its own, as a container: nobody else sees that.
+      const script = `mount -t tmpfs ${options} none ${folder}; exec "$@"`;
+      agent.start(['unshare', '--mount', 'sh', '-ec', script, 'sh']);
+      t.ok(await agent.ready(), name);
+      const refused = penstock('cleanup');
+      t.equal(refused.status, 1, name);
+      t.match(refused.stderr, new RegExp(`pid ${agent.pid}\\).* serves this node already`));
+      t.match(listedRuleset('table ip penstock'), '172.30.0.1', 'nothing was removed');
+      const stopped = penstock('cleanup', '--stop');
+      t.equal(stopped.status, 0, stopped.stderr);
+      t.equal(await agent.ended(), 0);
+      t.equal(listedRuleset(), '');
+    }
+  });
+
+  t.test('what is no penstock and has the namespace locked keeps nobody from anything', async (t) => {
+    const stranger = spawn(...plain('flock', '/proc/self/ns/net', 'sleep', '60'), { stdio: 'ignore' });
+    t.teardown(() => stranger.kill('SIGKILL'));
+    t.ok(
+      await eventually(() => spawnSync(...plain('flock', '-n', '/proc/self/ns/net', 'true')).status === 1),
+    );
+    await using agent = new AgentProcess('mode: nftables\n');
+    agent.start();
+    t.ok(await agent.ready());
+    await agent.end('SIGTERM');
+    t.equal(penstock('cleanup').status, 0);
+  });
+
   t.test('what is no penstock and has the lock is named, and not ended', async (t) => {
     const file = lockFile();
     mkdirSync(dirname(file), { recursive: true });
