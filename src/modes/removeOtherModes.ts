@@ -1,5 +1,6 @@
 /** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
 import type { Logger } from 'pino';
+import { append } from '../append.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
@@ -31,13 +32,13 @@ export async function removeOtherModes(
     // First ipvs: what is left of chains that both have is then removed with mode iptables.
     if (config.mode !== 'ipvs') {
       const { rules, objects, error } = await removeIpvs('replace');
-      left.push(...reportRules('ipvs', rules, log));
+      append(left, reportRules('ipvs', rules, log));
       if (objects.length > 0)
         log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);
       if (error !== undefined) left.push(`IPVS: what mode ipvs made may be left: ${messageOf(error)}`);
     }
     if (config.mode !== 'iptables') {
-      left.push(...reportRules('iptables', await removeIptables('remove'), log));
+      append(left, reportRules('iptables', await removeIptables('remove'), log));
       // In a pod /proc/sys may be read-only.
       for (const error of sysctls.restore([ROUTE_LOCALNET]).failed)
         log.info(`a setting that mode iptables needed stays: ${error.message}`);

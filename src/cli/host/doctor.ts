@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { append } from '../../append.js';
 import { messageOf } from '../../errors.js';
 import { checkHost, type Finding, type HostView } from '../../host/hostChecks.js';
 import type { FeatureResult } from '../../kernel/nftables/features.js';
@@ -109,7 +110,10 @@ async function describeIptables(): Promise<Record<string, string>> {
 async function whatIsPresent(): Promise<string[]> {
   const present: string[] = [];
   try {
-    present.push(...(await removeOwnTables('plan')).map((table) => `nftables: table ${table}`));
+    append(
+      present,
+      (await removeOwnTables('plan')).map((table) => `nftables: table ${table}`),
+    );
   } catch (error) {
     present.push(`nftables: cannot be seen: ${messageOf(error)}`);
   }
@@ -172,7 +176,10 @@ function print(report: Report): string {
     if (!mode.possible) lines.push('No mode is possible on this host.');
   }
   lines.push('', ...(present.length === 0 ? ['Nothing of penstock is on this host.'] : ['On this host:']));
-  lines.push(...present.map((text) => `  ${text}`));
+  append(
+    lines,
+    present.map((text) => `  ${text}`),
+  );
   lines.push('', findings.length === 0 ? 'Nothing stands in the way.' : 'Worth a look:');
   for (const { text, remedy } of findings) lines.push(`  ${text}`, `    → ${remedy}`);
   return `${lines.join('\n')}\n`;

@@ -1,4 +1,5 @@
 /** What of ours is in the kernel, and what cannot be known: a clean-up is done when both are empty. */
+import { append } from '../../append.js';
 import { messageOf } from '../../errors.js';
 import { legacyTables } from '../../kernel/xtables/legacyTables.js';
 import { nftChainExists } from '../../kernel/xtables/nftChainExists.js';
@@ -13,7 +14,7 @@ export async function whatIsLeft(keeps: KubeProxyMode | undefined): Promise<read
   const found: string[] = [];
   const look = async (what: string, ask: () => Promise<readonly string[]>) => {
     try {
-      found.push(...(await ask()));
+      append(found, await ask());
     } catch (error) {
       found.push(`${what} cannot be looked at: ${messageOf(error)}`);
     }

@@ -1,6 +1,7 @@
 /** Asks a running agent over its admin socket. */
 import { lstatSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
+import { append } from '../../append.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
@@ -83,7 +84,7 @@ export class AgentClient {
     let after = '';
     do {
       const page = (await this.ask(path, { ...words, after })) as { items: Row[]; next: string };
-      rows.push(...page.items);
+      append(rows, page.items);
       after = page.next;
     } while (after !== '');
     return rows;

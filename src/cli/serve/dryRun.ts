@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
 import { openSources } from '../../agent/openSources.js';
 import { readOnce } from '../../agent/readOnce.js';
+import { append } from '../../append.js';
 import { configWarnings } from '../../config/file/configWarnings.js';
 import type { Run } from '../../config/flags/parseRunCommand.js';
 import { toNodeConfig } from '../../config/NodeConfig.js';
@@ -14,6 +15,7 @@ import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { familyOf, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
+import type { Problem } from '../../objects/Problem.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { systemClock } from '../../time/Clock.js';
 import { rendererOf } from '../see/render.js';
@@ -26,9 +28,9 @@ export async function dryRun(run: Run): Promise<number> {
   const config = toNodeConfig({ ...source, mode }, hostname());
   const families = hostFamilies();
   const table = makeTable(config, await primaryAddresses());
-  const problems = [];
+  const problems: Problem[] = [];
   for (const each of options.initOnly ? [] : await sourcesOf(run))
-    problems.push(...(await readOnce(each, table)));
+    append(problems, await readOnce(each, table));
   table.commit();
 
   process.stdout.write(`# mode ${mode}, node ${config.nodeName}; nothing is changed\n`);

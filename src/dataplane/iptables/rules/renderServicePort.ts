@@ -3,6 +3,7 @@
  * Pure. The rules of shared chains and the chains of the service port's own are kept apart, because they change at
  * different times.
  */
+import { append } from '../../../append.js';
 import type { IpAddress } from '../../../net/ip.js';
 import {
   type Endpoint,
@@ -247,7 +248,7 @@ class LazyRendering implements RenderedServicePort {
     const comment = `-m comment --comment "${name} loadbalancer IP"`;
     const allowed: string[] = [...sourceRanges];
     // The node reaches its own load-balancer IPs with that very IP as source.
-    if (nodeInSourceRanges) allowed.push(...loadBalancerIPs);
+    if (nodeInSourceRanges) append(allowed, loadBalancerIPs);
     return [
       ...allowed.map((source) => `${comment} -s ${source} -j ${this.#externalChain}`),
       `-m comment --comment "other traffic to ${name} will be dropped by ${chain.PROXY_FIREWALL}"`,
