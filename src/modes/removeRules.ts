@@ -13,8 +13,8 @@ const PROGRAMS: readonly (readonly [IpFamily, XtablesBackend, string])[] = [
   ['IPv6', 'legacy', 'ip6tables-legacy'],
 ];
 
-/** Of every chain of ours and of kube-proxy; a jump is never without its chain. */
-const PREFIX = 'KUBE-';
+/** Of every chain of ours and of kube-proxy (rules/chains.ts of both modes); a jump is never without its chain. */
+const PREFIXES = ['KUBE-', 'PENSTOCK-'] as const;
 
 export interface Removal {
   /** `iptables 1.8.9 (nft)`, or the program when it did not work or was not needed. */
@@ -63,7 +63,7 @@ export async function removeRules(
 async function mayHold(family: IpFamily, backend: XtablesBackend): Promise<boolean> {
   if (backend === 'legacy') return (await legacyTables(family)).length > 0;
   const names = await nftChainNames(family);
-  return names === undefined || names.some((name) => name.startsWith(PREFIX));
+  return names === undefined || names.some((name) => PREFIXES.some((prefix) => name.startsWith(prefix)));
 }
 
 async function savedTables(tool: XtablesTool): Promise<SavedTables> {

@@ -23,6 +23,22 @@ export function parseSave(text: string): Map<string, SavedTable> {
   return tables;
 }
 
+/** `-D CHAIN RULE` lines for some rules of some chains. */
+export function deleteRules(
+  table: SavedTable | undefined,
+  chains: readonly string[],
+  which: (rule: string) => boolean,
+): string {
+  return chains
+    .flatMap((chain) => (table?.chains.get(chain) ?? []).filter(which).map((rule) => `-D ${chain} ${rule}\n`))
+    .join('');
+}
+
+/** The chain or target that a rule leads to, by -j or -g. */
+export function targetOf(rule: string): string | undefined {
+  return /(?:^| )-[jg] (\S+)/.exec(rule)?.[1];
+}
+
 /** A rule in one spelling: without quotes that its words do not need. */
 export function normalizeRule(rule: string): string {
   return rule.replace(/"([^"\s]*)"/g, '$1').trim();

@@ -2,7 +2,13 @@
  * The restore input that removes every rule and chain of mode iptables and nothing else. Also removes kube-proxy's:
  * they are the same. Where mode ipvs is, what it has by the same names stays.
  */
-import { normalizeRule, parseSave, type SavedTable } from '../../../kernel/xtables/parseSave.js';
+import {
+  deleteRules,
+  normalizeRule,
+  parseSave,
+  type SavedTable,
+  targetOf,
+} from '../../../kernel/xtables/parseSave.js';
 import { RestoreInput } from '../../../kernel/xtables/RestoreInput.js';
 import * as chain from '../rules/chains.js';
 import { LOCALNET_GUARD_SAVED } from '../rules/fixedRules.js';
@@ -35,7 +41,10 @@ export function planCleanup(saved: SavedTables, limit: NatSectionLimit): Restore
   const owned = chain.ownedInRemovalOrder([...(nat?.chains.keys() ?? [])]);
 
   const input = new RestoreInput();
-  const leading = removePresent(nat, [chain.SERVICES, chain.NODE_PORTS, chain.POSTROUTING], kept.nat);
+  // Where mode ipvs never came to write its own, what it has by the same name may still lead to what goes.
+  const gone = new Set([...owned, chain.NODE_PORTS]);
+  const leads = deleteRules(nat, kept.nat, (rule) => gone.has(targetOf(rule) ?? ''));
+  const leading = leads + removePresent(nat, [chain.SERVICES, chain.NODE_PORTS, chain.POSTROUTING], kept.nat);
   addSection(input, 'nat', removeJumps(nat, 'nat', kept.nat) + leading);
   for (let i = 0; i < owned.length; i += limit)
     addSection(input, 'nat', removeChains(owned.slice(i, i + limit)));

@@ -1,9 +1,18 @@
 /** The restore input that puts the fixed rules in place, or takes them away. */
-import { normalizeRule, parseSave, type SavedTable } from '../../../kernel/xtables/parseSave.js';
+import {
+  deleteRules,
+  normalizeRule,
+  parseSave,
+  type SavedTable,
+  targetOf,
+} from '../../../kernel/xtables/parseSave.js';
 import { RestoreInput } from '../../../kernel/xtables/RestoreInput.js';
 import type { RuleSettings } from '../desired/IpvsSettings.js';
 import * as chain from './chains.js';
 import { type FixedRules, fixedRules } from './fixedRules.js';
+
+/** In a rule that asks a set of this mode; mode iptables has none. */
+const NAMES_SET = /--(?:match|map)-set (?:KUBE|PENSTOCK)-/;
 
 /** Tables that exist. */
 export type SavedRules = Readonly<Partial<Record<chain.Table, SavedTable>>>;
@@ -85,6 +94,9 @@ export function planRemoval(present: SavedRules): RestoreInput {
     // A declaration empties the chain, so that none refers to another when they are removed.
     for (const name of names) input.add(`:${name} - [0:0]\n`);
     for (const jump of jumps) input.add(jump);
+    // What stays may be as this mode wrote it: neither chains nor sets could go before the rules that name them.
+    const isOwn = (rule: string) => names.includes(targetOf(rule) ?? '') || NAMES_SET.test(rule);
+    input.add(deleteRules(there, besideIptables ? shared : [], isOwn));
     for (const name of names) input.add(`-X ${name}\n`);
     input.add('COMMIT\n');
   }

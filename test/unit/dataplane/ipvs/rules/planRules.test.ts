@@ -132,6 +132,23 @@ t.test('from mode iptables, and back', async (t) => {
   t.strictSame(host.fake.mistakes, []);
 });
 
+t.test('both modes go, whichever wrote last, and in both orders', async (t) => {
+  for (const last of ['ipvs', 'iptables'] as const) {
+    for (const first of ['ipvs', 'iptables'] as const) {
+      const host = new Host();
+      const before = host.fake.dump();
+      if (last === 'ipvs') await host.writeIptables();
+      await host.write();
+      if (last === 'iptables') await host.writeIptables();
+      if (first === 'ipvs') await host.remove();
+      await host.removeIptables();
+      if (first === 'iptables') await host.remove();
+      t.strictSame(host.fake.dump(), before, `${last} wrote last, ${first} goes first`);
+      t.strictSame(host.fake.mistakes, []);
+    }
+  }
+});
+
 t.test('rules name every set but the record, and no other', async (t) => {
   for (const family of IP_FAMILIES) {
     const rules = fixedRules({ ...SETTINGS, family });
