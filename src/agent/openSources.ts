@@ -12,6 +12,7 @@ import {
   requireApiServer,
 } from '../kubernetes/openApiServer.js';
 import type { Clock } from '../time/Clock.js';
+import { CheckedSource } from './checks/CheckedSource.js';
 
 export interface OpenedSources {
   readonly sources: readonly ObjectSource[];
@@ -28,7 +29,11 @@ export async function openSources(
   log: Logger,
 ): Promise<OpenedSources> {
   const { manifests, nodeName, serviceProxyName } = config;
-  if (manifests !== '') return { sources: [new ManifestSource(manifests)], apiServer: undefined };
+  if (manifests !== '') {
+    // In a cluster the kubelet checks; here nobody else does.
+    const source = new CheckedSource(new ManifestSource(manifests), { clock, random });
+    return { sources: [source], apiServer: undefined };
+  }
   const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env);
   const source = new KubernetesSource({ transport, nodeName, serviceProxyName, log, clock, random });
   return { sources: [source], apiServer: transport };

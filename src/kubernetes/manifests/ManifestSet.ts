@@ -10,6 +10,7 @@ import { type ApiObject, type ObjectChange, objectName, refOf } from '../../obje
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
 import { endpointsAsSlices, isEndpoints } from '../../objects/read/endpointsAsSlices.js';
 import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
+import { inlineEndpoints } from '../../objects/read/inlineEndpoints.js';
 import { type ParseResult, parseObject } from '../../objects/read/parseObject.js';
 import { sameObject } from '../../objects/sameObject.js';
 import type { OtherObject } from '../ObjectSource.js';
@@ -190,6 +191,12 @@ function readContent(path: string, objects: readonly ManifestObject[], since: nu
     if (result.type === 'ignored' && result.ref === undefined && result.warnings.length === 0)
       foreign.add(raw, type.kind);
     readResult(result, where, undefined, entries, problems);
+    if (result.type === 'object' && result.object.kind === 'Service' && isRawObject(raw)) {
+      const { endpoints, faults } = inlineEndpoints(raw);
+      const subject = objectName(refOf(result.object));
+      for (const message of faults) problems.push({ subject, message, where });
+      if (endpoints) readEndpoints(endpoints, where, entries, problems);
+    }
   }
   return { entries, problems: [...problems, ...foreign.problems()], others, since };
 }

@@ -1,0 +1,69 @@
+/** The shortest load balancer of docs/without-kubernetes.md: one Service with its endpoints, which are checked. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import t from 'tap';
+import { AgentProcess } from '../../support/AgentProcess.js';
+import { fromRoot } from '../../support/fromRoot.js';
+import { inNetns } from '../../support/inNetns.js';
+import { eventually, shell } from '../../support/iptables.js';
+import { ask } from '../../support/loopbackEndpoints.js';
+
+if (await inNetns(import.meta.url)) {
+  shell(
+    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up;' +
+      'ip address add 192.168.77.1/24 dev out; ip route add default dev out;' +
+      'for a in 10.0.0.1 10.0.0.2; do ip address add $a/32 dev lo; done',
+  );
+  const listen = (host: string) =>
+    new Promise<ReturnType<typeof createServer>>((resolve) => {
+      const server = createServer((socket) => {
+        socket.on('error', () => {});
+        socket.end(host);
+      }).listen(8080, host, () => resolve(server));
+    });
+  const answers = async () =>
+    [...new Set(await Promise.all(Array.from({ length: 16 }, () => ask('192.0.2.10'))))].sort();
+
+  t.test(
+    "an endpoint that ends gets no connection until it is back; no text is longer than HAProxy's",
+    async (t) => {
+      const page = readFileSync(fromRoot('docs/without-kubernetes.md'), 'utf8');
+      const [ours = '', theirs = ''] = [
+        / {4}apiVersion: v1\n(?: {4}.+\n)+/,
+        / {4}defaults\n(?: {4}.+\n)+/,
+      ].map((form) => form.exec(page)?.[0] ?? '');
+      t.ok(theirs.split('\n').length > 5, "HAProxy's is there");
+      t.ok(ours.split('\n').length < theirs.split('\n').length, `${ours}is shorter than\n${theirs}`);
+      const first = await listen('10.0.0.1');
+      const second = await listen('10.0.0.2');
+      t.teardown(() => first.close());
+      await using agent = new AgentProcess('mode: nftables\n');
+      mkdirSync(agent.folder, { recursive: true });
+      const fast = ours
+        .replaceAll(/^ {4}/gm, '')
+        .replace('health-check: tcp', 'health-check: tcp, penstock.io/health-check-interval: 200ms');
+      writeFileSync(join(agent.folder, 'web.yaml'), fast);
+      agent.start();
+      t.ok(await agent.ready());
+      t.same(await answers(), ['10.0.0.1', '10.0.0.2']);
+      second.close();
+      t.ok(
+        await eventually(() =>
+          agent.output.includes('endpoint 10.0.0.2:8080 takes no connection (ECONNREFUSED)'),
+        ),
+        agent.output,
+      );
+      t.ok(
+        await eventually(() => !shell('nft list table ip penstock').includes('10.0.0.2')),
+        'its rules are gone',
+      );
+      t.same(await answers(), ['10.0.0.1'], 'no connection is refused any more');
+      const again = await listen('10.0.0.2');
+      t.teardown(() => again.close());
+      t.ok(await eventually(() => shell('nft list table ip penstock').includes('10.0.0.2')), 'back');
+      t.same(await answers(), ['10.0.0.1', '10.0.0.2']);
+      t.equal(await agent.end('SIGTERM'), 0);
+    },
+  );
+}
