@@ -95,7 +95,7 @@ export function withoutOwnLines(lines: readonly string[]): string[] {
 
 /**
  * Our chains as stock would have them. Stock leaves out the rules of empty sets, has two ACCEPT rules after the jump to
- * KUBE-NODE-PORT that are before it here, and does not know the mark of clients in the cluster.
+ * KUBE-NODE-PORT that are before it here, and knows neither the mark of clients in the cluster nor what is refused on loopback.
  */
 export function asStock(ours: Chains, emptySets: ReadonlySet<string>): Chains {
   const result: Chains = new Map();
@@ -104,6 +104,7 @@ export function asStock(ours: Chains, emptySets: ReadonlySet<string>): Chains {
     const kept = rules.filter((rule) => {
       const set = /--match-set (\S+)/.exec(rule)?.[1];
       const always = /KUBE-IPVS-FILTER$|^filter KUBE-NODE-PORT$/.test(chain);
+      if (set?.startsWith('PENSTOCK-REFUSED-')) return false;
       return !rule.includes('--mark 0x70000000/') && (always || set === undefined || !emptySets.has(set));
     });
     if (chain === 'nat KUBE-SERVICES') {
