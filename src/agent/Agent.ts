@@ -323,7 +323,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     if (!this.#synced || this.#loop.busy || this.#holdsRepairs) return;
     try {
       const wrong = await this.#dataplane.verify();
-      if (wrong === undefined) return;
+      // It was asked to hold them meanwhile: what it read may be the mark of whoever asked.
+      if (wrong === undefined || this.#holdsRepairs) return;
       this.#repair(wrong);
     } catch (error) {
       this.#log.error({ err: error }, `the rules could not be verified: ${messageOf(error)}`);

@@ -72,7 +72,7 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   return [
     ...interleave(system, [
       ...machine,
-      ...(flows && kernel === 'uml' ? flowTasks(CONFORMANCE_IPVS, { node: usual, parts: 2, logs, inVm: true }) : []),
+      ...(flows && kernel === 'uml' ? flowTasks(CONFORMANCE_IPVS, { node: usual, parts: 5, logs, inVm: true }) : []),
       ...(quick
         ? []
         : [

@@ -71,6 +71,48 @@ t.test('what was set aside is tried again though nothing changes', async (t) => 
   t.equal(syncs, 2, 'and no more once nothing is set aside');
 });
 
+t.test('repairs held while the rules are verified: what this finds is not repaired', async (t) => {
+  let syncs = 0;
+  let verifications = 0;
+  let found: (wrong: string) => void = () => {};
+  const { agent, tell } = agentWorld({
+    text: `${CONFIG}penstock: {verifyPeriod: 10ms}`,
+    dataplane: {
+      description: 'none',
+      families: ['IPv4'],
+      sync: async () => {
+        syncs++;
+        return { families: [], problems: [] };
+      },
+      requireFull: () => {},
+      verify: () => {
+        verifications++;
+        return new Promise((resolve) => {
+          found = resolve;
+        });
+      },
+      close: async () => {},
+    },
+  });
+  t.teardown(async () => {
+    found('');
+    await agent.stop();
+  });
+  await agent.start();
+  tell().complete();
+  t.ok(await eventually(() => verifications === 1));
+  const before = syncs;
+  agent.holdRepairs(true);
+  found('the mark of whoever asked');
+  await sleep(100);
+  t.equal(syncs, before);
+  t.equal(verifications, 1);
+  agent.holdRepairs(false);
+  t.ok(await eventually(() => verifications === 2));
+  found('a change of a stranger');
+  t.ok(await eventually(() => syncs === before + 1), 'held no longer, it repairs');
+});
+
 t.test('stopped while the rules are verified, it waits for that and verifies no more', async (t) => {
   let verifications = 0;
   let ended = 0;
