@@ -4,7 +4,7 @@
  */
 import type { ObjectSource, SourceListener } from '../../kubernetes/ObjectSource.js';
 import { joinHostPort } from '../../net/ip.js';
-import type { ApiObject, ObjectChange } from '../../objects/ApiObject.js';
+import { type ApiObject, type ObjectChange, objectPath } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
 import type { Clock } from '../../time/Clock.js';
@@ -41,6 +41,8 @@ export class CheckedSource implements ObjectSource {
   readonly #faults = new Map<string, readonly string[]>();
   /** As they came: by the `namespace/name` of their Service, then by name. */
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
+  /** The `namespace/name` of a slice's Service, by its own. */
+  readonly #serviceOfSlice = new Map<string, string>();
   #sourceProblems: readonly Problem[] = [];
   #listener: SourceListener | undefined;
   readonly #changed = new Set<string>();
@@ -78,12 +80,11 @@ export class CheckedSource implements ObjectSource {
     const touched = new Set<string>();
     for (const change of batch) {
       if (change.type === 'delete') {
-        const { kind, namespace, name } = change.ref;
-        if (kind === 'Service') this.#takeService(`${namespace}/${name}`, {}, touched);
-        else if (kind === 'EndpointSlice') this.#dropSlice(namespace, name, touched);
+        const { ref } = change;
+        if (ref.kind === 'Service') this.#takeService(objectPath(ref), {}, touched);
+        else if (ref.kind === 'EndpointSlice') this.#dropSlice(ref, touched);
       } else if (change.object.kind === 'Service') {
-        const { namespace, name, options } = change.object;
-        this.#takeService(`${namespace}/${name}`, options, touched);
+        this.#takeService(objectPath(change.object), change.object.options, touched);
       } else if (change.object.kind === 'EndpointSlice') this.#takeSlice(change.object, touched);
     }
     for (const name of touched) this.#renew(name);
@@ -95,7 +96,7 @@ export class CheckedSource implements ObjectSource {
     });
     // Those of a Service whose checks have changed, as they are now.
     for (const name of touched) {
-      for (const slice of this.#slices.get(name)?.values() ?? [])
+      for (const slice of this.#slicesOf(name))
         if (!delivered.has(slice)) changes.push({ type: 'upsert', object: this.#checked(slice) });
     }
     this.#listener?.changes(changes);
@@ -114,20 +115,23 @@ export class CheckedSource implements ObjectSource {
   }
 
   #takeSlice(slice: EndpointSlice, touched: Set<string>): void {
-    this.#dropSlice(slice.namespace, slice.name, touched);
+    this.#dropSlice(slice, touched);
     const name = serviceOf(slice);
     const slices = this.#slices.get(name) ?? new Map<string, EndpointSlice>();
     this.#slices.set(name, slices.set(slice.name, slice));
+    this.#serviceOfSlice.set(objectPath(slice), name);
     if (this.#services.has(name)) touched.add(name);
   }
 
-  #dropSlice(namespace: string, slice: string, touched: Set<string>): void {
-    for (const [name, slices] of this.#slices) {
-      if (!name.startsWith(`${namespace}/`) || !slices.delete(slice)) continue;
-      if (slices.size === 0) this.#slices.delete(name);
-      if (this.#services.has(name)) touched.add(name);
-      return;
-    }
+  #dropSlice(slice: { readonly namespace: string; readonly name: string }, touched: Set<string>): void {
+    const path = objectPath(slice);
+    const name = this.#serviceOfSlice.get(path);
+    if (name === undefined) return;
+    this.#serviceOfSlice.delete(path);
+    const slices = this.#slices.get(name);
+    slices?.delete(slice.name);
+    if (slices?.size === 0) this.#slices.delete(name);
+    if (this.#services.has(name)) touched.add(name);
   }
 
   #forget(name: string): void {
@@ -142,9 +146,7 @@ export class CheckedSource implements ObjectSource {
   #renew(name: string): void {
     const service = this.#services.get(name);
     if (service === undefined) return;
-    const targets = new Map(
-      [...(this.#slices.get(name)?.values() ?? [])].flatMap((slice) => [...targetsOf(slice)]),
-    );
+    const targets = this.#targets(name);
     for (const [target, check] of service.checks) {
       if (targets.has(target)) continue;
       check.stop();
@@ -152,8 +154,7 @@ export class CheckedSource implements ObjectSource {
       this.#count--;
     }
     for (const [target, { address, port }] of targets) {
-      if (service.checks.has(target)) continue;
-      if (this.#count >= MOST_CHECKS) continue;
+      if (service.checks.has(target) || this.#count >= MOST_CHECKS) continue;
       this.#count++;
       const { clock, random } = this.#options;
       const onChange = () => this.#changeSoon(name);
@@ -171,7 +172,7 @@ export class CheckedSource implements ObjectSource {
       this.#cancel = undefined;
       const names = [...this.#changed];
       this.#changed.clear();
-      const slices = names.flatMap((each) => [...(this.#slices.get(each)?.values() ?? [])]);
+      const slices = names.flatMap((each) => this.#slicesOf(each));
       this.#listener?.changes(slices.map((slice) => ({ type: 'upsert', object: this.#checked(slice) })));
       this.#tellProblems();
     });
@@ -200,7 +201,7 @@ export class CheckedSource implements ObjectSource {
         const message = `endpoint ${target} takes no connection (${failure}); it gets none until it took ${check.rise} in a row`;
         own.push({ subject: `Service ${name}`, message });
       }
-      const more = this.#targetCount(name) - checks.size;
+      const more = this.#targets(name).size - checks.size;
       if (more > 0)
         own.push({
           subject: `Service ${name}`,
@@ -210,24 +211,27 @@ export class CheckedSource implements ObjectSource {
     this.#listener?.problems(boundedProblems([...this.#sourceProblems, ...own], this.name));
   }
 
-  #targetCount(name: string): number {
-    return new Set(
-      [...(this.#slices.get(name)?.values() ?? [])].flatMap((slice) =>
-        [...targetsOf(slice)].map(([key]) => key),
-      ),
-    ).size;
+  /** By `10.0.0.1:8080`. */
+  #targets(name: string): ReadonlyMap<string, Target> {
+    return new Map(this.#slicesOf(name).flatMap((slice) => [...targetsOf(slice)]));
+  }
+
+  #slicesOf(name: string): readonly EndpointSlice[] {
+    return [...(this.#slices.get(name)?.values() ?? [])];
   }
 }
 
+interface Target {
+  readonly address: string;
+  readonly port: number;
+}
+
 function serviceOf({ namespace, serviceName }: EndpointSlice): string {
-  return `${namespace}/${serviceName}`;
+  return objectPath({ namespace, name: serviceName });
 }
 
 /** TCP ports of endpoints that would serve. */
-function* targetsOf({
-  ports,
-  endpoints,
-}: EndpointSlice): Iterable<[string, { address: string; port: number }]> {
+function* targetsOf({ ports, endpoints }: EndpointSlice): Iterable<[string, Target]> {
   for (const { address, ready } of endpoints) {
     if (!ready) continue;
     for (const { port, protocol } of ports)
