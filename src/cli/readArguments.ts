@@ -64,3 +64,10 @@ function refuseUnknownFlags(argv: readonly string[], options: Options): void {
     }
   }
 }
+
+/** Of --limit; undefined when it is not given. Throws WrongCall. */
+export function readLimit(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,7}$/.test(text)) throw new WrongCall(`--limit ${JSON.stringify(text)} is no number`);
+  return Number(text);
+}

@@ -8,7 +8,7 @@ import type { Problem } from '../../objects/Problem.js';
 import { ModelReader } from '../../observe/admin/modelLines.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { readArguments, WrongCall } from '../readArguments.js';
+import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
 import { type Look, look, readNote } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
@@ -50,7 +50,7 @@ export async function diff(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(values.output);
-  const limit = readLimit(values.limit);
+  const limit = readLimit(values.limit) ?? DEFAULT_LIMIT;
   const [first, second, ...more] = (values.mode ?? []).flatMap((text) => modeFlag(text) ?? []);
   if (more.length > 0) throw new WrongCall('two modes can be compared', 'Give --mode twice.');
   const { mode: _, ...rest } = values;
@@ -70,12 +70,6 @@ export async function diff(argv: readonly string[]): Promise<number> {
     });
   else print(diffText(mode, shown, { limit, problems, agentIsGone }));
   return shown.length === 0 ? 0 : 1;
-}
-
-export function readLimit(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_LIMIT;
-  if (!/^\d{1,7}$/.test(text)) throw new WrongCall(`--limit ${JSON.stringify(text)} is no number`);
-  return Number(text);
 }
 
 export function isAsked(service: string, asked: string | undefined): boolean {

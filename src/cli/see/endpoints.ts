@@ -1,13 +1,8 @@
 /** penstock endpoints: who serves the ports of Services, and who does not. */
 import { namesOf } from '../../observe/admin/adminApi.js';
-import {
-  type EndpointRow,
-  endpointRows,
-  type ServiceRow,
-  serviceRows,
-} from '../../observe/admin/serviceRows.js';
+import { type EndpointRow, endpointRows } from '../../observe/admin/serviceRows.js';
 import { readArguments, WrongCall } from '../readArguments.js';
-import { look } from './look.js';
+import { look, noSuchService, servicesOf } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
@@ -39,20 +34,16 @@ export async function endpoints(argv: readonly string[]): Promise<number> {
   const found = await look(values);
   const rows =
     found.from === 'agent' ? await found.agent.list<EndpointRow>('/v1/endpoints', { service }) : here();
-  if (rows.length === 0 && service !== '' && !(await isThere())) {
-    throw new WrongCall(`there is no Service ${JSON.stringify(service)}`, '`penstock services` lists them.');
-  }
+  if (rows.length === 0 && service !== '' && !(await isThere())) throw noSuchService(service);
   if (format === 'json') printJson({ agent: found.from === 'agent', items: rows });
   else print(endpointsText(rows));
   return rows.some(({ serves }) => serves === 'nobody') ? 1 : 0;
 
   /** Also a Service without an endpoint is one. */
   async function isThere(): Promise<boolean> {
-    const services =
-      found.from === 'agent'
-        ? await found.agent.list<ServiceRow>('/v1/services')
-        : serviceRows(found.model.table);
-    return services.some((row) => [row.service, `${row.service}:${row.portName}`].includes(service));
+    return (await servicesOf(found)).some((row) =>
+      [row.service, `${row.service}:${row.portName}`].includes(service),
+    );
   }
 
   function here(): EndpointRow[] {

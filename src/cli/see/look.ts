@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { PenstockError } from '../../errors.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
+import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
+import { WrongCall } from '../readArguments.js';
 import { AgentClient, notPrivileged } from './AgentClient.js';
 import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
 
@@ -51,6 +53,17 @@ export async function look(flags: ModelFlags): Promise<Look> {
     remedy:
       'Start penstock run, or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
   });
+}
+
+/** The ports of Services, as the agent or the model has them. */
+export async function servicesOf(found: Look): Promise<readonly ServiceRow[]> {
+  return found.from === 'agent'
+    ? found.agent.list<ServiceRow>('/v1/services')
+    : serviceRows(found.model.table);
+}
+
+export function noSuchService(name: string): WrongCall {
+  return new WrongCall(`there is no Service ${JSON.stringify(name)}`, '`penstock services` lists them.');
 }
 
 /** Of the last agent of this network namespace. Throws PENSTOCK_NOT_PRIVILEGED. */

@@ -1,7 +1,7 @@
 /** penstock services: every port of every Service that this node serves, and whether it can. */
-import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
+import type { ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
-import { look } from './look.js';
+import { look, servicesOf } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
@@ -34,10 +34,7 @@ export async function services(argv: readonly string[]): Promise<number> {
   }
   const format = formatOf(values.output);
   const found = await look(values);
-  const all =
-    found.from === 'agent'
-      ? await found.agent.list<ServiceRow>('/v1/services')
-      : serviceRows(found.model.table);
+  const all = await servicesOf(found);
   const [part = ''] = words;
   const rows = all.filter(
     ({ service, state }) =>

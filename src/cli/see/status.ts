@@ -4,9 +4,9 @@ import { connect } from 'node:net';
 import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
-import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
+import type { ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
-import { type Look, look } from './look.js';
+import { type Look, look, servicesOf } from './look.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS } from './readModel.js';
 
@@ -56,10 +56,7 @@ export async function status(argv: readonly string[]): Promise<number> {
 
 async function statusOf(found: Look): Promise<Status> {
   const agent = found.from === 'agent' ? found.agent.status : null;
-  const rows =
-    found.from === 'agent'
-      ? await found.agent.list<ServiceRow>('/v1/services')
-      : serviceRows(found.model.table);
+  const rows = await servicesOf(found);
   const { counts, withoutEndpoints } =
     agent ?? tableStatus(found.from === 'model' ? found.model.table : NO_TABLE);
   const conntrack = readConntrack();

@@ -1,23 +1,20 @@
 /** penstock connections: which clients are connected to which Service, and to which endpoint. Reads the kernel itself. */
-import { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
 import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
-import { NetlinkProtocol } from '../../../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
-import { IP_FAMILIES, joinHostPort } from '../../../net/ip.js';
-import { readArguments, WrongCall } from '../../readArguments.js';
+import { joinHostPort } from '../../../net/ip.js';
+import { readArguments, readLimit } from '../../readArguments.js';
 import { look } from '../look.js';
 import { formatOf, OUTPUT_FLAG, print, printJson, table } from '../output.js';
 import { MODEL_FLAGS, MODEL_HELP } from '../readModel.js';
 import {
   isOfService,
-  PROTOCOLS,
-  type ProtocolName,
+  protocolName,
   readPlaces,
   readPods,
   type ServicePlaces,
   serviceOf,
 } from './trafficNames.js';
+import { withConntrack } from './withConntrack.js';
 
 export const HELP = `penstock connections [NAMESPACE/SERVICE] [--limit N] [-o json]
 
@@ -40,7 +37,6 @@ const TCP_STATES = [
   'closing',
   'closed',
 ];
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const DEFAULT_LIMIT = 200;
 
 interface Connection {
@@ -65,57 +61,33 @@ export async function connections(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(values.output);
-  const limit = readLimit(values.limit);
+  const limit = readLimit(values.limit) ?? DEFAULT_LIMIT;
   const [service = ''] = words;
   const found = await look(values);
   const places = await readPlaces(found);
   const pods = await readPods(found);
   const shown: Connection[] = [];
   let count = 0;
-  for (const [protocol, entry] of await readEntries()) {
-    const connection = connectionOf(protocol, entry, places, pods);
-    if (!connection || !isOfService(connection.service, service)) continue;
-    if (count++ < limit) shown.push(connection);
-  }
+  const take = (entry: ConntrackEntry) => {
+    const connection = connectionOf(entry, places, pods);
+    if (connection && isOfService(connection.service, service) && count++ < limit) shown.push(connection);
+    return true;
+  };
+  await withConntrack((conntrack) => conntrack.each(undefined, take));
   if (format === 'json') printJson({ count, items: shown });
   else print(connectionsText(shown, count));
   return 0;
 }
 
-function readLimit(text: string | undefined): number {
-  if (text === undefined) return DEFAULT_LIMIT;
-  if (!/^\d{1,7}$/.test(text)) throw new WrongCall(`--limit ${JSON.stringify(text)} is no number`);
-  return Number(text);
-}
-
-async function readEntries(): Promise<(readonly [ProtocolName, ConntrackEntry])[]> {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-  });
-  try {
-    const conntrack = new Conntrack(channel);
-    const found: (readonly [ProtocolName, ConntrackEntry])[] = [];
-    for (const family of IP_FAMILIES) {
-      for (const protocol of Object.keys(PROTOCOLS) as ProtocolName[]) {
-        const entries = await conntrack.list({ family, protocol: PROTOCOLS[protocol] });
-        for (const entry of entries) found.push([protocol, entry]);
-      }
-    }
-    return found;
-  } finally {
-    channel.close();
-  }
-}
-
 /** Undefined for what is no connection to a Service. */
 function connectionOf(
-  protocol: ProtocolName,
   entry: ConntrackEntry,
   places: ServicePlaces,
   pods: ReadonlyMap<string, string>,
 ): Connection | undefined {
-  const service = serviceOf(entry, protocol, places);
-  if (service === undefined) return undefined;
+  const protocol = protocolName(entry.original.protocol);
+  const service = protocol && serviceOf(entry, protocol, places);
+  if (protocol === undefined || service === undefined) return undefined;
   const { original, reply, status, tcpState } = entry;
   const { source, sourcePort, destination, destinationPort } = original;
   const isSent = isSentOn(entry);

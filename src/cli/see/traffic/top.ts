@@ -1,15 +1,13 @@
 /** penstock top: what Services carry right now, live, from the kernel's table of connections. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
+import type { Conntrack } from '../../../kernel/conntrack/Conntrack.js';
 import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
-import { NetlinkProtocol } from '../../../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
 import { joinHostPort } from '../../../net/ip.js';
 import { printableJson } from '../../../net/printable.js';
 import { systemClock } from '../../../time/Clock.js';
-import { readArguments, WrongCall } from '../../readArguments.js';
-import { type Look, look } from '../look.js';
+import { readArguments, readLimit, WrongCall } from '../../readArguments.js';
+import { type Look, look, noSuchService } from '../look.js';
 import { type Format, formatOf, OUTPUT_FLAG, print } from '../output.js';
 import { MODEL_FLAGS, MODEL_HELP } from '../readModel.js';
 import { FailureCounts } from './FailureCounts.js';
@@ -23,6 +21,7 @@ import {
   type ServicePlaces,
   serviceOf,
 } from './trafficNames.js';
+import { withConntrack } from './withConntrack.js';
 
 export const HELP = `penstock top [NAMESPACE/SERVICE] [--once] [--interval SECONDS] [-o json]
 
@@ -49,7 +48,6 @@ const DEFAULT_LIMIT = 20;
 /** Lines of a terminal that are no rows. */
 const OTHER_LINES = 6;
 const NAMES_FRESH_MS = 30_000;
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 /** Where destinations are rewritten by the NAT of the kernel, it leaves out all other connections. */
 const REWRITTEN = {
   mask: ConntrackStatus.DESTINATION_NAT,
@@ -85,13 +83,10 @@ export async function top(argv: readonly string[]): Promise<number> {
   const stop = new AbortController();
   const end = () => stop.abort();
   process.once('SIGINT', end).once('SIGTERM', end);
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-    receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-  });
   try {
-    await watch(await look(values), new Conntrack(channel), asked, stop.signal);
+    const found = await look(values);
+    await withConntrack((conntrack) => watch(found, conntrack, asked, stop.signal));
   } finally {
-    channel.close();
     stop.abort();
     process.off('SIGINT', end).off('SIGTERM', end);
   }
@@ -115,11 +110,7 @@ async function watch(found: Look, conntrack: Conntrack, asked: Asked, stop: Abor
   const mode = isAgents ? found.agent.status.mode : found.model.config.mode || 'nftables';
   const naming = new Naming(found, mode, asked.service);
   await naming.refresh();
-  if (!naming.knows(asked.service))
-    throw new WrongCall(
-      `there is no Service ${JSON.stringify(asked.service)}`,
-      '`penstock services` lists them.',
-    );
+  if (!naming.knows(asked.service)) throw noSuchService(asked.service);
   const failures = isAgents ? FailureCounts.follow(found.agent, stop) : undefined;
   const count = new TrafficCount((entry) => naming.of(entry));
   const filter = mode === 'nftables' || mode === 'iptables' ? REWRITTEN : undefined;
@@ -329,12 +320,6 @@ function readOrder(text = 'new'): TopColumn {
   if (order === undefined)
     throw new WrongCall(`--sort ${JSON.stringify(text)}: there are ${TOP_COLUMNS.join(', ')}`);
   return order;
-}
-
-function readLimit(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,7}$/.test(text)) throw new WrongCall(`--limit ${JSON.stringify(text)} is no number`);
-  return Number(text);
 }
 
 function readService(text = ''): string {

@@ -2,13 +2,13 @@
 import { type ConntrackEntry, isSentOn } from '../../../kernel/conntrack/ConntrackEntry.js';
 import { IpProtocol } from '../../../kernel/conntrack/constants.js';
 import { namesOf } from '../../../observe/admin/adminApi.js';
-import { type EndpointRow, type ServiceRow, serviceRows } from '../../../observe/admin/serviceRows.js';
-import type { Look } from '../look.js';
+import type { EndpointRow } from '../../../observe/admin/serviceRows.js';
+import { type Look, servicesOf } from '../look.js';
 
-export const PROTOCOLS = { TCP: IpProtocol.TCP, UDP: IpProtocol.UDP, SCTP: IpProtocol.SCTP } as const;
+const PROTOCOLS = { TCP: IpProtocol.TCP, UDP: IpProtocol.UDP, SCTP: IpProtocol.SCTP } as const;
 export type ProtocolName = keyof typeof PROTOCOLS;
 
-/** Of an IPPROTO_*. */
+/** An IPPROTO_* by name. */
 export function protocolName(number: number): ProtocolName | undefined {
   return (Object.keys(PROTOCOLS) as ProtocolName[]).find((name) => PROTOCOLS[name] === number);
 }
@@ -21,13 +21,9 @@ export interface ServicePlaces {
 }
 
 export async function readPlaces(found: Look): Promise<ServicePlaces> {
-  const rows =
-    found.from === 'agent'
-      ? await found.agent.list<ServiceRow>('/v1/services')
-      : serviceRows(found.model.table);
   const vips = new Map<string, string>();
   const nodePorts = new Map<string, string>();
-  for (const row of rows) {
+  for (const row of await servicesOf(found)) {
     const name = row.portName === '' ? row.service : `${row.service}:${row.portName}`;
     for (const ip of [...row.clusterIPs, ...row.externalIPs, ...row.loadBalancerIPs])
       vips.set(`${ip} ${row.port}/${row.protocol}`, name);
