@@ -6,19 +6,11 @@ import { messageOf, PenstockError } from '../errors.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import {
-  familyOf,
-  IP_FAMILIES,
-  type IpAddress,
-  type IpFamily,
-  isLoopback,
-  joinHostPort,
-  LOOPBACK,
-} from '../net/ip.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort, LOOPBACK } from '../net/ip.js';
 import {
   includesIpv4Loopback,
   type NodePortAddresses,
-  selectNodePortAddresses,
+  servedNodePortAddresses,
 } from '../net/nodePortAddresses.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
@@ -87,10 +79,8 @@ export class ConnectionCleaning {
     const { nodePortAddresses, localhostNodePorts, hostAddresses } = this.#options;
     const host = hostAddresses();
     return IP_FAMILIES.flatMap((family) => {
-      const own = host.filter((ip) => familyOf(ip) === family);
       const address = table.node.addresses[family];
-      const selected = selectNodePortAddresses(nodePortAddresses, family, own, address);
-      const served = (selected === 'all' ? own : selected).filter((ip) => !isLoopback(ip));
+      const served = servedNodePortAddresses(nodePortAddresses, family, host, address);
       const byRules =
         localhostNodePorts.includes(family) &&
         (family === 'IPv6' || includesIpv4Loopback(nodePortAddresses, address));

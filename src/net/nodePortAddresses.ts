@@ -31,6 +31,18 @@ export function selectNodePortAddresses(
   return host.filter((ip) => cidrs.some((cidr) => cidrContains(cidr, ip)));
 }
 
+/** Those of the machine's addresses of all families at which its node ports are served, but for loopback. */
+export function servedNodePortAddresses(
+  wanted: NodePortAddresses,
+  family: IpFamily,
+  host: readonly IpAddress[],
+  nodeAddress: IpAddress | undefined,
+): readonly IpAddress[] {
+  const own = host.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
+  const selected = selectNodePortAddresses(wanted, family, own, nodeAddress);
+  return selected === 'all' ? own : selected;
+}
+
 /** Whether node ports are wanted on 127.0.0.0/8 at all. */
 export function includesIpv4Loopback(wanted: NodePortAddresses, nodeAddress: IpAddress | undefined): boolean {
   const cidrs = ofFamily(wanted, 'IPv4', nodeAddress);

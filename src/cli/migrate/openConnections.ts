@@ -6,8 +6,8 @@ import { Conntrack } from '../../kernel/conntrack/Conntrack.js';
 import { ConntrackStatus, IpProtocol } from '../../kernel/conntrack/constants.js';
 import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import { familyOf, IP_FAMILIES, type IpAddress, isLoopback } from '../../net/ip.js';
-import { selectNodePortAddresses } from '../../net/nodePortAddresses.js';
+import { IP_FAMILIES, type IpAddress } from '../../net/ip.js';
+import { servedNodePortAddresses } from '../../net/nodePortAddresses.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Report } from './Remark.js';
 
@@ -24,7 +24,9 @@ export async function openConnections(
   });
   try {
     const conntrack = new Conntrack(channel);
-    const addresses = nodePortAddresses(table, config, hostAddresses);
+    const addresses = IP_FAMILIES.flatMap((family) =>
+      servedNodePortAddresses(config.nodePortAddresses, family, hostAddresses, table.node.addresses[family]),
+    );
     let touched = 0;
     const cleaner = new ConntrackCleaner({
       conntrack: {
@@ -64,21 +66,4 @@ export async function openConnections(
   } finally {
     channel.close();
   }
-}
-
-function nodePortAddresses(
-  table: RoutingTable,
-  config: Pick<NodeConfig, 'nodePortAddresses'>,
-  hostAddresses: readonly IpAddress[],
-): IpAddress[] {
-  return IP_FAMILIES.flatMap((family) => {
-    const own = hostAddresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
-    const selected = selectNodePortAddresses(
-      config.nodePortAddresses,
-      family,
-      own,
-      table.node.addresses[family],
-    );
-    return selected === 'all' ? own : [...selected];
-  });
 }

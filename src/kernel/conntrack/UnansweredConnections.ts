@@ -44,14 +44,20 @@ export interface UnansweredOptions {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Status bits of what has no answer, and is sent on where that is marked. */
+function unanswered(isMarked: boolean): { readonly mask: number; readonly value: number } {
+  const { SEEN_REPLY, DESTINATION_NAT } = ConntrackStatus;
+  const mark = isMarked ? DESTINATION_NAT : 0;
+  return { mask: SEEN_REPLY | mark, value: mark };
+}
+
 /** Which ends of connections the kernel tells this socket of. */
 export function refusedProgram(isMarked: boolean): Uint8Array {
-  const { SEEN_REPLY, DESTINATION_NAT } = ConntrackStatus;
   const start = MESSAGE_HEADER + NETFILTER_HEADER;
-  const mask = isMarked ? SEEN_REPLY | DESTINATION_NAT : SEEN_REPLY;
+  const { mask, value } = unanswered(isMarked);
   return filterProgram([
     ...findAttribute(start, [EntryAttribute.STATUS]),
-    ...mustBe(isMarked ? DESTINATION_NAT : 0, { mask }),
+    ...mustBe(value, { mask }),
     ...findAttribute(start, [EntryAttribute.PROTOCOL_INFO, TCP_INFO, TCP_STATE]),
     ...mustBe(TcpState.CLOSE, 'byte'),
   ]);
@@ -143,13 +149,9 @@ export class UnansweredConnections {
   /** Resolves with the milliseconds it took. */
   async #look(): Promise<number> {
     const { isMarked, clock, take } = this.#options;
-    const { SEEN_REPLY, DESTINATION_NAT } = ConntrackStatus;
-    const status = isMarked
-      ? { mask: SEEN_REPLY | DESTINATION_NAT, value: DESTINATION_NAT }
-      : { mask: SEEN_REPLY, value: 0 };
     const begun = clock.now();
     const seen = new Map<number, number>();
-    await this.#conntrack.each(status, (entry) => {
+    await this.#conntrack.each(unanswered(isMarked), (entry) => {
       const { id, original, tcpState } = entry;
       if (original.protocol !== IpProtocol.TCP || tcpState !== TcpState.SYN_SENT || !isSentOn(entry))
         return true;

@@ -92,11 +92,7 @@ export class NetlinkChannel {
 
   /** Like request(), for a list; waits for its turn, and begins again when the list changed meanwhile. */
   async dump(what: string, writer: MessageWriter): Promise<readonly Message[]> {
-    writer.addFlags(MessageFlag.DUMP);
-    const bytes = writer.bytes().slice();
-    const mine = this.#lastDump.then(() => this.#dumpUntilConsistent(what, bytes));
-    this.#lastDump = mine.catch(() => {});
-    return mine;
+    return this.#inTurn(writer, (bytes) => this.#dumpUntilConsistent(what, bytes));
   }
 
   /**
@@ -104,12 +100,8 @@ export class NetlinkChannel {
    * `take` must not throw.
    */
   async stream(what: string, writer: MessageWriter, take: (message: Message) => void): Promise<void> {
-    writer.addFlags(MessageFlag.DUMP);
-    const bytes = writer.bytes().slice();
     const reply = () => new StreamReply(what, take);
-    const mine = this.#lastDump.then(() => this.#exchange(what, bytes, 1, reply, 'answered in parts'));
-    this.#lastDump = mine.catch(() => {});
-    return mine;
+    return this.#inTurn(writer, (bytes) => this.#exchange(what, bytes, 1, reply, 'answered in parts'));
   }
 
   /**
@@ -161,6 +153,14 @@ export class NetlinkChannel {
     this.#closed = true;
     this.#socket.close();
     this.#exchanges.failAll((what) => closedError(what));
+  }
+
+  async #inTurn<Result>(writer: MessageWriter, ask: (bytes: Uint8Array) => Promise<Result>): Promise<Result> {
+    writer.addFlags(MessageFlag.DUMP);
+    const bytes = writer.bytes().slice();
+    const mine = this.#lastDump.then(() => ask(bytes));
+    this.#lastDump = mine.catch(() => {});
+    return mine;
   }
 
   async #dumpUntilConsistent(what: string, bytes: Uint8Array): Promise<readonly Message[]> {

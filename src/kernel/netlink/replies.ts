@@ -12,53 +12,7 @@ export interface Reply<Result> {
   result(): Result;
 }
 
-/** Answers of one message sent with NLM_F_ACK. */
-export class RequestReply implements Reply<readonly Message[]> {
-  readonly #what: string;
-  readonly #messages: Message[] = [];
-  #error: NetlinkError | undefined;
-
-  constructor(what: string) {
-    this.#what = what;
-  }
-
-  take(message: Message): boolean {
-    if (message.type !== ControlType.ERROR && message.type !== ControlType.DONE) {
-      this.#messages.push(message);
-      return false;
-    }
-    const outcome = readOutcome(message);
-    if (outcome.errno !== 0) this.#error = new NetlinkError(this.#what, outcome);
-    return true;
-  }
-
-  result(): readonly Message[] {
-    if (this.#error !== undefined) throw this.#error;
-    return this.#messages;
-  }
-}
-
-/** Answers of one NLM_F_DUMP, which may have been interrupted by a change of what was being dumped. */
-export class DumpReply implements Reply<readonly Message[] | 'interrupted'> {
-  readonly #request: RequestReply;
-  #interrupted = false;
-
-  constructor(what: string) {
-    this.#request = new RequestReply(what);
-  }
-
-  take(message: Message): boolean {
-    if ((message.flags & MessageFlag.DUMP_INTERRUPTED) !== 0) this.#interrupted = true;
-    return this.#request.take(message);
-  }
-
-  result(): readonly Message[] | 'interrupted' {
-    const messages = this.#request.result();
-    return this.#interrupted ? 'interrupted' : messages;
-  }
-}
-
-/** Answers of one NLM_F_DUMP, each handed on as it comes, so that a long list needs no memory. */
+/** Answers of one request, each handed on as it comes, so that a long list needs no memory. */
 export class StreamReply implements Reply<void> {
   readonly #what: string;
   readonly #hear: (message: Message) => void;
@@ -81,6 +35,45 @@ export class StreamReply implements Reply<void> {
 
   result(): void {
     if (this.#error !== undefined) throw this.#error;
+  }
+}
+
+/** Answers of one message sent with NLM_F_ACK. */
+export class RequestReply implements Reply<readonly Message[]> {
+  readonly #messages: Message[] = [];
+  readonly #stream: StreamReply;
+
+  constructor(what: string) {
+    this.#stream = new StreamReply(what, (message) => this.#messages.push(message));
+  }
+
+  take(message: Message): boolean {
+    return this.#stream.take(message);
+  }
+
+  result(): readonly Message[] {
+    this.#stream.result();
+    return this.#messages;
+  }
+}
+
+/** Answers of one NLM_F_DUMP, which may have been interrupted by a change of what was being dumped. */
+export class DumpReply implements Reply<readonly Message[] | 'interrupted'> {
+  readonly #request: RequestReply;
+  #interrupted = false;
+
+  constructor(what: string) {
+    this.#request = new RequestReply(what);
+  }
+
+  take(message: Message): boolean {
+    if ((message.flags & MessageFlag.DUMP_INTERRUPTED) !== 0) this.#interrupted = true;
+    return this.#request.take(message);
+  }
+
+  result(): readonly Message[] | 'interrupted' {
+    const messages = this.#request.result();
+    return this.#interrupted ? 'interrupted' : messages;
   }
 }
 
