@@ -40,8 +40,10 @@ export interface UnansweredOptions {
   readonly clock: Clock;
   /** Connections that were sent on to another address only. */
   readonly take: (what: Unanswered, entry: ConntrackEntry) => void;
-  /** Looking does not work any more. */
+  /** Looking does not work, for the first time or again; it is tried on. */
   readonly onFailure: (error: unknown) => void;
+  /** For tests: instead of the kernel's table. */
+  readonly conntrack?: Pick<Conntrack, 'each'>;
 }
 
 /** Status bits of what has no answer, and is sent on where that is marked. */
@@ -67,7 +69,7 @@ export class UnansweredConnections {
   readonly #options: UnansweredOptions;
   readonly #ends: NetlinkChannel;
   readonly #looks: NetlinkChannel;
-  readonly #conntrack: Conntrack;
+  readonly #conntrack: Pick<Conntrack, 'each'>;
   readonly #decoder = new EntryDecoder();
   /** When a connection without an answer was seen first, by the kernel's id; told of: below 0. */
   #waiting = new Map<number, number>();
@@ -76,6 +78,7 @@ export class UnansweredConnections {
   #isMuted = false;
   #cancelUnmute = () => {};
   #cancelLook = () => {};
+  #hasFailed = false;
   #isClosed = false;
 
   /** Throws what opening a netlink socket throws, EPERM among others. */
@@ -85,7 +88,7 @@ export class UnansweredConnections {
     this.#looks = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
       receiveBufferBytes: RECEIVE_BUFFER_BYTES,
     });
-    this.#conntrack = new Conntrack(this.#looks);
+    this.#conntrack = options.conntrack ?? new Conntrack(this.#looks);
     try {
       this.#ends.filter(refusedProgram(options.isMarked));
       this.#ends.listen([DESTROYED_GROUP], {
@@ -138,9 +141,15 @@ export class UnansweredConnections {
     if (this.#isClosed) return;
     this.#cancelLook = this.#options.clock.after(milliseconds, () => {
       this.#look().then(
-        (took) => this.#plan(Math.max(LOOK_EVERY_MS, took * LOOK_SHARE)),
+        (took) => {
+          this.#hasFailed = false;
+          this.#plan(Math.max(LOOK_EVERY_MS, took * LOOK_SHARE));
+        },
         (error: unknown) => {
-          if (!this.#isClosed) this.#options.onFailure(error);
+          if (this.#isClosed) return;
+          if (!this.#hasFailed) this.#options.onFailure(error);
+          this.#hasFailed = true;
+          this.#plan(LOOK_EVERY_MS);
         },
       );
     });
