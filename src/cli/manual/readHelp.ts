@@ -6,6 +6,8 @@
  *         and lines that go on
  */
 
+import { MODES } from '../see/readModel.js';
+
 /** What may follow a flag. A list: one of these words. */
 export type FlagValue = 'nothing' | 'file' | 'word' | readonly string[];
 
@@ -38,8 +40,6 @@ export interface HelpText {
   readonly parts: readonly HelpPart[];
 }
 
-/** What help texts call MODE. */
-const MODES: readonly string[] = ['nftables', 'iptables', 'ipvs', 'userspace'];
 const FLAG_LINE = /^ {1,8}(?:--?[A-Za-z])/;
 /** The head of a flag and what is said of it, two spaces or more apart. */
 const HEAD_AND_TEXT = /^ *(\S.*?)(?: {2,}(.*))?$/;

@@ -10,6 +10,7 @@ import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { adminSocket } from '../../support/adminSocket.js';
 import { inNetns } from '../../support/inNetns.js';
 import { plain, shell } from '../../support/iptables.js';
+import { nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 interface Said {
   readonly code: number;
@@ -74,10 +75,7 @@ async function raw(method: string, path: string): Promise<number> {
 }
 
 if (await inNetns(import.meta.url)) {
-  shell(
-    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
-  );
-  shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out; ip addr add 10.1.0.1/32 dev lo');
+  nodeWithOutside('10.1.0.1');
   const agent = new AgentProcess('mode: nftables\n');
   t.teardown(() => agent[Symbol.asyncDispose]());
   agent.write('objects.json', objects());

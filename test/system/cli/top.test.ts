@@ -10,6 +10,7 @@ import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { insertConnections } from '../../support/insertConnections.js';
 import { plain, shell } from '../../support/iptables.js';
+import { addSilentPods, nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 const VIP = '172.30.0.10';
 
@@ -85,13 +86,8 @@ function tryConnect(host: string): Promise<Socket> {
 }
 
 if (await inNetns(import.meta.url)) {
-  shell(
-    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
-  );
-  shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out; ip addr add 10.1.0.1/32 dev lo');
-  // Packets to the silent endpoint leave, and nobody is there.
-  shell('ip route add 10.66.0.0/16 via 192.168.77.2 dev out onlink');
-  shell('ip neigh add 192.168.77.2 lladdr 02:00:00:00:00:99 dev out');
+  nodeWithOutside('10.1.0.1');
+  addSilentPods();
   shell('sysctl -qw net.netfilter.nf_conntrack_acct=1');
   const agent = new AgentProcess('mode: nftables\n');
   t.teardown(() => agent[Symbol.asyncDispose]());

@@ -8,13 +8,10 @@ import { fromRoot } from '../../support/fromRoot.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import { ask } from '../../support/loopbackEndpoints.js';
+import { nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 if (await inNetns(import.meta.url)) {
-  shell(
-    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up;' +
-      'ip address add 192.168.77.1/24 dev out; ip route add default dev out;' +
-      'for a in 10.0.0.1 10.0.0.2; do ip address add $a/32 dev lo; done',
-  );
+  nodeWithOutside('10.0.0.1', '10.0.0.2');
   const listen = (host: string) =>
     new Promise<ReturnType<typeof createServer>>((resolve) => {
       const server = createServer((socket) => {

@@ -9,7 +9,8 @@ import { AgentClient } from '../../../src/cli/see/AgentClient.js';
 import type { FlowRecord } from '../../../src/observe/flows/FlowLog.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, plain, shell } from '../../support/iptables.js';
+import { eventually, plain } from '../../support/iptables.js';
+import { addSilentPods, nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 const VIP = { cart: '172.30.0.10', wrong: '172.30.0.11', mute: '172.30.0.12' };
 
@@ -65,13 +66,8 @@ async function flows(reason: string): Promise<FlowRecord[]> {
 }
 
 if (await inNetns(import.meta.url)) {
-  shell(
-    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
-  );
-  shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out; ip addr add 10.1.0.1/32 dev lo');
-  // Packets to the silent endpoint leave, and nobody is there.
-  shell('ip route add 10.66.0.0/16 via 192.168.77.2 dev out onlink');
-  shell('ip neigh add 192.168.77.2 lladdr 02:00:00:00:00:99 dev out');
+  nodeWithOutside('10.1.0.1');
+  addSilentPods();
   const server = createServer((socket) => socket.on('error', () => {}).end());
   await new Promise<void>((resolve) => server.listen(9090, '10.1.0.1', resolve));
   t.teardown(() => server.close());

@@ -9,6 +9,7 @@ import { AgentProcess } from '../../support/AgentProcess.js';
 import { adminSocket } from '../../support/adminSocket.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
+import { nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 const service = (name: string, clusterIP: string, spec: object = {}, status: object = {}) => ({
   apiVersion: 'v1',
@@ -63,10 +64,7 @@ async function follow(records: { readonly record: FlowRecord; readonly at: numbe
 }
 
 if (await inNetns(import.meta.url)) {
-  shell(
-    'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
-  );
-  shell('ip addr add 192.168.77.1/24 dev out; ip route add default dev out');
+  nodeWithOutside();
 
   for (const mode of ['nftables', 'iptables', 'userspace']) {
     t.test(`mode ${mode}`, async (t) => {
