@@ -2,7 +2,7 @@
 import { append } from '../../append.js';
 import { messageOf } from '../../errors.js';
 import { legacyTables } from '../../kernel/xtables/legacyTables.js';
-import { nftChainExists } from '../../kernel/xtables/nftChainExists.js';
+import { nftChainExists } from '../../kernel/xtables/nftChains.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
 import { IP_FAMILIES } from '../../net/ip.js';

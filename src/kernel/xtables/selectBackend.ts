@@ -4,7 +4,7 @@
  */
 import type { IpFamily } from '../../net/ip.js';
 import { legacyTables } from './legacyTables.js';
-import { nftChainExists } from './nftChainExists.js';
+import { nftChainExists } from './nftChains.js';
 import { type ProgramRunner, runCommand } from './runCommand.js';
 import { type XtablesBackend, XtablesTool } from './XtablesTool.js';
 

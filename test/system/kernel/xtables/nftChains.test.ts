@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
-import { nftChainExists, nftChainNames } from '../../../../src/kernel/xtables/nftChainExists.js';
+import { nftChainExists, nftChainNames } from '../../../../src/kernel/xtables/nftChains.js';
 import { inNetns } from '../../../support/inNetns.js';
 
 if (await inNetns(import.meta.url)) {
