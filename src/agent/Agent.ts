@@ -14,7 +14,6 @@ import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { problemFound, repaired, starting } from '../observe/events/occurrences.js';
 import { type HealthState, isHealthy } from '../observe/http/HealthServer.js';
 import type { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
-import { preciseNow } from '../observe/metrics/preciseTime.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
@@ -76,7 +75,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   readonly #problems: ProblemLog;
   readonly #syncLog: SyncLog;
   /** The last ones, for those who look. */
-  readonly syncs = new SyncHistory(Date.now);
+  readonly syncs: SyncHistory;
   readonly #loop: SyncLoop;
   readonly #incomplete: Set<ObjectSource>;
   readonly #healthChecking: HealthChecking;
@@ -120,6 +119,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#onServing = options.onServing;
     this.#log = log;
     this.#clock = options.clock;
+    this.syncs = new SyncHistory(() => this.#clock.date());
     this.#foreignChanges = new ForeignChanges(this.#clock, (what, delayMs) =>
       this.#tellForeignChange(what, delayMs),
     );
@@ -128,12 +128,12 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       const occurrence = problemFound(reporter, problem, config.nodeName);
       if (occurrence) this.#events.record(occurrence);
     });
-    this.#syncLog = new SyncLog(log, () => this.#clock.now());
+    this.#syncLog = new SyncLog(log, this.#clock);
     this.#incomplete = new Set(sources);
     this.#healthChecking = new HealthChecking(config.nodePortAddresses, hostAddresses, () =>
-      isHealthy(this.healthState(), 2 * config.sync.period),
+      isHealthy(this.healthState(), 2 * config.sync.period, this.#clock.date()),
     );
-    this.#progress = new SyncProgress(dataplane.families, preciseNow);
+    this.#progress = new SyncProgress(dataplane.families, () => this.#clock.date());
     this.#loop = new SyncLoop({
       minMs: config.sync.minPeriod,
       retryMs: config.sync.period,

@@ -1,4 +1,5 @@
 /** After each sync: connections that contradict the routing table are taken out of the kernel's connection table. */
+
 import type { Logger } from 'pino';
 import { ConntrackCleaner } from '../dataplane/conntrack/ConntrackCleaner.js';
 import type { FamilyRuleFacts } from '../dataplane/Dataplane.js';
@@ -14,6 +15,7 @@ import {
 } from '../net/nodePortAddresses.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { Clock } from '../time/Clock.js';
 
 /** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -27,6 +29,7 @@ export interface ConnectionCleaningOptions {
   readonly hostAddresses: () => readonly IpAddress[];
   /** Hears of every look at the connection table. */
   readonly onLooked: (family: IpFamily, deleted: number, milliseconds: number) => void;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -40,11 +43,13 @@ export class ConnectionCleaning {
     this.#options = options;
     this.#channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
       receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+      clock: options.clock,
     });
     this.#cleaner = new ConntrackCleaner({
       conntrack: new Conntrack(this.#channel),
       onPostponed: (cleaning) => void this.#report(cleaning),
       onLooked: options.onLooked,
+      clock: options.clock,
     });
   }
 

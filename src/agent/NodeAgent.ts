@@ -157,6 +157,7 @@ export class NodeAgent {
       hostname: hostname(),
       request: apiServer && ((method, path, body) => apiServer.send(method, path, body)),
       onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
+      clock,
     });
     this.#open.add('Events', () => events.stop());
     const notices = new RefusalNotices(() => clock.now());
@@ -195,7 +196,8 @@ export class NodeAgent {
     );
     let socket: OpenAdmin | undefined;
     const leftovers = new LeftoverRemoval({
-      remove: async () => (departure.state.type === 'serving' ? removeOtherModes(config, sysctls, log) : []),
+      remove: async () =>
+        departure.state.type === 'serving' ? removeOtherModes(config, sysctls, clock, log) : [],
       clock,
       random,
       log,
@@ -238,7 +240,7 @@ export class NodeAgent {
       await agent.stop();
       if (this.#endsForGood && departure.state.type !== 'left') await this.#standBack(dataplane, table);
     });
-    this.#summary = () => summaryOf(agent.healthState(), config, table);
+    this.#summary = () => summaryOf(agent.healthState(), config, table, clock.date());
     addresses.onChange = async () => {
       table.setFallbackAddresses(await primaryAddresses());
       agent.hostChanged();
@@ -252,6 +254,7 @@ export class NodeAgent {
       flows: flows.log,
       balancer: () => balancer.report(),
       version,
+      clock,
       hostAddresses: () => addresses.addresses,
     });
     const servers = new AgentServers({
@@ -294,8 +297,9 @@ export class NodeAgent {
   }
 
   async #openMode(watch: HostAddressWatch, logGroup: number, agent: () => Agent): Promise<OpenMode> {
-    const { sysctls, log } = this.#options;
+    const { sysctls, clock, log } = this.#options;
     const host = {
+      clock,
       sysctls,
       addresses: () => watch.addresses,
       ignoreLink: (index: number) => watch.ignoreLink(index),
@@ -316,7 +320,7 @@ export class NodeAgent {
   }
 
   #makeMetrics(servicePorts: Parameters<AgentMetrics['follow']>[1]): AgentMetrics {
-    const metrics = new AgentMetrics();
+    const metrics = new AgentMetrics(() => this.#options.clock.date());
     metrics.build(this.#options.version);
     metrics.features(this.#config.featureGates);
     metrics.follow(this.#config.mode || 'nftables', servicePorts);
@@ -335,6 +339,7 @@ export class NodeAgent {
       localhostPorts,
       hostAddresses: () => watch.addresses,
       onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
+      clock: this.#options.clock,
       log: this.#options.log,
     });
     this.#open.add('the cleaning of connections', () => connections.stop());
@@ -343,12 +348,12 @@ export class NodeAgent {
 
   /** The pages of the metrics port, besides /metrics. */
   #pages(): ReadonlyMap<string, Page> {
-    const { run, version } = this.#options;
+    const { run, version, clock } = this.#options;
     const status = statusPages({
       mode: this.#config.mode,
       version,
-      startedAt: Date.now(),
-      now: Date.now,
+      startedAt: clock.date(),
+      now: () => clock.date(),
       configuration: effectiveConfiguration(run.source, this.#config),
       flags: run.flags,
     });

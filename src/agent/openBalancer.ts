@@ -68,7 +68,7 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
     api,
     clock,
     random,
-    wallClock: Date.now,
+    wallClock: () => clock.date(),
     log,
     listener: {
       announcing: (address, device, announces, peer, services) => {

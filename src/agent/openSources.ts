@@ -31,10 +31,10 @@ export async function openSources(
   const { manifests, nodeName, serviceProxyName } = config;
   if (manifests !== '') {
     // In a cluster the kubelet checks; here nobody else does.
-    const source = new CheckedSource(new ManifestSource(manifests), { clock, random });
+    const source = new CheckedSource(new ManifestSource(manifests, undefined, clock), { clock, random });
     return { sources: [source], apiServer: undefined };
   }
-  const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env);
+  const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env, clock);
   const source = new KubernetesSource({ transport, nodeName, serviceProxyName, log, clock, random });
   return { sources: [source], apiServer: transport };
 }

@@ -1,8 +1,10 @@
 /** A source read once, for commands that look and go. */
+
 import { PenstockError } from '../errors.js';
 import type { ObjectSource, SourceContact } from '../kubernetes/ObjectSource.js';
 import type { Problem } from '../objects/Problem.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import { every, systemClock } from '../time/Clock.js';
 
 /** Milliseconds of failures after which nobody waits on. */
 const PATIENCE_MS = 30_000;
@@ -14,14 +16,14 @@ export async function readOnce(
   patienceMs = PATIENCE_MS,
 ): Promise<readonly Problem[]> {
   let problems: readonly Problem[] = [];
-  let impatience: NodeJS.Timeout | undefined;
+  let endLooks = () => {};
   const complete = new Promise<void>((resolve, reject) => {
-    impatience = setInterval(() => {
+    endLooks = every(systemClock, patienceMs / 30, () => {
       const hopeless = source
         .contacts?.()
         .find(({ complete, connected, forMs }) => !complete && !connected && forMs >= patienceMs);
       if (hopeless) reject(unreadable(source.name, hopeless, patienceMs));
-    }, patienceMs / 30);
+    });
     source
       .start({
         changes: (batch) => table.apply(batch),
@@ -35,7 +37,7 @@ export async function readOnce(
   try {
     await complete;
   } finally {
-    clearInterval(impatience);
+    endLooks();
     await source.stop();
   }
   return problems;

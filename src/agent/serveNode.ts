@@ -6,7 +6,7 @@ import { OpenList } from '../host/OpenList.js';
 import { ServiceManager } from '../host/ServiceManager.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { oneLine } from '../net/oneLine.js';
-import { systemClock } from '../time/Clock.js';
+import { every, systemClock } from '../time/Clock.js';
 import { holdNode } from './holdNode.js';
 import { NodeAgent, type NodeAgentOptions } from './NodeAgent.js';
 import { ProcessSignals } from './ProcessSignals.js';
@@ -122,9 +122,9 @@ async function startOr(
 
 /** Waiting for a signal alone does not keep a process of Node.js alive. */
 async function stayFor(event: Promise<unknown>): Promise<void> {
-  const staying = setInterval(() => {}, 60_000);
+  const endStay = every(systemClock, 60_000, () => {});
   await event;
-  clearInterval(staying);
+  endStay();
 }
 
 /** Started again it would take the work back from its successor, and be deleted with it. */

@@ -2,6 +2,7 @@
  * Who serves this node: a lock in /run/penstock, one for each network namespace. The kernel lets go of it when its process
  * ends, however that ends.
  */
+
 import {
   closeSync,
   constants,
@@ -19,6 +20,7 @@ import { messageOf, PenstockError } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
+import { systemClock } from '../time/Clock.js';
 import { lockHolder, PROGRAM } from './lockHolder.js';
 
 export interface LockHolder {
@@ -102,7 +104,12 @@ export class NodeLock {
     this.#fd = fd;
     this.#file = file;
     this.#namespace = NodeLock.takeNamespace();
-    const record = { pid: process.pid, host: hostname(), since: new Date().toISOString(), version };
+    const record = {
+      pid: process.pid,
+      host: hostname(),
+      since: new Date(systemClock.date()).toISOString(),
+      version,
+    };
     try {
       ftruncateSync(fd);
       writeSync(fd, `${JSON.stringify(record)}\n`, 0);

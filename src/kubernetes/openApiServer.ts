@@ -1,5 +1,7 @@
 /** The way to the API server that the configuration asks for. */
+
 import { PenstockError } from '../errors.js';
+import { systemClock } from '../time/Clock.js';
 import type { ApiClient } from './http/ApiClient.js';
 import { type Connection, NOBODY } from './kubeconfig/Connection.js';
 import { Credentials } from './kubeconfig/Credentials.js';
@@ -17,12 +19,16 @@ export interface ApiServerChoice {
 export type ApiServer = ApiClient;
 
 /** Throws PENSTOCK_NO_SOURCE when nothing names one, and PenstockError for a kubeconfig or URL that cannot be used. */
-export async function openApiServer(choice: ApiServerChoice, env: NodeJS.ProcessEnv): Promise<ApiServer> {
+export async function openApiServer(
+  choice: ApiServerChoice,
+  env: NodeJS.ProcessEnv,
+  clock = systemClock,
+): Promise<ApiServer> {
   const connection = await chooseConnection(choice, env);
   if (connection === undefined) throw noSource();
   // Its HTTP client is the largest part of penstock, and of no use to a node that reads manifests.
   const { ApiClient } = await import('./http/ApiClient.js');
-  return new ApiClient(connection, new Credentials(connection, Date.now), choice.userAgent);
+  return new ApiClient(connection, new Credentials(connection, () => clock.date()), choice.userAgent, clock);
 }
 
 /** As openApiServer() would begin, without reading a file. */

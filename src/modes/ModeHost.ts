@@ -1,9 +1,12 @@
 /** What a mode uses of the host, and what it gives. */
+
 import type { Dataplane } from '../dataplane/Dataplane.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
+import type { Clock } from '../time/Clock.js';
 
 export interface ModeHost {
+  readonly clock: Clock;
   readonly sysctls: Sysctls;
   /** The same array until they change. */
   readonly addresses: () => readonly IpAddress[];

@@ -1,7 +1,8 @@
 /** Connections that IPVS still carries when a node has left mode ipvs. */
-import { setTimeout as delay } from 'node:timers/promises';
+
 import type { Ipvs } from '../kernel/ipvs/Ipvs.js';
 import type { VirtualServerId } from '../kernel/ipvs/VirtualServer.js';
+import { type Clock, sleep } from '../time/Clock.js';
 
 const LOOK_EVERY_MS = 250;
 /** Whoever waits for this is not ready meanwhile. */
@@ -11,13 +12,17 @@ const LONGEST_MS = 2000;
  * Resolves when no connection is established and those just ended have had the time for their last packets; after 2 s in
  * any case. With its virtual server a connection loses its way: IPVS drops what is still to come (ip_vs_in_hook()).
  */
-export async function connectionsEnded(ipvs: Ipvs, servers: readonly VirtualServerId[]): Promise<void> {
+export async function connectionsEnded(
+  ipvs: Ipvs,
+  servers: readonly VirtualServerId[],
+  clock: Clock,
+): Promise<void> {
   if (servers.length === 0) return;
-  const deadline = performance.now() + LONGEST_MS;
+  const deadline = clock.now() + LONGEST_MS;
   let wasIdle = false;
-  while (performance.now() < deadline) {
+  while (clock.now() < deadline) {
     // A connection that is being made is not counted yet, so one look is not enough.
-    await delay(LOOK_EVERY_MS);
+    await sleep(clock, LOOK_EVERY_MS);
     const isIdle = !(await hasEstablished(ipvs, servers));
     if (isIdle && wasIdle) return;
     wasIdle = isIdle;

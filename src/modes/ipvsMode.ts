@@ -50,7 +50,10 @@ async function openWith(
 ): Promise<OpenMode> {
   const options = ipvsOptions(config);
   const channel = (protocol: number) => {
-    const opened = NetlinkChannel.open(protocol, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    const opened = NetlinkChannel.open(protocol, {
+      receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+      clock: host.clock,
+    });
     open.add(`netlink channel ${protocol}`, () => opened.close());
     return opened;
   };
@@ -64,6 +67,7 @@ async function openWith(
     localhostWanted(config) ? ['IPv4'] : [],
     new Conntrack(netfilter),
     (family, protocol, nodePort) => dataplane.ownerOf(family, protocol, nodePort),
+    host.clock,
     log,
   );
   open.add('node ports on localhost', () => localhost?.close());
@@ -78,6 +82,7 @@ async function openWith(
         (tool) => new KernelFamily({ tool, ipvs, ipset, link, excludeCIDRs: options.excludeCIDRs }),
       ),
       addresses: host.addresses,
+      clock: host.clock,
       randomFully: tools.every((tool) => tool.version.randomFully),
       localhostPorts: (family) => portsOf(localhost, family),
       rulesState: () => rulesState(tools, netfilter, () => telling?.committed ?? 0),

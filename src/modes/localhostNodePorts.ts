@@ -1,4 +1,5 @@
 /** Node ports on loopback in modes nftables and ipvs: connections are redirected to the agent, which passes them on. */
+
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import type { LocalhostOptions, RedirectedFlow } from '../dataplane/localhost/LocalhostOptions.js';
@@ -8,6 +9,7 @@ import type { Conntrack } from '../kernel/conntrack/Conntrack.js';
 import { IpProtocol } from '../kernel/conntrack/constants.js';
 import { type Cidr, cidrContains, familyOf, type IpAddress, type IpFamily, isLoopback } from '../net/ip.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
+import type { Clock } from '../time/Clock.js';
 
 /** Families whose node ports are wanted on loopback; the default `primary` counts as wanting it, as it does not exclude it. */
 export function localhostFamilies(
@@ -33,6 +35,7 @@ export async function openLocalhostProxy(
   families: readonly IpFamily[],
   conntrack: Conntrack,
   servicePort: LocalhostOptions['servicePort'],
+  clock: Clock,
   log: Logger,
 ): Promise<LocalhostProxy | undefined> {
   if (families.length === 0) return undefined;
@@ -40,6 +43,7 @@ export async function openLocalhostProxy(
     return await LocalhostProxy.open(families, {
       originalPort: (flow) => originalPort(conntrack, flow, log),
       servicePort,
+      clock,
     });
   } catch (error) {
     log.warn({ err: error }, `node ports are not served on localhost: ${messageOf(error)}`);

@@ -29,13 +29,13 @@ export async function openNftables(
 ): Promise<OpenMode> {
   const open = new OpenList(log);
   return open.closeUnless(async () => {
-    const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+    const asking = NetlinkChannel.open(NetlinkProtocol.NETFILTER, host);
     open.add('the view of tracked connections', () => asking.close());
     const conntrack = new Conntrack(asking);
     const families = localhostFamilies(config, hostFamilies());
     const servicePort: LocalhostOptions['servicePort'] = (family, protocol, nodePort) =>
       dataplane.ownerOf(family, protocol, nodePort);
-    const localhost = await openLocalhostProxy(families, conntrack, servicePort, log);
+    const localhost = await openLocalhostProxy(families, conntrack, servicePort, host.clock, log);
     open.add('node ports on localhost', () => localhost?.close());
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
     const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
@@ -52,10 +52,11 @@ export function openTable(
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {
-  const channel = openNftablesChannel();
+  const channel = openNftablesChannel(host.clock);
   open.add(`the table ${name}`, () => channel.close());
   const watching = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+    clock: host.clock,
   });
   open.add(`the watch on table ${name}`, () => watching.close());
   return new NftablesDataplane(
@@ -63,6 +64,7 @@ export function openTable(
     {
       tables: hostFamilies().map((family) => new NftablesTable(channel, family, name)),
       addresses: host.addresses,
+      clock: host.clock,
       generation: () => readGeneration(channel),
       watch: (handlers) => {
         new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });

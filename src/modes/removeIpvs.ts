@@ -1,4 +1,5 @@
 /** Removes what mode ipvs made: only our own virtual servers, the sets (kube-proxy's too), kube-ipvs0 and the rules. */
+
 import { existsSync } from 'node:fs';
 import { append } from '../append.js';
 import { kernelName, SET_NAMES, type SetName, setSpec } from '../dataplane/ipvs/desired/sets.js';
@@ -13,6 +14,7 @@ import { virtualServerKey } from '../kernel/ipvs/VirtualServer.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
+import { type Clock, systemClock } from '../time/Clock.js';
 import { connectionsEnded } from './ipvsConnections.js';
 import { type Removal, removeRules } from './removeRules.js';
 
@@ -28,21 +30,28 @@ export interface IpvsRemoval {
  * `plan` changes nothing; `replace`: another mode serves already, and short connections under way are to end well first.
  * Never rejects: what failed is in the result, and the rest was done.
  */
-export async function removeIpvs(what: 'plan' | 'remove' | 'replace'): Promise<IpvsRemoval> {
+export async function removeIpvs(
+  what: 'plan' | 'remove' | 'replace',
+  clock = systemClock,
+): Promise<IpvsRemoval> {
   // Rules refer to sets, so they go first.
   const rules = await removeRules(what === 'plan' ? 'plan' : 'remove', (saved) =>
     planRemoval(readSavedRules(Object.values(saved).join(''))),
   );
   const objects: string[] = [];
   try {
-    await removeObjects(what, objects);
+    await removeObjects(what, clock, objects);
     return { rules, objects };
   } catch (error) {
     return { rules, objects, error };
   }
 }
 
-async function removeObjects(what: 'plan' | 'remove' | 'replace', removed: string[]): Promise<void> {
+async function removeObjects(
+  what: 'plan' | 'remove' | 'replace',
+  clock: Clock,
+  removed: string[],
+): Promise<void> {
   const channels = [NetlinkProtocol.GENERIC, NetlinkProtocol.NETFILTER, NetlinkProtocol.ROUTE].map(
     (protocol) => NetlinkChannel.open(protocol),
   ) as [NetlinkChannel, NetlinkChannel, NetlinkChannel];
@@ -55,7 +64,7 @@ async function removeObjects(what: 'plan' | 'remove' | 'replace', removed: strin
       const { IPv4: source } = await primaryAddresses();
       if (source !== undefined) await link.connectFrom(source);
     }
-    await removeServers(what, generic, sets, removed);
+    await removeServers(what, clock, generic, sets, removed);
     const how = what === 'plan' ? 'plan' : 'remove';
     if (await link.delete(how)) removed.push(`link ${SERVICE_LINK}`);
     if (ipset) await removeSets(how, ipset, sets, removed);
@@ -96,6 +105,7 @@ async function readSets(ipset: Ipset): Promise<FamilySets[]> {
 
 async function removeServers(
   what: 'plan' | 'remove' | 'replace',
+  clock: Clock,
   channel: NetlinkChannel,
   families: readonly FamilySets[],
   removed: string[],
@@ -109,7 +119,7 @@ async function removeServers(
     const ours = ownServers(ofFamily, sets, { excludeCIDRs: [] }, () => false);
     return ofFamily.filter((service) => ours.has(virtualServerKey(service)));
   });
-  if (what === 'replace') await connectionsEnded(ipvs, gone);
+  if (what === 'replace') await connectionsEnded(ipvs, gone, clock);
   if (what !== 'plan') await ipvs.commit(gone.map((service) => ({ action: 'delete service', service })));
   append(
     removed,

@@ -1,10 +1,12 @@
 /** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
+
 import type { Logger } from 'pino';
 import { append } from '../append.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
+import type { Clock } from '../time/Clock.js';
 import { removeIptables } from './iptablesMode.js';
 import { removeIpvs } from './removeIpvs.js';
 import { removeNftables } from './removeNftables.js';
@@ -18,6 +20,7 @@ import { DIVERT, removeDivertRoutes } from './userspaceMode.js';
 export async function removeOtherModes(
   config: Pick<NodeConfig, 'mode' | 'serviceProxyName'>,
   sysctls: Sysctls,
+  clock: Clock,
   log: Logger,
 ): Promise<readonly string[]> {
   const left: string[] = [];
@@ -31,7 +34,7 @@ export async function removeOtherModes(
     if (config.serviceProxyName !== '') return left;
     // First ipvs: what is left of chains that both have is then removed with mode iptables.
     if (config.mode !== 'ipvs') {
-      const { rules, objects, error } = await removeIpvs('replace');
+      const { rules, objects, error } = await removeIpvs('replace', clock);
       append(left, reportRules('ipvs', rules, log));
       if (objects.length > 0)
         log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);

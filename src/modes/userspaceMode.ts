@@ -104,6 +104,7 @@ function openAround(
       facts: (family, table) => facts.of(family, table),
       divert: (family, what) => routes[what](family),
       say: (level, text) => log[level](text),
+      clock: host.clock,
     },
     listener,
   );

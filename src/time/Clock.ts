@@ -1,18 +1,33 @@
+import { preciseNow } from './preciseTime.js';
+
 /** Time as everything here sees it that waits or measures, so that tests can let hours pass in milliseconds. */
 export interface Clock {
   /** Milliseconds; only differences mean anything. */
   now(): number;
+  /** Milliseconds since 1970, with a fraction. Somebody may set it, so nothing is measured with it. */
+  date(): number;
   /** Runs the action once, after so many milliseconds. Answers how to cancel it. */
   after(milliseconds: number, action: () => void): () => void;
 }
 
 export const systemClock: Clock = {
   now: () => performance.now(),
+  date: preciseNow,
   after(milliseconds, action) {
     const timer = setTimeout(action, milliseconds);
     return () => clearTimeout(timer);
   },
 };
+
+/** Runs the action each time so many milliseconds have passed. Answers how to end that. */
+export function every(clock: Clock, milliseconds: number, action: () => void): () => void {
+  let cancel = clock.after(milliseconds, turn);
+  function turn(): void {
+    cancel = clock.after(milliseconds, turn);
+    action();
+  }
+  return () => cancel();
+}
 
 /** Resolves after the time, or at once when the signal aborts. */
 export function sleep(clock: Clock, milliseconds: number, signal?: AbortSignal): Promise<void> {

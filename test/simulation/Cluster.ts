@@ -32,6 +32,7 @@ export class Cluster {
     this.#chance = chance;
     this.api = new FakeApiServer({
       now: () => time.now(),
+      date: () => time.date(),
       // Of nobody's process.
       after: (milliseconds, action) => time.afterForAll(milliseconds, action),
     });

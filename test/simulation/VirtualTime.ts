@@ -35,6 +35,10 @@ export class VirtualTime implements Clock {
     return this.#now;
   }
 
+  date(): number {
+    return EPOCH + Math.floor(this.#now);
+  }
+
   after(milliseconds: number, action: () => void): () => void {
     return this.#cancelOf(this.set(milliseconds, action));
   }
@@ -185,7 +189,7 @@ export function takeOverTime(present: () => VirtualTime): void {
     clearImmediate: clear,
   });
   Object.defineProperty(performance, 'now', { configurable: true, value: () => present().now() });
-  Date.now = () => EPOCH + Math.floor(present().now());
+  Date.now = () => present().date();
   const promises = createRequire(import.meta.url)('node:timers/promises') as { setTimeout: unknown };
   promises.setTimeout = (milliseconds = 0) =>
     new Promise<void>((resolve) => present().set(milliseconds, resolve));

@@ -5,6 +5,9 @@ import type { Clock } from '../../src/time/Clock.js';
 /** Turns of the event loop after which promises that depend on each other have settled. */
 const SETTLING_TURNS = 4;
 
+/** When its time begins. */
+const EPOCH = Date.UTC(2030, 0, 1);
+
 interface Timer {
   readonly at: number;
   readonly action: () => void;
@@ -16,6 +19,10 @@ export class FakeClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  date(): number {
+    return EPOCH + this.#now;
   }
 
   after(milliseconds: number, action: () => void): () => void {

@@ -13,6 +13,10 @@ export class FastClock implements Clock {
     return performance.now() * this.#factor;
   }
 
+  date(): number {
+    return Date.now();
+  }
+
   after(milliseconds: number, action: () => void): () => void {
     const timer = setTimeout(action, milliseconds / this.#factor);
     return () => clearTimeout(timer);

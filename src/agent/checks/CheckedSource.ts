@@ -53,7 +53,7 @@ export class CheckedSource implements ObjectSource {
     this.name = source.name;
     this.#source = source;
     this.#options = options;
-    this.#connect = limited(options.connect ?? connectOnce, MOST_AT_ONCE);
+    this.#connect = limited(options.connect ?? connectOnce(options.clock), MOST_AT_ONCE);
   }
 
   start(listener: SourceListener): Promise<void> {

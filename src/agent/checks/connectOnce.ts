@@ -1,21 +1,25 @@
 /** A connection to an endpoint that is closed again as soon as it stands. */
+
 import { connect as connectTcp } from 'node:net';
+import type { Clock } from '../../time/Clock.js';
 import { formatDuration } from '../../time/duration.js';
 import type { Connect } from './EndpointCheck.js';
 
 /** With a reset: neither side keeps the connection in TIME_WAIT, however often it is checked. */
-export const connectOnce: Connect = (host, port, timeout) =>
-  new Promise((resolve) => {
-    const socket = connectTcp({ host, port });
-    const end = (why: string | undefined) => {
-      clearTimeout(timer);
-      socket.resetAndDestroy();
-      resolve(why);
-    };
-    const timer = setTimeout(() => end(`no answer within ${formatDuration(timeout)}`), timeout);
-    socket.once('connect', () => end(undefined));
-    socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
-  });
+export const connectOnce =
+  (clock: Clock): Connect =>
+  (host, port, timeout) =>
+    new Promise((resolve) => {
+      const socket = connectTcp({ host, port });
+      const end = (why: string | undefined) => {
+        cancel();
+        socket.resetAndDestroy();
+        resolve(why);
+      };
+      const cancel = clock.after(timeout, () => end(`no answer within ${formatDuration(timeout)}`));
+      socket.once('connect', () => end(undefined));
+      socket.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+    });
 
 /** At most so many at once; others wait for their turn. Descriptors are for clients too. */
 export function limited(connect: Connect, most: number): Connect {

@@ -70,7 +70,7 @@ export class AgentServers {
   }
 
   #health(): ServerBinding[] {
-    const { config, agent, metrics } = this.#options;
+    const { config, agent, metrics, clock } = this.#options;
     const { healthz, sync } = config;
     if (healthz === undefined) return [];
     const open = () =>
@@ -78,6 +78,7 @@ export class AgentServers {
         ...healthz,
         timeoutMs: 2 * sync.period,
         state: () => agent.healthState(),
+        clock,
         onAnswer: (path, code) => metrics.healthAnswered(path, code),
       });
     return [new ServerBinding({ name: 'health server', open, ...this.#rest })];
@@ -94,7 +95,7 @@ export class AgentServers {
     const { config, pageSource } = this.#options;
     const { web } = config;
     if (web === undefined) return [];
-    const open = () => startPageServer({ ...web, source: pageSource });
+    const open = () => startPageServer({ ...web, source: pageSource, clock: this.#options.clock });
     return [new ServerBinding({ name: 'page', open, ...this.#rest })];
   }
 

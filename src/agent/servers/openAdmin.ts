@@ -1,4 +1,5 @@
 /** The admin socket of this node's agent, and the note beside it that lets commands go on when the agent is gone. */
+
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
@@ -13,6 +14,7 @@ import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/adm
 import { type AdminFacts, adminApi } from '../../observe/admin/adminApi.js';
 import type { FlowLog } from '../../observe/flows/FlowLog.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Clock } from '../../time/Clock.js';
 import type { Agent } from '../Agent.js';
 import type { DepartureState } from '../leave/Departure.js';
 
@@ -26,6 +28,7 @@ export interface AdminOptions {
   /** Or why there is none. */
   readonly balancer: () => object | string;
   readonly version: string;
+  readonly clock: Clock;
   readonly hostAddresses: () => readonly IpAddress[];
 }
 
@@ -48,7 +51,7 @@ export interface Admin {
 export function makeAdmin(options: AdminOptions): Admin {
   const { config, agent, table, hostAddresses } = options;
   const networkNamespace = networkNamespaceKey();
-  const startedAt = Date.now();
+  const startedAt = Math.floor(options.clock.date());
   const status = () => statusOf(options, networkNamespace, startedAt);
   const facts: AdminFacts = {
     table,

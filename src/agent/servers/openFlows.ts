@@ -31,7 +31,7 @@ export interface FlowsOptions {
 export async function openFlows(options: FlowsOptions): Promise<OpenFlows> {
   const { mode, node, table, clock, onPacket, log } = options;
   const names = new ServiceNames(table, () => clock.now());
-  const flows = new FlowLog({ node, names: (packet) => names.of(packet), clock, date: Date.now });
+  const flows = new FlowLog({ node, names: (packet) => names.of(packet), clock, date: () => clock.date() });
   const reader = await openReader((packet) => onPacket(flows.add(packet)), log);
   const stop = openUnanswered({
     mode,

@@ -9,7 +9,7 @@ export function summaryOf(
   state: HealthState,
   config: Pick<NodeConfig, 'mode' | 'sync'>,
   table: Pick<RoutingTable, 'servicePorts'>,
-  now?: number,
+  now: number,
 ): string {
   if (!state.ready) return `Not serving: ${state.reason}`;
   const services = new Set<string>();

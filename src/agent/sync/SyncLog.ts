@@ -1,8 +1,10 @@
 /** Tells of syncs: of full ones and slow ones at once, of the many small ones once in a while what they came to. */
+
 import type { Logger } from 'pino';
 import type { SyncReport } from '../../dataplane/Dataplane.js';
 import { type ChangeSet, isEmpty } from '../../routing/ChangeSet.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import type { Clock } from '../../time/Clock.js';
 
 /** Milliseconds between two summaries of small syncs. */
 const SUMMARY_MS = 60_000;
@@ -11,15 +13,15 @@ const SLOW_MS = 1000;
 
 export class SyncLog {
   readonly #log: Logger;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   #since: number;
   #syncs = 0;
   #written = 0;
   #slowestMs = 0;
 
-  constructor(log: Logger, now: () => number) {
+  constructor(log: Logger, clock: Clock) {
     this.#log = log;
-    this.#now = now;
+    this.#clock = clock;
     // The first small sync is told at once.
     this.#since = Number.NEGATIVE_INFINITY;
   }
@@ -35,7 +37,7 @@ export class SyncLog {
       const servicePorts = table.servicePorts(family).size;
       return { family, kind, servicePorts, written, ms: Math.round(totalMs), kernelMs: Math.round(kernelMs) };
     });
-    const latency = Number.isFinite(newest) ? { sinceChangeMs: Date.now() - newest } : {};
+    const latency = Number.isFinite(newest) ? { sinceChangeMs: Math.round(this.#clock.date()) - newest } : {};
     const text = families.map((f) => `${f.family} ${f.kind} ${f.written}/${f.servicePorts} in ${f.ms} ms`);
     const details = { families, setAside: report.problems.length, ...latency };
     const line = `synced: ${text.join(', ') || 'nothing to write'}`;
@@ -52,7 +54,7 @@ export class SyncLog {
       this.#written += written;
       this.#slowestMs = Math.max(this.#slowestMs, totalMs);
     }
-    const now = this.#now();
+    const now = this.#clock.now();
     if (now - this.#since < SUMMARY_MS) return;
     const slowest = this.#slowestMs.toFixed(1);
     this.#log.info(

@@ -74,7 +74,7 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
     { transport: api, outage, clock, random },
   );
   const leadership = new Leadership({
-    access: leaseAccess(api, options.namespace),
+    access: leaseAccess(api, options.namespace, clock),
     identity: options.identity,
     clock,
     wallClock: options.wallClock,
@@ -101,7 +101,7 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
 /** As LEASE_NAME in deploy/allocator. */
 export const LEASE_NAME = 'penstock-allocator';
 
-export function leaseAccess(api: AllocatorApi, namespace: string): LeaseAccess {
+export function leaseAccess(api: AllocatorApi, namespace: string, clock: Clock): LeaseAccess {
   const leases = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
   return {
     read: () =>
@@ -110,6 +110,7 @@ export function leaseAccess(api: AllocatorApi, namespace: string): LeaseAccess {
         `${leases}/${LEASE_NAME}`,
         objectName({ kind: 'Lease', namespace, name: LEASE_NAME }),
         'Check the log of the API server, and the Role of deploy/allocator.',
+        clock,
       ),
     create: (body) =>
       api.send('POST', leases, {

@@ -89,7 +89,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
         ),
       openBfd: (onChanges) => new (nativeAddon().BfdEngine)(onChanges),
       openTcp,
-      password: api && ((namespace, name) => readPassword(api, namespace, name)),
+      password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),
       tierTables: channel && new TierTables(channel),
       interfaceWatch,
       listener,
@@ -142,10 +142,15 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
 const PASSWORD_REMEDY = 'A Secret with the key password, and the Role of deploy/balancer.';
 
 /** `password` of a Secret of type kubernetes.io/basic-auth, as MetalLB has it. */
-async function readPassword(api: AnnouncerApi, namespace: string, name: string): Promise<string> {
+async function readPassword(
+  api: AnnouncerApi,
+  clock: Clock,
+  namespace: string,
+  name: string,
+): Promise<string> {
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
   const what = objectName({ kind: 'Secret', namespace, name });
-  const secret = await readObject(api, path, what, PASSWORD_REMEDY);
+  const secret = await readObject(api, path, what, PASSWORD_REMEDY, clock);
   if (secret === undefined) throw unusable(`there is no ${what}`);
   const data = isRawObject(secret) && isRawObject(secret.data) ? secret.data.password : undefined;
   if (typeof data !== 'string') throw unusable(`${what} has no key "password"`);

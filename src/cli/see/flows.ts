@@ -84,7 +84,7 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
     node: model.world.nodeName,
     names: (packet) => names.of(packet),
     clock: systemClock,
-    date: Date.now,
+    date: () => systemClock.date(),
   });
   log.follow(take);
   const reader = await Nflog.open(({ words, ...packet }) => log.add({ reason: words, ...packet })).catch(

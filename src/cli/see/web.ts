@@ -1,10 +1,12 @@
 /** penstock web: a page in the browser, of the agent that runs here. */
+
 import type { AddressInfo } from 'node:net';
 import { parseHostPort } from '../../config/hostPort.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { type IpAddress, isLoopback, joinHostPort } from '../../net/ip.js';
 import type { PageSource } from '../../observe/page/PageSource.js';
 import { startPageServer } from '../../observe/page/pageServer.js';
+import { systemClock } from '../../time/Clock.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { AgentClient } from './AgentClient.js';
 import { print } from './output.js';
@@ -33,12 +35,14 @@ export async function web(argv: readonly string[]): Promise<number> {
   const { host, port } = listenOn(values.listen ?? DEFAULT_LISTEN);
   // Whoever mistyped learns at once that there is nothing to look at.
   if (!(await AgentClient.find())) throw noAgent();
-  const server = await startPageServer({ host, port, source: agentSource() }).catch((error: unknown) => {
-    throw new PenstockError('PENSTOCK_CANNOT_BIND', messageOf(error), {
-      cause: error,
-      remedy: 'Give another port: --listen 127.0.0.1:PORT.',
-    });
-  });
+  const server = await startPageServer({ host, port, source: agentSource(), clock: systemClock }).catch(
+    (error: unknown) => {
+      throw new PenstockError('PENSTOCK_CANNOT_BIND', messageOf(error), {
+        cause: error,
+        remedy: 'Give another port: --listen 127.0.0.1:PORT.',
+      });
+    },
+  );
   const bound = server.address() as AddressInfo;
   print([`http://${joinHostPort(host, bound.port)}/   Ctrl-C ends it`]);
   await new Promise((resolve) => {

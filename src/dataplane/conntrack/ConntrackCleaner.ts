@@ -6,13 +6,14 @@
  * looks are spaced, each takes care of all changes until then, and when nothing but an endpoint was lost, the kernel
  * lists just the entries of that one: a rolling update of DNS costs one walk for every pod that goes.
  */
+
 import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
 import { ConntrackStatus, IpProtocol } from '../../kernel/conntrack/constants.js';
 import type { ConntrackFilter } from '../../kernel/conntrack/requests.js';
-import type { Timers } from '../../kernel/netlink/Exchanges.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import { NodePortAddresses } from './Destinations.js';
 import { canBeContradicted, findContradictions } from './findContradictions.js';
 import { OwedChecks } from './OwedChecks.js';
@@ -39,9 +40,7 @@ export interface CleanerOptions {
   readonly intervalMs?: number;
   /** The same when a UDP endpoint was lost. Default 100. */
   readonly urgentMs?: number;
-  /** Milliseconds, monotonic. */
-  readonly now?: () => number;
-  readonly timers?: Timers;
+  readonly clock?: Clock;
 }
 
 interface Task {
@@ -53,7 +52,7 @@ interface Task {
   readonly coming: Map<string, ServicePort | undefined>;
   noted: OwedChecks;
   owed: OwedChecks;
-  /** When its last look ended, or failed; on the clock of `now`. */
+  /** When its last look ended, or failed; on the clock. */
   lookedAt: number;
   /** In a row. */
   failures: number;
@@ -77,7 +76,7 @@ export class ConntrackCleaner {
   #addresses: readonly IpAddress[] = [];
   #localhostTargets: readonly string[] = [];
   #running: Promise<CleanReport> | undefined;
-  #timer: unknown;
+  #cancelTimer: () => void = () => {};
   /** When the timer runs out; Infinity without one. */
   #timerAt = Number.POSITIVE_INFINITY;
   #stopped = false;
@@ -87,8 +86,7 @@ export class ConntrackCleaner {
       onLooked: () => {},
       intervalMs: 1000,
       urgentMs: 100,
-      now: () => performance.now(),
-      timers: globalThis as Timers,
+      clock: systemClock,
       ...options,
     };
     this.#tasks = IP_FAMILIES.flatMap((family) =>
@@ -133,7 +131,7 @@ export class ConntrackCleaner {
     this.#addresses = nodePortAddresses;
     this.#localhostTargets = localhostTargets;
     for (const task of this.#tasks) putInForce(task);
-    if (this.#running === undefined && this.#nextDue() <= this.#options.now()) return this.#start();
+    if (this.#running === undefined && this.#nextDue() <= this.#options.clock.now()) return this.#start();
     this.#setTimer();
     return { deleted: 0 };
   }
@@ -164,19 +162,17 @@ export class ConntrackCleaner {
     if (this.#running !== undefined || due >= this.#timerAt) return;
     this.#clearTimer();
     this.#timerAt = due;
-    this.#timer = this.#options.timers.setTimeout(
-      () => {
-        this.#timerAt = Number.POSITIVE_INFINITY;
-        // Timers of Node may run out a moment early.
-        if (this.#nextDue() > this.#options.now()) this.#setTimer();
-        else this.#options.onPostponed(this.#start());
-      },
-      Math.max(0, Math.ceil(due - this.#options.now())),
-    );
+    const { clock, onPostponed } = this.#options;
+    this.#cancelTimer = clock.after(Math.max(0, Math.ceil(due - clock.now())), () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      // Timers of Node may run out a moment early.
+      if (this.#nextDue() > clock.now()) this.#setTimer();
+      else onPostponed(this.#start());
+    });
   }
 
   #clearTimer(): void {
-    if (this.#timerAt !== Number.POSITIVE_INFINITY) this.#options.timers.clearTimeout(this.#timer);
+    this.#cancelTimer();
     this.#timerAt = Number.POSITIVE_INFINITY;
   }
 
@@ -193,21 +189,21 @@ export class ConntrackCleaner {
     let deleted = 0;
     const failures: unknown[] = [];
     for (const task of this.#tasks) {
-      if (this.#dueAt(task) > this.#options.now()) continue;
+      if (this.#dueAt(task) > this.#options.clock.now()) continue;
       const checks = task.owed;
       task.owed = new OwedChecks();
       try {
-        const started = this.#options.now();
+        const started = this.#options.clock.now();
         const entries = await this.#look(task, checks);
         deleted += entries;
-        this.#options.onLooked?.(task.family, entries, this.#options.now() - started);
+        this.#options.onLooked?.(task.family, entries, this.#options.clock.now() - started);
         task.failures = 0;
       } catch (error) {
         task.owed.merge(checks);
         task.failures++;
         failures.push(error);
       }
-      task.lookedAt = this.#options.now();
+      task.lookedAt = this.#options.clock.now();
     }
     if (failures.length > 0) throw failures[0];
     return { deleted };

@@ -5,7 +5,7 @@
  * failure the next attempt is full. What iptables refuses is traced to its service port; that one is set aside with
  * the rules it last had, everything else is programmed.
  */
-import { performance } from 'node:perf_hooks';
+
 import { RestoreError } from '../../kernel/xtables/RestoreError.js';
 import type { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
 import type { XtablesTool } from '../../kernel/xtables/XtablesTool.js';
@@ -13,6 +13,7 @@ import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { FamilyReport } from '../Dataplane.js';
 import { FamilyPending } from '../family/FamilyPending.js';
 import { SetAside } from '../family/SetAside.js';
@@ -36,7 +37,7 @@ export interface FamilySyncOptions {
   /** Milliseconds after which a refused service port is tried again; doubles with each refusal. */
   readonly retryMs: number;
   /** Milliseconds, monotonic. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
   readonly render?: typeof renderServicePort;
   /** Hears each time that the tool did not take what a sync wrote. */
   readonly onRestoreFailed?: (kind: 'full' | 'partial') => void;
@@ -44,7 +45,7 @@ export interface FamilySyncOptions {
 
 export class FamilySync {
   readonly #tool: XtablesTool;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #render: typeof renderServicePort;
   readonly #onRestoreFailed: (kind: 'full' | 'partial') => void;
   #inForce = new RuleSet();
@@ -63,7 +64,7 @@ export class FamilySync {
 
   constructor(options: FamilySyncOptions) {
     this.#tool = options.tool;
-    this.#now = options.now ?? (() => performance.now());
+    this.#clock = options.clock ?? systemClock;
     this.#render = options.render ?? renderServicePort;
     this.#onRestoreFailed = options.onRestoreFailed ?? (() => {});
     this.#setAside = new SetAside({ retryMs: options.retryMs, meanwhile: 'its last good rules stay' });
@@ -96,7 +97,7 @@ export class FamilySync {
 
   /** Rejects when the kernel could not be brought to agree; nothing is lost, the next call tries everything. */
   async sync(table: ReadonlyMap<string, ServicePort>, settings: RuleSettings): Promise<FamilyReport> {
-    const start = this.#now();
+    const start = this.#clock.now();
     this.#kernelMs = 0;
     this.#transactions = 0;
     this.#rulesWritten = NO_RULE_COUNTS;
@@ -119,7 +120,7 @@ export class FamilySync {
       written,
       transactions: this.#transactions,
       kernelMs: this.#kernelMs,
-      totalMs: this.#now() - start,
+      totalMs: this.#clock.now() - start,
       rules: (['filter', 'nat'] as const).map((table) => ({
         table,
         total: total[table],
@@ -210,7 +211,7 @@ export class FamilySync {
     if (this.#setAside.isWaiting(culprit)) {
       this.#inForce.apply([{ key: culprit, before: this.#inForce.get(culprit), after: undefined }]);
     }
-    this.#setAside.addServicePort(port, error.message, this.#now());
+    this.#setAside.addServicePort(port, error.message, this.#clock.now());
   }
 
   /** What shall change for the given service ports. Text is made only for those that changed. */
@@ -240,11 +241,11 @@ export class FamilySync {
 
   async #restore(input: RestoreInput): Promise<void> {
     this.#transactions += input.transactions;
-    const start = this.#now();
+    const start = this.#clock.now();
     try {
       await this.#tool.restore(input);
     } finally {
-      this.#kernelMs += this.#now() - start;
+      this.#kernelMs += this.#clock.now() - start;
     }
   }
 }

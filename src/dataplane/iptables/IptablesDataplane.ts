@@ -2,6 +2,7 @@
  * Mode iptables: kube-proxy's chains and rules, written through iptables-restore. One FamilySync for each IP family
  * the host supports; this file prepares the host and watches for others who change our rules.
  */
+
 import { messageOf } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
@@ -10,6 +11,7 @@ import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Dataplane, DataplaneListener, FamilyReport, RulePackets, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { FamilySync } from './FamilySync.js';
@@ -41,8 +43,7 @@ export interface IptablesHost {
   /** Releases what the functions above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
-  /** Milliseconds, monotonic. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 export const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
@@ -53,7 +54,7 @@ export class IptablesDataplane implements Dataplane {
   readonly #host: IptablesHost;
   readonly #listener: DataplaneListener;
   readonly #families: ReadonlyMap<IpFamily, FamilySync>;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #conntrackLiberal: boolean;
   readonly #settings = new Map<IpFamily, RuleSettings>();
   /** Why node ports on 127.0.0.1 are left out. */
@@ -70,19 +71,19 @@ export class IptablesDataplane implements Dataplane {
     this.#options = options;
     this.#host = host;
     this.#listener = listener;
-    this.#now = host.now ?? (() => performance.now());
+    this.#clock = host.clock ?? systemClock;
     this.#families = new Map(
       host.tools.map((tool) => [
         tool.family,
         new FamilySync({
           tool,
           retryMs: options.syncPeriodMs,
-          now: this.#now,
+          clock: this.#clock,
           onRestoreFailed: (kind) => listener.restoreFailed(tool.family, kind),
         }),
       ]),
     );
-    this.#countedAt = this.#now();
+    this.#countedAt = this.#clock.now();
     this.#conntrackLiberal = (host.sysctls.read(LIBERAL) ?? '0') !== '0';
   }
 
@@ -116,7 +117,7 @@ export class IptablesDataplane implements Dataplane {
     const state = await this.#host.watch.state();
     const changed = state === undefined || state !== this.#seenState;
     this.#owesCount ||= changed;
-    const count = this.#owesCount && this.#now() - this.#countedAt >= this.#options.syncPeriodMs;
+    const count = this.#owesCount && this.#clock.now() - this.#countedAt >= this.#options.syncPeriodMs;
     for (const tool of this.#host.tools) {
       const sync = this.#families.get(tool.family);
       const settings = this.#settings.get(tool.family);
@@ -131,7 +132,7 @@ export class IptablesDataplane implements Dataplane {
     this.#seenState = state;
     if (count) {
       this.#owesCount = false;
-      this.#countedAt = this.#now();
+      this.#countedAt = this.#clock.now();
     }
     return undefined;
   }

@@ -2,12 +2,14 @@
  * Mode ipvs: virtual and real servers of the kernel's IPVS, their VIPs on kube-ipvs0, sets, and a few constant rules.
  * One FamilySync for each IP family of the host. docs/ipvs.md shows what is in the kernel, and why.
  */
+
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Dataplane, DataplaneListener, RuleFacts, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { type HostFacts, type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
@@ -27,8 +29,7 @@ export interface IpvsHost {
   readonly rulesState: () => Promise<string | undefined>;
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
-  /** Milliseconds, monotonic. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 /** Milliseconds between looks at real servers that wait for the end of their connections. */
@@ -40,12 +41,13 @@ export class IpvsDataplane implements Dataplane {
   readonly #options: IpvsOptions;
   readonly #host: IpvsHost;
   readonly #listener: DataplaneListener;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #families: readonly FamilySync[];
   readonly #nodePorts = new NodePortIndex();
   /** One thing at a time: a sync, a look at draining servers, a verification. Never rejects. */
   #busy: Promise<unknown> = Promise.resolve();
-  #drainTimer: NodeJS.Timeout | undefined;
+  /** Undefined while none waits. */
+  #cancelDrain: (() => void) | undefined;
   #closed = false;
   /** rulesState() before the rules were last looked at and seen in place; what is written moves it, and is looked at too. */
   #seenRules: string | undefined;
@@ -56,8 +58,8 @@ export class IpvsDataplane implements Dataplane {
     this.#options = options;
     this.#host = host;
     this.#listener = listener;
-    this.#now = host.now ?? (() => performance.now());
-    this.#families = host.kernels.map((kernel) => new FamilySync(kernel, this.#now));
+    this.#clock = host.clock ?? systemClock;
+    this.#families = host.kernels.map((kernel) => new FamilySync(kernel, () => this.#clock.now()));
   }
 
   get families(): readonly IpFamily[] {
@@ -97,7 +99,7 @@ export class IpvsDataplane implements Dataplane {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#drainTimer);
+    this.#cancelDrain?.();
     await this.#busy;
     await this.#host.close();
   }
@@ -122,7 +124,7 @@ export class IpvsDataplane implements Dataplane {
 
   async #verify(): Promise<string | undefined> {
     const state = await this.#host.rulesState();
-    const started = this.#now();
+    const started = this.#clock.now();
     const isDue = started >= this.#nextVerification;
     if (state === undefined ? isDue : state !== this.#seenRules) {
       const wrong = await this.#firstWrong((sync) => sync.verifyRules());
@@ -133,8 +135,8 @@ export class IpvsDataplane implements Dataplane {
     if (!isDue) return undefined;
     // The kernel does not tell of changes to IPVS, so all of it is read: the less there is the more often.
     const wrong = await this.#firstWrong((sync) => sync.verify());
-    const rest = Math.min((this.#now() - started) * REST_FACTOR, this.#options.syncPeriodMs);
-    this.#nextVerification = this.#now() + rest;
+    const rest = Math.min((this.#clock.now() - started) * REST_FACTOR, this.#options.syncPeriodMs);
+    this.#nextVerification = this.#clock.now() + rest;
     return wrong;
   }
 
@@ -147,13 +149,12 @@ export class IpvsDataplane implements Dataplane {
   }
 
   #scheduleDrain(): void {
-    if (this.#drainTimer !== undefined || this.#closed) return;
+    if (this.#cancelDrain !== undefined || this.#closed) return;
     if (!this.#families.some((sync) => sync.isDraining)) return;
-    this.#drainTimer = setTimeout(() => {
-      this.#drainTimer = undefined;
+    this.#cancelDrain = this.#clock.after(DRAIN_PERIOD_MS, () => {
+      this.#cancelDrain = undefined;
       void this.#alone(() => this.#drain());
-    }, DRAIN_PERIOD_MS);
-    this.#drainTimer.unref();
+    });
   }
 
   async #drain(): Promise<void> {

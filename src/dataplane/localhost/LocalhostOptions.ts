@@ -1,6 +1,8 @@
 /** What the proxy for node ports on loopback needs to know from others. */
+
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import type { Clock } from '../../time/Clock.js';
 
 /** The protocols whose node ports work on loopback. SCTP has no sockets in Node. */
 export type LocalhostProtocol = 'TCP' | 'UDP';
@@ -33,8 +35,7 @@ export interface LocalhostOptions {
   ) => ServicePort | undefined;
   /** From 0, below 1. */
   readonly random?: () => number;
-  /** Milliseconds that never go back. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
   /** Open TCP connections at a time, all families together. */
   readonly maxConnections?: number;
   /** UDP flows at a time in each family. */

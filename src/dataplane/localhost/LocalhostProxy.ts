@@ -3,8 +3,10 @@
  * loopback to the neighbours (CVE-2020-8558). So a rule redirects them to us, and we pass the bytes on: as KEP-6032,
  * and UDP too.
  */
+
 import { messageOf, PenstockError } from '../../errors.js';
 import { type IpAddress, type IpFamily, LOOPBACK } from '../../net/ip.js';
+import { systemClock } from '../../time/Clock.js';
 import { EndpointChooser } from './EndpointChooser.js';
 import type { LocalhostOptions, LocalhostProtocol } from './LocalhostOptions.js';
 import { TcpProxy } from './TcpProxy.js';
@@ -23,9 +25,9 @@ export class LocalhostProxy {
    * out. Rejects with PENSTOCK_LOCALHOST_LISTEN when a socket cannot be had.
    */
   static async open(families: readonly IpFamily[], options: LocalhostOptions): Promise<LocalhostProxy> {
-    const { random = Math.random, now = () => performance.now() } = options;
-    const chooser = new EndpointChooser(random, now);
-    const tcp = new TcpProxy(options, chooser);
+    const { random = Math.random, clock = systemClock } = options;
+    const chooser = new EndpointChooser(random, () => clock.now());
+    const tcp = new TcpProxy({ ...options, clock }, chooser);
     const udp = new Map<IpFamily, UdpProxy>();
     const proxy = new LocalhostProxy(tcp, udp);
     for (const family of families) {
@@ -33,7 +35,7 @@ export class LocalhostProxy {
       const address = LOOPBACK[family];
       try {
         await tcp.listen(family, address);
-        udp.set(family, await UdpProxy.open(family, address, { ...options, now }, chooser));
+        udp.set(family, await UdpProxy.open(family, address, { ...options, clock }, chooser));
       } catch (error) {
         if (NO_LOOPBACK.includes((error as NodeJS.ErrnoException).code ?? '')) continue;
         await proxy.close();

@@ -1,7 +1,9 @@
 /** Takes redirected TCP connections and passes each on to an endpoint of the service port that was asked for. */
+
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
+import type { Clock } from '../../time/Clock.js';
 import { connectEndpoint } from './connectEndpoint.js';
 import type { EndpointChooser } from './EndpointChooser.js';
 import { joinSockets } from './joinSockets.js';
@@ -10,15 +12,17 @@ import { askedNodePort, type LocalhostOptions, type SocketEnd } from './Localhos
 /** With its endpoint each takes two file descriptors. */
 const MAX_CONNECTIONS = 4096;
 
+export type TcpProxyOptions = LocalhostOptions & { readonly clock: Clock };
+
 export class TcpProxy {
-  readonly #options: LocalhostOptions;
+  readonly #options: TcpProxyOptions;
   readonly #chooser: EndpointChooser;
   readonly #maxConnections: number;
   readonly #servers = new Map<IpFamily, Server>();
   readonly #clients = new Set<Socket>();
   readonly #endpoints = new Set<Socket>();
 
-  constructor(options: LocalhostOptions, chooser: EndpointChooser) {
+  constructor(options: TcpProxyOptions, chooser: EndpointChooser) {
     this.#options = options;
     this.#chooser = chooser;
     this.#maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
@@ -84,7 +88,9 @@ export class TcpProxy {
     if (port === undefined) return undefined;
     for (const endpoint of this.#chooser.order(port)) {
       if (client.destroyed) return undefined;
-      const socket = await connectEndpoint(endpoint, (opened) => keepWhileOpen(this.#endpoints, opened));
+      const socket = await connectEndpoint(endpoint, this.#options.clock, (opened) =>
+        keepWhileOpen(this.#endpoints, opened),
+      );
       if (socket === undefined) continue;
       this.#chooser.stick(port, endpoint);
       return socket;

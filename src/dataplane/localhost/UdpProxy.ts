@@ -1,7 +1,9 @@
 /** Takes redirected UDP datagrams of one IP family and passes them on, a flow for each client socket. */
+
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { type IpAddress, type IpFamily, joinHostPort, parseIp } from '../../net/ip.js';
+import { type Clock, every } from '../../time/Clock.js';
 import type { EndpointChooser } from './EndpointChooser.js';
 import { askedNodePort, type LocalhostOptions, type SocketEnd } from './LocalhostOptions.js';
 import { UdpFlow } from './UdpFlow.js';
@@ -12,7 +14,7 @@ const MAX_FLOWS = 1024;
 const SWEEP_MS = 5000;
 
 export interface UdpProxyOptions extends LocalhostOptions {
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 export class UdpProxy {
@@ -22,7 +24,7 @@ export class UdpProxy {
   readonly #maxFlows: number;
   readonly #socket: Socket;
   readonly #proxy: SocketEnd;
-  readonly #sweeper: NodeJS.Timeout;
+  readonly #endSweeps: () => void;
   /**
    * By client, the longest unused first. One client socket may use several node ports: conntrack then shows it under a
    * source port for each, because their replies would be the same to it (nf_nat_core.c, get_unique_tuple).
@@ -60,7 +62,7 @@ export class UdpProxy {
     this.#options = options;
     this.#chooser = chooser;
     this.#maxFlows = options.maxFlows ?? MAX_FLOWS;
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#endSweeps = every(options.clock, SWEEP_MS, () => this.#sweep());
     // A datagram that could not be received is lost.
     socket.on('error', () => {});
     socket.on('message', (datagram, from) => {
@@ -74,7 +76,7 @@ export class UdpProxy {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#sweeper);
+    this.#endSweeps();
     for (const flow of this.#flows.values()) flow.close();
     this.#flows.clear();
     await new Promise<void>((resolve) => this.#socket.close(resolve));
@@ -96,12 +98,12 @@ export class UdpProxy {
   }
 
   #flow(key: string, client: SocketEnd): UdpFlow {
-    const { originalPort, servicePort, now } = this.#options;
+    const { originalPort, servicePort, clock } = this.#options;
     const asked = { family: this.#family, protocol: 'UDP', client, proxy: this.#proxy } as const;
     const flow: UdpFlow = new UdpFlow({
       family: this.#family,
       chooser: this.#chooser,
-      now,
+      now: () => clock.now(),
       nodePort: () => askedNodePort(originalPort, asked),
       servicePort: (nodePort) => servicePort(this.#family, 'UDP', nodePort),
       reply: (reply) => {

@@ -1,6 +1,8 @@
 /** TCP to an endpoint. The kernel's route picks the source address: the node's own, as by masquerade. */
+
 import { connect, type Socket } from 'node:net';
 import type { Endpoint } from '../../routing/ServicePort.js';
+import type { Clock } from '../../time/Clock.js';
 
 /** Milliseconds that an endpoint has to accept. The kernel repeats a lost SYN only after one second. */
 const CONNECT_TIMEOUT_MS = 1000;
@@ -16,6 +18,7 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export function connectEndpoint(
   { address, port }: Endpoint,
+  clock: Clock,
   opened: (socket: Socket) => void,
 ): Promise<Socket | undefined> {
   return new Promise((resolve) => {
@@ -27,9 +30,9 @@ export function connectEndpoint(
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
     });
-    const timer = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS);
+    const cancel = clock.after(CONNECT_TIMEOUT_MS, () => socket.destroy());
     const settle = (result: Socket | undefined) => {
-      clearTimeout(timer);
+      cancel();
       resolve(result);
     };
     // An error is always followed by close, which is what counts.

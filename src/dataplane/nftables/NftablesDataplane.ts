@@ -2,6 +2,7 @@
  * Mode nftables: constant rules in a table of our own, everything else in maps, over netlink. One FamilySync for each
  * IP family of the host. docs/nftables.md shows the table.
  */
+
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
@@ -11,6 +12,7 @@ import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Dataplane, DataplaneListener, FamilyReport, RuleFacts, SyncReport } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
@@ -39,8 +41,7 @@ export interface NftablesHost {
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
-  /** Milliseconds, monotonic. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
 }
 
 export class NftablesDataplane implements Dataplane {
@@ -62,7 +63,8 @@ export class NftablesDataplane implements Dataplane {
     this.#options = options;
     this.#host = host;
     this.#listener = listener;
-    const now = host.now ?? (() => performance.now());
+    const { clock = systemClock } = host;
+    const now = () => clock.now();
     this.#families = host.tables.map((table) => new FamilySync(table, now));
     const counters = new ConnectionCounters(host.tables, now, async () => {
       await this.#syncing;

@@ -1,4 +1,5 @@
 /** Connections to endpoints that no longer serve live on; when their time is over, they are cut. */
+import type { Clock } from '../../time/Clock.js';
 import type { Milliseconds } from '../../time/duration.js';
 import type { LeavingEndpoint } from './EngineTable.js';
 
@@ -6,11 +7,13 @@ import type { LeavingEndpoint } from './EngineTable.js';
 const LONGEST_TIMER: Milliseconds = 2 ** 31 - 1;
 
 export class DrainDeadlines {
-  /** By cell. */
-  readonly #timers = new Map<number, NodeJS.Timeout>();
+  /** How to cancel them, by cell. */
+  readonly #timers = new Map<number, () => void>();
+  readonly #clock: Clock;
   readonly #reset: (cell: number) => void;
 
-  constructor(reset: (cell: number) => void) {
+  constructor(clock: Clock, reset: (cell: number) => void) {
+    this.#clock = clock;
     this.#reset = reset;
   }
 
@@ -26,22 +29,22 @@ export class DrainDeadlines {
 
   /** It serves again. */
   returned(cell: number): void {
-    clearTimeout(this.#timers.get(cell));
+    this.#timers.get(cell)?.();
     this.#timers.delete(cell);
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
   }
 
   #wait(cell: number, left: Milliseconds): void {
     const now = Math.min(left, LONGEST_TIMER);
-    const timer = setTimeout(() => {
+    const cancel = this.#clock.after(now, () => {
       this.#timers.delete(cell);
       if (left > now) this.#wait(cell, left - now);
       else this.#reset(cell);
-    }, now);
-    this.#timers.set(cell, timer);
+    });
+    this.#timers.set(cell, cancel);
   }
 }

@@ -2,11 +2,13 @@
  * Mode userspace: a proxy that tries the next endpoint when one fails. The engine (native/engine/) carries the bytes; the
  * kernel's rules, those of mode nftables in a table of their own, send it every connection that may be served.
  */
+
 import { messageOf } from '../../errors.js';
 import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import { type Clock, every, sleep, systemClock } from '../../time/Clock.js';
 import type { Milliseconds } from '../../time/duration.js';
 import {
   type Dataplane,
@@ -47,8 +49,7 @@ export interface UserspaceHost {
   /** Routes for connections that bear addresses of clients. */
   readonly divert: (family: IpFamily, what: 'add' | 'remove') => Promise<unknown>;
   readonly say: (level: 'info' | 'warn', text: string) => void;
-  /** Milliseconds, monotonic. */
-  readonly now?: () => Milliseconds;
+  readonly clock?: Clock;
 }
 
 /** How often the engine is asked for news. */
@@ -66,7 +67,9 @@ export class UserspaceDataplane implements Dataplane {
   readonly #table: EngineTable;
   readonly #drains: DrainDeadlines;
   readonly #views = new Map<IpFamily, CaptureView>();
-  readonly #poll: NodeJS.Timeout;
+  readonly #clock: Clock;
+  readonly #endPoll: () => void;
+  #cancelOffer: () => void = () => {};
   /** Families with routes of ours; unknown at first. */
   readonly #diverted = new Map<IpFamily, boolean>();
   readonly #undivertable = new Set<IpFamily>();
@@ -88,13 +91,13 @@ export class UserspaceDataplane implements Dataplane {
       foreignChange: (what) => this.#succeeded || listener.foreignChange(what),
     });
     this.#engine = host.engine;
-    this.#cells = new Cells(host.engine.cells, host.now ?? (() => performance.now()));
+    this.#clock = host.clock ?? systemClock;
+    this.#cells = new Cells(host.engine.cells, () => this.#clock.now());
     this.#table = new EngineTable(this.#cells, options, (family) =>
       host.facts(family, this.#routing as RoutingView),
     );
-    this.#drains = new DrainDeadlines((cell) => this.#engine.resetEndpoint(cell));
-    this.#poll = setInterval(() => this.#listenToEngine(), POLL_MS);
-    this.#poll.unref();
+    this.#drains = new DrainDeadlines(this.#clock, (cell) => this.#engine.resetEndpoint(cell));
+    this.#endPoll = every(this.#clock, POLL_MS, () => this.#listenToEngine());
   }
 
   get description(): string {
@@ -207,7 +210,8 @@ export class UserspaceDataplane implements Dataplane {
 
   async close(): Promise<void> {
     this.#closed = true;
-    clearInterval(this.#poll);
+    this.#endPoll();
+    this.#cancelOffer();
     this.#drains.close();
     await this.#capture.close();
     if (this.#listening) {
@@ -222,10 +226,8 @@ export class UserspaceDataplane implements Dataplane {
     const { active } = this.#engine.status;
     if (active === 0) return;
     this.#host.say('info', `waiting up to ${shutdownTimeout / 1000} s for ${active} connections to end`);
-    const deadline = performance.now() + shutdownTimeout;
-    while (this.#engine.status.active > 0 && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
+    const deadline = this.#clock.now() + shutdownTimeout;
+    while (this.#engine.status.active > 0 && this.#clock.now() < deadline) await sleep(this.#clock, POLL_MS);
     const left = this.#engine.status.active;
     if (left > 0) this.#host.say('warn', `${left} connections are cut: their time is over`);
   }
@@ -245,7 +247,7 @@ export class UserspaceDataplane implements Dataplane {
     try {
       this.#engine.offerTakeover(path);
     } catch (error) {
-      if (tries > 0) setTimeout(() => this.#offer(path, tries - 1), POLL_MS).unref();
+      if (tries > 0) this.#cancelOffer = this.#clock.after(POLL_MS, () => this.#offer(path, tries - 1));
       else this.#host.say('warn', `an upgrade will not be able to take over without a gap: ${String(error)}`);
     }
   }

@@ -1,14 +1,10 @@
 /** The requests that wait for the kernel's answers, found by sequence number, each with its deadline. */
+
 import { constants } from 'node:os';
+import type { Clock } from '../../time/Clock.js';
 import type { Message } from './Message.js';
 import { NetlinkError } from './NetlinkError.js';
 import type { Reply } from './replies.js';
-
-/** setTimeout and clearTimeout, so that tests need not wait. */
-export interface Timers {
-  setTimeout(callback: () => void, milliseconds: number): unknown;
-  clearTimeout(handle: unknown): void;
-}
 
 export interface Exchange<Result = unknown> {
   /** For errors: what was to be done. */
@@ -25,21 +21,21 @@ interface Waiting {
   readonly exchange: Exchange;
   readonly finish: () => void;
   readonly fail: (error: NetlinkError) => void;
-  timer: unknown;
+  cancel: () => void;
   /** Whether an answer came since the timer was set. */
   heard: boolean;
 }
 
 export class Exchanges {
-  readonly #timers: Timers;
+  readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #onBusy: (busy: boolean) => void;
   /** By first sequence number, in the order they were sent. */
   readonly #waiting = new Map<number, Waiting>();
 
   /** `onBusy` hears when the first exchange begins to wait and when the last one has ended. */
-  constructor(timers: Timers, timeoutMs: number, onBusy: (busy: boolean) => void) {
-    this.#timers = timers;
+  constructor(clock: Clock, timeoutMs: number, onBusy: (busy: boolean) => void) {
+    this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#onBusy = onBusy;
   }
@@ -57,7 +53,7 @@ export class Exchanges {
           }
         },
         fail: reject,
-        timer: undefined,
+        cancel: () => {},
         heard: false,
       };
       this.#setTimer(waiting);
@@ -97,14 +93,14 @@ export class Exchanges {
   }
 
   #remove(waiting: Waiting): void {
-    this.#timers.clearTimeout(waiting.timer);
+    waiting.cancel();
     this.#waiting.delete(waiting.exchange.first);
     if (this.#waiting.size === 0) this.#onBusy(false);
   }
 
   #setTimer(waiting: Waiting): void {
     waiting.heard = false;
-    waiting.timer = this.#timers.setTimeout(() => this.#timeOut(waiting), this.#timeoutMs);
+    waiting.cancel = this.#clock.after(this.#timeoutMs, () => this.#timeOut(waiting));
   }
 
   #timeOut(waiting: Waiting): void {

@@ -4,10 +4,12 @@
  * The kernel handles a request inside sendmsg, so its answer is queued, or lost for want of room, when send()
  * returns; only the later parts of a dump come while we read.
  */
+
 import { constants } from 'node:os';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { NativeSocket } from '../addon/NativeSocket.js';
 import { ControlType, MessageFlag } from './constants.js';
-import { type Exchange, Exchanges, type Timers } from './Exchanges.js';
+import { type Exchange, Exchanges } from './Exchanges.js';
 import { type Message, parseMessages } from './Message.js';
 import type { MessageWriter } from './MessageWriter.js';
 import { NetlinkError } from './NetlinkError.js';
@@ -25,7 +27,7 @@ const DUMP_ATTEMPTS = 5;
 export interface ChannelOptions {
   /** How long the kernel may say nothing to a request, at least; at most twice that. Milliseconds. */
   readonly timeoutMs?: number;
-  readonly timers?: Timers;
+  readonly clock?: Clock;
 }
 
 export interface OpenOptions extends ChannelOptions {
@@ -75,9 +77,9 @@ export class NetlinkChannel {
 
   /** Takes the socket over: nobody else reads from it or closes it. */
   constructor(socket: NativeSocket, options: ChannelOptions = {}) {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, timers = globalThis as Timers } = options;
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, clock = systemClock } = options;
     this.#socket = socket;
-    this.#exchanges = new Exchanges(timers, timeoutMs, (busy) => (busy ? socket.ref() : socket.unref()));
+    this.#exchanges = new Exchanges(clock, timeoutMs, (busy) => (busy ? socket.ref() : socket.unref()));
     socket.onReadable(() => this.#receive());
   }
 

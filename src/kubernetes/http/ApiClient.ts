@@ -1,8 +1,10 @@
 /** HTTP to an API server over undici, as whom the credentials say. */
+
 import { pipeline, type Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
 import { messageOf, PenstockError } from '../../errors.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Connection } from '../kubeconfig/Connection.js';
 import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
 import type { ApiObserver } from './ApiObserver.js';
@@ -20,7 +22,7 @@ interface Request {
   readonly url: URL;
   /** Of the body. */
   readonly sentBytes: number;
-  /** On the clock of performance.now(). */
+  /** On the clock. */
   readonly started: number;
 }
 
@@ -29,11 +31,13 @@ export class ApiClient implements ApiTransport {
   readonly #connection: Connection;
   readonly #credentials: Credentials;
   readonly #userAgent: string;
+  readonly #clock: Clock;
   readonly #connecting = new Connecting();
   #dispatcher: { readonly of: Identity; readonly dispatcher: Dispatcher } | undefined;
   observer: ApiObserver | undefined;
 
-  constructor(connection: Connection, credentials: Credentials, userAgent: string) {
+  constructor(connection: Connection, credentials: Credentials, userAgent: string, clock = systemClock) {
+    this.#clock = clock;
     this.server = connection.server;
     this.#connection = connection;
     this.#credentials = credentials;
@@ -116,7 +120,7 @@ export class ApiClient implements ApiTransport {
   }
 
   #begin(method: Request['method'], path: string, sentBytes: number): Request {
-    return { method, url: new URL(this.server + path), sentBytes, started: performance.now() };
+    return { method, url: new URL(this.server + path), sentBytes, started: this.#clock.now() };
   }
 
   async #answer(
@@ -151,7 +155,7 @@ export class ApiClient implements ApiTransport {
         yield chunk;
       }
     } finally {
-      const milliseconds = performance.now() - started;
+      const milliseconds = this.#clock.now() - started;
       this.observer?.completed({ method, host: url.host, milliseconds, sentBytes, receivedBytes });
     }
   }

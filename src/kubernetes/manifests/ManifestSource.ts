@@ -37,14 +37,6 @@ const DEFAULT_TIMING: ManifestTiming = { settle: 50, rescan: 2000 };
 /** The looks without any event take at most this share of the time, however many files there are. */
 const LARGEST_SHARE = 1 / 20;
 
-export interface ManifestClocks {
-  readonly clock: Clock;
-  /** Milliseconds since the epoch, on the clock that the file system takes its times from. */
-  readonly date: () => number;
-}
-
-const REAL_CLOCKS: ManifestClocks = { clock: systemClock, date: Date.now };
-
 const OUR_FAULT = 'this is a fault of penstock; please report it';
 
 /** Stands for the stamp of a file that has to be read again. */
@@ -56,7 +48,8 @@ export class ManifestSource implements ObjectSource {
   readonly #path: string;
   readonly #timing: ManifestTiming;
   readonly #set = new ManifestSet();
-  readonly #clocks: ManifestClocks;
+  /** Its date is what the file system takes its times from. */
+  readonly #clock: Clock;
   readonly #seniority: Seniority;
   /** The stamp of each file as it was last read. */
   readonly #stamps = new Map<string, string>();
@@ -77,12 +70,12 @@ export class ManifestSource implements ObjectSource {
   #due = Number.POSITIVE_INFINITY;
   #looking: Promise<void> | undefined;
 
-  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING, clocks: ManifestClocks = REAL_CLOCKS) {
+  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING, clock: Clock = systemClock) {
     this.name = `manifests ${path}`;
     this.#path = path;
     this.#timing = timing;
-    this.#clocks = clocks;
-    this.#seniority = new Seniority(clocks.date);
+    this.#clock = clock;
+    this.#seniority = new Seniority(() => clock.date());
   }
 
   /** Delivers everything that is there. Rejects with PenstockError when there is nothing that can be read. */
@@ -115,20 +108,20 @@ export class ManifestSource implements ObjectSource {
   }
 
   #lookWithin(milliseconds: number): void {
-    const due = this.#clocks.clock.now() + milliseconds;
+    const due = this.#clock.now() + milliseconds;
     if (!this.#listener || due >= this.#due) return;
     this.#due = due;
     if (!this.#looking) this.#setTimer();
   }
 
   #setTimer(): void {
-    const { clock } = this.#clocks;
+    const clock = this.#clock;
     this.#cancel();
     this.#cancel = clock.after(Math.max(0, this.#due - clock.now()), () => this.#begin());
   }
 
   #begin(): void {
-    const { clock } = this.#clocks;
+    const clock = this.#clock;
     this.#due = Number.POSITIVE_INFINITY;
     const started = clock.now();
     this.#looking = this.#look()
@@ -220,7 +213,7 @@ export class ManifestSource implements ObjectSource {
 
   /** A time in the future is that of another clock and says nothing. */
   #isFresh(file: FoundFile): boolean {
-    const age = this.#clocks.date() - file.modified;
+    const age = this.#clock.date() - file.modified;
     return age >= 0 && age < this.#timing.settle;
   }
 

@@ -2,7 +2,9 @@
  * Events for `kubectl describe`: what an operator should see at the object it is about. The same again within six
  * minutes is one Event with a count; a flood is cut; and failing to send one never disturbs the agent.
  */
+
 import { messageOf } from '../../errors.js';
+import { type Clock, sleep, systemClock } from '../../time/Clock.js';
 import { cutNote, type KubernetesEvent, microTime, type Occurrence } from './KubernetesEvent.js';
 
 /** One HTTP request to the API server; resolves to the status. Rejects when it cannot be asked. */
@@ -15,8 +17,7 @@ export interface EventRecorderOptions {
   readonly request: EventRequest | undefined;
   /** Hears once in a while that Events cannot be sent. */
   readonly onFailure: (why: string) => void;
-  /** Milliseconds since the epoch. */
-  readonly now?: () => number;
+  readonly clock?: Clock;
   /** 0 up to 1. */
   readonly random?: () => number;
 }
@@ -45,7 +46,7 @@ const LAST_WORDS_MS = 3000;
 
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #sent = new Map<string, Sent>();
   readonly #tokens = new Map<string, { tokens: number; at: number }>();
   #complainedAt = Number.NEGATIVE_INFINITY;
@@ -56,13 +57,13 @@ export class EventRecorder {
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
-    this.#now = options.now ?? Date.now;
+    this.#clock = options.clock ?? systemClock;
   }
 
   record(occurrence: Occurrence): void {
     const { request } = this.#options;
     if (request === undefined || this.#stopped) return;
-    const now = this.#now();
+    const now = this.#clock.date();
     const key = JSON.stringify([occurrence.regarding, occurrence.reason, occurrence.type, occurrence.note]);
     const known = this.#sent.get(key);
     if (known && now - known.lastSeen < SERIES_MS) {
@@ -81,12 +82,9 @@ export class EventRecorder {
 
   /** Sends what is left, as far as it goes in a few seconds: an API server that is away holds up nobody's end. */
   async stop(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LAST_WORDS_MS);
-    });
-    await Promise.race([this.flush(), late]);
-    clearTimeout(timer);
+    const late = new AbortController();
+    await Promise.race([this.flush(), sleep(this.#clock, LAST_WORDS_MS, late.signal)]);
+    late.abort();
     this.#stopped = true;
   }
 
@@ -120,7 +118,7 @@ export class EventRecorder {
   }
 
   #complain(why: string): void {
-    const now = this.#now();
+    const now = this.#clock.date();
     if (this.#stopped || now - this.#complainedAt < COMPLAIN_MS) return;
     this.#complainedAt = now;
     this.#options.onFailure(why);

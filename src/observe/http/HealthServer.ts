@@ -5,10 +5,12 @@
  *   /livez    503 when a change has been waiting longer than the timeout, in any family
  *   /healthz  as /livez, and 503 while the node is about to go: load balancers take it out
  */
+
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
+import type { Clock } from '../../time/Clock.js';
+import { rfc3339 } from '../../time/preciseTime.js';
 import type { ResourceContact } from '../metrics/contactMetrics.js';
-import { preciseNow, rfc3339 } from '../metrics/preciseTime.js';
 import { ownBudget } from './ConnectionBudget.js';
 import { openHttpServer } from './openHttpServer.js';
 
@@ -37,6 +39,7 @@ export interface HealthServerOptions {
   /** Milliseconds that a change may wait. */
   readonly timeoutMs: number;
   readonly state: () => HealthState;
+  readonly clock: Clock;
   /** Hears what was answered to kube-proxy's own paths. */
   readonly onAnswer?: (path: '/healthz' | '/livez', code: number) => void;
 }
@@ -50,7 +53,7 @@ export function startHealthServer(options: HealthServerOptions): Promise<Server>
 }
 
 /** Whether the agent keeps up, in every family. */
-export function isHealthy(state: HealthState, timeoutMs: number, now = preciseNow()): boolean {
+export function isHealthy(state: HealthState, timeoutMs: number, now: number): boolean {
   return [...state.families.values()].every((family) => keepsUp(family, timeoutMs, now));
 }
 
@@ -61,14 +64,14 @@ function keepsUp({ pendingSince }: FamilyHealth, timeoutMs: number, now: number)
 function answer(request: IncomingMessage, response: ServerResponse, options: HealthServerOptions): void {
   const state = options.state();
   const { timeoutMs } = options;
-  const now = preciseNow();
+  const now = options.clock.date();
   const healthy = isHealthy(state, timeoutMs, now);
   switch ((request.url ?? '').split('?')[0]) {
     case '/readyz':
       send(response, state.ready, {
         ready: state.ready,
         ...(state.ready ? {} : { reason: state.reason }),
-        ...apiServer(state.contacts),
+        ...apiServer(state.contacts, now),
       });
       break;
     case '/livez':
@@ -107,9 +110,8 @@ function body(state: HealthState, facts: object, ok: boolean, timeoutMs: number,
 }
 
 /** Whether it answers, for each resource, and since when that is so. */
-function apiServer(contacts: readonly ResourceContact[]): object {
+function apiServer(contacts: readonly ResourceContact[], now: number): object {
   if (contacts.length === 0) return {};
-  const now = Date.now();
   const resources = contacts.map(({ resource, complete, connected, forMs, silentForMs, reason }) => [
     resource,
     {

@@ -2,11 +2,13 @@
  * What the agent measures of its own work, under kube-proxy's names where it has them. docs/metrics.md lists them all.
  * Buckets and meanings: pkg/proxy/metrics of Kubernetes 1.36.
  */
+
 import { Counter, exponentialBuckets, Gauge, Histogram, linearBuckets, Registry } from 'prom-client';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import type { ObjectChange } from '../../objects/ApiObject.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import { systemClock } from '../../time/Clock.js';
 import { IptablesMetrics, type TableRules } from './IptablesMetrics.js';
 import { processRegistry } from './processMetrics.js';
 import { RefusalMetrics } from './RefusalMetrics.js';
@@ -110,7 +112,7 @@ export class AgentMetrics {
   readonly #waiting: Record<IpFamily, number[]> = { IPv4: [], IPv6: [] };
 
   /** `now`: milliseconds since the epoch. */
-  constructor(now: () => number = Date.now) {
+  constructor(now: () => number = systemClock.date) {
     this.#now = now;
     this.#startedAt = now();
     this.requests = new RestClientMetrics(this.#registry);

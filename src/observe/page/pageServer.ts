@@ -2,9 +2,11 @@
  * The page: read only, on loopback alone, for whoever may open a port there (`kubectl port-forward`, ssh -L). A name that
  * somebody pointed at 127.0.0.1 is no host of ours: pages of strangers learn nothing (DNS rebinding).
  */
+
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { messageOf, PenstockError } from '../../errors.js';
 import type { IpAddress } from '../../net/ip.js';
+import { type Clock, every } from '../../time/Clock.js';
 import type { AgentStatus } from '../admin/AgentStatus.js';
 import { ConnectionBudget } from '../http/ConnectionBudget.js';
 import { openHttpServer } from '../http/openHttpServer.js';
@@ -19,6 +21,7 @@ export interface PageServerOptions {
   readonly host: IpAddress;
   readonly port: number;
   readonly source: PageSource;
+  readonly clock: Clock;
 }
 
 /** Readers at once. */
@@ -38,10 +41,10 @@ const HEADERS = {
 } as const;
 
 /** Rejects when the address cannot be bound. */
-export function startPageServer({ host, port, source }: PageServerOptions): Promise<Server> {
+export function startPageServer({ host, port, source, clock }: PageServerOptions): Promise<Server> {
   const budget = new ConnectionBudget(MOST_CONNECTIONS);
   return openHttpServer({ host, port, unspecified: 'family' }, budget, (request, response) => {
-    void answer(request, response, source);
+    void answer(request, response, source, clock);
   });
 }
 
@@ -50,7 +53,12 @@ export function isOwnHost(host: string | undefined): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i.test(host ?? '');
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, source: PageSource): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  source: PageSource,
+  clock: Clock,
+): Promise<void> {
   const send = (status: number, type: string, body: string) => {
     response.writeHead(status, {
       ...HEADERS,
@@ -66,7 +74,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, source
   const { pathname, searchParams } = urlOf(request.url);
   if (pathname === '/style.css') return send(200, 'text/css', STYLE);
   if (pathname === '/page.js') return send(200, 'text/javascript', SCRIPT);
-  if (pathname === '/events') return follow(response, source);
+  if (pathname === '/events') return follow(response, source, clock);
   const [status, body] = await page(pathname, searchParams, source);
   if (!response.destroyed) send(status, 'text/html', body);
 }
@@ -101,7 +109,7 @@ async function page(path: string, words: URLSearchParams, source: PageSource): P
 }
 
 /** Server-sent events: that something failed, not what; the page is then fetched anew. */
-function follow(response: ServerResponse, source: PageSource): void {
+function follow(response: ServerResponse, source: PageSource, clock: Clock): void {
   response.writeHead(200, { ...HEADERS, 'Content-Type': 'text/event-stream; charset=utf-8' });
   response.write(': failures\n\n');
   const say = (text: string) => {
@@ -111,9 +119,9 @@ function follow(response: ServerResponse, source: PageSource): void {
     () => say('event: failure\ndata:\n\n'),
     () => response.end(),
   );
-  const timer = setInterval(() => say(': \n\n'), WORD_EVERY_MS);
+  const endWords = every(clock, WORD_EVERY_MS, () => say(': \n\n'));
   response.once('close', () => {
-    clearInterval(timer);
+    endWords();
     stop();
   });
 }

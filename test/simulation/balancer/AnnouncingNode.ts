@@ -114,6 +114,7 @@ export class AnnouncingNode {
     const owner = time.begin();
     const clock: Clock = {
       now: () => time.now(),
+      date: () => time.date(),
       after: (milliseconds, action) => {
         let live = true;
         time.set(milliseconds, () => this.#whenRunning(owner, () => live && action()), undefined, owner);

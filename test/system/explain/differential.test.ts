@@ -2,6 +2,7 @@
  * What explain says is what the kernel does: random objects, random packets, three modes, real connections. CI sends a few
  * hundred a mode; PENSTOCK_PAIRS=10000 as many as that.
  */
+
 import fc from 'fast-check';
 import pino from 'pino';
 import t from 'tap';
@@ -15,6 +16,7 @@ import { openMode } from '../../../src/modes/openMode.js';
 import type { IpAddress } from '../../../src/net/ip.js';
 import type { ApiObject } from '../../../src/objects/ApiObject.js';
 import { RoutingTable } from '../../../src/routing/RoutingTable.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { ADDRESSES, NODE, nodes, services, slices } from '../../support/arbitraries.js';
 import { remove, upsert } from '../../support/builders.js';
 import { allFlows } from '../../support/flows.js';
@@ -128,6 +130,7 @@ penstock: {sourceAddress: transparent, proxyThreads: 1}
 `);
         const addresses = hostAddresses();
         const host = {
+          clock: systemClock,
           sysctls: new Sysctls('/tmp/penstock-explain-test'),
           addresses: () => addresses,
           ignoreLink: () => {},

@@ -1,4 +1,5 @@
 /** What iptables really says to a rule it does not take, in both backends, and what becomes of all other Services. */
+
 import t from 'tap';
 import { FamilySync } from '../../../src/dataplane/iptables/FamilySync.js';
 import type { RuleSettings } from '../../../src/dataplane/iptables/rules/RuleSettings.js';
@@ -7,6 +8,7 @@ import { RestoreError } from '../../../src/kernel/xtables/RestoreError.js';
 import { RestoreInput } from '../../../src/kernel/xtables/RestoreInput.js';
 import { XtablesTool } from '../../../src/kernel/xtables/XtablesTool.js';
 import { RoutingTable } from '../../../src/routing/RoutingTable.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { upserts } from '../../support/goldenTable.js';
 import { inNetns } from '../../support/inNetns.js';
 import { savedRules, shell } from '../../support/iptables.js';
@@ -48,7 +50,7 @@ if (await inNetns(import.meta.url)) {
       const sync = new FamilySync({
         tool,
         retryMs: 1000,
-        now: () => clock,
+        clock: { ...systemClock, now: () => clock },
         render: (port, settings, comments) => {
           const rendered = renderServicePort(port, settings, comments);
           if (!refused.has(port.key)) return rendered;

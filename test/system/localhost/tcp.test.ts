@@ -1,4 +1,5 @@
 /** TCP through the proxy, between sockets of a network namespace. With a redirection: test/system/nftables. */
+
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
@@ -7,6 +8,7 @@ import type { LocalhostOptions } from '../../../src/dataplane/localhost/Localhos
 import { LocalhostProxy } from '../../../src/dataplane/localhost/LocalhostProxy.js';
 import { IP_FAMILIES } from '../../../src/net/ip.js';
 import type { ServicePort } from '../../../src/routing/ServicePort.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import {
@@ -249,7 +251,7 @@ if (await inNetns(import.meta.url)) {
     const proxy = await openProxy(t, row, {
       servicePort: () => row,
       random: () => random,
-      now: () => clock,
+      clock: { ...systemClock, now: () => clock },
     });
     t.equal(await ask(proxy), '10.99.0.1', 'the other is dead yet');
     other.listen(ENDPOINT_PORT, '10.99.0.2');

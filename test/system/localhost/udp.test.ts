@@ -1,4 +1,5 @@
 /** UDP through the proxy, between sockets of a network namespace. With a redirection: test/system/nftables. */
+
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';
@@ -6,6 +7,7 @@ import type { LocalhostOptions } from '../../../src/dataplane/localhost/Localhos
 import type { LocalhostProxy } from '../../../src/dataplane/localhost/LocalhostProxy.js';
 import type { IpFamily } from '../../../src/net/ip.js';
 import type { ServicePort } from '../../../src/routing/ServicePort.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import {
@@ -203,7 +205,7 @@ if (await inNetns(import.meta.url)) {
 
   t.test('a refusal brings back only what was just sent', async (t) => {
     let clock = 0;
-    const proxy = await openProxy(t, udpRow([ONE, TWO]), { now: () => clock });
+    const proxy = await openProxy(t, udpRow([ONE, TWO]), { clock: { ...systemClock, now: () => clock } });
     const [one, two] = [await endpointAt(t, ONE, 'mute'), await endpointAt(t, TWO)];
     const client = new Client(t, proxy);
     await client.ask('old');
@@ -236,7 +238,7 @@ if (await inNetns(import.meta.url)) {
     const other = nodePortRow([TWO], { protocol: 'UDP', nodePort: 30081 });
     const own = udpRow([ONE]);
     const proxy = await openProxy(t, undefined, {
-      now: () => clock,
+      clock: { ...systemClock, now: () => clock },
       originalPort: async () => nodePort,
       servicePort: (_family, _protocol, asked) => (asked === NODE_PORT ? own : other),
     });
@@ -258,7 +260,7 @@ if (await inNetns(import.meta.url)) {
 
   t.test('flows end when they are idle', async (t) => {
     let clock = 0;
-    const proxy = await openProxy(t, udpRow([ONE]), { now: () => clock });
+    const proxy = await openProxy(t, udpRow([ONE]), { clock: { ...systemClock, now: () => clock } });
     const endpoint = await endpointAt(t, ONE, 'mute');
     const client = new Client(t, proxy);
     const flowAfter = async (silence: number) => {
@@ -280,7 +282,7 @@ if (await inNetns(import.meta.url)) {
 
   t.test('idle flows give their sockets back', async (t) => {
     let clock = 0;
-    const proxy = await openProxy(t, udpRow([ONE]), { now: () => clock });
+    const proxy = await openProxy(t, udpRow([ONE]), { clock: { ...systemClock, now: () => clock } });
     const endpoint = await endpointAt(t, ONE);
     await new Client(t, proxy).ask('x');
     const port = endpoint.heard[0]?.port ?? 0;

@@ -1,4 +1,5 @@
 /** Where several things are opened in a row and a later one cannot be, the earlier ones are closed. */
+
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
@@ -11,6 +12,7 @@ import type { ModeHost } from '../../../src/modes/ModeHost.js';
 import { openMode } from '../../../src/modes/openMode.js';
 import { answers } from '../../../src/observe/admin/AdminServer.js';
 import { SyncHistory } from '../../../src/observe/admin/SyncHistory.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { tableOf } from '../../support/builders.js';
 import { settledDescriptors } from '../../support/descriptors.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -23,6 +25,7 @@ if (await inNetns(import.meta.url)) {
   t.test('modes: what fails last leaves nothing open', async (t) => {
     const log = pino({ level: 'silent' });
     const host: ModeHost = {
+      clock: systemClock,
       sysctls: new Sysctls(),
       addresses: () => [],
       ignoreLink: () => {},
@@ -66,6 +69,7 @@ if (await inNetns(import.meta.url)) {
       departure: () => ({ type: 'serving' }),
       flows: { records: [], follow: () => () => {} },
       version: '1',
+      clock: systemClock,
       balancer: () => 'none',
       hostAddresses: () => [],
     });

@@ -4,11 +4,13 @@
  *
  * Ours beside it: /readyz; the header Connection, which Go leaves out.
  */
+
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
 import { HealthCheckPorts } from '../../../src/observe/http/HealthCheckPorts.js';
 import { type HealthState, startHealthServer } from '../../../src/observe/http/HealthServer.js';
 import { healthChecks } from '../../../src/routing/HealthChecks.js';
+import { systemClock } from '../../../src/time/Clock.js';
 import { ip } from '../../support/builders.js';
 import { goldenObjects, goldenTable, remove } from '../../support/goldenTable.js';
 import { type Answer, ask, recordedAnswer } from '../../support/recordedAnswer.js';
@@ -59,7 +61,13 @@ const TAINTED: HealthState = { ...SYNCED, nodeEligible: false };
 
 t.test('the health server', needsShared, async (t) => {
   let state = SYNCED;
-  const server = await startHealthServer({ host: HERE, port: 0, timeoutMs: 60_000, state: () => state });
+  const server = await startHealthServer({
+    host: HERE,
+    port: 0,
+    timeoutMs: 60_000,
+    clock: systemClock,
+    state: () => state,
+  });
   t.teardown(() => server.close());
   const url = `http://${HERE}:${(server.address() as AddressInfo).port}`;
   for (const mode of ['iptables', 'nftables', 'ipvs']) {

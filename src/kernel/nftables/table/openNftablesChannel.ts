@@ -1,4 +1,5 @@
 /** A channel for transactions: each is one message, which the kernel takes whole or not at all. */
+import type { Clock } from '../../../time/Clock.js';
 import { NetlinkProtocol } from '../../netlink/constants.js';
 import { NetlinkChannel } from '../../netlink/NetlinkChannel.js';
 
@@ -7,9 +8,10 @@ const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
 /** The caller's to close. Throws as NetlinkChannel.open(). */
-export function openNftablesChannel(): NetlinkChannel {
+export function openNftablesChannel(clock?: Clock): NetlinkChannel {
   return NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
     sendBufferBytes: SEND_BUFFER_BYTES,
     receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+    ...(clock ? { clock } : {}),
   });
 }

@@ -19,13 +19,13 @@ function tableOf(...names: readonly string[]) {
 }
 
 t.test('how the agent does', async (t) => {
-  t.equal(summaryOf(state({}), config, tableOf()), 'Serving 0 Services in mode nftables');
+  t.equal(summaryOf(state({}), config, tableOf(), 0), 'Serving 0 Services in mode nftables');
   t.equal(
-    summaryOf(state({}), config, tableOf('a', 'a')),
+    summaryOf(state({}), config, tableOf('a', 'a'), 0),
     'Serving 1 Service in mode nftables',
     'two ports, two families',
   );
-  t.equal(summaryOf(state({}), config, tableOf('a', 'b')), 'Serving 2 Services in mode nftables');
+  t.equal(summaryOf(state({}), config, tableOf('a', 'b'), 0), 'Serving 2 Services in mode nftables');
   const late = state({ families: new Map([['IPv6', { updated: 0, pendingSince: 1000 }]]) });
   t.equal(summaryOf(late, config, tableOf('a'), 2999), 'Serving 1 Service in mode nftables');
   t.match(
@@ -33,7 +33,7 @@ t.test('how the agent does', async (t) => {
     /^Serving 1 Service in mode nftables; changes are not in force/,
   );
   t.equal(
-    summaryOf(state({ ready: false, reason: 'waiting for x' }), config, tableOf()),
+    summaryOf(state({ ready: false, reason: 'waiting for x' }), config, tableOf(), 0),
     'Not serving: waiting for x',
   );
 });

@@ -162,8 +162,7 @@ async function play(history: readonly Step[]) {
   const world: World = { conntrack, rules: rulesOf(table), made: [] };
   const cleaner = new ConntrackCleaner({
     conntrack,
-    now: clock.now,
-    timers: clock,
+    clock,
     onPostponed: (cleaning) => void cleaning.catch(() => {}),
   });
   const strangers = unrelated();

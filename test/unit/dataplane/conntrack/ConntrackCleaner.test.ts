@@ -47,8 +47,7 @@ function setUp(...objects: ApiObject[]) {
   const postponed: (CleanReport | Error)[] = [];
   const cleaner = new ConntrackCleaner({
     conntrack,
-    now: clock.now,
-    timers: clock,
+    clock,
     onPostponed: (cleaning) => {
       cleaning.then(
         (report) => postponed.push(report),

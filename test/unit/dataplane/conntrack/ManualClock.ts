@@ -1,7 +1,7 @@
 /** A clock that goes when it is told to, with the timers that run on it. */
-import type { Timers } from '../../../../src/kernel/netlink/Exchanges.js';
+import type { Clock } from '../../../../src/time/Clock.js';
 
-export class ManualClock implements Timers {
+export class ManualClock implements Clock {
   #time = 1_000_000;
   /** So much too early timers run out, in milliseconds; Node's do by up to one. */
   earlyMs = 0;
@@ -13,14 +13,14 @@ export class ManualClock implements Timers {
     return this.#timers.size;
   }
 
-  setTimeout(callback: () => void, milliseconds: number): unknown {
-    const handle = {};
-    this.#timers.set(handle, { at: this.#time + Math.max(0, milliseconds - this.earlyMs), callback });
-    return handle;
+  date(): number {
+    return this.#time;
   }
 
-  clearTimeout(handle: unknown): void {
-    this.#timers.delete(handle as object);
+  after(milliseconds: number, callback: () => void): () => void {
+    const handle = {};
+    this.#timers.set(handle, { at: this.#time + Math.max(0, milliseconds - this.earlyMs), callback });
+    return () => this.#timers.delete(handle);
   }
 
   /** Goes on, runs what comes due in its order, and lets each finish what it began. */

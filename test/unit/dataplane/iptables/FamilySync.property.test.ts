@@ -2,6 +2,7 @@
  * Whatever happens to objects and kernel, the rules in the end are those of a first sync of the final objects; and on the
  * way no rule leads to a chain that is not there.
  */
+
 import fc from 'fast-check';
 import t from 'tap';
 import { FamilySync } from '../../../../src/dataplane/iptables/FamilySync.js';
@@ -9,6 +10,7 @@ import type { RuleSettings } from '../../../../src/dataplane/iptables/rules/Rule
 import type { RuleOptions } from '../../../../src/explain/World.js';
 import type { IpFamily } from '../../../../src/net/ip.js';
 import type { RoutingTable } from '../../../../src/routing/RoutingTable.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { changes, configs, SERVICE_NAMES } from '../../../support/arbitraries.js';
 import { tableOf } from '../../../support/builders.js';
 import { FakeXtables } from '../../../support/FakeXtables.js';
@@ -100,7 +102,10 @@ class Run {
     const fake = new FakeXtables({ family, backend });
     if (leftovers) fake.write(LEFTOVERS);
     const tool = await fake.open();
-    const run: Run = new Run(fake, new FamilySync({ tool, retryMs: RETRY_MS, now: () => run.now }));
+    const run: Run = new Run(
+      fake,
+      new FamilySync({ tool, retryMs: RETRY_MS, clock: { ...systemClock, now: () => run.now } }),
+    );
     return run;
   }
 

@@ -1,8 +1,10 @@
 /** What a sync writes, and what it does when iptables refuses. */
+
 import t from 'tap';
 import { FamilySync, LARGE_CLUSTER_ENDPOINTS } from '../../../../src/dataplane/iptables/FamilySync.js';
 import { verifyAnchors, verifyCounts } from '../../../../src/dataplane/iptables/plan/verifyRules.js';
 import type { ApiObject } from '../../../../src/objects/ApiObject.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { endpoint, ip, port, remove, service, slice, tableOf, upsert } from '../../../support/builders.js';
 import { FakeXtables } from '../../../support/FakeXtables.js';
 import { settingsOf } from '../../../support/renderTable.js';
@@ -21,7 +23,7 @@ async function start(objects: readonly ApiObject[], backend: 'nft' | 'legacy' = 
   const sync = new FamilySync({
     tool,
     retryMs: RETRY_MS,
-    now: () => clock.now,
+    clock: { ...systemClock, now: () => clock.now },
     onRestoreFailed: (kind) => failed.push(kind),
   });
   const settings = () => settingsOf('IPv4', table);

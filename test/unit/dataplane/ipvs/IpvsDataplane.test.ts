@@ -1,8 +1,10 @@
 /** Rules that others change while a sync is under way, or while syncs fail, are seen all the same. */
+
 import t from 'tap';
 import { UNHEARD } from '../../../../src/dataplane/Dataplane.js';
 import { IpvsDataplane } from '../../../../src/dataplane/ipvs/IpvsDataplane.js';
 import { ipvsOptions } from '../../../../src/modes/ipvsMode.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { endpoint, ip, service, slice, tableOf, upsert } from '../../../support/builders.js';
 import { ModelIpvs } from '../../../support/ModelIpvs.js';
 import { runFile } from '../../config/runCommand.js';
@@ -19,7 +21,7 @@ function world() {
       localhostPorts: () => ({}),
       rulesState: async () => String(kernel.xtables.commits),
       close: async () => {},
-      now: () => 0,
+      clock: { ...systemClock, now: () => 0 },
     },
     UNHEARD,
   );

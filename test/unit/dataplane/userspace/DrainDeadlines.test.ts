@@ -3,6 +3,7 @@ import t from 'tap';
 import { DrainDeadlines } from '../../../../src/dataplane/userspace/DrainDeadlines.js';
 import type { LeavingEndpoint } from '../../../../src/dataplane/userspace/EngineTable.js';
 import { type ProxyOptions, readProxyOptions } from '../../../../src/dataplane/userspace/proxyOptions.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { servicePort } from '../../../support/proxyEngine.js';
 
 const DAY = 24 * 3_600_000;
@@ -17,7 +18,7 @@ function leaving(cell: number, how: LeavingEndpoint['how'], fields: Partial<Prox
 
 function world() {
   const reset: number[] = [];
-  return { reset, drains: new DrainDeadlines((cell) => void reset.push(cell)) };
+  return { reset, drains: new DrainDeadlines(systemClock, (cell) => void reset.push(cell)) };
 }
 
 t.test('without a deadline connections live on', async (t) => {

@@ -10,7 +10,9 @@ import { UserspaceDataplane } from '../../../../src/dataplane/userspace/Userspac
 import type { ApiObject } from '../../../../src/objects/ApiObject.js';
 import type { ChangeSet } from '../../../../src/routing/ChangeSet.js';
 import type { RoutingView } from '../../../../src/routing/RoutingView.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { endpoint, ip, remove, service, slice, tableOf, upsert } from '../../../support/builders.js';
+import { FakeClock } from '../../../support/FakeClock.js';
 import { FakeEngine } from '../../../support/FakeEngine.js';
 import { eventually } from '../../../support/iptables.js';
 
@@ -57,7 +59,7 @@ class FakeCapture implements Dataplane {
   }
 }
 
-function world({ shutdownTimeout = 0, listener = UNHEARD, takeover = true } = {}) {
+function world({ shutdownTimeout = 0, listener = UNHEARD, takeover = true, clock = systemClock } = {}) {
   const calls: string[] = [];
   const said: string[] = [];
   const engine = new FakeEngine(calls);
@@ -81,6 +83,7 @@ function world({ shutdownTimeout = 0, listener = UNHEARD, takeover = true } = {}
         calls.push(`divert ${family} ${what}`);
       },
       say: (level, text) => said.push(`${level} ${text}`),
+      clock,
     },
     listener,
   );
@@ -366,4 +369,21 @@ t.test('an end before the first sync', async (t) => {
   const { dataplane, fresh } = world();
   await dataplane.close();
   t.strictSame(fresh(), ['capture.close', 'close'], 'it does not listen');
+});
+
+t.test('nothing waits on any clock but the injected one, and nothing on that after the end', async (t) => {
+  const clock = new FakeClock();
+  const { engine, dataplane, sync, said, fresh } = world({ clock, shutdownTimeout: 5000 });
+  engine.busyOffers = Number.POSITIVE_INFINITY;
+  await sync();
+  await clock.pass(300);
+  t.notOk(fresh().includes('offerTakeover path'), 'the path is not free yet');
+  engine.status = { ...engine.status, active: 2 };
+  const closed = dataplane.close();
+  await clock.pass(4900);
+  t.notOk(fresh().includes('close'), 'two connections go on');
+  await clock.pass(200);
+  await closed;
+  t.equal(clock.waiting, 0, 'neither the next offer nor the next look at the engine is left');
+  t.strictSame(said.slice(-1), ['warn 2 connections are cut: their time is over']);
 });

@@ -1,10 +1,10 @@
 import t from 'tap';
 import { ControlType, MessageFlag } from '../../../../src/kernel/netlink/constants.js';
-import type { Timers } from '../../../../src/kernel/netlink/Exchanges.js';
 import type { Message } from '../../../../src/kernel/netlink/Message.js';
 import { MessageWriter } from '../../../../src/kernel/netlink/MessageWriter.js';
 import { NetlinkChannel } from '../../../../src/kernel/netlink/NetlinkChannel.js';
 import { NetlinkError } from '../../../../src/kernel/netlink/NetlinkError.js';
+import type { Clock } from '../../../../src/time/Clock.js';
 import { FakeSocket, type Sent } from './FakeSocket.js';
 
 const TYPE = 0x0a10;
@@ -24,18 +24,19 @@ function manyMessages(count: number, type = TYPE): MessageWriter {
 }
 
 /** Timers that run out when they are told to. */
-class ManualTimers implements Timers {
+class ManualTimers {
   readonly #callbacks = new Map<number, () => void>();
   #next = 0;
 
-  setTimeout(callback: () => void): number {
-    this.#callbacks.set(++this.#next, callback);
-    return this.#next;
-  }
-
-  clearTimeout(handle: unknown): void {
-    this.#callbacks.delete(handle as number);
-  }
+  readonly clock: Clock = {
+    now: () => 0,
+    date: () => 0,
+    after: (_milliseconds, callback) => {
+      const number = ++this.#next;
+      this.#callbacks.set(number, callback);
+      return () => this.#callbacks.delete(number);
+    },
+  };
 
   get count(): number {
     return this.#callbacks.size;
@@ -51,7 +52,7 @@ class ManualTimers implements Timers {
 function setUp() {
   const socket = new FakeSocket();
   const timers = new ManualTimers();
-  const channel = new NetlinkChannel(socket, { timers, timeoutMs: 10_000 });
+  const channel = new NetlinkChannel(socket, { clock: timers.clock, timeoutMs: 10_000 });
   return { socket, timers, channel };
 }
 

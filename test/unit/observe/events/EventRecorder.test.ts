@@ -8,6 +8,7 @@ import {
   serverFailed,
   starting,
 } from '../../../../src/observe/events/occurrences.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { fromRoot } from '../../../support/fromRoot.js';
 
 const MINUTE = 60_000;
@@ -30,7 +31,7 @@ function world(answer: () => number = () => 201) {
     hostname: 'host1',
     request,
     onFailure: (why) => failures.push(why),
-    now: () => clock.now,
+    clock: { ...systemClock, date: () => clock.now },
     random: () => 0.5,
   });
   return { recorder, calls, failures, clock };

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import t from 'tap';
 import { type HealthState, startHealthServer } from '../../../../src/observe/http/HealthServer.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 import { ip } from '../../../support/builders.js';
 
 const TIMEOUT_MS = 60_000;
@@ -29,6 +30,7 @@ const server = await startHealthServer({
   host: ip('127.0.0.1'),
   port: 0,
   timeoutMs: TIMEOUT_MS,
+  clock: systemClock,
   state: () => state,
   onAnswer: (path, code) => answered.push(`${path} ${code}`),
 });
@@ -96,14 +98,20 @@ t.test('a server that cannot accept for a while goes on', async (t) => {
 
 t.test('an address that is taken is named', async (t) => {
   const { port } = server.address() as AddressInfo;
-  const options = { host: ip('127.0.0.1'), port, timeoutMs: 1, state: () => FINE };
+  const options = { host: ip('127.0.0.1'), port, timeoutMs: 1, clock: systemClock, state: () => FINE };
   await t.rejects(startHealthServer(options), { message: new RegExp(`EADDRINUSE.*127\\.0\\.0\\.1:${port}`) });
 });
 
 t.test('0.0.0.0 answers in both families, as kube-proxy', async (t) => {
   state = FINE;
   for (const host of ['0.0.0.0', '::']) {
-    const both = await startHealthServer({ host: ip(host), port: 0, timeoutMs: 1, state: () => FINE });
+    const both = await startHealthServer({
+      host: ip(host),
+      port: 0,
+      timeoutMs: 1,
+      clock: systemClock,
+      state: () => FINE,
+    });
     t.teardown(() => both.close());
     const { port, family } = both.address() as AddressInfo;
     if (family === 'IPv6') t.equal((await fetch(`http://[::1]:${port}/livez`)).status, 200, `${host} IPv6`);

@@ -1,4 +1,5 @@
 /** The page: everything escaped, read only, for loopback names only, paged, and there without an agent. */
+
 import { get, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
@@ -6,6 +7,7 @@ import { PenstockError } from '../../../../src/errors.js';
 import type { IpAddress } from '../../../../src/net/ip.js';
 import type { PageSource } from '../../../../src/observe/page/PageSource.js';
 import { isOwnHost, startPageServer } from '../../../../src/observe/page/pageServer.js';
+import { systemClock } from '../../../../src/time/Clock.js';
 
 const EVIL = '<img src=x onerror=alert(1)>"\'&\u202e\u001b[31m';
 const ESCAPED = '&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;';
@@ -90,7 +92,12 @@ interface Got {
 }
 
 async function serve(t: Test, source: PageSource) {
-  const server = await startPageServer({ host: '127.0.0.1' as IpAddress, port: 0, source });
+  const server = await startPageServer({
+    host: '127.0.0.1' as IpAddress,
+    port: 0,
+    source,
+    clock: systemClock,
+  });
   t.teardown(() => {
     server.closeAllConnections();
     server.close();

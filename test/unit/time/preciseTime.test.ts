@@ -1,5 +1,5 @@
 import t from 'tap';
-import { preciseNow, rfc3339 } from '../../../../src/observe/metrics/preciseTime.js';
+import { preciseNow, rfc3339 } from '../../../src/time/preciseTime.js';
 
 t.test("times are written as Go's RFC3339Nano: no more digits than it takes", async (t) => {
   const day = Date.UTC(2026, 10, 22, 21, 55, 34);
