@@ -8,6 +8,7 @@ import type { Flow } from '../../src/explain/World.js';
 import { paddedBytes } from '../../src/kernel/nftables/dataTypes.js';
 import type { Expression, Verdict } from '../../src/kernel/nftables/Expression.js';
 import { VerdictCode } from '../../src/kernel/nftables/Expression.js';
+import { chainOfValue } from '../../src/kernel/nftables/elements.js';
 import { typesOf } from '../../src/kernel/nftables/SetSpec.js';
 import type { Transaction } from '../../src/kernel/nftables/Transaction.js';
 import { bytesToIp, type IpAddress, ipToBytes, joinHostPort } from '../../src/net/ip.js';
@@ -237,7 +238,8 @@ export class NftablesTracer {
     if ((value !== undefined) === inverted) return undefined;
     if (values.dreg === undefined) return goOn();
     if (value === undefined) return undefined;
-    if (values.dreg === 0) return this.#verdict({ code: VerdictCode.GOTO, chain: value }, packet, goOn);
+    if (values.dreg === 0)
+      return this.#verdict({ code: VerdictCode.GOTO, chain: chainOfValue(value) }, packet, goOn);
     store(latin1(value));
     return goOn();
   }

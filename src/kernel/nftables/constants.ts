@@ -91,6 +91,7 @@ export const ElementAttribute = {
   KEY: 1,
   DATA: 2,
   FLAGS: 3,
+  USERDATA: 6,
   EXPRESSION: 7,
   KEY_END: 10,
   EXPRESSIONS: 11,

@@ -28,7 +28,7 @@ import { type SetSpec, typesOf } from './SetSpec.js';
 /** The kernel answers with a datagram an element; so many fit into the smallest receive buffer (212,992 bytes). */
 export const ELEMENTS_PER_REQUEST = 128;
 
-/** Keys and values are binary strings (dataTypes.ts); the value of a verdict map is the name of a chain to go to. */
+/** Keys and values are binary strings (dataTypes.ts); the value of a verdict map is a gotoValue(). */
 export interface Elements {
   readonly keys: readonly string[];
   /** One for each key; empty for a set. */
@@ -42,6 +42,29 @@ export interface ElementCounters {
 
 /** The key of an element for all keys that no other has; as long as no key of ours. */
 export const CATCH_ALL = '*';
+
+/** The longest comment that `nft -f` takes back from a listing, in bytes (NFTNL_UDATA_COMMENT_MAXLEN). */
+const COMMENT_LIMIT = 128;
+/** NFTNL_UDATA_SET_ELEM_COMMENT. */
+const COMMENT = 0;
+/** Between chain and comment: neither has it. */
+const NUL = '\0';
+
+/** The value of an element that goes to a chain, with what `nft list` shows of it. `comment`: ASCII without quotes, maybe empty. */
+export function gotoValue(chain: string, comment: string): string {
+  return comment === '' ? chain : `${chain}${NUL}${comment.slice(0, COMMENT_LIMIT)}`;
+}
+
+/** The chain of a gotoValue(). */
+export function chainOfValue(value: string): string {
+  const at = value.indexOf(NUL);
+  return at < 0 ? value : value.slice(0, at);
+}
+
+function commentOfValue(value: string): string {
+  const at = value.indexOf(NUL);
+  return at < 0 ? '' : value.slice(at + 1);
+}
 
 /** By key. */
 export type CountersByKey = ReadonlyMap<string, ElementCounters>;
@@ -72,12 +95,22 @@ export function writeNewElements(
     (index) => {
       writeKey(writer, spec, keys[index] ?? '');
       const value = values[index];
-      if (spec.data === 'verdict')
-        writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: value ?? '' });
+      if (spec.data === 'verdict') writeGoto(writer, value ?? '');
       else if (spec.data !== undefined) writeData(writer, ElementAttribute.DATA, value ?? '');
       const counted = counters.get(keys[index] ?? '');
       if (counted) writeCounters(writer, counted);
     },
+  );
+}
+
+function writeGoto(writer: MessageWriter, value: string): void {
+  writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: chainOfValue(value) });
+  const comment = commentOfValue(value);
+  if (comment === '') return;
+  // A type, a length, and text with a NUL at its end.
+  writer.latin1(
+    ElementAttribute.USERDATA,
+    `${String.fromCharCode(COMMENT, comment.length + 1)}${comment}${NUL}`,
   );
 }
 
@@ -173,6 +206,8 @@ function readElement(reader: AttributeReader): ReadElement {
   let key = '';
   let keyEnd = '';
   let value = '';
+  let isGoto = false;
+  let comment = '';
   let counters: ElementCounters | undefined;
   while (reader.next()) {
     if (reader.type === ElementAttribute.KEY) key = readData(reader.children()).value ?? '';
@@ -182,10 +217,20 @@ function readElement(reader: AttributeReader): ReadElement {
     else if (reader.type === ElementAttribute.DATA) {
       const data = readData(reader.children());
       // A verdict that is no goto is none of ours; its text equals no chain.
-      value = data.value ?? (data.verdict?.code === VerdictCode.GOTO ? (data.verdict.chain ?? '') : '\0');
-    } else if (reader.type === ElementAttribute.EXPRESSION) counters = readCounters(reader.children());
+      value = data.value ?? (data.verdict?.code === VerdictCode.GOTO ? (data.verdict.chain ?? '') : NUL);
+      isGoto = data.value === undefined;
+    } else if (reader.type === ElementAttribute.USERDATA) comment = readComment(reader.latin1());
+    else if (reader.type === ElementAttribute.EXPRESSION) counters = readCounters(reader.children());
   }
+  if (isGoto && comment !== '') value += NUL + comment;
   return { key: key + keyEnd, value, counters };
+}
+
+/** What is no comment as ours are is one that differs from all of ours: the whole, with the NUL at its end. */
+function readComment(data: string): string {
+  const isComment =
+    data.charCodeAt(0) === COMMENT && data.charCodeAt(1) === data.length - 2 && data.endsWith(NUL);
+  return isComment ? data.slice(2, -1) : data;
 }
 
 function readCounters(reader: AttributeReader): ElementCounters | undefined {
@@ -194,11 +239,13 @@ function readCounters(reader: AttributeReader): ElementCounters | undefined {
   return { packets: Number(found.values.packets ?? 0), bytes: Number(found.values.bytes ?? 0) };
 }
 
-/** `10.96.0.1 . tcp . 80 : goto cluster-5`, the key alone without a value. */
+/** `10.96.0.1 . tcp . 80 comment "shop/cart:http" : goto cluster-5`, the key alone without a value. */
 export function printElement(spec: SetSpec, key: string, value?: string): string {
   const text = printKey(spec, key);
   if (value === undefined || spec.data === undefined) return text;
-  return `${text} : ${spec.data === 'verdict' ? `goto ${value}` : printConcatenation(typesOf(spec.data), value)}`;
+  if (spec.data !== 'verdict') return `${text} : ${printConcatenation(typesOf(spec.data), value)}`;
+  const comment = commentOfValue(value);
+  return `${text}${comment === '' ? '' : ` comment ${JSON.stringify(comment)}`} : goto ${chainOfValue(value)}`;
 }
 
 function printKey(spec: SetSpec, key: string): string {

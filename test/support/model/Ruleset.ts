@@ -76,6 +76,8 @@ export interface ModelElement {
   /** Empty where there are no ranges. */
   readonly keyEnd: string;
   readonly value: string | ModelVerdict | undefined;
+  /** What nft writes there for itself, as comments are. */
+  readonly userData: Uint8Array | undefined;
   readonly counter: ModelCounter | undefined;
   /** Milliseconds; 0: for ever. */
   readonly timeout: number;

@@ -106,7 +106,8 @@ function readElement(set: ModelSet, given: Attributes, now: number): ModelElemen
   const counter = readCounter(set, given);
   const value = isMap ? readValue(set, given) : undefined;
   const expires = canEnd && timeout > 0 ? now + remaining : Number.POSITIVE_INFINITY;
-  return { key, keyEnd, value, counter, timeout: canEnd ? timeout : 0, expires };
+  const userData = given.bytes(ElementAttribute.USERDATA)?.slice();
+  return { key, keyEnd, value, userData, counter, timeout: canEnd ? timeout : 0, expires };
 }
 
 function readKey(set: ModelSet, given: Attributes, attribute: number): string {

@@ -108,6 +108,7 @@ export function describeElement(writer: MessageWriter, element: ModelElement, no
   if (element.keyEnd !== '') data(writer, ElementAttribute.KEY_END, element.keyEnd);
   if (typeof element.value === 'string') data(writer, ElementAttribute.DATA, element.value);
   else if (element.value) verdict(writer, element.value);
+  if (element.userData) writer.raw(ElementAttribute.USERDATA, element.userData);
   if (element.counter) {
     const counter = writer.openNest(ElementAttribute.EXPRESSION);
     writeExpression(writer, expression('counter', { ...element.counter }));

@@ -112,7 +112,8 @@ function elementText(attributes: Attributes): string {
     : Buffer.from(value.value ?? '', 'latin1').toString('hex');
   const counter = attributes.bytes(ElementAttribute.EXPRESSION);
   const counted = counter ? readExpression(new AttributeReader(counter)) : undefined;
-  return `${words.join('-')} : ${shown} ${counted ? canonicalExpression(counted) : ''} ${attributes.u64(ELEMENT_TIMEOUT) ?? ''}`;
+  const comment = latin1(attributes.bytes(ElementAttribute.USERDATA) ?? new Uint8Array());
+  return `${words.join('-')} ${comment} : ${shown} ${counted ? canonicalExpression(counted) : ''} ${attributes.u64(ELEMENT_TIMEOUT) ?? ''}`;
 }
 
 function hex(bytes: Uint8Array | undefined): string {

@@ -131,6 +131,8 @@ interface ElementDraft {
   readonly key: number;
   readonly end: number;
   readonly value: number;
+  /** Has a comment. */
+  readonly named: boolean;
   readonly counts: boolean;
   readonly timeout: number | undefined;
 }
@@ -152,6 +154,7 @@ const elementDraft: fc.Arbitrary<ElementDraft> = fc.record({
   key: fc.nat(5),
   end: fc.nat(5),
   value: fc.nat(4),
+  named: fc.boolean(),
   counts: fc.nat(4).map((n) => n === 0),
   timeout: fc.nat(6).map((n) => (n === 0 ? 3_600_000 : undefined)),
 });
@@ -405,12 +408,17 @@ function writeKey(writer: MessageWriter, name: SetName, { key, end }: ElementDra
   writeData(writer, ElementAttribute.KEY_END, address(end) + portKey(80 + (end % 2)));
 }
 
-function writeRest(writer: MessageWriter, name: SetName, { value, counts, timeout }: ElementDraft): void {
+function writeRest(
+  writer: MessageWriter,
+  name: SetName,
+  { value, named, counts, timeout }: ElementDraft,
+): void {
   if (name === 'verdicts') {
     const target = CHAINS[value] ?? 'a';
     writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: target });
   } else if (name === 'values') writeData(writer, ElementAttribute.DATA, address(value) + portKey(8080));
   else if (name === 'learned') writeData(writer, ElementAttribute.DATA, address(value));
+  if (named) writer.latin1(ElementAttribute.USERDATA, `\0\x04no${value}\0`);
   if (counts) {
     const nest = writer.openNest(ElementAttribute.EXPRESSION);
     writeExpression(writer, expression('counter', { bytes: value, packets: value }));

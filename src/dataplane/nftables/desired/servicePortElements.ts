@@ -32,8 +32,8 @@ export interface ElementSink {
   element(set: SetName, key: string, value?: string): void;
   /** A key that several service ports may put into a set. */
   shared(set: 'cluster-ips' | 'hairpins', key: string): void;
-  /** A key of a verdict map and the chain to go on in. */
-  chain(set: SetName, key: string, chain: ServiceChain): void;
+  /** A key of a verdict map and the chain to go on in. `servicePort`: its name, for who lists the rules. */
+  chain(set: SetName, key: string, chain: ServiceChain, servicePort: string): void;
   /** A VIP or node port with session affinity. */
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void;
 }
@@ -214,7 +214,7 @@ class Emitter {
       firewalled: access === 'firewalled',
       sticky: affinitySeconds !== undefined,
     };
-    this.#sink.chain(set, key, chain);
+    this.#sink.chain(set, key, chain, this.#port.name);
   }
 
   #endpoints(space: Space, key: string, endpoints: readonly Endpoint[], size: number, offset: number): void {

@@ -1,5 +1,6 @@
 /** The elements of some service ports, gathered by set. */
 
+import { gotoValue } from '../../../kernel/nftables/elements.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
 import { type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
@@ -46,10 +47,10 @@ export class Collected implements ElementSink {
     else this.sharedKeys.set(set, [key]);
   }
 
-  chain(set: SetName, key: string, chain: ServiceChain): void {
+  chain(set: SetName, key: string, chain: ServiceChain, servicePort: string): void {
     const name = serviceChainName(chain);
     if (!this.chains.has(name)) this.chains.set(name, chain);
-    this.element(set, key, name);
+    this.element(set, key, gotoValue(name, servicePort));
   }
 
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {

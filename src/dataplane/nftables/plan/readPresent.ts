@@ -1,7 +1,7 @@
 /** What the kernel has of our table at start and after trouble. */
 
 import { ipKey, portKey, protocolKey } from '../../../kernel/nftables/dataTypes.js';
-import type { ReadElement } from '../../../kernel/nftables/elements.js';
+import { chainOfValue, type ReadElement } from '../../../kernel/nftables/elements.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { PROTOCOL_NUMBER } from '../../../kernel/nftables/statements.js';
 import type { NftablesTable } from '../../../kernel/nftables/table/NftablesTable.js';
@@ -59,7 +59,7 @@ function countsIn(verdicts: ReadonlyMap<string, readonly ReadElement[]>): Presen
   const sizes = new Map<string, number>();
   for (const [name, elements] of verdicts) {
     for (const { key, value } of elements) {
-      const size = sizeInChainName(value);
+      const size = sizeInChainName(chainOfValue(value));
       if (size !== undefined) sizes.set(`${name} ${key}`, size);
     }
   }
