@@ -1,4 +1,5 @@
 /** Keeps what the kernel holds for one IP family in agreement with the routing table. */
+
 import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
@@ -18,6 +19,7 @@ import { type Plan, splitPlan } from './plan/Plan.js';
 import type { Present } from './plan/Present.js';
 import { planChanges } from './plan/planChanges.js';
 import { foreignServers, forgetDrains, planFull } from './plan/planFull.js';
+import { reclaim } from './plan/reclaim.js';
 import { urgentParts } from './plan/urgentParts.js';
 import { writePlan } from './plan/writePlan.js';
 import { Refusals } from './Refusals.js';
@@ -145,12 +147,12 @@ export class FamilySync {
     this.#pending.begin();
     await this.#kernel.prepare();
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const [present] = await waitForAll([
+      const [read] = await waitForAll([
         this.#kernel.read((key) => this.#isKnownOurs(key)),
         this.#rules.read(),
       ]);
+      const { present, desired } = await this.#desireOf(ports, settings, read);
       forgetDrains(this.#drains, present);
-      const desired = this.#desire(ports, settings, present);
       this.#desired = desired;
       if (await this.#writeFull(desired, present, ports)) {
         this.#notOurs.clear();
@@ -160,6 +162,14 @@ export class FamilySync {
       }
     }
     throw this.#refusals.tooMany();
+  }
+
+  async #desireOf(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings, read: Present) {
+    const desired = this.#desire(ports, settings, read);
+    const present = await reclaim(read, desired, this.#kernel, (key) => this.#notOurs.has(key));
+    return present
+      ? { present, desired: this.#desire(ports, settings, present) }
+      : { present: read, desired };
   }
 
   #desire(ports: ReadonlyMap<string, ServicePort>, settings: IpvsSettings, present: Present): DesiredState {

@@ -67,7 +67,7 @@ export class Refusals {
   }
 
   problems(desired: DesiredState | undefined): Problem[] {
-    const foreign = [...(desired?.blocked ?? [])].map(([key, port]) => foreignProblem(key, port));
+    const foreign = [...(desired?.blocked ?? [])].map(([key, { port }]) => foreignProblem(key, port));
     return [...this.setAside.problems(), ...foreign];
   }
 

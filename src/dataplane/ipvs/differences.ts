@@ -36,7 +36,7 @@ export async function differences(
     owner === undefined ? '' : (ports.get(owner)?.name ?? owner);
   const owners = new Owners(all);
   const found: KernelDifference[] = [];
-  for (const [key, port] of desired.blocked)
+  for (const [key, { port }] of desired.blocked)
     found.push({ sign: '~', what: 'virtual server', service: port.name, text: `${key} is somebody else's` });
   for (const each of [...plan.additions, ...plan.removals]) found.push(ofChange(each, nameOf(each.owner)));
   for (const address of plan.newAddresses)

@@ -2,6 +2,7 @@
  * What the kernel shall hold for all service ports of one family: who wants each virtual server, and how many want each
  * element and address. Changes are taken one service port at a time, and what they touched is noted.
  */
+
 import type { IpAddress } from '../../../net/ip.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import { WantedKeys } from '../../family/WantedKeys.js';
@@ -10,6 +11,7 @@ import type { IpvsSettings } from './IpvsSettings.js';
 import { MarkNumbers } from './MarkNumbers.js';
 import { entryKey, type SetEntry } from './SetEntry.js';
 import { needsMark, type ServicePortState, servicePortState, type WantedServer } from './servicePortState.js';
+import { withoutServers } from './withoutServers.js';
 
 /** What there was before changes, as far as they touched it. Undefined: it was not there. */
 export interface Touched {
@@ -31,14 +33,20 @@ export interface KernelLimits {
   readonly foreign: ReadonlySet<string>;
 }
 
+/** What a service port would have where somebody else's virtual server stands. */
+export interface Blocked {
+  readonly port: ServicePort;
+  readonly wanted: WantedServer;
+}
+
 const NO_LIMITS: KernelLimits = { missingSchedulers: new Set(), foreign: new Set() };
 
 export class DesiredState {
   readonly settings: IpvsSettings;
   readonly marks: MarkNumbers;
   readonly #limits: KernelLimits;
-  /** Somebody else's virtual servers that a service port wants: key → service port. */
-  readonly blocked = new Map<string, ServicePort>();
+  /** Somebody else's virtual servers that a service port wants, by key. */
+  readonly blocked = new Map<string, Blocked>();
   /** Who wants it, the one who gets it first: by virtual server, a VIP before a node port. */
   readonly #servers = new Map<string, readonly WantedServer[]>();
   /** By entryKey(), of those that are wanted. */
@@ -101,8 +109,9 @@ export class DesiredState {
     const state = servicePortState(port, this.settings, mark, this.#limits.missingSchedulers);
     const { foreign } = this.#limits;
     if (foreign.size === 0 || !state.servers.some(({ key }) => foreign.has(key))) return state;
-    for (const { key } of state.servers) if (foreign.has(key)) this.blocked.set(key, port);
-    return { ...state, servers: state.servers.filter(({ key }) => !foreign.has(key)) };
+    for (const wanted of state.servers)
+      if (foreign.has(wanted.key)) this.blocked.set(wanted.key, { port, wanted });
+    return withoutServers(state, port, foreign);
   }
 
   #add({ servers, entries, addresses }: ServicePortState, touched: Touched): void {

@@ -48,6 +48,7 @@ export interface IpvsSettings extends RuleSettings {
   /** Addresses of the host's own links: a VIP among them is not bound to kube-ipvs0 as well. */
   readonly hostIPs: readonly IpAddress[];
   readonly scheduler: string;
+  readonly excludeCIDRs: readonly Cidr[];
 }
 
 /** What the settings depend on of the host. `addresses` are those of all links but kube-ipvs0. */
@@ -76,6 +77,7 @@ export function ipvsSettings(
     nodePortIPs: selected === 'all' ? host : selected,
     hostIPs: host,
     scheduler,
+    excludeCIDRs: options.excludeCIDRs,
   };
 }
 

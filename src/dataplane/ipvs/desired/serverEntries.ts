@@ -1,8 +1,10 @@
 /** The elements of our own sets that go with a virtual server, by whoever owns its address and port. */
+
 import type { VirtualServerId } from '../../../kernel/ipvs/VirtualServer.js';
 import { bytesToIp } from '../../../net/ip.js';
 import { placeElement, type SetEntry } from './SetEntry.js';
 import type { WantedServer } from './servicePortState.js';
+import { NODE_PORT_SETS, type SetName } from './sets.js';
 
 export function serverEntries({ server, drop, clusterMark }: WantedServer): SetEntry[] {
   const element = recordElement(server);
@@ -23,4 +25,27 @@ export function recordElement(id: VirtualServerId): string {
   const bytes = new Uint8Array(id.family === 'IPv4' ? 4 : 16);
   new DataView(bytes.buffer).setUint32(bytes.length - 4, id.mark);
   return placeElement(bytesToIp(bytes), 'TCP', 0);
+}
+
+/** Sets with what VIPs there are virtual servers for. */
+const SERVED_PLACES: readonly SetName[] = [
+  'KUBE-CLUSTER-IP',
+  'KUBE-EXTERNAL-IP',
+  'KUBE-EXTERNAL-IP-LOCAL',
+  'KUBE-LOAD-BALANCER',
+];
+
+/** Whether the sets of a proxy, kube-proxy's or ours, say that it serves the place of this virtual server, or its mark. */
+export function isListed(
+  id: VirtualServerId,
+  sets: ReadonlyMap<SetName, ReadonlyMap<string, number | undefined>>,
+): boolean {
+  if ('mark' in id) return [...(sets.get('PENSTOCK-CLUSTER-CLIENTS')?.values() ?? [])].includes(id.mark);
+  const element = recordElement(id);
+  const { protocol, port } = id;
+  const nodePort = protocol === 'SCTP' ? element : `${port}`;
+  return (
+    SERVED_PLACES.some((set) => sets.get(set)?.has(element)) ||
+    (sets.get(NODE_PORT_SETS[protocol].all)?.has(nodePort) ?? false)
+  );
 }

@@ -1,4 +1,5 @@
 /** All that the kernel holds for one service port: virtual servers, elements of sets, addresses on kube-ipvs0. Pure. */
+
 import { slotsSize } from '../../../balancing/slots.js';
 import { masqueraded, type RealServer } from '../../../kernel/ipvs/RealServer.js';
 import {

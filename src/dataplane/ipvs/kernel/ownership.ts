@@ -2,17 +2,8 @@
 import { type VirtualServerId, virtualServerKey } from '../../../kernel/ipvs/VirtualServer.js';
 import type { IpvsOptions } from '../desired/IpvsSettings.js';
 import { isExcluded } from '../desired/IpvsSettings.js';
-import { recordElement } from '../desired/serverEntries.js';
-import { NODE_PORT_SETS, type SetName } from '../desired/sets.js';
+import { isListed, recordElement } from '../desired/serverEntries.js';
 import type { Present } from '../plan/Present.js';
-
-/** kube-proxy lists in these what it has virtual servers for. */
-const STOCK_SETS: readonly SetName[] = [
-  'KUBE-CLUSTER-IP',
-  'KUBE-EXTERNAL-IP',
-  'KUBE-EXTERNAL-IP-LOCAL',
-  'KUBE-LOAD-BALANCER',
-];
 
 /**
  * Those in our record (PENSTOCK-SERVERS), and those that `knownOurs` remembers.
@@ -31,12 +22,7 @@ export function ownServers(
     const element = recordElement(id);
     if (record?.has(element)) return true;
     if (!takeOver || 'mark' in id || isExcluded(id.address, options)) return false;
-    const { protocol, port } = id;
-    const nodePorts = protocol === 'SCTP' ? element : `${port}`;
-    return (
-      STOCK_SETS.some((set) => sets.get(set)?.has(element)) ||
-      (sets.get(NODE_PORT_SETS[protocol].all)?.has(nodePorts) ?? false)
-    );
+    return isListed(id, sets);
   };
   const ours = new Set<string>();
   for (const id of servers) {
