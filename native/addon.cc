@@ -7,12 +7,12 @@
 #include "node_lock.h"
 #include "notify_socket.h"
 #include "proxy_engine_class.h"
-#include "restart_reduced.h"
+#include "reduce_capabilities.h"
 #include "xtables_info.h"
 
 NAPI_MODULE_INIT() {
   if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
-      !penstock::DefineProxyEngine(env, exports) || !penstock::DefineRestartReduced(env, exports) ||
+      !penstock::DefineProxyEngine(env, exports) || !penstock::DefineReduceCapabilities(env, exports) ||
       !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
       !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports) ||
       !penstock::DefineNodeLock(env, exports) || !penstock::DefineNotifySocket(env, exports)) {

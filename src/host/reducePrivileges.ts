@@ -1,4 +1,4 @@
-/** Gives up the capabilities that the configuration does not need, by running this program once more without them. */
+/** Gives up the capabilities that the configuration does not need: in every thread, or by running this program once more. */
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
 import { nativeAddon } from '../kernel/addon/nativeAddon.js';
@@ -6,15 +6,15 @@ import { setOomScore } from './oomScore.js';
 import { outOfReach } from './outOfReach.js';
 import { CAPABILITIES, type Capability, type ProcessView } from './privileges.js';
 
-/** Set for the second run: what could not be given up by then never can. Its value is why more is kept than the modes need. */
+/** Set when it is done, also for a second run: what could not be given up by then never can. Its value is why more is kept than the modes need. */
 const DONE = 'PENSTOCK_REDUCED';
 
-/** Whether this is that second run. */
+/** Whether it has been done, here or before this run. */
 export function isReduced(): boolean {
   return process.env[DONE] !== undefined;
 }
 
-/** In that second run: why more is kept than the modes need; '' when it is not. */
+/** Once it is done: why more is kept than the modes need; '' when it is not. */
 export function whyMoreIsKept(): string {
   return process.env[DONE] ?? '';
 }
@@ -46,14 +46,14 @@ export function neededCapabilities(
 }
 
 /**
- * `files`: what is read later on, besides manifests. Does not return when there was something to give up. Only for root, and before anything is open. Returns why it could not,
- * or undefined when there was nothing.
+ * `files`: what is read later on, besides manifests. Only for root, and before anything is open: the program may begin again.
+ * Returns why more is kept than the modes need, or why nothing could be given up; '' when there is nothing to say.
  */
 export function reducePrivileges(
   config: Parameters<typeof neededCapabilities>[0] & Pick<NodeConfig, 'oomScoreAdj'>,
   view: ProcessView,
   files: readonly string[] = [],
-): string | undefined {
+): string {
   const beyond = outOfReach(files, {
     uid: 0,
     gids: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])],
@@ -61,17 +61,15 @@ export function reducePrivileges(
   const reading = beyond === undefined ? 0n : maskOf('DAC_READ_SEARCH');
   const needed = neededCapabilities(config, view.firstFreePort) | reading;
   const tooMany = view.mask & ~needed;
-  if (process.getuid?.() !== 0 || tooMany === 0n || isReduced()) return undefined;
+  if (process.getuid?.() !== 0 || tooMany === 0n || isReduced()) return '';
   process.env[DONE] =
     beyond === undefined ? '' : `CAP_DAC_READ_SEARCH is kept, to read what only its owner may: ${beyond}`;
   try {
     // What needs more than is kept; what it would say, the second run says.
     setOomScore(config.oomScoreAdj, () => {});
-    return nativeAddon().restartReduced(Number(needed), [
-      process.execPath,
-      ...process.execArgv,
-      ...process.argv.slice(1),
-    ]);
+    const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+    nativeAddon().reduceCapabilities(Number(needed), again);
+    return whyMoreIsKept();
   } catch (error) {
     return `no capability is given up: ${messageOf(error)}`;
   }

@@ -5,16 +5,23 @@ import { requireSource } from '../../agent/openSources.js';
 import { serveNode } from '../../agent/serveNode.js';
 import { writeConfig } from '../../config/file/writeConfig.js';
 import { flagHelp } from '../../config/flags/flagHelp.js';
-import { parseRunCommand, type Run } from '../../config/flags/parseRunCommand.js';
+import { parseRunCommand, type Run, type RunCommand } from '../../config/flags/parseRunCommand.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingPrivileges, requireAll, thisProcess } from '../../host/privileges.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { packageVersion } from '../version.js';
 
-/** `note`: why this process has more capabilities than the mode needs; '' when it has not. */
-export async function run(argv: readonly string[], note: string): Promise<number> {
+/**
+ * `note`: why this process has more capabilities than the mode needs; '' when it has not. `parsed`: what `argv` says, undefined
+ * when something is wrong with it.
+ */
+export async function run(
+  argv: readonly string[],
+  note: string,
+  parsed: RunCommand | undefined,
+): Promise<number> {
   const parse = () => parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
-  const command = parse();
+  const command = parsed ?? parse();
   if (command.type === 'help') {
     process.stdout.write(flagHelp());
     return 0;

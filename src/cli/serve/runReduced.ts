@@ -7,15 +7,16 @@ import { thisProcess } from '../../host/privileges.js';
 import { isReduced, reducePrivileges, whyMoreIsKept } from '../../host/reducePrivileges.js';
 
 export async function runReduced(argv: readonly string[]): Promise<number> {
-  const note = isReduced() ? whyMoreIsKept() : await reduce(parsed(argv));
-  return (await import('./run.js')).run(argv, note);
+  const command = parsed(argv);
+  const note = isReduced() ? whyMoreIsKept() : await reduce(command);
+  return (await import('./run.js')).run(argv, note, command);
 }
 
-/** Does not return when there is something to give up. Resolves to what is to be said of it. */
+/** Resolves to what is to be said of it. */
 async function reduce(command: RunCommand | undefined): Promise<string> {
   if (command?.type !== 'run' || !serves(command) || process.getuid?.() !== 0) return '';
   const files = [...installation(), ...(await readLater(command))];
-  return reducePrivileges(command.config, thisProcess(), files) ?? '';
+  return reducePrivileges(command.config, thisProcess(), files);
 }
 
 /** Undefined when something is wrong with it, which run() then says. */

@@ -38,8 +38,8 @@ export interface NativeAddon {
     family: 4 | 6,
     table: string,
   ) => { readonly entries: number; readonly bytes: number };
-  /** native/restart_reduced.h. Does not return; throws as in Node when it cannot. */
-  readonly restartReduced: (keep: number, argv: readonly string[]) => never;
+  /** native/reduce_capabilities.h. Returns, or the program begins again; throws as in Node when it cannot. */
+  readonly reduceCapabilities: (keep: number, argv: readonly string[]) => void;
   /** native/node_lock.h. False when another open file has the lock; throws as in Node when there are no locks. */
   readonly lockFile: (fd: number) => boolean;
   /** native/node_lock.h. Throws as in Node before Linux 5.14. */

@@ -1,5 +1,5 @@
 /** Which capabilities a mode keeps, and that a process started with all of them has no others. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import t from 'tap';
 import { neededCapabilities, reducePrivileges } from '../../../src/host/reducePrivileges.js';
 import { AgentProcess } from '../../support/AgentProcess.js';
@@ -36,7 +36,7 @@ t.test('what each mode keeps', (t) => {
 
 t.test('with no more than that, nothing happens', (t) => {
   const view = { capabilities: new Set<never>(), mask: 1n << 12n, firstFreePort: 1024, canWrite: () => true };
-  t.equal(reducePrivileges(runFile('mode: nftables').config, view), undefined);
+  t.equal(reducePrivileges(runFile('mode: nftables').config, view), '');
   t.end();
 });
 
@@ -46,11 +46,17 @@ if (await inNetns(import.meta.url)) {
     await using agent = new AgentProcess('mode: nftables\noomScoreAdj: 7\n');
     agent.start();
     t.ok(await agent.ready());
-    const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
     const kept = (1n << BigInt(NET_ADMIN)) | (1n << BigInt(NET_RAW)) | (1n << BigInt(DAC_READ_SEARCH));
-    for (const set of ['CapPrm', 'CapEff', 'CapBnd'])
-      t.equal(BigInt(`0x${new RegExp(`${set}:\\s+(\\S+)`).exec(status)?.[1]}`), kept, set);
-    t.match(status, /NoNewPrivs:\t1/);
+    const threads = readdirSync(`/proc/${agent.pid}/task`);
+    t.ok(threads.length > 4, 'of Node.js, V8 and our own');
+    for (const thread of threads) {
+      const status = readFileSync(`/proc/${agent.pid}/task/${thread}/status`, 'utf8');
+      const name = /Name:\s+(.*)/.exec(status)?.[1] ?? thread;
+      const held = (set: string) => BigInt(`0x${new RegExp(`${set}:\\s+(\\S+)`).exec(status)?.[1]}`);
+      for (const set of ['CapPrm', 'CapEff', 'CapBnd']) t.equal(held(set), kept, `${name}: ${set}`);
+      for (const set of ['CapInh', 'CapAmb']) t.equal(held(set), 0n, `${name}: ${set}`);
+      t.match(status, /NoNewPrivs:\t1/, name);
+    }
     t.equal(
       readFileSync(`/proc/${agent.pid}/oom_score_adj`, 'utf8').trim(),
       '7',

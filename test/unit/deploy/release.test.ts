@@ -17,7 +17,13 @@ import t, { type Test } from 'tap';
 import { fromRoot } from '../../support/fromRoot.js';
 
 const ROOT = fileURLToPath(fromRoot(''));
-const FILES = ['bin/penstock', 'build/Release/penstock.node', 'dist/src/main.js', 'licenses/pino', 'LICENSE'];
+const FILES = [
+  'bin/penstock',
+  'build/Release/penstock.node',
+  'dist/bundle/main.cjs',
+  'licenses/pino',
+  'LICENSE',
+];
 
 /** A folder as scripts/bundle.mjs makes it, with files of another order, time and mode each time. */
 function program(t: Test, files: readonly string[], seconds: number, mode: number): string {
