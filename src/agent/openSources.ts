@@ -11,8 +11,10 @@ import {
   openApiServer,
   requireApiServer,
 } from '../kubernetes/openApiServer.js';
+import { externalBalancerResources } from '../kubernetes/watch/resources.js';
 import type { Clock } from '../time/Clock.js';
 import { CheckedSource } from './checks/CheckedSource.js';
+import { NodePortSource } from './external/NodePortSource.js';
 
 export interface OpenedSources {
   readonly sources: readonly ObjectSource[];
@@ -29,14 +31,25 @@ export async function openSources(
   log: Logger,
 ): Promise<OpenedSources> {
   const { manifests, nodeName, serviceProxyName } = config;
+  const { serve: isExternal, addresses } = config.externalBalancer;
+  const overNodes = (source: ObjectSource) => new NodePortSource(source, { clock, random, addresses });
   if (manifests !== '') {
+    const folder = new ManifestSource(manifests, undefined, clock);
     // In a cluster the kubelet checks; here nobody else does.
-    const source = new CheckedSource(new ManifestSource(manifests, undefined, clock), { clock, random });
+    const source = isExternal ? overNodes(folder) : new CheckedSource(folder, { clock, random });
     return { sources: [source], apiServer: undefined };
   }
   const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env, clock);
-  const source = new KubernetesSource({ transport, nodeName, serviceProxyName, log, clock, random });
-  return { sources: [source], apiServer: transport };
+  const source = new KubernetesSource({
+    transport,
+    nodeName,
+    serviceProxyName,
+    ...(isExternal ? { resources: externalBalancerResources(serviceProxyName) } : {}),
+    log,
+    clock,
+    random,
+  });
+  return { sources: [isExternal ? overNodes(source) : source], apiServer: transport };
 }
 
 /** Throws PENSTOCK_NO_SOURCE. */

@@ -88,6 +88,12 @@ export interface NodeConfig {
   readonly endpointMetricsLimit: number;
   /** The page, on loopback; undefined: none. */
   readonly web: HostPort | undefined;
+  /** This machine is no node: it balances LoadBalancer Services over the node ports of the nodes. */
+  readonly externalBalancer: {
+    readonly serve: boolean;
+    /** Of this machine, for Services that have no address of their own. */
+    readonly addresses: readonly IpAddress[];
+  };
   readonly loadBalancer: {
     /** Whether this node announces the addresses of LoadBalancer Services. */
     readonly announce: boolean;
@@ -166,6 +172,10 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     serviceMetricsLimit: penstock.serviceMetricsLimit,
     endpointMetricsLimit: penstock.endpointMetricsLimit,
     web: parseHostPort(penstock.web),
+    externalBalancer: {
+      serve: penstock.externalBalancer.serve,
+      addresses: penstock.externalBalancer.addresses.flatMap((text) => parseIp(text) ?? []),
+    },
     loadBalancer: {
       ...penstock.loadBalancer,
       nodes: penstock.loadBalancer.nodes.map(({ name, addresses }) => ({

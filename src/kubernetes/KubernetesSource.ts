@@ -6,7 +6,7 @@ import { Outage, type SourceLog } from './contact/Outage.js';
 import type { ApiTransport } from './http/ApiTransport.js';
 import type { ObjectSource, SourceContact, SourceListener } from './ObjectSource.js';
 import { ResourceStore } from './watch/ResourceStore.js';
-import { watchedResources } from './watch/resources.js';
+import { type Resource, watchedResources } from './watch/resources.js';
 import { WatchGroup } from './watch/WatchGroup.js';
 
 export interface KubernetesSourceOptions {
@@ -14,6 +14,8 @@ export interface KubernetesSourceOptions {
   readonly nodeName: string;
   /** Label value of the Services to serve; '' for those without the label. */
   readonly serviceProxyName: string;
+  /** Absent: what a node needs. */
+  readonly resources?: readonly Resource[];
   readonly log: SourceLog;
   readonly clock?: Clock;
   /** 0 to 1, as Math.random. */
@@ -33,10 +35,10 @@ export class KubernetesSource implements ObjectSource {
 
   constructor(options: KubernetesSourceOptions) {
     const { transport, nodeName, serviceProxyName, log, clock = systemClock, random = Math.random } = options;
+    const { resources = watchedResources(nodeName, serviceProxyName) } = options;
     this.name = `API server ${transport.server}`;
     this.#transport = transport;
     this.#outage = new Outage(clock, transport.server, log, () => this.#consequence());
-    const resources = watchedResources(nodeName, serviceProxyName);
     const read = resources.map((resource) => ({ resource, store: new ResourceStore(resource) }));
     this.#stores = read.map(({ store }) => store);
     const watched = read.map(({ resource, store }) => ({

@@ -15,6 +15,8 @@ export interface EndpointCheckOptions {
   readonly clock: Clock;
   /** 0 to 1: checks of many endpoints are not to come at once. */
   readonly random: () => number;
+  /** `decides`: is asked at once, and what it says holds, as nobody else knows yet. Absent: it is ready until enough have failed. */
+  readonly first?: 'decides';
 }
 
 export class EndpointCheck {
@@ -23,12 +25,20 @@ export class EndpointCheck {
   #failure: string | undefined;
   /** In a row, of the kind that would change that. */
   #count = 0;
+  #known: boolean;
   #stopped = false;
   #cancel: () => void;
 
   constructor(options: EndpointCheckOptions) {
     this.#options = options;
-    this.#cancel = options.clock.after(options.check.interval * options.random(), () => void this.#ask());
+    this.#known = options.first === undefined;
+    const delay = this.#known ? options.check.interval * options.random() : 0;
+    this.#cancel = options.clock.after(delay, () => void this.#ask());
+  }
+
+  /** Whether it may be asked what is made of it: false until the first one that decides. */
+  get known(): boolean {
+    return this.#known;
   }
 
   get failure(): string | undefined {
@@ -41,16 +51,24 @@ export class EndpointCheck {
   }
 
   async #ask(): Promise<void> {
-    const { address, port, check, connect, clock } = this.#options;
+    const { address, port, check, connect, clock, random } = this.#options;
     const begun = clock.now();
     const why = await connect(address, port, check.timeout);
     if (this.#stopped) return;
-    this.#cancel = clock.after(Math.max(0, begun + check.interval - clock.now()), () => void this.#ask());
+    // After the first one chance spreads those that began together.
+    const wait = this.#known ? check.interval : check.interval * (0.5 + random() / 2);
+    this.#cancel = clock.after(Math.max(0, begun + wait - clock.now()), () => void this.#ask());
     this.#take(why);
   }
 
   #take(why: string | undefined): void {
     const { check, onChange } = this.#options;
+    if (!this.#known) {
+      this.#known = true;
+      this.#failure = why;
+      onChange();
+      return;
+    }
     const isReady = this.#failure === undefined;
     if ((why === undefined) === isReady) {
       this.#count = 0;

@@ -2,14 +2,11 @@
 import type { NetworkInterface } from '../../kernel/routes/InterfaceWatch.js';
 import { type Cidr, cidrContains, familyOf, type IpAddress } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
-import type { Node } from '../../objects/Node.js';
+import { EXCLUDE_LABEL, type Node } from '../../objects/Node.js';
 import type { OwnFacts } from '../membership/LeaseMembership.js';
 import type { AdvertisingRole, MembershipView } from '../membership/Member.js';
 import type { L2Advertisement } from '../objects/announcing.js';
 import { anySelects, type Labels } from '../objects/LabelSelector.js';
-
-/** Presence is what counts (Kubernetes, well-known labels). */
-export const EXCLUDE_LABEL = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
 /** Of container networks: what arrives there are pods' packets, or the packets of other nodes' pods. */
 const OF_CONTAINERS =

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { NodePortSource } from '../../agent/external/NodePortSource.js';
 import { makeTable } from '../../agent/makeTable.js';
 import { readOnce } from '../../agent/readOnce.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
@@ -14,6 +15,7 @@ import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
 import { PenstockError } from '../../errors.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
+import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { iptablesOptions } from '../../modes/iptablesMode.js';
 import { ipvsOptions } from '../../modes/ipvsMode.js';
 import { localhostFamilies } from '../../modes/localhostNodePorts.js';
@@ -22,6 +24,7 @@ import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
+import { systemClock } from '../../time/Clock.js';
 import { WrongCall } from '../readArguments.js';
 
 export const HELP = `penstock render --manifests PATH [--mode nftables|iptables|ipvs|userspace] [--family IPv4|IPv6] [flags of penstock run]
@@ -124,7 +127,7 @@ export async function render(argv: readonly string[]): Promise<number> {
     });
   }
   const table = makeTable(config, await primaryAddresses());
-  const problems = await readOnce(new ManifestSource(config.manifests), table);
+  const problems = await readOnce(sourceOf(config), table);
   table.commit();
   for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
     process.stdout.write(await renderer(family, table, config));
@@ -136,6 +139,15 @@ export async function render(argv: readonly string[]): Promise<number> {
     );
   }
   return all.every(({ severity }) => severity === 'note') ? 0 : 1;
+}
+
+/** Nobody is asked: every node of an external balancer counts as one that passes its checks. */
+function sourceOf({ manifests, externalBalancer: { serve, addresses } }: NodeConfig): ObjectSource {
+  const source = new ManifestSource(manifests);
+  if (!serve) return source;
+  const passes = async () => undefined;
+  const connect = { connects: passes, 'answers 200': passes };
+  return new NodePortSource(source, { clock: systemClock, random: Math.random, addresses, connect });
 }
 
 /** The flags of render alone, and all others, which are those of run. */

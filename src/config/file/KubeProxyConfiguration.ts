@@ -139,6 +139,7 @@ export const configurationSchema = z.strictObject(
       leave: flag(false),
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
       web: text(),
+      externalBalancer: block({ serve: flag(false), addresses: textList() }),
       loadBalancer: block({
         announce: flag(false),
         interfaces: textList(),

@@ -198,6 +198,12 @@ function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault>
   const page = parseHostPort(config.penstock.web);
   if (config.penstock.web !== '' && !(page && isLoopback(page.host)))
     yield given(config, 'penstock.web', 'must be a loopback address and a port, such as "127.0.0.1:10255"');
+  for (const [i, text] of config.penstock.externalBalancer.addresses.entries())
+    if (parseIp(text) === undefined)
+      yield {
+        path: ['penstock', 'externalBalancer', 'addresses', i],
+        message: `must be an IP address, not ${quote(text)}`,
+      };
   yield* within(config, 'penstock.loadBalancer.heartbeatPort', 1, 65_535);
   for (const [i, { name, addresses }] of config.penstock.loadBalancer.nodes.entries()) {
     const path = ['penstock', 'loadBalancer', 'nodes', i];

@@ -24,18 +24,7 @@ const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 /** `serviceProxyName`: only Services with this value of the label; '' for those without the label. */
 export function watchedResources(nodeName: string, serviceProxyName: string): readonly Resource[] {
   return [
-    {
-      kind: 'Service',
-      apiVersion: 'v1',
-      title: 'Services',
-      path: '/api/v1/services',
-      query: {
-        labelSelector:
-          serviceProxyName === '' ? `!${PROXY_NAME_LABEL}` : `${PROXY_NAME_LABEL}=${serviceProxyName}`,
-        fieldSelector: 'spec.clusterIP!=None',
-      },
-      optional: false,
-    },
+    services(serviceProxyName),
     {
       kind: 'EndpointSlice',
       apiVersion: 'discovery.k8s.io/v1',
@@ -44,14 +33,7 @@ export function watchedResources(nodeName: string, serviceProxyName: string): re
       query: { labelSelector: `!${HEADLESS_LABEL}` },
       optional: false,
     },
-    {
-      kind: 'Node',
-      apiVersion: 'v1',
-      title: `Node ${nodeName}`,
-      path: '/api/v1/nodes',
-      query: { fieldSelector: `metadata.name=${nodeName}` },
-      optional: false,
-    },
+    nodes(`Node ${nodeName}`, { fieldSelector: `metadata.name=${nodeName}` }),
     {
       kind: 'ServiceCIDR',
       apiVersion: 'networking.k8s.io/v1',
@@ -62,6 +44,30 @@ export function watchedResources(nodeName: string, serviceProxyName: string): re
       optional: true,
     },
   ];
+}
+
+/** Of a balancer outside of the cluster: its endpoints are the nodes. */
+export function externalBalancerResources(serviceProxyName: string): readonly Resource[] {
+  return [services(serviceProxyName), nodes('Nodes', {})];
+}
+
+function services(serviceProxyName: string): Resource {
+  return {
+    kind: 'Service',
+    apiVersion: 'v1',
+    title: 'Services',
+    path: '/api/v1/services',
+    query: {
+      labelSelector:
+        serviceProxyName === '' ? `!${PROXY_NAME_LABEL}` : `${PROXY_NAME_LABEL}=${serviceProxyName}`,
+      fieldSelector: 'spec.clusterIP!=None',
+    },
+    optional: false,
+  };
+}
+
+function nodes(title: string, query: Resource['query']): Resource {
+  return { kind: 'Node', apiVersion: 'v1', title, path: '/api/v1/nodes', query, optional: false };
 }
 
 export function pathOf(resource: WatchedPath, parameters: Readonly<Record<string, string>>): string {

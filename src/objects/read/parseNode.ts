@@ -24,7 +24,7 @@ export function parseNode(root: FieldReader, metadata: Metadata): Node {
     leave: metadata.labels.text(LEAVE_LABEL) === 'true',
     eligible: !beingRemoved && metadata.fields.text('deletionTimestamp') === '',
     ...presentLabels(metadata.labels),
-    ...readNetwork(root.object('status')),
+    ...readConditions(root.object('status')),
   };
 }
 
@@ -61,9 +61,12 @@ function presentLabels(reader: FieldReader): Pick<Node, 'labels'> {
   return Object.keys(labels).length === 0 ? {} : { labels };
 }
 
-function readNetwork(status: FieldReader): Pick<Node, 'networkUnavailable'> {
-  const unavailable = status
-    .objects('conditions')
-    .some((each) => each.text('type') === 'NetworkUnavailable' && each.text('status') === 'True');
-  return unavailable ? { networkUnavailable: true } : {};
+function readConditions(status: FieldReader): Pick<Node, 'networkUnavailable' | 'notReady'> {
+  const conditions = status.objects('conditions');
+  const has = (type: string, test: (status: string) => boolean) =>
+    conditions.some((each) => each.text('type') === type && test(each.text('status')));
+  return {
+    ...(has('NetworkUnavailable', (value) => value === 'True') ? { networkUnavailable: true } : {}),
+    ...(has('Ready', (value) => value !== 'True') ? { notReady: true } : {}),
+  };
 }

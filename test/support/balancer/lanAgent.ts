@@ -19,6 +19,8 @@ export interface LanAgentOptions {
   readonly nodes: readonly (readonly [name: string, last: number])[];
   /** Of the block penstock.loadBalancer. */
   readonly settings?: readonly string[];
+  /** Instead of all that announces: further lines of the configuration, and the mode. */
+  readonly plain?: { readonly mode: string; readonly lines: readonly string[] };
 }
 
 export class LanAgent extends LanHost {
@@ -41,7 +43,7 @@ export class LanAgent extends LanHost {
   }
 
   start(): void {
-    const { folder, nodes, settings = [] } = this.#options;
+    const { folder, nodes, settings = [], plain: instead } = this.#options;
     const config = join(folder, `.${this.name}.yaml`);
     writeFileSync(
       config,
@@ -49,18 +51,20 @@ export class LanAgent extends LanHost {
         'apiVersion: kubeproxy.config.k8s.io/v1alpha1',
         'kind: KubeProxyConfiguration',
         `hostnameOverride: ${this.name}`,
-        'mode: nftables',
+        `mode: ${instead?.mode ?? 'nftables'}`,
         'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}',
         'penstock:',
         `  manifests: ${folder}`,
-        '  loadBalancer:',
-        '    announce: true',
-        '    nodes:',
-        ...nodes.map(
-          ([name, last]) =>
-            `    - {name: ${name}, addresses: [192.0.2.${last}, "2001:db8::${last.toString(16)}"]}`,
-        ),
-        ...settings.map((line) => `    ${line}`),
+        ...(instead?.lines ?? [
+          '  loadBalancer:',
+          '    announce: true',
+          '    nodes:',
+          ...nodes.map(
+            ([name, last]) =>
+              `    - {name: ${name}, addresses: [192.0.2.${last}, "2001:db8::${last.toString(16)}"]}`,
+          ),
+          ...settings.map((line) => `    ${line}`),
+        ]),
       ].join('\n'),
     );
     const [program, args] = this.#inside(PENSTOCK, 'run', '--config', config);
@@ -69,6 +73,9 @@ export class LanAgent extends LanHost {
       stream.on('data', (chunk) => {
         this.output += chunk;
       });
+    started.once('exit', (code, signal) => {
+      this.output += `ended with ${code ?? signal}\n`;
+    });
     this.#agent = started;
   }
 

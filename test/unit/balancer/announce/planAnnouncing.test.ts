@@ -5,17 +5,12 @@ import {
   type BalancedService,
   LoadBalancerServices,
 } from '../../../../src/balancer/announce/LoadBalancerServices.js';
-import {
-  EXCLUDE_LABEL,
-  lanInterfaces,
-  ownFacts,
-  ownNode,
-  ownRoles,
-} from '../../../../src/balancer/announce/OwnNode.js';
+import { lanInterfaces, ownFacts, ownNode, ownRoles } from '../../../../src/balancer/announce/OwnNode.js';
 import { planAnnouncing } from '../../../../src/balancer/announce/planAnnouncing.js';
 import type { NetworkInterface } from '../../../../src/kernel/routes/InterfaceWatch.js';
 import type { Cidr, IpAddress } from '../../../../src/net/ip.js';
 import type { ObjectChange } from '../../../../src/objects/ApiObject.js';
+import { EXCLUDE_LABEL } from '../../../../src/objects/Node.js';
 import { parseObject } from '../../../../src/objects/read/parseObject.js';
 import { RoutingTable } from '../../../../src/routing/RoutingTable.js';
 

@@ -78,3 +78,12 @@ t.test('an odd address does not cost the node, an odd pod range does', async (t)
     'Node node1: spec.podCIDRs[0] is "10.1.2.0", must be a CIDR such as 10.1.2.0/24',
   );
 });
+
+t.test('a node is not ready when its condition says so, and not when nobody says anything', async (t) => {
+  const withReady = (status: string) =>
+    parse(nodeManifest({ status: { conditions: [{ type: 'Ready', status }] } })).notReady;
+  t.equal(withReady('True'), undefined);
+  t.equal(withReady('False'), true);
+  t.equal(withReady('Unknown'), true, 'the kubelet is not heard');
+  t.equal(parse(nodeManifest()).notReady, undefined, 'manifests need not say it');
+});
