@@ -1,6 +1,7 @@
 /**
- * To which nodes packets may be sent. Heartbeats tell deaths, but a node whose own cable is out hears nobody: it must not learn from
- * that that all the others are dead, or connections go astray when it is back.
+ * To which nodes packets may be sent. Heartbeats tell deaths of agents, and SilentNodes whose machine lives on. But a node whose
+ * own cable is out hears nobody: it must not learn from that that all the others are dead, or connections go astray when it is
+ * back.
  */
 import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
@@ -9,6 +10,7 @@ import type { MembershipView } from '../membership/Member.js';
 const DEATH_MS = 500;
 /** Milliseconds after this node was deaf, in which the others are heard again one after the other. */
 const RECOVERY_MS = 3000;
+const NOBODY: ReadonlySet<string> = new Set();
 
 export class AliveNodes {
   readonly #self: string;
@@ -26,9 +28,22 @@ export class AliveNodes {
     return this.#nextLook;
   }
 
-  /** This node among them. `now` on the clock. */
-  of({ members }: MembershipView, liveness: Liveness, now: number): ReadonlySet<string> {
-    const fresh = [...members.values()].filter((member) => member.fresh).map(({ name }) => name);
+  /** Dead by their heartbeats, when of() was asked last. */
+  get silent(): ReadonlySet<string> {
+    return new Set(this.#deadSince.keys());
+  }
+
+  /** This node among them. `answering`: silent nodes whose machine lives (SilentNodes). `now` on the clock. */
+  of(
+    { members }: MembershipView,
+    liveness: Liveness,
+    now: number,
+    answering: ReadonlySet<string> = NOBODY,
+  ): ReadonlySet<string> {
+    // The Lease of an agent that is replaced may run out meanwhile.
+    const fresh = [...members.values()]
+      .filter(({ name, fresh }) => fresh || (answering.has(name) && this.#known.has(name)))
+      .map(({ name }) => name);
     const others = fresh.filter((name) => name !== this.#self);
     for (const name of this.#deadSince.keys())
       if (liveness.get(name) !== 'dead') this.#deadSince.delete(name);
@@ -48,7 +63,8 @@ export class AliveNodes {
       fresh.filter(
         (name) =>
           now - (this.#deadSince.get(name) ?? Number.POSITIVE_INFINITY) < DEATH_MS ||
-          !this.#deadSince.has(name),
+          !this.#deadSince.has(name) ||
+          answering.has(name),
       ),
     );
     return this.#known;

@@ -32,6 +32,7 @@ import {
 } from './OwnNode.js';
 import { type AnnouncePlan, planAnnouncing } from './planAnnouncing.js';
 import { type AnnouncerReport, reportOf } from './report.js';
+import type { AskMachine } from './SilentNodes.js';
 import { TierWriter } from './TierWriter.js';
 
 export interface AnnouncerListener {
@@ -63,6 +64,7 @@ export interface AnnouncerOptions {
   readonly password: ((namespace: string, name: string) => Promise<string>) | undefined;
   /** Undefined: one tier. */
   readonly tierTables: TierTables | undefined;
+  readonly askMachine: AskMachine;
   readonly interfaceWatch: {
     interfaces(): readonly NetworkInterface[];
     onChange: (() => void) | undefined;
@@ -151,7 +153,8 @@ export class Announcer {
       onTrouble: (peer, why) => this.#sayOnce(`BGPPeer ${peer}: ${why}`),
     });
     this.#tiers =
-      options.tierTables && new TierWriter(node, options.tierTables, clock, log, () => this.changed());
+      options.tierTables &&
+      new TierWriter(node, options.tierTables, options.askMachine, clock, log, () => this.changed());
     try {
       this.#look();
       interfaceWatch.onChange = () => this.changed();

@@ -1,14 +1,16 @@
 /** Keeps the tables of both tiers as the Services and nodes ask for it; one write after the other, the latest state wins. */
 import type { Logger } from 'pino';
 import { messageOf } from '../../errors.js';
+import type { IpAddress } from '../../net/ip.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
 import type { TierTables } from '../tiers/TierTables.js';
-import { tableDigest, tierContents } from '../tiers/tierContents.js';
+import { type TierNode, tableDigest, tierContents } from '../tiers/tierContents.js';
 import { AliveNodes } from './AliveNodes.js';
 import type { BalancedService } from './LoadBalancerServices.js';
 import type { LanInterface } from './OwnNode.js';
+import { type AskMachine, SilentNodes } from './SilentNodes.js';
 import { reachableNodes, TierPlan } from './TierPlan.js';
 
 export interface TierWish {
@@ -43,6 +45,7 @@ export class TierWriter {
   readonly #onWorks: () => void;
   readonly #plan = new TierPlan();
   readonly #alive: AliveNodes;
+  readonly #silent: SilentNodes;
   #wish: TierWish | undefined;
   #writing: Promise<void> | undefined;
   #again = false;
@@ -58,11 +61,13 @@ export class TierWriter {
   constructor(
     node: string,
     tables: TierTables,
+    askMachine: AskMachine,
     clock: Clock,
     log: Pick<Logger, 'warn'>,
     onWorks: () => void,
   ) {
     this.#alive = new AliveNodes(node);
+    this.#silent = new SilentNodes(askMachine, clock, () => this.#begin());
     this.#tables = tables;
     this.#clock = clock;
     this.#log = log;
@@ -90,6 +95,7 @@ export class TierWriter {
     this.#cancelLook();
     this.#cancelRetry();
     this.#cancelAgain();
+    this.#silent.close();
     await this.#writing;
     this.#cancelAgain();
   }
@@ -113,9 +119,12 @@ export class TierWriter {
     if (wish === undefined) return;
     const { node, services, view, liveness, lans, heardMacs } = wish;
     const now = this.#clock.now();
-    const wanted = this.#plan.services(services, this.#alive.of(view, liveness, now), now);
+    const alive = this.#alive.of(view, liveness, now, this.#silent.answering);
+    const wanted = this.#plan.services(services, alive, now);
     this.#lookAgain(now);
-    const contents = tierContents(node, wanted, reachableNodes(node, view, lans));
+    const reachable = reachableNodes(node, view, lans);
+    if (!this.#closed) this.#silent.set(addressesOf(this.#alive.silent, reachable));
+    const contents = tierContents(node, wanted, reachable);
     const told = [...view.members.values()]
       .filter(({ name }) => name !== node)
       .flatMap((member) => member.macs);
@@ -167,4 +176,17 @@ export class TierWriter {
       (error: unknown) => this.#log.warn(`the tables of both tiers cannot be looked at: ${messageOf(error)}`),
     );
   }
+}
+
+function addressesOf(
+  names: ReadonlySet<string>,
+  nodes: ReadonlyMap<string, TierNode>,
+): ReadonlyMap<string, IpAddress> {
+  return new Map(
+    [...names].flatMap((name) => {
+      const { IPv4, IPv6 } = nodes.get(name)?.addresses ?? {};
+      const address = IPv4 ?? IPv6;
+      return address === undefined ? [] : [[name, address] as const];
+    }),
+  );
 }

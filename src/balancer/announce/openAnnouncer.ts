@@ -19,6 +19,7 @@ import { AnnouncementObjects } from './AnnouncementObjects.js';
 import { Announcer, type AnnouncerListener, type AnnouncerOptions } from './Announcer.js';
 import { leaseMembership } from './leaseMembership.js';
 import { configuredMembership } from './Membership.js';
+import { askMachine } from './SilentNodes.js';
 import { watchAnnouncements } from './watchAnnouncements.js';
 
 export type AnnouncerApi = LeaseApi & ApiTransport;
@@ -91,6 +92,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
       openTcp,
       password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),
       tierTables: channel && new TierTables(channel),
+      askMachine: askMachine(loadBalancer.heartbeatPort),
       interfaceWatch,
       listener,
       clock,

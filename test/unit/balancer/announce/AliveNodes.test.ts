@@ -22,7 +22,9 @@ const dead = (...names: readonly string[]): Liveness => new Map(names.map((name)
 const world = (self = 'a') => {
   const nodes = new AliveNodes(self);
   return {
-    at: (now: number, liveness: Liveness, of = ALL) => [...nodes.of(of, liveness, now)].join(' '),
+    at: (now: number, liveness: Liveness, of = ALL, answering: readonly string[] = []) =>
+      [...nodes.of(of, liveness, now, new Set(answering))].join(' '),
+    silent: () => [...nodes.silent].join(' '),
     next: () => nodes.nextLook,
   };
 };
@@ -69,3 +71,20 @@ t.test('of two nodes the silent one is dead', async (t) => {
   at(1000, dead('b'), two);
   t.equal(at(1500, dead('b'), two), 'a');
 });
+
+t.test(
+  'packets still go to a machine whose agent alone is silent, also when its Lease runs out',
+  async (t) => {
+    const { at, silent } = world();
+    t.equal(at(0, dead()), 'a b c');
+    t.equal(at(1000, dead('b')), 'a b c');
+    t.equal(silent(), 'b');
+    t.equal(at(1500, dead('b'), ALL, ['b']), 'a b c');
+    const expired = view(member('a'), member('b', false), member('c'));
+    t.equal(at(7000, dead('b'), expired, ['b']), 'a b c');
+    t.equal(at(7100, dead('b'), expired), 'a c', 'the machine is gone');
+    t.equal(at(7200, dead('b'), expired, ['b']), 'a c', 'without a Lease it does not come back by that');
+    t.equal(at(9000, dead(), ALL), 'a b c');
+    t.equal(silent(), '');
+  },
+);
