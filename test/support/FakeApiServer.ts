@@ -1,9 +1,10 @@
 /**
- * A small API server: resource versions, pages with continue tokens, watches with bookmarks and initial events, label
- * selectors, 410 for versions that were compacted. In memory; serveApi.ts puts it on a socket.
+ * A small API server: resource versions, pages with continue tokens, watches with bookmarks and initial events, selectors, single
+ * objects, 410 for versions that were compacted. In memory; serveApi.ts puts it on a socket.
  */
 import type { ApiResponse, ApiTransport } from '../../src/kubernetes/http/ApiTransport.js';
 import type { Clock } from '../../src/time/Clock.js';
+import { isSelected } from './selectors.js';
 
 export interface RawApiObject {
   readonly metadata: {
@@ -132,7 +133,7 @@ export class FakeApiServer implements ApiTransport {
   }
 
   #bookmark(watch: Pipe): void {
-    if (this.#version >= watch.after) watch.write(line('BOOKMARK', bookmarkAt(this.#version)));
+    if (this.#version >= watch.after) watch.write(line('BOOKMARK', bookmarkAt(watch.path, this.#version)));
   }
 
   async get(path: string, signal: AbortSignal): Promise<ApiResponse> {
@@ -142,8 +143,25 @@ export class FakeApiServer implements ApiTransport {
     const fault = this.faultsAt.get(url.pathname)?.shift() ?? this.faults.shift();
     if (fault?.type === 'refuse') throw new Error('connect ECONNREFUSED');
     if (fault?.type === 'status') return status(fault.status, 'injected', fault.retryAfter, fault.token);
-    const watch = url.searchParams.get('watch') === 'true';
+    if (this.#isObject(url.pathname)) return this.#object(url.pathname, signal);
+    // A client in Go says `1`.
+    const watch = ['true', '1'].includes(url.searchParams.get('watch') ?? '');
     return watch ? this.#watch(url, signal, fault) : this.#list(url, signal, fault);
+  }
+
+  /** `/api/v1/nodes/node1`: not of a namespace. */
+  #isObject(path: string): boolean {
+    return this.#objects.has(path.slice(0, path.lastIndexOf('/')));
+  }
+
+  #object(path: string, signal: AbortSignal): ApiResponse {
+    const end = path.lastIndexOf('/');
+    const object = this.#objects.get(path.slice(0, end))?.get(`/${path.slice(end + 1)}`);
+    if (!object) return status(404, `${path} not found`);
+    const pipe = new Pipe(signal, undefined);
+    pipe.write(JSON.stringify({ ...object, ...typeOf(path.slice(0, end)) }));
+    pipe.end();
+    return { status: 200, retryAfter: undefined, body: pipe.read() };
   }
 
   async close(): Promise<void> {
@@ -156,14 +174,17 @@ export class FakeApiServer implements ApiTransport {
     const kept = token === null ? undefined : this.#lists.get(token);
     if (token !== null && !kept) return status(410, 'The provided continue parameter is too old');
     const version = kept?.version ?? this.#version;
-    const all = kept?.rest ?? this.objects(url.pathname).filter((object) => matches(object, url));
+    const all =
+      kept?.rest ?? this.objects(url.pathname).filter((object) => isSelected(object, url.searchParams));
     const items = limit > 0 ? all.slice(0, limit) : all;
     const rest = all.slice(items.length);
     const next = rest.length > 0 ? `token-${version}-${rest.length}-${url.pathname}` : '';
     if (next !== '') this.#lists.set(next, { version, rest });
     const metadata = { resourceVersion: String(version), ...(next === '' ? {} : { continue: next }) };
     const pipe = new Pipe(signal, fault);
-    pipe.write(fault?.type === 'garbage' ? '<html>' : JSON.stringify({ kind: 'List', metadata, items }));
+    const { kind, apiVersion } = typeOf(url.pathname);
+    const list = { kind: `${kind}List`, apiVersion, metadata, items };
+    pipe.write(fault?.type === 'garbage' ? '<html>' : JSON.stringify(list));
     pipe.end();
     return { status: 200, retryAfter: undefined, body: pipe.read() };
   }
@@ -177,15 +198,16 @@ export class FakeApiServer implements ApiTransport {
       );
     const after = Number(url.searchParams.get('resourceVersion') ?? '0');
     const pipe = new Pipe(signal, fault);
-    pipe.accepts = (event) => event.path === url.pathname && matches(event.object, url);
+    pipe.path = url.pathname;
+    pipe.accepts = (event) => event.path === url.pathname && isSelected(event.object, url.searchParams);
     if (this.futureVersions === 'silent' && !initial) pipe.after = after;
     const body = { status: 200, retryAfter: undefined, body: pipe.read() };
     if (initial) {
       for (const object of this.objects(url.pathname))
-        if (matches(object, url)) pipe.write(line('ADDED', object));
+        if (isSelected(object, url.searchParams)) pipe.write(line('ADDED', object));
       if (this.initialEvents === 'known') {
         const annotations = { 'k8s.io/initial-events-end': 'true' };
-        pipe.write(line('BOOKMARK', { metadata: { resourceVersion: String(this.#version), annotations } }));
+        pipe.write(line('BOOKMARK', bookmarkAt(url.pathname, this.#version, annotations)));
       }
     } else if (after < this.#oldest) {
       pipe.write(line('ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }));
@@ -228,6 +250,7 @@ const MINUTE = 60_000;
 
 /** A body that is written to while it is read. */
 class Pipe {
+  path = '';
   accepts: (event: StoredEvent) => boolean = () => false;
   /** Nothing up to this version is written. */
   after = 0;
@@ -287,19 +310,16 @@ class Pipe {
   }
 }
 
-function matches(object: RawApiObject, url: URL): boolean {
-  const labels = object.metadata.labels ?? {};
-  const label = url.searchParams.get('labelSelector') ?? '';
-  if (label.startsWith('!') && label.slice(1) in labels) return false;
-  const [name, value] = label.split('=');
-  if (!label.startsWith('!') && name && value !== undefined && labels[name] !== value) return false;
-  const [field, wanted] = (url.searchParams.get('fieldSelector') ?? '').split('=');
-  return field !== 'metadata.name' || object.metadata.name === wanted;
-}
-
 function status(code: number, message: string, retryAfter?: string, token?: string): ApiResponse {
   const metadata = token === undefined ? {} : { continue: token };
-  const text = JSON.stringify({ kind: 'Status', metadata, code, message });
+  const text = JSON.stringify({
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata,
+    status: 'Failure',
+    code,
+    message,
+  });
   const body = (async function* () {
     yield Buffer.from(text);
   })();
@@ -310,8 +330,23 @@ function line(type: string, object: unknown): string {
   return `${JSON.stringify({ type, object })}\n`;
 }
 
-function bookmarkAt(version: number): object {
-  return { metadata: { resourceVersion: String(version) } };
+function bookmarkAt(path: string, version: number, annotations?: object): object {
+  return { ...typeOf(path), metadata: { resourceVersion: String(version), annotations } };
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  services: 'Service',
+  endpoints: 'Endpoints',
+  endpointslices: 'EndpointSlice',
+  nodes: 'Node',
+  servicecidrs: 'ServiceCIDR',
+};
+
+/** What clients in Go look at before anything else. `/api/v1/services`, `/apis/discovery.k8s.io/v1/endpointslices` */
+export function typeOf(path: string): { readonly kind: string; readonly apiVersion: string } {
+  const [, root, ...rest] = path.split('/');
+  const kind = KINDS[rest.at(-1) ?? ''] ?? 'Unknown';
+  return { kind, apiVersion: rest.slice(0, root === 'api' ? 1 : 2).join('/') };
 }
 
 function keyOf({ metadata }: RawApiObject): string {

@@ -95,5 +95,6 @@ async function write(request: IncomingMessage, response: ServerResponse, written
     contentType: request.headers['content-type'] ?? '',
     body: JSON.parse(text),
   });
-  response.writeHead(201, { 'content-type': 'application/json' }).end('{}');
+  // As it was stored: clients in Go read it.
+  response.writeHead(201, { 'content-type': 'application/json' }).end(text);
 }

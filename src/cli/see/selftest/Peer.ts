@@ -19,10 +19,9 @@ export class Peer {
   readonly #waiting = new Map<number, { resolve(answer: PeerAnswer): void; reject(error: Error): void }>();
   #next = 1;
 
-  /** `namespace`: a name that `ip netns` knows. */
-  constructor(namespace: string) {
+  /** `namespace`: a name that `ip netns` knows. `command`: what runs in it. */
+  constructor(namespace: string, [program, words] = ownCommand('selftest', '--role', 'peer')) {
     this.name = namespace;
-    const [program, words] = ownCommand('selftest', '--role', 'peer');
     this.#child = spawn('ip', ['netns', 'exec', namespace, program, ...words], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

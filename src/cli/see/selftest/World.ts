@@ -14,7 +14,8 @@ export class TestWorld {
   readonly pods: readonly Peer[];
   readonly outside: Peer;
 
-  static async make(): Promise<TestWorld> {
+  /** `peerCommand`: in place of this program, `selftest --role peer` of penstock. */
+  static async make(peerCommand?: [string, string[]]): Promise<TestWorld> {
     for (const [key, value] of SYSCTLS) writeFileSync(`/proc/sys/net/${key}`, value);
     for (const name of ['outside', ...PODS.map((pod) => pod.name)]) {
       await ip(`netns add ${name}`);
@@ -56,14 +57,14 @@ export class TestWorld {
         pod.name,
       );
     }
-    const world = new TestWorld();
+    const world = new TestWorld(peerCommand);
     await Promise.all(PODS.map((pod, i) => world.pods[i]?.serve([pod.IPv4, pod.IPv6])));
     return world;
   }
 
-  private constructor() {
-    this.outside = new Peer('outside');
-    this.pods = PODS.map(({ name }) => new Peer(name));
+  private constructor(peerCommand: [string, string[]] | undefined) {
+    this.outside = new Peer('outside', peerCommand);
+    this.pods = PODS.map(({ name }) => new Peer(name, peerCommand));
   }
 }
 

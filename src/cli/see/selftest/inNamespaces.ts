@@ -10,13 +10,17 @@ const UNSHARE = ['--net', '--mount', '--pid', '--fork', '--kill-child=KILL', '--
 const PRIVATE_RUN = 'mount -t tmpfs -o mode=755 selftest /run && exec "$@"';
 
 export async function inNamespaces(task: NamespacesTask): Promise<NamespacesFound> {
+  return inOwnNamespaces(ownCommand('selftest', '--role', 'inside', '--task', JSON.stringify(task)));
+}
+
+/** Runs a command that writes one JSON value, or `{ error, remedy }`. */
+export async function inOwnNamespaces<T extends object>([program, words]: [string, string[]]): Promise<T> {
   if (process.getuid?.() !== 0)
     throw new PenstockError('PENSTOCK_NOT_PRIVILEGED', 'making network namespaces needs root', {
       remedy: 'Run it with sudo.',
     });
-  const inner = ownCommand('selftest', '--role', 'inside', '--task', JSON.stringify(task));
   // Its standard input is open as long as this process lives: its end is the sign to end.
-  const child = spawn('unshare', [...UNSHARE, 'sh', '-c', PRIVATE_RUN, 'sh', inner[0], ...inner[1]], {
+  const child = spawn('unshare', [...UNSHARE, 'sh', '-c', PRIVATE_RUN, 'sh', program, ...words], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   child.stdin.on('error', () => {});
@@ -36,7 +40,7 @@ export async function inNamespaces(task: NamespacesTask): Promise<NamespacesFoun
   });
   process.off('SIGINT', stop).off('SIGTERM', stop).off('SIGHUP', stop);
   if (end !== '' || output === '') throw brokenWorld(`${complaints.trim() || end || 'nothing was said'}`);
-  const found = JSON.parse(output) as NamespacesFound | { error: string; remedy?: string };
+  const found = JSON.parse(output) as T | { error: string; remedy?: string };
   if ('error' in found)
     throw new PenstockError(
       'PENSTOCK_CANNOT_TEST',
