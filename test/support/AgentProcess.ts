@@ -101,9 +101,10 @@ export class AgentProcess {
 /** HTTP status of the health server, or another; 0 when it does not answer. */
 export function status(path: string, port = 10256, host = '127.0.0.1'): Promise<number> {
   return new Promise((resolve) => {
-    get({ host, port, path, timeout: 1000 }, (response) => {
+    const request = get({ host, port, path, timeout: 1000, agent: false }, (response) => {
       response.resume();
       resolve(response.statusCode ?? 0);
     }).on('error', () => resolve(0));
+    request.on('timeout', () => request.destroy());
   });
 }

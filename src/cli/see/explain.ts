@@ -3,8 +3,12 @@
 import type { Explanation } from '../../explain/explain.js';
 import { explain as explainFlow } from '../../explain/explain.js';
 import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
+import { printable } from '../../net/printable.js';
+import type { Milliseconds } from '../../time/duration.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { explanationText } from './explainText.js';
+import { liveText } from './live/liveText.js';
+import { traceLive } from './live/traceLive.js';
 import { type Look, look } from './look.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
@@ -18,6 +22,11 @@ CLIENT       an address, NAMESPACE/POD, node, localhost, or outside
 DESTINATION  VIP:PORT/PROTO, [VIP]:PORT, SERVICE:PORT, NAMESPACE/SERVICE:PORT NAME,
              NODE:NODEPORT; PROTO is TCP (default), UDP or SCTP
   --interface NAME       where the packet enters the node
+  --live                 watch the next such connection in the kernel, rule by rule,
+                         and say whether the model agrees (root; Linux 5.12). The
+                         node's own TCP connections it makes itself; for others it
+                         waits
+  --wait SECONDS         how long --live waits; default 10, at most 60
 
 A running agent is asked, as root.
 
@@ -31,7 +40,13 @@ refused, dropped, or otherwise not as it should be; 2 could not look.
 
 export async function explain(argv: readonly string[]): Promise<number> {
   const { values, words } = readArguments(argv, {
-    options: { ...OUTPUT_FLAG, ...MODEL_FLAGS, interface: { type: 'string' } },
+    options: {
+      ...OUTPUT_FLAG,
+      ...MODEL_FLAGS,
+      interface: { type: 'string' },
+      live: { type: 'boolean' },
+      wait: { type: 'string' },
+    },
     words: [2, 2],
     wordsText: 'CLIENT DESTINATION',
   });
@@ -40,15 +55,39 @@ export async function explain(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(values.output);
+  const waitMs = waitOf(values.wait, values.live === true);
+  if (values.live && (values.node !== undefined || values.mode !== undefined))
+    throw new WrongCall('--live sees this node in its mode: it goes with neither --node nor --mode');
   const [client = '', destination = ''] = words;
   const explanation = await explained(await look(values), {
     client,
     destination,
     interface: values.interface,
   });
-  if (format === 'json') printJson(explanation);
-  else print(explanationText(explanation));
-  return explanation.isProblem ? 1 : 0;
+  if (!values.live) {
+    if (format === 'json') printJson(explanation);
+    else print(explanationText(explanation));
+    return explanation.isProblem ? 1 : 0;
+  }
+  if (format === 'text') print(explanationText(explanation));
+  const live = await traceLive(explanation, {
+    client,
+    waitMs,
+    waits: (text) => process.stderr.write(`${printable(text)}\n`),
+  });
+  if (format === 'json') printJson({ ...explanation, live });
+  else print(liveText(live));
+  return explanation.isProblem || !live.agrees ? 1 : 0;
+}
+
+const MOST_SECONDS = 60;
+
+function waitOf(text: string | undefined, isLive: boolean): Milliseconds {
+  if (text !== undefined && !isLive) throw new WrongCall('--wait is for --live');
+  const seconds = Number(text ?? 10);
+  if (!/^\d+$/.test(text ?? '10') || seconds < 1 || seconds > MOST_SECONDS)
+    throw new WrongCall(`--wait ${JSON.stringify(text)}: there are 1 to ${MOST_SECONDS} seconds`);
+  return seconds * 1000;
 }
 
 async function explained(found: Look, words: FlowWords): Promise<Explanation> {

@@ -250,7 +250,8 @@ export function readData(reader: AttributeReader): Data {
   return reader.type === DataAttribute.VERDICT ? { verdict: readVerdict(reader.children()) } : {};
 }
 
-function readVerdict(reader: AttributeReader): Verdict {
+/** What is inside NFTA_DATA_VERDICT and NFTA_TRACE_VERDICT. */
+export function readVerdict(reader: AttributeReader): Verdict {
   let code: number = VerdictCode.DROP;
   let chain: string | undefined;
   while (reader.next()) {

@@ -24,6 +24,8 @@ export class Transaction {
   readonly table: string;
   /** The table is made when it is not there. */
   createTable = false;
+  /** NFT_TABLE_F_*, of a table that is made. */
+  tableFlags = 0;
   /** What the table holds goes first, all in one step; for tables that are written whole. Implies createTable. */
   replaceTable = false;
   readonly flushedChains: string[] = [];

@@ -23,6 +23,7 @@ export const NftMessage = {
   GET_ELEMENTS: type(13),
   DELETE_ELEMENTS: type(14),
   NEW_GENERATION: type(15),
+  TRACE: type(17),
 } as const;
 
 /** `netdev`: packets of both families as they come in at an interface, before everything else. */
@@ -35,6 +36,8 @@ export const FAMILY_NUMBER: Readonly<Record<TableFamily, number>> = { IPv4: 2, I
 export const TableAttribute = { NAME: 1, FLAGS: 2 } as const;
 /** NFT_TABLE_F_DORMANT: none of the table's chains is in force. */
 export const DORMANT = 0x1;
+/** NFT_TABLE_F_OWNER: the kernel deletes the table with the socket that made it, and lets nobody else change it. */
+export const TABLE_OWNED = 0x2;
 
 /** NFTA_CHAIN_* and NFTA_HOOK_*. */
 export const ChainAttribute = { TABLE: 1, NAME: 3, HOOK: 4, POLICY: 5, TYPE: 7 } as const;
@@ -55,7 +58,7 @@ export type Hook = keyof typeof HOOK_NUMBER;
 export const ACCEPT = 1;
 
 /** NFTA_RULE_*. */
-export const RuleAttribute = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4 } as const;
+export const RuleAttribute = { TABLE: 1, CHAIN: 2, HANDLE: 3, EXPRESSIONS: 4, USERDATA: 7 } as const;
 
 /** NFTA_LIST_ELEM, NFTA_EXPR_*. */
 export const LIST_ELEMENT = 1;
@@ -102,5 +105,7 @@ export const CATCH_ALL_FLAG = 0x2;
 /** NFTA_GEN_*. */
 export const GenerationAttribute = { ID: 1, PROCESS_ID: 2, PROCESS_NAME: 3 } as const;
 
+/** NFNLGRP_NFTRACE. */
+export const TRACE_GROUP = 9;
 /** NFNLGRP_NFTABLES. */
 export const NFTABLES_GROUP = 7;

@@ -40,7 +40,7 @@ function payload(base: number, offset: number, type: DataType): Field['load'] {
   ];
 }
 
-export const MetaKey = { MARK: 3, IIFNAME: 6, L4PROTO: 16 } as const;
+export const MetaKey = { MARK: 3, IIFNAME: 6, NFTRACE: 12, L4PROTO: 16 } as const;
 
 const meta =
   (key: number): Field['load'] =>

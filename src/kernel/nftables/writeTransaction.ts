@@ -63,7 +63,7 @@ export function writeTransaction(
   if (transaction.createTable || transaction.replaceTable) {
     message(`table ${table}`, NftMessage.NEW_TABLE, MessageFlag.CREATE, () => {
       writer.string(TableAttribute.NAME, table);
-      writer.u32be(TableAttribute.FLAGS, 0);
+      writer.u32be(TableAttribute.FLAGS, transaction.tableFlags);
     });
   }
   for (const chain of transaction.flushedChains) {

@@ -16,6 +16,7 @@ import {
 } from '../../../src/kernel/nftables/Expression.js';
 import { readElements } from '../../../src/kernel/nftables/elements.js';
 import { readChains, readRules, readSets, setSizeIn } from '../../../src/kernel/nftables/table/TableState.js';
+import { decodeTrace, readRuleComment } from '../../../src/kernel/nftables/trace/decodeTrace.js';
 import { writeTransaction } from '../../../src/kernel/nftables/writeTransaction.js';
 import { tableOf } from '../../support/builders.js';
 import { everything, HOST_ADDRESSES, OPTIONS } from '../../support/nftablesWorld.js';
@@ -26,6 +27,8 @@ function readAll(messages: readonly Message[]): void {
   readRules(messages);
   for (const text of readSets(messages, 'penstock').values()) setSizeIn(text);
   readElements(messages, ({ key, value }) => `${key}${value}`);
+  for (const message of messages) readRuleComment(message);
+  for (const message of messages) decodeTrace(message);
 }
 
 /** A real transaction, whose messages have the form of what the kernel lists. */
