@@ -1,12 +1,9 @@
 /** After each sync: connections that contradict the routing table are taken out of the kernel's connection table. */
 
 import type { Logger } from 'pino';
-import { ConntrackCleaner } from '../dataplane/conntrack/ConntrackCleaner.js';
+import { ConntrackCleaner, type ConntrackTable } from '../dataplane/conntrack/ConntrackCleaner.js';
 import type { FamilyRuleFacts } from '../dataplane/Dataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
-import { Conntrack } from '../kernel/conntrack/Conntrack.js';
-import { NetlinkProtocol } from '../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort, LOOPBACK } from '../net/ip.js';
 import {
   includesIpv4Loopback,
@@ -16,9 +13,6 @@ import {
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
-
-/** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 export interface ConnectionCleaningOptions {
   readonly nodePortAddresses: NodePortAddresses;
@@ -30,23 +24,23 @@ export interface ConnectionCleaningOptions {
   /** Hears of every look at the connection table. */
   readonly onLooked: (family: IpFamily, deleted: number, milliseconds: number) => void;
   readonly clock: Clock;
+  /** The connection table of this kernel. */
+  readonly open: () => { readonly table: ConntrackTable; readonly close: () => void };
   readonly log: Logger;
 }
 
 export class ConnectionCleaning {
   readonly #options: ConnectionCleaningOptions;
-  readonly #channel: NetlinkChannel;
+  readonly #close: () => void;
   readonly #cleaner: ConntrackCleaner;
   #stopped = false;
 
   constructor(options: ConnectionCleaningOptions) {
     this.#options = options;
-    this.#channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
-      receiveBufferBytes: RECEIVE_BUFFER_BYTES,
-      clock: options.clock,
-    });
+    const { table, close } = options.open();
+    this.#close = close;
     this.#cleaner = new ConntrackCleaner({
-      conntrack: new Conntrack(this.#channel),
+      conntrack: table,
       onPostponed: (cleaning) => void this.#report(cleaning),
       onLooked: options.onLooked,
       clock: options.clock,
@@ -66,7 +60,7 @@ export class ConnectionCleaning {
 
   async stop(): Promise<void> {
     await this.#cleaner.stop();
-    this.#channel.close();
+    this.#close();
   }
 
   #localhostTargets(): string[] {

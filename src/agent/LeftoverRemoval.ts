@@ -4,6 +4,8 @@ import { BackOff } from '../time/BackOff.js';
 import type { Clock } from '../time/Clock.js';
 
 export interface LeftoverRemovalOptions {
+  /** False: what is there may be that of another proxy, whom the node is to be left to. goOn() then tells when that is over. */
+  readonly mayRemove: () => boolean;
   /** Takes away what it can. What may be left, with the reason; empty when nothing is. */
   readonly remove: () => Promise<readonly string[]>;
   readonly clock: Clock;
@@ -22,6 +24,8 @@ export class LeftoverRemoval {
   #cancel: () => void = () => {};
   #running: Promise<void> = Promise.resolve();
   #isStopped = false;
+  /** It was not to be removed when it was time to. */
+  #isOwed = false;
 
   constructor(options: LeftoverRemovalOptions) {
     this.#options = options;
@@ -34,6 +38,11 @@ export class LeftoverRemoval {
     return this.#running;
   }
 
+  /** What was there may be removed now. Resolves after the first try, if there was something to do. */
+  async goOn(): Promise<void> {
+    if (this.#isOwed && !this.#isStopped) await this.run();
+  }
+
   /** No try begins any more; one that runs has ended. */
   async stop(): Promise<void> {
     this.#isStopped = true;
@@ -42,7 +51,9 @@ export class LeftoverRemoval {
   }
 
   async #try(): Promise<void> {
-    const { remove, clock, log } = this.#options;
+    const { mayRemove, remove, clock, log } = this.#options;
+    this.#isOwed = !mayRemove();
+    if (this.#isOwed) return;
     const left = await remove();
     // Each reason once.
     for (const text of left) if (!this.#told.has(text)) log.warn(text);

@@ -3,7 +3,6 @@
  * touched, what is open stands in one list, and that is closed in reverse, whatever fails and when.
  */
 
-import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js';
 import type { Run } from '../config/flags/parseRunCommand.js';
@@ -12,14 +11,8 @@ import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import { messageOf } from '../errors.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
 import { OpenList } from '../host/OpenList.js';
-import { setOomScore } from '../host/oomScore.js';
-import { primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
-import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { settleMode } from '../modes/chooseMode.js';
 import type { OpenMode } from '../modes/ModeHost.js';
-import { openMode } from '../modes/openMode.js';
-import { removeOtherModes } from '../modes/removeOtherModes.js';
 import { EventRecorder } from '../observe/events/EventRecorder.js';
 import { serverFailed } from '../observe/events/occurrences.js';
 import { RefusalNotices } from '../observe/flows/RefusalNotices.js';
@@ -29,29 +22,26 @@ import { statusPages } from '../observe/http/statusPages.js';
 import { AgentMetrics } from '../observe/metrics/AgentMetrics.js';
 import type { NodeFacts } from '../routing/NodeFacts.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
-import type { Clock } from '../time/Clock.js';
 import { Agent } from './Agent.js';
 import { ConnectionCleaning, type ConnectionCleaningOptions } from './ConnectionCleaning.js';
 import { LeftoverRemoval } from './LeftoverRemoval.js';
 import { openDeparture } from './leave/openDeparture.js';
 import { makeTable } from './makeTable.js';
-import { openBalancer } from './openBalancer.js';
+import type { NodeHost } from './NodeHost.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
 import { AgentServers } from './servers/AgentServers.js';
-import { makeAdmin, type OpenAdmin, openAdmin } from './servers/openAdmin.js';
-import { openFlows } from './servers/openFlows.js';
+import { makeAdmin, type OpenAdmin } from './servers/openAdmin.js';
 import { pageSource } from './servers/pageSource.js';
 import { summaryOf } from './servers/summaryOf.js';
+
+type AddressWatch = Awaited<ReturnType<NodeHost['watchAddresses']>>;
 
 export interface NodeAgentOptions {
   readonly run: Run;
   /** Of penstock. */
   readonly version: string;
-  readonly sysctls: Sysctls;
-  readonly clock: Clock;
-  /** 0 to 1, as Math.random. */
-  readonly random: () => number;
+  readonly host: NodeHost;
   readonly log: Logger;
 }
 
@@ -83,14 +73,14 @@ export class NodeAgent {
   /** --init-only: makes the settings of the host, and is open no longer. Rejects with what cannot be. */
   static async initialise(options: NodeAgentOptions): Promise<void> {
     const node = await NodeAgent.#look(options);
-    const { log, sysctls } = options;
+    const { log, host } = options;
     try {
       // Nothing is told before the first sync.
       const { prepareHost } = await node.#openMode(await node.#openAddresses(), 0, () => {
         throw new TypeError('there is no agent');
       });
-      tuneConntrack(node.#config, sysctls, log);
-      setSysctls(modeSysctls(node.#config), sysctls, log);
+      tuneConntrack(node.#config, host.sysctls, log);
+      setSysctls(modeSysctls(node.#config), host.sysctls, log);
       await prepareHost();
     } finally {
       await node.#open.close();
@@ -114,11 +104,11 @@ export class NodeAgent {
 
   /** What this host is, and whether it can be served with this configuration. Opens nothing that stays. */
   static async #look(options: NodeAgentOptions): Promise<NodeAgent> {
-    const { run, log } = options;
-    const withMode = (mode: NodeConfig['mode']) => toNodeConfig({ ...run.source, mode }, hostname());
-    const config = await settleMode(run.config, withMode, log);
-    const hostAddresses = await primaryAddresses();
-    const advice = new ConfigAdvice(config, log);
+    const { run, host, log } = options;
+    const withMode = (mode: NodeConfig['mode']) => toNodeConfig({ ...run.source, mode }, host.hostname());
+    const config = await settleMode(run.config, withMode, host.probeKernel, log);
+    const hostAddresses = await host.primaryAddresses();
+    const advice = new ConfigAdvice(config, host.families(), log);
     advice.atStart(hostAddresses);
     return new NodeAgent(options, config, hostAddresses, advice);
   }
@@ -146,22 +136,23 @@ export class NodeAgent {
   }
 
   async #start(): Promise<void> {
-    const { run, version, sysctls, clock, random, log } = this.#options;
+    const { run, version, host, log } = this.#options;
+    const { sysctls, clock, random } = host;
     const config = this.#config;
     const table = makeTable(config, this.#hostAddresses);
-    const { sources, apiServer } = await openSources(run, version, clock, random, log);
+    const { sources, apiServer } = await openSources(run, version, host, log);
     for (const source of sources) this.#open.add(source.name, () => source.stop());
     const addresses = await this.#openAddresses();
     const metrics = this.#makeMetrics((family) => table.servicePorts(family).values());
     const events = new EventRecorder({
-      hostname: hostname(),
+      hostname: host.hostname(),
       request: apiServer && ((method, path, body) => apiServer.send(method, path, body)),
       onFailure: (why) => log.warn(`Events cannot be sent: ${why}`),
       clock,
     });
     this.#open.add('Events', () => events.stop());
     const notices = new RefusalNotices(() => clock.now());
-    const flows = await openFlows({
+    const flows = await host.openFlows({
       mode: config.mode,
       node: config.nodeName,
       table,
@@ -177,13 +168,15 @@ export class NodeAgent {
     const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
     const departure = openDeparture({
       config,
-      inMode: (mode) => toNodeConfig({ ...run.source, mode }, hostname()),
+      inMode: (mode) => toNodeConfig({ ...run.source, mode }, host.hostname()),
+      leaving: host.leaving,
       table,
       hostAddresses: () => addresses.addresses,
       sysctls,
       agent: () => agent,
       release: () => servers.close(),
       serveAgain: () => this.#serveAgain(),
+      onStay: () => leftovers.goOn(),
       events,
       clock,
       log,
@@ -196,14 +189,15 @@ export class NodeAgent {
     );
     let socket: OpenAdmin | undefined;
     const leftovers = new LeftoverRemoval({
-      remove: async () =>
-        departure.state.type === 'serving' ? removeOtherModes(config, sysctls, clock, log) : [],
+      // The rules of whoever is to follow are not what another mode left.
+      mayRemove: () => departure.state.type === 'serving',
+      remove: () => host.removeOtherModes(config, log),
       clock,
       random,
       log,
     });
     this.#open.add('the removal of other modes', () => leftovers.stop());
-    const balancer = await openBalancer({ config, table, api: apiServer, events, clock, random, log });
+    const balancer = await host.openBalancer({ config, table, api: apiServer, events, clock, random, log });
     this.#open.add('the load balancer', () => balancer.close());
     const agent: Agent = new Agent({
       config,
@@ -217,7 +211,7 @@ export class NodeAgent {
       follower: balancer.follower,
       beforeFirstSync: async () => {
         tuneConntrack(config, sysctls, log);
-        setOomScore(config.oomScoreAdj, (text) => log.info(text));
+        host.setOomScore(config.oomScoreAdj, (text) => log.info(text));
         await prepareHost();
       },
       mayServe: async () => {
@@ -227,8 +221,7 @@ export class NodeAgent {
       },
       afterFirstSync: async () => {
         this.#advice.onNode(table);
-        // The rules of whoever is to follow are not what another mode left.
-        if (departure.state.type === 'serving') await leftovers.run();
+        await leftovers.run();
         socket?.refreshNote();
       },
       onServing: () => this.#hasServed(),
@@ -242,7 +235,7 @@ export class NodeAgent {
     });
     this.#summary = () => summaryOf(agent.healthState(), config, table, clock.date());
     addresses.onChange = async () => {
-      table.setFallbackAddresses(await primaryAddresses());
+      table.setFallbackAddresses(await host.primaryAddresses());
       agent.hostChanged();
     };
     const admin = makeAdmin({
@@ -274,7 +267,7 @@ export class NodeAgent {
     await servers.start();
     departure.start();
     this.#open.add('the departure', () => departure.stop());
-    socket = await openAdmin(admin, log);
+    socket = await host.openAdmin(admin, log);
     this.#open.add('the admin socket', () => socket?.close());
     await agent.start();
   }
@@ -290,17 +283,17 @@ export class NodeAgent {
     }
   }
 
-  async #openAddresses(): Promise<HostAddressWatch> {
-    const watch = await HostAddressWatch.open();
+  async #openAddresses(): Promise<AddressWatch> {
+    const watch = await this.#options.host.watchAddresses();
     this.#open.add('the watch on addresses', () => watch.close());
     return watch;
   }
 
-  async #openMode(watch: HostAddressWatch, logGroup: number, agent: () => Agent): Promise<OpenMode> {
-    const { sysctls, clock, log } = this.#options;
-    const host = {
-      clock,
-      sysctls,
+  async #openMode(watch: AddressWatch, logGroup: number, agent: () => Agent): Promise<OpenMode> {
+    const { host, log } = this.#options;
+    const modeHost = {
+      clock: host.clock,
+      sysctls: host.sysctls,
       addresses: () => watch.addresses,
       ignoreLink: (index: number) => watch.ignoreLink(index),
       logGroup,
@@ -313,14 +306,14 @@ export class NodeAgent {
       captured: (changes) => agent().captured(changes),
       succeeded: () => this.#succeed(),
     };
-    const mode = await openMode(this.#config, host, listener, log);
+    const mode = await host.openMode(this.#config, modeHost, listener, log);
     this.#open.add(`mode ${this.#config.mode}`, () => mode.dataplane.close());
     log.info(`mode ${this.#config.mode}: ${mode.dataplane.description}`);
     return mode;
   }
 
   #makeMetrics(servicePorts: Parameters<AgentMetrics['follow']>[1]): AgentMetrics {
-    const metrics = new AgentMetrics(() => this.#options.clock.date());
+    const metrics = new AgentMetrics(() => this.#options.host.clock.date());
     metrics.build(this.#options.version);
     metrics.features(this.#config.featureGates);
     metrics.follow(this.#config.mode || 'nftables', servicePorts);
@@ -328,7 +321,7 @@ export class NodeAgent {
   }
 
   #openConnections(
-    watch: HostAddressWatch,
+    watch: AddressWatch,
     metrics: AgentMetrics,
     localhostPorts: ConnectionCleaningOptions['localhostPorts'],
   ): Pick<ConnectionCleaning, 'take' | 'clean'> {
@@ -339,7 +332,8 @@ export class NodeAgent {
       localhostPorts,
       hostAddresses: () => watch.addresses,
       onLooked: (family, deleted, milliseconds) => metrics.connectionsCleaned(family, deleted, milliseconds),
-      clock: this.#options.clock,
+      clock: this.#options.host.clock,
+      open: this.#options.host.openConntrack,
       log: this.#options.log,
     });
     this.#open.add('the cleaning of connections', () => connections.stop());
@@ -348,7 +342,8 @@ export class NodeAgent {
 
   /** The pages of the metrics port, besides /metrics. */
   #pages(): ReadonlyMap<string, Page> {
-    const { run, version, clock } = this.#options;
+    const { run, version, host } = this.#options;
+    const { clock } = host;
     const status = statusPages({
       mode: this.#config.mode,
       version,

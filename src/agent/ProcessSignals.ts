@@ -1,14 +1,15 @@
 /** Signals to the agent. None of them ends it without a line, and none opens Node's debugger (bin/penstock sees to that first). */
+
 import type { Logger } from 'pino';
 import type { Clock } from '../time/Clock.js';
+import type { NodeHost } from './NodeHost.js';
 
 export interface ProcessSignalsOptions {
   /** SIGHUP: the configuration is to be read again. */
   readonly onHangUp: () => void;
   /** Milliseconds that ending may take, whatever the agent does when it is asked to. */
   readonly longestEndMs: () => number;
-  /** Ends the process at once. */
-  readonly exit: (status: number) => void;
+  readonly process: Pick<NodeHost['process'], 'on' | 'off' | 'exit'>;
   readonly clock: Clock;
   readonly log: Pick<Logger, 'info' | 'error'>;
 }
@@ -37,7 +38,7 @@ export class ProcessSignals {
       ignore('SIGUSR1'),
       ignore('SIGUSR2'),
     ];
-    for (const [signal, listener] of this.#listeners) process.on(signal, listener);
+    for (const [signal, listener] of this.#listeners) options.process.on(signal, listener);
   }
 
   /** One that ends the process has come. */
@@ -48,10 +49,10 @@ export class ProcessSignals {
   /** From now on the end has its limit. One that has begun stays as it is. */
   limitEnd(): void {
     if (this.#cancelLimit !== undefined) return;
-    const { clock, exit, log, longestEndMs } = this.#options;
+    const { clock, process, log, longestEndMs } = this.#options;
     this.#cancelLimit = clock.after(longestEndMs(), () => {
       log.error('something does not end: the process ends all the same');
-      exit(1);
+      process.exit(1);
     });
   }
 
@@ -64,7 +65,7 @@ export class ProcessSignals {
   /** SIGUSR1 stays harmless: bin/penstock has a listener of its own. */
   close(): void {
     this.liftLimit();
-    for (const [signal, listener] of this.#listeners) process.off(signal, listener);
+    for (const [signal, listener] of this.#listeners) this.#options.process.off(signal, listener);
   }
 
   #receive(signal: NodeJS.Signals): void {

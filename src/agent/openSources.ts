@@ -1,4 +1,5 @@
 /** Where Services come from: a folder of manifests, or else the API server. */
+
 import type { Logger } from 'pino';
 import type { Run } from '../config/flags/parseRunCommand.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
@@ -12,7 +13,7 @@ import {
   requireApiServer,
 } from '../kubernetes/openApiServer.js';
 import { externalBalancerResources } from '../kubernetes/watch/resources.js';
-import type { Clock } from '../time/Clock.js';
+import { type Clock, systemClock } from '../time/Clock.js';
 import { CheckedSource } from './checks/CheckedSource.js';
 import { NodePortSource } from './external/NodePortSource.js';
 
@@ -22,12 +23,24 @@ export interface OpenedSources {
   readonly apiServer: ApiServer | undefined;
 }
 
+export interface SourceHost {
+  readonly clock: Clock;
+  /** 0 to 1, as Math.random. */
+  readonly random: () => number;
+  readonly openApiServer: (choice: ApiServerChoice) => Promise<ApiServer>;
+}
+
+export const THIS_HOST: SourceHost = {
+  clock: systemClock,
+  random: Math.random,
+  openApiServer: (choice) => openApiServer(choice, process.env, systemClock),
+};
+
 /** Rejects with PenstockError when the kubeconfig cannot be used. Whoever calls it stops the sources. */
 export async function openSources(
   { config, options }: Run,
   version: string,
-  clock: Clock,
-  random: () => number,
+  { clock, random, openApiServer: open }: SourceHost,
   log: Logger,
 ): Promise<OpenedSources> {
   const { manifests, nodeName, serviceProxyName } = config;
@@ -39,7 +52,7 @@ export async function openSources(
     const source = isExternal ? overNodes(folder) : new CheckedSource(folder, { clock, random });
     return { sources: [source], apiServer: undefined };
   }
-  const transport = await openApiServer(apiServerChoice(config, options.master, version), process.env, clock);
+  const transport = await open(apiServerChoice(config, options.master, version));
   const source = new KubernetesSource({
     transport,
     nodeName,

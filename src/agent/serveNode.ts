@@ -1,14 +1,14 @@
 /** Serves until a signal ends it; and anew, with another configuration, whenever its file changes in a way that asks for it. */
+
 import type { Logger } from 'pino';
 import type { Run } from '../config/flags/parseRunCommand.js';
 import { messageOf } from '../errors.js';
 import { OpenList } from '../host/OpenList.js';
 import { ServiceManager } from '../host/ServiceManager.js';
-import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { oneLine } from '../net/oneLine.js';
-import { every, systemClock } from '../time/Clock.js';
-import { holdNode } from './holdNode.js';
+import { type Clock, every } from '../time/Clock.js';
 import { NodeAgent, type NodeAgentOptions } from './NodeAgent.js';
+import { type NodeHost, thisHost } from './NodeHost.js';
 import { ProcessSignals } from './ProcessSignals.js';
 import { ConfigReload } from './reload/ConfigReload.js';
 
@@ -19,6 +19,7 @@ export interface ServeNodeOptions {
   /** Of penstock. */
   readonly version: string;
   readonly log: Logger;
+  readonly host?: NodeHost;
 }
 
 const SUCCEEDED = 'another penstock has taken over';
@@ -27,23 +28,22 @@ const LONGEST_END_MS = 20_000;
 
 /** Rejects when the first configuration cannot be served. Nothing is left open then, nor when it resolves. */
 export async function serveNode(options: ServeNodeOptions): Promise<void> {
-  const { run, parse, version, log } = options;
-  const sysctls = new Sysctls();
-  const agentOptions = (of: Run) =>
-    ({ run: of, version, sysctls, clock: systemClock, random: Math.random, log }) as const;
+  const { run, parse, version, log, host = thisHost() } = options;
+  const { clock } = host;
+  const agentOptions = (of: Run) => ({ run: of, version, host, log }) as const;
   if (run.options.initOnly) return NodeAgent.initialise(agentOptions(run));
 
-  const reload = new ConfigReload({ run, parse, sysctls, clock: systemClock, log });
-  const { env: environment, pid } = process;
-  const manager = new ServiceManager({ environment, pid, clock: systemClock, log });
+  const reload = new ConfigReload({ run, parse, host, log });
+  const { env: environment, pid } = host.process;
+  const manager = new ServiceManager({ environment, pid, clock, log });
   const signals = new ProcessSignals({
     onHangUp: () => {
       manager.reloading();
       if (reload.readAgain('SIGHUP received') === 'done') manager.reloaded();
     },
     longestEndMs: () => reload.inForce.config.userspace.shutdownTimeout + LONGEST_END_MS,
-    exit: (status) => process.exit(status),
-    clock: systemClock,
+    process: host.process,
+    clock,
     log,
   });
   const open = new OpenList(log);
@@ -51,7 +51,7 @@ export async function serveNode(options: ServeNodeOptions): Promise<void> {
   open.add('signals', () => signals.close());
   open.add('the watch on the configuration', () => reload.close());
   await open.closeUnless(async () => {
-    const lock = await holdNode(run.config, version, systemClock, log);
+    const lock = await host.holdNode(run.config, version, clock, log);
     open.add('the lock of the node', () => lock.release());
     let next: Run | undefined = run;
     while (next !== undefined)
@@ -96,9 +96,9 @@ async function serveOnce(
   await node.stop('for good');
   signals.liftLimit();
   log.info('stopped');
-  if (end === SUCCEEDED && isInPod()) {
+  if (end === SUCCEEDED && isInPod(options.host.process.env)) {
     log.info('waiting for SIGTERM: the kubelet would start an ended container again');
-    await stayFor(signals.ended);
+    await stayFor(signals.ended, options.host.clock);
   }
   return undefined;
 }
@@ -121,13 +121,13 @@ async function startOr(
 }
 
 /** Waiting for a signal alone does not keep a process of Node.js alive. */
-async function stayFor(event: Promise<unknown>): Promise<void> {
-  const endStay = every(systemClock, 60_000, () => {});
+async function stayFor(event: Promise<unknown>, clock: Clock): Promise<void> {
+  const endStay = every(clock, 60_000, () => {});
   await event;
   endStay();
 }
 
 /** Started again it would take the work back from its successor, and be deleted with it. */
-function isInPod(): boolean {
-  return process.env.KUBERNETES_SERVICE_HOST !== undefined;
+function isInPod(env: NodeJS.ProcessEnv): boolean {
+  return env.KUBERNETES_SERVICE_HOST !== undefined;
 }

@@ -16,7 +16,7 @@ export interface ApiServerChoice {
   readonly userAgent: string;
 }
 
-export type ApiServer = ApiClient;
+export type ApiServer = Pick<ApiClient, keyof ApiClient>;
 
 /** Throws PENSTOCK_NO_SOURCE when nothing names one, and PenstockError for a kubeconfig or URL that cannot be used. */
 export async function openApiServer(

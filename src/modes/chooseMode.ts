@@ -37,10 +37,11 @@ export async function probeKernel(): Promise<readonly FeatureResult[] | Error> {
 export async function settleMode(
   config: NodeConfig,
   withMode: (mode: NodeConfig['mode']) => NodeConfig,
+  probe: typeof probeKernel,
   log: Logger,
 ): Promise<NodeConfig> {
   if (config.mode !== '' && config.mode !== 'nftables') return config;
-  const probed = await probeKernel();
+  const probed = await probe();
   const choice: ModeChoice =
     config.mode === ''
       ? chooseMode(probed)

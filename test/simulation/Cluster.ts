@@ -1,6 +1,7 @@
 /** The API server of a history, and what people and controllers do to its objects; not all of them mean well. */
 
 import type { ApiResponse, ApiTransport } from '../../src/kubernetes/http/ApiTransport.js';
+import type { ObjectChange } from '../../src/objects/ApiObject.js';
 import { parseObject } from '../../src/objects/read/parseObject.js';
 import { FakeApiServer, type Fault, type RawApiObject } from '../support/FakeApiServer.js';
 import type { Chance } from './Chance.js';
@@ -12,6 +13,14 @@ const PATHS = {
   nodes: '/api/v1/nodes',
   cidrs: '/apis/networking.k8s.io/v1/servicecidrs',
 } as const;
+
+/** What an agent takes, with the form of it that is asked for. */
+const KINDS = [
+  [PATHS.services, 'Service', 'v1'],
+  [PATHS.slices, 'EndpointSlice', 'discovery.k8s.io/v1'],
+  [PATHS.nodes, 'Node', 'v1'],
+  [PATHS.cidrs, 'ServiceCIDR', 'networking.k8s.io/v1'],
+] as const;
 
 const NAMES = ['a', 'b', 'c', 'd', 'e'] as const;
 export const NODE = 'node1';
@@ -106,14 +115,21 @@ export class Cluster {
 
   /** What nobody can make sense of is deleted: until then its last good version stays in force where there was one. */
   tidyUp(): void {
-    for (const [path, kind, apiVersion] of [
-      [PATHS.services, 'Service', 'v1'],
-      [PATHS.slices, 'EndpointSlice', 'discovery.k8s.io/v1'],
-    ] as const) {
+    for (const [path, kind, apiVersion] of KINDS) {
       for (const object of this.api.objects(path)) {
         if (parseObject(object, { kind, apiVersion }).type === 'invalid') this.api.delete(path, object);
       }
     }
+  }
+
+  /** All objects that make sense, as somebody takes them who begins. */
+  changes(): readonly ObjectChange[] {
+    return KINDS.flatMap(([path, kind, apiVersion]) =>
+      this.api.objects(path).flatMap((raw) => {
+        const parsed = parseObject(raw, { kind, apiVersion });
+        return parsed.type === 'object' ? [{ type: 'upsert' as const, object: parsed.object }] : [];
+      }),
+    );
   }
 
   /** Something that is wrong with the server for a moment. Returns what. */

@@ -1,12 +1,15 @@
 /** What of a node survives its agent: the kernel's tables, iptables, IPVS; and what goes wrong between them. */
+
 import type { FamilyKernel } from '../../src/dataplane/ipvs/kernel/FamilyKernel.js';
 import { readSavedRules } from '../../src/dataplane/ipvs/rules/planRules.js';
+import type { ConntrackEntry } from '../../src/kernel/conntrack/ConntrackEntry.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { NetlinkError } from '../../src/kernel/netlink/NetlinkError.js';
 import type { CommandResult, ProgramRunner } from '../../src/kernel/xtables/runCommand.js';
 import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES, type IpFamily } from '../../src/net/ip.js';
+import type { Clock } from '../../src/time/Clock.js';
 import { FakeXtables } from '../support/FakeXtables.js';
 import { ModelIpvs } from '../support/ModelIpvs.js';
 import { ModelKernel } from '../support/model/ModelKernel.js';
@@ -41,7 +44,14 @@ function noAnswer(): NetlinkError {
   return new NetlinkError('ask the model', { errno: -110 });
 }
 
+/** What is written on the disk of the node. */
+export interface Disk {
+  config: string;
+  hasLeaveNote: boolean;
+}
+
 export class SimulatedHost {
+  readonly disk: Disk = { config: '', hasLeaveNote: false };
   readonly kernel: ModelKernel;
   readonly xtables: Readonly<Record<IpFamily, FakeXtables>>;
   readonly ipvs: Readonly<Record<IpFamily, ModelIpvs>>;
@@ -124,13 +134,13 @@ export class SimulatedHost {
     return process === this.#process;
   }
 
-  channel(process: number): NetlinkChannel {
+  channel(process: number, clock: Clock): NetlinkChannel {
     if (!this.isAlive(process))
       throw Object.assign(new Error('EMFILE: dead'), { code: 'EMFILE', errno: -24 });
     const socket = this.kernel.open(NetlinkProtocol.NETFILTER);
     socket.setSendBuffer(SEND_BUFFER_BYTES);
     socket.setReceiveBuffer(RECEIVE_BUFFER_BYTES);
-    return new NetlinkChannel(socket);
+    return new NetlinkChannel(socket, { clock });
   }
 
   tools(process: number): XtablesTool[] {
@@ -196,6 +206,14 @@ export class SimulatedHost {
       readRules: () => call(async () => readSavedRules(await tool.saveAll())),
       writeRules: (input) => call(() => tool.restore(input)),
     };
+  }
+
+  /** All connections that the kernel tracks: none. To ask for them may fail. */
+  connections(process: number): readonly ConntrackEntry[] {
+    if (!this.isAlive(process)) throw noAnswer();
+    this.#meanwhile();
+    if (this.#chance.percent(this.weather.failures)) throw noAnswer();
+    return [];
   }
 
   /** How often anybody has changed rules of iptables. */

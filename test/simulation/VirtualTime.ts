@@ -28,6 +28,8 @@ export class VirtualTime implements Clock {
   #heap: Timer[] = [];
   readonly #dead = new Set<number>();
   #lastOwner = 0;
+  /** The first timer that was not set here: where. */
+  stray: string | undefined;
   /** What is set belongs to this process. */
   owner = 0;
 
@@ -174,10 +176,17 @@ export function takeOverTime(present: () => VirtualTime): void {
   const clear = (handle: unknown): void => {
     if (handle instanceof Handle) handle.timer.isLive = false;
   };
-  const set = (action: (...args: unknown[]) => void, milliseconds = 0, ...args: unknown[]) =>
-    new Handle(present().set(milliseconds, () => action(...args)));
-  const setEvery = (action: (...args: unknown[]) => void, milliseconds = 0, ...args: unknown[]) =>
-    new Handle(present().set(milliseconds, () => action(...args), milliseconds));
+  const stray = () => {
+    present().stray ??= new Error('a timer beside the injected clock').stack;
+  };
+  const set = (action: (...args: unknown[]) => void, milliseconds = 0, ...args: unknown[]) => {
+    stray();
+    return new Handle(present().set(milliseconds, () => action(...args)));
+  };
+  const setEvery = (action: (...args: unknown[]) => void, milliseconds = 0, ...args: unknown[]) => {
+    stray();
+    return new Handle(present().set(milliseconds, () => action(...args), milliseconds));
+  };
   const setSoon = (action: (...args: unknown[]) => void, ...args: unknown[]) =>
     new Handle(present().set(0, () => action(...args)));
   Object.assign(globalThis, {
@@ -191,7 +200,9 @@ export function takeOverTime(present: () => VirtualTime): void {
   Object.defineProperty(performance, 'now', { configurable: true, value: () => present().now() });
   Date.now = () => present().date();
   const promises = createRequire(import.meta.url)('node:timers/promises') as { setTimeout: unknown };
-  promises.setTimeout = (milliseconds = 0) =>
-    new Promise<void>((resolve) => present().set(milliseconds, resolve));
+  promises.setTimeout = (milliseconds = 0) => {
+    stray();
+    return new Promise<void>((resolve) => present().set(milliseconds, resolve));
+  };
   syncBuiltinESMExports();
 }

@@ -1,17 +1,19 @@
 /**
- * One history: objects that come and go, strangers, failing calls, an API server that is away, restarts and kills; then
- * quiet. What must hold is written where it is looked at. Everything follows from the seed.
+ * One history: objects that come and go, strangers, failing calls, an API server that is away, signals, restarts, kills, other
+ * configurations, another proxy that takes the node over for a while; then quiet. What must hold is written where it is looked at. Everything follows from the seed.
  */
 import { Chance } from './Chance.js';
 import { Cluster } from './Cluster.js';
 import { describeHost, disownedServers } from './describeHost.js';
 import { type Listeners, takeOverServers } from './Listeners.js';
 import { MODES, type Mode } from './modes.js';
-import { SimulatedAgent, type World } from './SimulatedAgent.js';
+import { OtherProxy } from './OtherProxy.js';
+import { configText, SimulatedAgent } from './SimulatedAgent.js';
 import { FAIR, SimulatedHost } from './SimulatedHost.js';
 import { SteadyService } from './SteadyService.js';
 import { Stranger } from './Stranger.js';
 import { takeOverTime, VirtualTime } from './VirtualTime.js';
+import type { World } from './World.js';
 
 let present = new VirtualTime();
 let listening: Listeners | undefined;
@@ -23,8 +25,17 @@ takeOverServers(() => {
 
 /** Long enough for the longest back-off (30 s, and half of it more) and a look at everything. Milliseconds. */
 const QUIET_MS = 100_000;
-/** An orderly end takes no longer. */
-const STOP_MS = 30_000;
+/** Besides the mode: for the whole agent, for the rules, in force at once. */
+const FIELDS = [
+  '',
+  '',
+  'clusterCIDR: 10.244.0.0/16,fd00:10::/32\n',
+  // With loopback, as the guard of KUBE-FIREWALL, which is kubelet's too, stays once it was needed.
+  'nodePortAddresses: ["192.168.0.0/16", "127.0.0.0/8"]\n',
+  'conntrack: {udpTimeout: 10s}\n',
+] as const;
+/** An orderly end takes no longer; by then the process ends whatever hangs (ProcessSignals.ts). */
+const STOP_MS = 60_000;
 
 export interface HistoryOptions {
   readonly modes?: readonly Mode[];
@@ -53,6 +64,7 @@ class History {
   readonly #steady: SteadyService;
   readonly #modes: readonly Mode[];
   readonly #say: (line: string) => void;
+  readonly #other: OtherProxy;
   #agent: SimulatedAgent;
   steps = 0;
 
@@ -73,7 +85,9 @@ class History {
     this.#steady = new SteadyService(host);
     host.stranger = () => this.#spoil();
     host.written = () => this.#steady.look(`at ${(present.now() / 1000).toFixed(3)} s`);
-    this.#agent = new SimulatedAgent(this.#world, chance.pick(modes));
+    this.#other = new OtherProxy(host, this.#world.cluster);
+    host.disk.config = configText(chance.pick(modes));
+    this.#agent = this.#process();
   }
 
   async live(): Promise<void> {
@@ -93,6 +107,8 @@ class History {
     host.weather = FAIR;
     cluster.comeBack();
     cluster.tidyUp();
+    host.disk.hasLeaveNote = false;
+    await this.#endOther();
     this.#say('quiet');
     await time.pass(QUIET_MS);
     await this.#judge();
@@ -101,7 +117,7 @@ class History {
   async #step(): Promise<void> {
     const chance = this.#chance;
     const { time, cluster, host } = this.#world;
-    const act = chance.below(20);
+    const act = chance.below(22);
     if (act < 9) for (let i = 1 + chance.below(3); i > 0; i--) cluster.change();
     else if (act < 12) this.#spoil();
     else if (act < 13) this.#say(`the API server: ${cluster.stumble()}`);
@@ -118,14 +134,53 @@ class History {
       await this.#stop();
       await this.#renew();
     } else if (act < 17) host.kernel.overrun();
-    else if (act < 18) {
-      const mode = chance.pick(this.#modes);
-      this.#say(`reload, mode ${mode}`);
-      await this.#stop();
-      await this.#renew(mode);
-    }
+    else if (act < 19) await this.#reload();
+    else if (act < 21) await this.#leaveOrReturn();
     await time.pass(chance.pick([0, 1, 50, 500, 3000, 20_000]));
     this.#promise();
+  }
+
+  /** Another configuration, or one that nobody can make sense of. */
+  async #reload(): Promise<void> {
+    const chance = this.#chance;
+    const { time, host } = this.#world;
+    const mode = chance.percent(60) ? chance.pick(this.#modes) : this.#agent.mode;
+    if (mode !== this.#agent.mode) await this.#endOther();
+    if (chance.percent(20)) {
+      this.#say('a configuration that is none');
+      host.disk.config = 'mode: {nonsense';
+      if (chance.percent(50)) this.#agent.signal('SIGHUP');
+      await time.pass(chance.pick([0, 5000]));
+    }
+    this.#say(`reload, mode ${mode}`);
+    host.disk.config = configText(mode) + chance.pick(FIELDS);
+    // The file is looked at too.
+    if (chance.percent(70)) this.#agent.signal('SIGHUP');
+    // Its connections end with the process, so it takes another one.
+    const needsProcess = [mode, this.#agent.mode].includes('userspace');
+    if (!needsProcess) return;
+    await time.pass(chance.pick([0, 3000]));
+    await this.#stop();
+    await this.#renew();
+  }
+
+  /** penstock leave, and kube-proxy beside it; and back. */
+  async #leaveOrReturn(): Promise<void> {
+    const { disk } = this.#world.host;
+    disk.hasLeaveNote = !disk.hasLeaveNote;
+    this.#say(disk.hasLeaveNote ? 'penstock leave' : 'penstock leave --cancel');
+    const { mode } = this.#agent;
+    const isApart = mode === 'nftables' || mode === 'userspace';
+    if (disk.hasLeaveNote && isApart && this.#chance.percent(70)) {
+      this.#say('kube-proxy writes its rules');
+      await this.#other.sync();
+    }
+  }
+
+  async #endOther(): Promise<void> {
+    if (!this.#other.runs) return;
+    await this.#other.end();
+    this.#steady.spoiled();
   }
 
   #spoil(): void {
@@ -136,35 +191,33 @@ class History {
   /** What holds at every moment. */
   #promise(): void {
     if (this.#steady.broken !== undefined) throw new Error(this.#steady.broken);
+    if (this.#agent.failure !== undefined) throw new Error(`the process ends: ${this.#agent.failure}`);
+    const { stray } = this.#world.time;
+    if (stray !== undefined) throw new Error(stray);
   }
 
-  async #renew(mode = this.#agent.mode): Promise<void> {
-    this.#agent = new SimulatedAgent(this.#world, mode);
+  #process(): SimulatedAgent {
+    return new SimulatedAgent(this.#world, (mode) => this.#steady.begin(mode));
+  }
+
+  async #renew(): Promise<void> {
+    this.#agent = this.#process();
     await this.#start();
   }
 
   async #start(): Promise<void> {
-    this.#steady.begin(this.#agent.mode);
-    const started = this.#agent.start();
+    this.#agent.start();
     await present.pass(0);
-    await started;
   }
 
   /** In order: and nothing is left. */
   async #stop(): Promise<void> {
-    let isDone = false;
-    const stopped = this.#agent.stop().then(() => {
-      isDone = true;
-    });
-    for (let waited = 0; !isDone && waited < STOP_MS; waited += 100) await present.pass(100);
-    if (!isDone) throw new Error('the agent does not end');
-    await stopped;
-    const timers = present.pending(this.#agent.process);
-    if (timers.length > 0) throw new Error(`timers are left over: in ${timers.join(', ')} ms`);
-    const sockets = this.#world.host.kernel.leftOver();
-    if (sockets.length > 0) throw new Error(`${sockets.length} netlink sockets are left over`);
-    const ports = this.#world.host.listeners.places();
-    if (ports.length > 0) throw new Error(`servers are left over: ${ports.join(', ')}`);
+    const agent = this.#agent;
+    agent.signal('SIGTERM');
+    for (let waited = 0; !agent.hasEnded && waited < STOP_MS; waited += 100) await present.pass(100);
+    if (!agent.hasEnded) throw new Error('the agent does not end');
+    const left = agent.leftOver;
+    if (left.length > 0) throw new Error(`left over at the end: ${left.join(', ')}`);
   }
 
   async #judge(): Promise<void> {
@@ -177,7 +230,6 @@ class History {
     const found = describeHost(host, 'to the word');
     await this.#stop();
     const before = this.#written();
-    const { mode } = this.#agent;
     // A restart finds everything right.
     await this.#renew();
     await present.pass(5000);
@@ -192,7 +244,8 @@ class History {
     const fresh = new SimulatedHost(present, this.#chance);
     listening = fresh.listeners;
     new Stranger(fresh, this.#chance, this.#say).settle();
-    this.#agent = new SimulatedAgent({ ...this.#world, cluster, host: fresh }, mode);
+    fresh.disk.config = host.disk.config;
+    this.#agent = new SimulatedAgent({ ...this.#world, cluster, host: fresh });
     await this.#start();
     await present.pass(5000);
     // Nothing says whose these are, so they stay as they are.

@@ -1,4 +1,5 @@
 /** What modes/removeOtherModes does when a node changes its mode, on a simulated host. */
+
 import { planCleanup } from '../../src/dataplane/iptables/plan/planCleanup.js';
 import { SECTION_LIMIT } from '../../src/dataplane/iptables/rules/sections.js';
 import { ownServers } from '../../src/dataplane/ipvs/kernel/ownership.js';
@@ -9,23 +10,19 @@ import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js'
 import { IP_FAMILIES } from '../../src/net/ip.js';
 import type { Mode } from './modes.js';
 import type { SimulatedHost } from './SimulatedHost.js';
+import type { VirtualTime } from './VirtualTime.js';
 
 const TABLES = { nftables: TABLE, userspace: CAPTURE_TABLE } as const;
 
 /** Rejects when a call fails; something may be left then. */
-export async function removeOthers(host: SimulatedHost, process: number, kept: Mode): Promise<void> {
-  const channel = host.channel(process);
-  try {
-    for (const [mode, name] of Object.entries(TABLES)) {
-      if (mode === kept) continue;
-      for (const family of IP_FAMILIES) {
-        const table = new NftablesTable(channel, family, name);
-        if (await table.exists()) await table.delete();
-      }
-    }
-  } finally {
-    channel.close();
-  }
+export async function removeOthers(
+  host: SimulatedHost,
+  process: number,
+  kept: Mode,
+  time: VirtualTime,
+): Promise<void> {
+  for (const mode of ['nftables', 'userspace'] as const)
+    if (mode !== kept) await removeOwnTables(host, process, mode, time);
   for (const tool of host.tools(process)) {
     if (kept !== 'ipvs') {
       const input = planRemoval(readSavedRules(await tool.saveAll()));
@@ -41,6 +38,24 @@ export async function removeOthers(host: SimulatedHost, process: number, kept: M
       const input = planCleanup(saved, SECTION_LIMIT.nft);
       if (!input.isEmpty) await tool.restore(input);
     }
+  }
+}
+
+/** The tables of a mode of nf_tables. Rejects when a call fails. */
+export async function removeOwnTables(
+  host: SimulatedHost,
+  process: number,
+  mode: keyof typeof TABLES,
+  time: VirtualTime,
+): Promise<void> {
+  const channel = host.channel(process, time);
+  try {
+    for (const family of IP_FAMILIES) {
+      const table = new NftablesTable(channel, family, TABLES[mode]);
+      if (await table.exists()) await table.delete();
+    }
+  } finally {
+    channel.close();
   }
 }
 

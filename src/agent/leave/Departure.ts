@@ -52,6 +52,8 @@ const LOOKING_SHARE = 0.25;
 export class Departure {
   readonly #options: DepartureOptions;
   #state: DepartureState = { type: 'serving' };
+  /** The syncs have ended, or are about to: this agent serves no more. */
+  #hasBegun = false;
   #cancel: () => void = () => {};
   #looking: Promise<void> = Promise.resolve();
   /** On the clock: until then the other's rules are not looked at again. */
@@ -109,8 +111,9 @@ export class Departure {
   async #look(): Promise<void> {
     const { config, log, events, serveAgain, stay } = this.#options;
     const asked = this.#asked();
-    if (this.#state.type === 'left') {
-      if (asked !== undefined) return;
+    if (this.#state.type === 'left' && asked !== undefined) return;
+    // Without syncs nobody goes on, whatever of the rules is left.
+    if (this.#hasBegun && asked === undefined) {
       log.info('no longer asked to leave: penstock serves this node again');
       this.#stopped = true;
       serveAgain();
@@ -143,6 +146,7 @@ export class Departure {
         this.#wait(asked, why ?? '');
         return;
       }
+      this.#hasBegun = true;
       await leave(theirs);
       this.#state = { type: 'left', successor };
       events.record(left(config.nodeName, successor));

@@ -2,7 +2,7 @@
 import type { RuleText, RuleTexts } from '../../compare/readRules.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import type { Mode } from '../../explain/World.js';
-import { runCommand } from '../../kernel/xtables/runCommand.js';
+import { type ProgramRunner, runCommand } from '../../kernel/xtables/runCommand.js';
 
 const NOTHING: RuleTexts = { iptablesSave: [], nft: undefined, ipvsadm: undefined, ipset: undefined };
 
@@ -11,24 +11,28 @@ const NOTHING: RuleTexts = { iptablesSave: [], nft: undefined, ipvsadm: undefine
  * same: they are read if `sharedChains` says that somebody else writes them now. Rejects with PENSTOCK_RULES_UNREADABLE when no
  * other proxy has rules here.
  */
-export async function otherProxyRules(own?: Mode, sharedChains = false): Promise<RuleTexts> {
+export async function otherProxyRules(
+  own?: Mode,
+  sharedChains = false,
+  run = runCommand,
+): Promise<RuleTexts> {
   // Only its own tables: those of others may say what no reader of ours knows.
-  const nft = await output('nft', ['list', 'tables']);
+  const nft = await output(run, 'nft', ['list', 'tables']);
   const tables = [];
   for (const family of ['ip', 'ip6']) {
     if (!nft.text?.split('\n').includes(`table ${family} kube-proxy`)) continue;
-    tables.push((await output('nft', ['list', 'table', family, 'kube-proxy'])).text ?? '');
+    tables.push((await output(run, 'nft', ['list', 'table', family, 'kube-proxy'])).text ?? '');
   }
   if (tables.length > 0) return { ...NOTHING, nft: { name: 'nft list table', text: tables.join('\n') } };
-  const saves = [await output('iptables-save', []), await output('ip6tables-save', [])];
+  const saves = [await output(run, 'iptables-save', []), await output(run, 'ip6tables-save', [])];
   const iptablesSave = saves.flatMap((saved, i) =>
     isOthers(saved.text ?? '', own, sharedChains)
       ? [{ name: i === 0 ? 'iptables-save' : 'ip6tables-save', text: saved.text ?? '' }]
       : [],
   );
-  const ipvsadm = own === 'ipvs' ? {} : await output('ipvsadm', ['-Sn']);
+  const ipvsadm = own === 'ipvs' ? {} : await output(run, 'ipvsadm', ['-Sn']);
   if (ipvsadm.text !== undefined && /^-A /m.test(ipvsadm.text)) {
-    const ipset = await output('ipset', ['save']);
+    const ipset = await output(run, 'ipset', ['save']);
     return {
       iptablesSave,
       nft: undefined,
@@ -59,9 +63,9 @@ interface Output {
   readonly why?: string;
 }
 
-async function output(program: string, args: readonly string[]): Promise<Output> {
+async function output(run: ProgramRunner, program: string, args: readonly string[]): Promise<Output> {
   try {
-    const { stdout, status, stderr } = await runCommand(program, args);
+    const { stdout, status, stderr } = await run(program, args);
     return status === 0 ? { text: stdout } : { why: `${program}: ${stderr.trim().split('\n')[0] ?? status}` };
   } catch (error) {
     return { why: `${program}: ${messageOf(error)}` };

@@ -3,17 +3,18 @@ import type { Logger } from 'pino';
 import { configWarnings, type NodeNetwork } from '../../config/file/configWarnings.js';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { PenstockError } from '../../errors.js';
-import { hostFamilies } from '../../kernel/host/hostFamilies.js';
 import { familyOf, type IpFamily } from '../../net/ip.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 
 export class ConfigAdvice {
   readonly #config: NodeConfig;
+  readonly #families: readonly IpFamily[];
   readonly #log: Logger;
   readonly #said = new Set<string>();
 
-  constructor(config: NodeConfig, log: Logger) {
+  constructor(config: NodeConfig, families: readonly IpFamily[], log: Logger) {
     this.#config = config;
+    this.#families = families;
     this.#log = log;
   }
 
@@ -33,8 +34,7 @@ export class ConfigAdvice {
 
   #warnings(facts: Pick<NodeNetwork, 'nodeIPs' | 'podCIDRs'>) {
     const primaryFamily: IpFamily = familyOf(this.#config.bindAddress);
-    const supportedFamilies: readonly IpFamily[] = hostFamilies();
-    return configWarnings(this.#config, { primaryFamily, supportedFamilies, ...facts });
+    return configWarnings(this.#config, { primaryFamily, supportedFamilies: this.#families, ...facts });
   }
 
   /** Each sentence once. */

@@ -2,16 +2,15 @@
  * Takes in a configuration file that changes while the process runs: what can be is in force at once, for some fields the
  * agent starts anew in this process, the rest is said.
  */
+
 import type { Logger } from 'pino';
 import { changedFields, withLiveFields } from '../../config/file/changedFields.js';
 import type { Run } from '../../config/flags/parseRunCommand.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { tuneConntrack } from '../../host/hostTuning.js';
-import { setOomScore } from '../../host/oomScore.js';
-import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { oneLine } from '../../net/oneLine.js';
 import { logLevel } from '../../observe/log/createLogger.js';
-import type { Clock } from '../../time/Clock.js';
+import type { NodeHost } from '../NodeHost.js';
 import { FileWatch } from './FileWatch.js';
 
 export interface ConfigReloadOptions {
@@ -19,8 +18,7 @@ export interface ConfigReloadOptions {
   readonly run: Run;
   /** Reads the command line and its file again. Throws what is wrong with them. */
   readonly parse: () => Run;
-  readonly sysctls: Sysctls;
-  readonly clock: Clock;
+  readonly host: Pick<NodeHost, 'sysctls' | 'clock' | 'readFile' | 'setOomScore'>;
   readonly log: Logger;
 }
 
@@ -54,7 +52,8 @@ export class ConfigReload {
         ? undefined
         : new FileWatch({
             file: this.#file,
-            clock: options.clock,
+            clock: options.host.clock,
+            read: options.host.readFile,
             onChange: () => this.#changed(),
             onGone: () => this.#vanished(),
           });
@@ -203,11 +202,11 @@ export class ConfigReload {
   }
 
   #apply({ config, source }: Run): void {
-    const { sysctls, log } = this.#options;
+    const { host, log } = this.#options;
     const { conntrack, oomScoreAdj, logging } = config;
     log.level = logLevel(logging.verbosity);
-    tuneConntrack(config, sysctls, log);
-    setOomScore(oomScoreAdj, (text) => log.info(text));
+    tuneConntrack(config, host.sysctls, log);
+    host.setOomScore(oomScoreAdj, (text) => log.info(text));
     const before = this.#inForce;
     this.#inForce = {
       ...before,

@@ -14,6 +14,8 @@ export interface FileWatchOptions {
   readonly onGone?: () => void;
   readonly lookEveryMs?: number;
   readonly clock: Clock;
+  /** As readFileSync(path, 'utf8'), which is the default. */
+  readonly read?: (path: string) => string;
 }
 
 export class FileWatch {
@@ -72,7 +74,8 @@ export class FileWatch {
 
   #read(): string | undefined {
     try {
-      return readFileSync(this.#options.file, 'utf8');
+      const { file, read = (path) => readFileSync(path, 'utf8') } = this.#options;
+      return read(file);
     } catch {
       return undefined;
     }

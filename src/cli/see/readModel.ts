@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
-import { openSources } from '../../agent/openSources.js';
+import { openSources, THIS_HOST } from '../../agent/openSources.js';
 import { readOnce } from '../../agent/readOnce.js';
 import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
@@ -15,7 +15,6 @@ import { familyOf, type IpAddress, type IpFamily, parseIp } from '../../net/ip.j
 import type { Problem } from '../../objects/Problem.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
-import { systemClock } from '../../time/Clock.js';
 import { WrongCall } from '../readArguments.js';
 import { packageVersion } from '../version.js';
 
@@ -114,7 +113,7 @@ export async function readModel(
   const { config } = run;
   const table = makeTable(config, own.length > 0 ? firstOfEach(own) : await primaryAddresses());
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
+  const { sources } = await openSources(run, packageVersion(), THIS_HOST, log);
   const problems: Problem[] = [];
   for (const source of sources) append(problems, await readOnce(source, table));
   table.commit();

@@ -1,7 +1,7 @@
 /** penstock run --dry-run: prints what a start would set and write on this host, and changes nothing. Needs no root. */
 import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
-import { openSources } from '../../agent/openSources.js';
+import { openSources, THIS_HOST } from '../../agent/openSources.js';
 import { readOnce } from '../../agent/readOnce.js';
 import { append } from '../../append.js';
 import { configWarnings } from '../../config/file/configWarnings.js';
@@ -17,7 +17,6 @@ import { familyOf, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
 import type { Problem } from '../../objects/Problem.js';
 import { createLogger } from '../../observe/log/createLogger.js';
-import { systemClock } from '../../time/Clock.js';
 import { rendererOf } from '../see/render.js';
 import { packageVersion } from '../version.js';
 
@@ -64,7 +63,7 @@ export async function dryRun(run: Run): Promise<number> {
 
 async function sourcesOf(run: Run): Promise<readonly ObjectSource[]> {
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const { sources } = await openSources(run, packageVersion(), systemClock, Math.random, log);
+  const { sources } = await openSources(run, packageVersion(), THIS_HOST, log);
   return sources;
 }
 

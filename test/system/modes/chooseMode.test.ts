@@ -64,10 +64,10 @@ if (await inNetns(import.meta.url)) {
     const log = createLogger({ format: 'json', verbosity: 0 }, { write: () => true } as never);
     const config = (mode: NodeConfig['mode']) =>
       toNodeConfig({ ...withServerAddresses(DEFAULT_CONFIGURATION), mode }, 'node1');
-    const settled = await settleMode(config(''), config, log);
+    const settled = await settleMode(config(''), config, probeKernel, log);
     t.equal(settled.mode, 'nftables');
     t.equal(settled.nodePortAddresses, 'primary', 'with the defaults of the mode');
     const iptables = config('iptables');
-    t.equal(await settleMode(iptables, config, log), iptables, 'a mode that is given stays');
+    t.equal(await settleMode(iptables, config, probeKernel, log), iptables, 'a mode that is given stays');
   });
 }

@@ -5,7 +5,7 @@ import { LeftoverRemoval } from '../../../src/agent/LeftoverRemoval.js';
 import { FakeClock } from '../../support/FakeClock.js';
 
 /** `outcomes`: what is left at each try, the last for ever. */
-function world(outcomes: readonly (readonly string[])[]) {
+function world(outcomes: readonly (readonly string[])[], mayRemove = () => true) {
   const clock = new FakeClock();
   const said: string[] = [];
   const log = pino(
@@ -14,7 +14,7 @@ function world(outcomes: readonly (readonly string[])[]) {
   );
   let tries = 0;
   const remove = async () => outcomes[Math.min(tries++, outcomes.length - 1)] ?? [];
-  const removal = new LeftoverRemoval({ remove, clock, random: () => 0.5, log });
+  const removal = new LeftoverRemoval({ mayRemove, remove, clock, random: () => 0.5, log });
   return { clock, said, removal, tries: () => tries };
 }
 
@@ -50,4 +50,21 @@ t.test('an agent that ends waits for nothing', async (t) => {
   t.equal(clock.waiting, 0);
   await clock.pass(60_000);
   t.equal(tries(), 1);
+});
+
+t.test('a node that was to be left when it first served: what is left goes once it stays', async (t) => {
+  let isToLeave = true;
+  const { clock, removal, tries } = world([['a: EBUSY'], []], () => !isToLeave);
+  await removal.goOn();
+  t.equal(tries(), 0, 'not before the rules of the mode are in force');
+  await removal.run();
+  await clock.pass(600_000);
+  t.equal(tries(), 0, 'the rules of whoever is to follow stay');
+  isToLeave = false;
+  await removal.goOn();
+  t.equal(tries(), 1);
+  await clock.pass(600_000);
+  t.equal(tries(), 2, 'and again where it fails');
+  await removal.goOn();
+  t.equal(tries(), 2, 'once it is done it is done');
 });

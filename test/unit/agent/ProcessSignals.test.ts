@@ -11,7 +11,11 @@ function signalWorld() {
   const signals = new ProcessSignals({
     onHangUp: () => note('hang up'),
     longestEndMs: () => 30_000,
-    exit: (status) => void exits.push(status),
+    process: {
+      on: process.on.bind(process),
+      off: process.off.bind(process),
+      exit: (status) => void exits.push(status),
+    },
     clock,
     log: { info: note, error: note },
   });

@@ -161,3 +161,21 @@ t.test('mode iptables waits until somebody else writes its chains', async (t) =>
   t.equal(state.shared, true);
   t.match(departure.state, { type: 'left' });
 });
+
+t.test(
+  'the rules cannot be removed, and nobody asks any more: another agent serves, as this one has ended its syncs',
+  async (t) => {
+    const { departure, clock, said, state } = world();
+    state.note = true;
+    state.target = '10.1.0.1:8080';
+    state.refuses = true;
+    departure.start();
+    await clock.pass(3000);
+    t.match(departure.state, { type: 'waiting', why: 'the kernel says no' });
+    state.note = false;
+    await clock.pass(5000);
+    t.equal(state.again, 1);
+    t.match(said.at(-1), /no longer asked to leave: penstock serves this node again/);
+    t.equal(clock.waiting, 0);
+  },
+);

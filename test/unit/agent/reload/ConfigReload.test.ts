@@ -1,12 +1,13 @@
 /** Changes of the configuration that come at any moment: none is lost, also while the agent starts anew. */
+
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t, { type Test } from 'tap';
+import { thisHost } from '../../../../src/agent/NodeHost.js';
 import { ConfigReload } from '../../../../src/agent/reload/ConfigReload.js';
 import type { Run } from '../../../../src/config/flags/parseRunCommand.js';
 import { Sysctls } from '../../../../src/kernel/sysctl/Sysctls.js';
-import { systemClock } from '../../../../src/time/Clock.js';
 import { runFile } from '../../config/runCommand.js';
 
 const QUIET = 'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n';
@@ -28,7 +29,7 @@ function world(t: Test, text: string) {
   const log = pino({ level: 'info' }, { write: (line: string) => void said.push(JSON.parse(line).msg) });
   const run = parse();
   const sysctls = new Sysctls(join(folder, 'state'), join(folder, 'sys'));
-  const reload = new ConfigReload({ run, parse, sysctls, clock: systemClock, log });
+  const reload = new ConfigReload({ run, parse, host: { ...thisHost(), sysctls }, log });
   t.teardown(() => reload.close());
   const change = (to: string) => {
     present = to;
