@@ -86,7 +86,7 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
     clock: systemClock,
     date: () => systemClock.date(),
   });
-  log.follow(take);
+  const stopFollowing = log.follow(take);
   const reader = await Nflog.open(({ words, ...packet }) => log.add({ reason: words, ...packet })).catch(
     (error: unknown) => {
       throw new PenstockError(
@@ -108,6 +108,7 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
   });
   await new Promise<void>((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
   stop();
+  stopFollowing();
   reader.close();
 }
 

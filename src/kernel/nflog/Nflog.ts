@@ -10,7 +10,7 @@ import { beginNetfilterRequest, netfilterType } from '../netlink/nfnetlink.js';
 const PACKET = netfilterType(NetfilterSubsystem.LOG, 0);
 const CONFIG = netfilterType(NetfilterSubsystem.LOG, 1);
 /** NFULA_CFG_*, NFULNL_CFG_CMD_BIND, NFULNL_COPY_PACKET. */
-const ConfigAttribute = { COMMAND: 1, MODE: 2, TIMEOUT: 4, THRESHOLD: 5, FLAGS: 6 } as const;
+const ConfigAttribute = { COMMAND: 1, MODE: 2, THRESHOLD: 5, FLAGS: 6 } as const;
 const BIND = 1;
 const COPY_PACKET = 2;
 /** NFULA_CFG_FLAGS: packets are numbered, so that losses show. */
@@ -19,8 +19,8 @@ const NUMBERED = 1;
 const PacketAttribute = { PAYLOAD: 9, PREFIX: 10, SEQUENCE: 12 } as const;
 
 const HEADER_BYTES = 80;
-/** How long the kernel gathers packets for one message: 1/100 s. */
-const GATHER = 2;
+/** Packets that the kernel gathers for one message: none waits for another, as rules log few a second. */
+const AT_ONCE = 1;
 const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 /** Others may listen to the first: ulogd and the like begin at 0, so few come here. */
 const GROUPS = [71, 72, 73, 74] as const;
@@ -96,8 +96,7 @@ function setupRequest(group: number): MessageWriter {
   beginNetfilterRequest(writer, CONFIG, group);
   // struct nfulnl_msg_config_mode: be32 range, u8 mode, u8 pad.
   writer.raw(ConfigAttribute.MODE, Uint8Array.of(0, 0, 0, HEADER_BYTES, COPY_PACKET, 0));
-  writer.u32be(ConfigAttribute.TIMEOUT, GATHER);
-  writer.u32be(ConfigAttribute.THRESHOLD, 32);
+  writer.u32be(ConfigAttribute.THRESHOLD, AT_ONCE);
   writer.u16be(ConfigAttribute.FLAGS, NUMBERED);
   writer.endMessage();
   return writer;

@@ -152,12 +152,20 @@ async function writeLines(lines: Iterable<unknown>, response: ServerResponse): P
     if (response.destroyed) return;
     const isTaken = response.write(text);
     text = '';
-    await new Promise<void>((resolve) => {
-      if (isTaken) setImmediate(resolve);
-      else response.once('drain', resolve).once('close', resolve);
-    });
+    await (isTaken ? new Promise((resolve) => setImmediate(resolve)) : drained(response));
   }
   response.end(text);
+}
+
+/** Resolves when there is room again, or nobody reads any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.once('drain', done).once('close', done);
+  });
 }
 
 /** A reader who is slower than what happens loses lines, and is told how many by the gap in their numbers. */

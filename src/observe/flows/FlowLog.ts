@@ -70,6 +70,8 @@ export class FlowLog {
   readonly #open = new Map<string, { record: FlowRecord; readonly until: number }>();
   readonly #listeners = new Set<Listener>();
   #next = 1;
+  /** Ends the wait for the next record to settle; there is one while somebody follows. */
+  #cancel: (() => void) | undefined;
 
   constructor(options: FlowLogOptions) {
     this.#options = options;
@@ -83,7 +85,13 @@ export class FlowLog {
   /** Hears of each record when it begins, and again with its count when its ten seconds are over. Returns how to stop. */
   follow(listener: Listener): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    this.#awaitNext();
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      this.#cancel?.();
+      this.#cancel = undefined;
+    };
   }
 
   add(packet: FailedPacket): FlowRecord {
@@ -117,6 +125,7 @@ export class FlowLog {
     if (this.#records.length > KEPT * 1.5) this.#records = this.#records.slice(-KEPT);
     if (this.#open.size < MOST_OPEN) this.#open.set(key, { record, until: now + WINDOW_MS });
     for (const listener of this.#listeners) listener(record);
+    this.#awaitNext();
     return record;
   }
 
@@ -125,6 +134,18 @@ export class FlowLog {
     const at = record.number - first;
     if (this.#records[at]?.number === record.number) this.#records[at] = record;
     return record;
+  }
+
+  /** The count of a record is told when its time is over, also when nothing fails any more. */
+  #awaitNext(): void {
+    const [first] = this.#open.values();
+    if (this.#cancel !== undefined || this.#listeners.size === 0 || first === undefined) return;
+    const { clock } = this.#options;
+    this.#cancel = clock.after(Math.max(0, first.until - clock.now()) + 1, () => {
+      this.#cancel = undefined;
+      this.#settle(clock.now());
+      this.#awaitNext();
+    });
   }
 
   /** Ends those whose time is over, the oldest first: all last equally long. */

@@ -54,18 +54,21 @@ t.test('the same within ten seconds is one record; then it is told again, with i
     time: '1970-01-01T00:00:00.000Z',
   });
   await clock.pass(10_001);
+  const counts = () => heard.slice(2).map(({ number, count }) => [number, count]);
+  t.strictSame(counts(), [[1, 5]], 'though nothing fails any more');
   log.add(packet());
   t.strictSame(
-    heard.slice(2).map(({ number, count }) => [number, count]),
+    counts(),
     [
       [1, 5],
       [3, 1],
     ],
-    'the count of the first, then a new one',
+    'then a new one',
   );
   stop();
   log.add(packet({ source: '10.244.1.8' }));
   t.equal(heard.length, 4);
+  t.equal(clock.waiting, 0, 'nobody follows, and nothing waits');
 });
 
 t.test('ten thousand are kept, whoever asks for more', async (t) => {
