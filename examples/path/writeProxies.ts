@@ -18,8 +18,9 @@ export function nginxFiles(table: RouteTable, options: ProxyOptions): ProxyFiles
   const servers = table.hosts.map((host) => nginxServer(host, options, splits));
   const upstreams = backendsOf(table).map(
     ({ id, address }) =>
-      // Named twice: a connect that fails is tried once more, and the cluster IP leads to another pod.
+      // Named three times: what fails is tried twice more, and the cluster IP leads to another pod.
       `  upstream ${id} {
+    server ${address} max_fails=0;
     server ${address} max_fails=0;
     server ${address} max_fails=0;
     keepalive 32;
@@ -46,7 +47,7 @@ http {
   add_header X-Edge-Saw $remote_addr always;
   proxy_connect_timeout 1s;
   proxy_next_upstream error timeout;
-  proxy_next_upstream_tries 2;
+  proxy_next_upstream_tries 3;
 ${['client_body_temp', 'proxy_temp', 'fastcgi_temp', 'uwsgi_temp', 'scgi_temp'].map((name) => `  ${name}_path ${options.folder}/${name};`).join('\n')}
 ${options.proxyFrom.map((from) => `  set_real_ip_from ${from};`).join('\n')}
 ${options.proxyFrom.length > 0 ? '  real_ip_header proxy_protocol;' : ''}

@@ -52,13 +52,17 @@ export interface Question {
   readonly tls?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   readonly from?: string;
+  /** 127.0.0.1 unless given, and the port of the scheme. */
+  readonly address?: string;
+  readonly port?: number;
 }
 
-/** Asks the edge at 127.0.0.1. Status 0 and the error's code as body when there is no answer. */
-export function askEdge({ host, path = '/', tls = false, headers = {}, from }: Question): Promise<Answer> {
+/** Asks the edge. Status 0 and the error's code as body when there is no answer. */
+export function askEdge(question: Question): Promise<Answer> {
+  const { host, path = '/', tls = false, headers = {}, from, address = '127.0.0.1' } = question;
   const options = {
-    host: '127.0.0.1',
-    port: tls ? 443 : 80,
+    host: address,
+    port: question.port ?? (tls ? 443 : 80),
     path,
     headers: { ...headers, host },
     agent: false as const,

@@ -22,6 +22,14 @@ export interface LanEvent {
   readonly [other: string]: unknown;
 }
 
+/** A process in a new network namespace, which lasts as long as the process. */
+export function holdNamespace(): ChildProcess {
+  const holder = spawn(...plain('unshare', '--net', 'sleep', '1000'), { stdio: 'ignore' });
+  const own = '"$(readlink /proc/self/ns/net)"';
+  shell(`until [ "$(readlink /proc/${holder.pid}/ns/net)" != ${own} ]; do sleep 0.02; done`);
+  return holder;
+}
+
 /** A namespace on the LAN: `<name>` is the bridge's port, `eth0` the other end. */
 export class LanHost {
   readonly name: string;
@@ -31,11 +39,8 @@ export class LanHost {
 
   constructor(name: string, last: number) {
     this.name = name;
-    this.#holder = spawn(...plain('unshare', '--net', 'sleep', '1000'), { stdio: 'ignore' });
+    this.#holder = holdNamespace();
     this.pid = this.#holder.pid as number;
-    shell(
-      `until [ "$(readlink /proc/${this.pid}/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done`,
-    );
     this.mac = `02:00:00:00:00:${last.toString(16).padStart(2, '0')}`;
     shell(
       `ip link add ${name} type veth peer name eth0 address ${this.mac} netns ${this.pid}; ip link set ${name} master lan up`,

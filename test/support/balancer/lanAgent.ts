@@ -21,10 +21,14 @@ export interface LanAgentOptions {
   readonly settings?: readonly string[];
   /** Instead of all that announces: further lines of the configuration, and the mode. */
   readonly plain?: { readonly mode: string; readonly lines: readonly string[] };
+  /** Of the whole file. */
+  readonly more?: readonly string[];
 }
 
 export class LanAgent extends LanHost {
   readonly address: string;
+  /** Of the next start. */
+  mode = 'nftables';
   readonly #options: LanAgentOptions;
   #agent: ChildProcess | undefined;
   #server: ChildProcess | undefined;
@@ -43,7 +47,7 @@ export class LanAgent extends LanHost {
   }
 
   start(): void {
-    const { folder, nodes, settings = [], plain: instead } = this.#options;
+    const { folder, nodes, settings = [], more = [], plain: instead } = this.#options;
     const config = join(folder, `.${this.name}.yaml`);
     writeFileSync(
       config,
@@ -51,7 +55,8 @@ export class LanAgent extends LanHost {
         'apiVersion: kubeproxy.config.k8s.io/v1alpha1',
         'kind: KubeProxyConfiguration',
         `hostnameOverride: ${this.name}`,
-        `mode: ${instead?.mode ?? 'nftables'}`,
+        `mode: ${instead?.mode ?? this.mode}`,
+        ...more,
         'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}',
         'penstock:',
         `  manifests: ${folder}`,
