@@ -14,6 +14,7 @@ import {
 } from '../kubernetes/openApiServer.js';
 import { externalBalancerResources } from '../kubernetes/watch/resources.js';
 import { type Clock, systemClock } from '../time/Clock.js';
+import { PooledSource } from './addresses/PooledSource.js';
 import { CheckedSource } from './checks/CheckedSource.js';
 import { NodePortSource } from './external/NodePortSource.js';
 
@@ -47,7 +48,7 @@ export async function openSources(
   const { serve: isExternal, addresses } = config.externalBalancer;
   const overNodes = (source: ObjectSource) => new NodePortSource(source, { clock, random, addresses });
   if (manifests !== '') {
-    const folder = new ManifestSource(manifests, undefined, clock);
+    const folder = new PooledSource(new ManifestSource(manifests, undefined, clock));
     // In a cluster the kubelet checks; here nobody else does.
     const source = isExternal ? overNodes(folder) : new CheckedSource(folder, { clock, random });
     return { sources: [source], apiServer: undefined };

@@ -27,6 +27,17 @@ export interface LoadBalancerIngress {
   readonly ipMode: 'VIP' | 'Proxy';
 }
 
+/** Of manifests: an address out of a pool is asked for, as none is named. */
+export interface AddressRequest {
+  /** '' for any. */
+  readonly pool: string;
+  /** Services with the same key, and other ports, may share an address; '' for none. */
+  readonly sharingKey: string;
+  readonly families: readonly IpFamily[];
+  /** Every family must be had, or the Service gets nothing. */
+  readonly needsAllFamilies: boolean;
+}
+
 export interface Service {
   readonly kind: 'Service';
   readonly namespace: string;
@@ -51,6 +62,7 @@ export interface Service {
   readonly ports: readonly ServicePortSpec[];
   readonly externalIPs: readonly IpAddress[];
   readonly loadBalancerIngress: readonly LoadBalancerIngress[];
+  readonly addressRequest?: AddressRequest;
   readonly loadBalancerSourceRanges: readonly Cidr[];
   readonly internalTrafficPolicy: TrafficPolicy;
   readonly externalTrafficPolicy: TrafficPolicy;

@@ -5,7 +5,11 @@
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
 import { readServiceIp } from '../../objects/addresses.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
-import { ADDRESS_ANNOTATIONS } from '../../objects/read/requestedAddresses.js';
+import {
+  ADDRESS_ANNOTATIONS,
+  POOL_ANNOTATIONS,
+  SHARING_ANNOTATIONS,
+} from '../../objects/read/requestedAddresses.js';
 import type { Labels } from '../objects/LabelSelector.js';
 import { labelsOf } from './AddressPool.js';
 
@@ -43,12 +47,8 @@ export interface ServiceRequest {
 const MOST_ADDRESSES = 16;
 const ANNOTATIONS = {
   addresses: ADDRESS_ANNOTATIONS,
-  pool: ['penstock.io/address-pool', 'metallb.io/address-pool', 'metallb.universe.tf/address-pool'],
-  sharing: [
-    'penstock.io/allow-shared-ip',
-    'metallb.io/allow-shared-ip',
-    'metallb.universe.tf/allow-shared-ip',
-  ],
+  pool: POOL_ANNOTATIONS,
+  sharing: SHARING_ANNOTATIONS,
 } as const;
 
 /** Undefined for what is no Service with a name. Wrong types in fields count as absent: the API server has checked them. */

@@ -3,13 +3,15 @@ import { familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Labels } from '../objects/LabelSelector.js';
 import { type AddressPool, poolAllows, poolHas } from './AddressPool.js';
-import { looksLikeNetwork } from './AddressRange.js';
+import { type AddressRange, looksLikeNetwork } from './AddressRange.js';
 import type { Allocations } from './Allocations.js';
 import type { ServiceRequest } from './ServiceRequest.js';
 
 export interface AddressWorld {
   readonly pools: readonly AddressPool[];
   readonly allocations: Allocations;
+  /** In which order a Service tries the addresses of a range; absent: the free ones from the first on. */
+  readonly candidates?: (range: AddressRange, service: ServiceRequest) => Iterable<IpAddress>;
   readonly namespaceLabels: (namespace: string) => Labels;
   /** Who has the address for another purpose, `node node1`, `the cluster IP of shop/cart`; undefined: nobody. */
   readonly takenBy: (address: IpAddress) => string | undefined;
@@ -156,7 +158,7 @@ function firstFree(
   let tries = 0;
   for (const range of pool.ranges) {
     if (range.family !== family) continue;
-    for (const address of world.allocations.free(range)) {
+    for (const address of world.candidates?.(range, service) ?? world.allocations.free(range)) {
       if (++tries > MOST_TRIES) return undefined;
       if (usable(address)) return address;
     }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { openAllocator } from '../../balancer/allocator/openAllocator.js';
 import { openApiServer } from '../../kubernetes/openApiServer.js';
+import { LOAD_BALANCER_CLASS } from '../../objects/read/requestedAddresses.js';
 import { EventRecorder } from '../../observe/events/EventRecorder.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import { systemClock } from '../../time/Clock.js';
@@ -52,7 +53,7 @@ export async function allocator(argv: readonly string[]): Promise<number> {
     namespace: values.namespace ?? 'kube-system',
     identity: `${hostname()}-${randomUUID().slice(0, 8)}`,
     isDefault: values['only-class'] !== true,
-    loadBalancerClass: values['load-balancer-class'] ?? 'penstock.io/load-balancer',
+    loadBalancerClass: values['load-balancer-class'] ?? LOAD_BALANCER_CLASS,
     clock: systemClock,
     random: Math.random,
     wallClock: Date.now,

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
+import { PooledSource } from '../../agent/addresses/PooledSource.js';
 import { NodePortSource } from '../../agent/external/NodePortSource.js';
 import { makeTable } from '../../agent/makeTable.js';
 import { readOnce } from '../../agent/readOnce.js';
@@ -143,7 +144,7 @@ export async function render(argv: readonly string[]): Promise<number> {
 
 /** Nobody is asked: every node of an external balancer counts as one that passes its checks. */
 function sourceOf({ manifests, externalBalancer: { serve, addresses } }: NodeConfig): ObjectSource {
-  const source = new ManifestSource(manifests);
+  const source = new PooledSource(new ManifestSource(manifests));
   if (!serve) return source;
   const passes = async () => undefined;
   const connect = { connects: passes, 'answers 200': passes };

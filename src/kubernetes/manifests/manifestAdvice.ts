@@ -68,7 +68,8 @@ function* ofService(
   slices: readonly Placed<EndpointSlice>[],
 ): Generator<Problem> {
   if (service.headless || service.type === 'ExternalName' || service.proxyName !== undefined) return;
-  if (!IP_FAMILIES.some((family) => isAddressed(service, family))) {
+  // Who asks for an address out of a pool is told by whoever gives them (PooledSource).
+  if (!service.addressRequest && !IP_FAMILIES.some((family) => isAddressed(service, family))) {
     const message =
       'has no address to be reached at and is not served; give it one of spec.clusterIP, spec.externalIPs, a nodePort, or ' +
       'status.loadBalancer.ingress';

@@ -2,8 +2,9 @@
  * Without a cluster nobody writes the status of a Service, so the load-balancer addresses that a manifest asks for are those that it
  * has: our annotation, MetalLB's, or spec.loadBalancerIP.
  */
+import { IP_FAMILIES } from '../../net/ip.js';
 import { readServiceIp } from '../addresses.js';
-import type { Service } from '../Service.js';
+import type { AddressRequest, Service } from '../Service.js';
 import type { FieldReader } from './FieldReader.js';
 import type { Metadata } from './readMetadata.js';
 
@@ -12,6 +13,21 @@ export const ADDRESS_ANNOTATIONS = [
   'metallb.io/loadBalancerIPs',
   'metallb.universe.tf/loadBalancerIPs',
 ] as const;
+
+export const POOL_ANNOTATIONS = [
+  'penstock.io/address-pool',
+  'metallb.io/address-pool',
+  'metallb.universe.tf/address-pool',
+] as const;
+
+export const SHARING_ANNOTATIONS = [
+  'penstock.io/allow-shared-ip',
+  'metallb.io/allow-shared-ip',
+  'metallb.universe.tf/allow-shared-ip',
+] as const;
+
+/** Of Services that name their load balancer: spec.loadBalancerClass. */
+export const LOAD_BALANCER_CLASS = 'penstock.io/load-balancer';
 
 /** More is no honest Service. */
 const MOST_ADDRESSES = 16;
@@ -32,6 +48,28 @@ export function withRequestedAddresses(service: Service, root: FieldReader, meta
     if ('ip' in read) ingress.push({ ip: read.ip, ipMode: 'VIP' });
     else reader.warn(field, text.trim(), `which is ${read.bad}; it is skipped`);
   }
-  if (ingress.length === 0) return service;
-  return { ...service, loadBalancerIngress: ingress };
+  if (ingress.length > 0) return { ...service, loadBalancerIngress: ingress };
+  // An address that was meant and cannot be read is no wish for any other.
+  const meant = annotation !== undefined || !spec.isEmpty(field);
+  const isOurs = ['', LOAD_BALANCER_CLASS].includes(spec.text('loadBalancerClass'));
+  return meant || !isOurs ? service : { ...service, addressRequest: readRequest(service, spec, metadata) };
+}
+
+function readRequest(
+  { clusterIPs, ipFamilies }: Service,
+  spec: FieldReader,
+  { annotations }: Metadata,
+): AddressRequest {
+  const first = (keys: readonly string[]) => {
+    const key = keys.find((each) => annotations.has(each));
+    return key === undefined ? '' : annotations.text(key).trim();
+  };
+  const needsAllFamilies = spec.text('ipFamilyPolicy') === 'RequireDualStack';
+  const given = ipFamilies ?? IP_FAMILIES.filter((family) => clusterIPs[family] !== undefined);
+  return {
+    pool: first(POOL_ANNOTATIONS),
+    sharingKey: first(SHARING_ANNOTATIONS),
+    families: given.length > 0 ? given : needsAllFamilies ? IP_FAMILIES : ['IPv4'],
+    needsAllFamilies,
+  };
 }
