@@ -137,8 +137,11 @@ export class PathWorld {
     this.pods[name].run(`iptables-restore --noflush < ${join(out, 'rules')}`);
   }
 
-  startApiGateway(): void {
-    this.pods.api.start('haproxy', '-db', '-f', file('examples/path/api-gateway.cfg'));
+  /** `change`: of HAProxy's file. */
+  startApiGateway(change = (text: string) => text): void {
+    const path = join(this.folder, 'api-gateway.cfg');
+    writeFileSync(path, change(readFileSync(fromRoot('examples/path/api-gateway.cfg'), 'utf8')));
+    this.pods.api.start('haproxy', '-db', '-f', path);
   }
 
   /** The client asks, at the edge's address unless another is given. */
