@@ -7,6 +7,8 @@ import { request } from 'node:http';
 const [url, rate, host, from] = process.argv.slice(2);
 const { hostname, port, pathname } = new URL(url);
 const MOST_OPEN = 200;
+// What is lost for good never comes; what only waits for a busy machine does.
+const PATIENCE_MS = 15_000;
 const why = {};
 const by = {};
 const times = [];
@@ -34,7 +36,7 @@ function ask() {
       by[who] = (by[who] ?? 0) + 1;
     } else why[failure] = (why[failure] ?? 0) + 1;
   };
-  const options = { hostname, port: port || 80, path: pathname, agent: false, headers: { host }, timeout: 5000, localAddress: from };
+  const options = { hostname, port: port || 80, path: pathname, agent: false, headers: { host }, timeout: PATIENCE_MS, localAddress: from };
   const asking = request(options, (response) => {
     let text = '';
     response.setEncoding('utf8');
@@ -62,7 +64,7 @@ process.on('SIGTERM', () => {
   going = false;
   clearInterval(timer);
   const finish = () => {
-    if (open > 0 && performance.now() - lastGood < 6000) return void setTimeout(finish, 50);
+    if (open > 0 && performance.now() - lastGood < PATIENCE_MS + 1000) return void setTimeout(finish, 50);
     times.sort((a, b) => a - b);
     const at = (share) => Math.round((times[Math.floor(times.length * share)] ?? 0) * 10) / 10;
     const seconds = (performance.now() - began) / 1000;
