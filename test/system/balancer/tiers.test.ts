@@ -188,17 +188,22 @@ const one = (size) => new Promise((r) => { const s = d.createSocket(host.include
     // A packet too big for a way that the test makes narrow: who is told so is the node with the endpoint.
     await tell(['node3', 'node4']);
     arriveAt(first);
-    const { made, answers } = await talks(V4, 6);
-    for (const [i, talk] of made.entries()) {
-      const node = answers[i]?.startsWith('node3') ? third : fourth;
-      const before = unreachablesAt(node);
-      sendFragmentationNeeded(V4, talk.socket.localPort as number);
-      t.ok(
-        await eventually(() => unreachablesAt(node) > before, 3000),
-        `port ${talk.socket.localPort} is of ${node.name}, which is told`,
-      );
+    for (const [host, told, send] of [
+      [V4, unreachablesAt, sendFragmentationNeeded],
+      [V6, tooBigsAt, sendPacketTooBig],
+    ] as const) {
+      const { made, answers } = await talks(host, 6);
+      for (const [i, talk] of made.entries()) {
+        const node = answers[i]?.startsWith('node3') ? third : fourth;
+        const before = told(node);
+        send(host, talk.socket.localPort as number);
+        t.ok(
+          await eventually(() => told(node) > before, 3000),
+          `${host}: port ${talk.socket.localPort} is of ${node.name}, which is told`,
+        );
+      }
+      for (const { socket } of made) socket.destroy();
     }
-    for (const { socket } of made) socket.destroy();
   });
 }
 
@@ -221,5 +226,20 @@ head = struct.pack('!BBHHH', 3, 4, 0, 0, 1400)
 icmp = struct.pack('!BBHHH', 3, 4, checksum(head + inner), 0, 1400) + inner
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
 s.sendto(icmp, (vip, 0))`;
+  shell(`python3 -c "${script}" ${vip} ${clientPort}`);
+}
+
+/** ICMPv6 errors "packet too big" that the node has taken so far. */
+function tooBigsAt(node: LanHost): number {
+  return Number(node.run('grep Icmp6InPktTooBigs /proc/net/snmp6').split(/\s+/)[1]);
+}
+
+function sendPacketTooBig(vip: string, clientPort: number): void {
+  const script = `
+import socket, struct, sys
+vip, port = sys.argv[1], int(sys.argv[2])
+inner = struct.pack('!IHBB', 0x60000000, 1460, 6, 64) + socket.inet_pton(socket.AF_INET6, vip) + socket.inet_pton(socket.AF_INET6, '2001:db8::fe') + struct.pack('!HHI', ${PORT}, port, 1)
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.sendto(struct.pack('!BBHI', 2, 0, 0, 1400) + inner, (vip, 0))`;
   shell(`python3 -c "${script}" ${vip} ${clientPort}`);
 }
