@@ -76,8 +76,10 @@ function describeTable(table: ModelTable, reading: Reading): string[] {
   const at = `nft ${table.family} ${table.name}`;
   const chains = new Set<ModelChain>();
   const sets = new Set<ModelSet>();
+  const isLeft = (name: string) => reading === 'to the word' && isOfAffinity(name);
   const visit = (chain: ModelChain) => {
-    if (chains.has(chain)) return;
+    // What only such a chain asks is left with it.
+    if (chains.has(chain) || isLeft(chain.name)) return;
     chains.add(chain);
     for (const rule of livingRules(chain)) {
       for (const { chain: next } of rule.jumps) if (next) visit(next);
@@ -91,10 +93,9 @@ function describeTable(table: ModelTable, reading: Reading): string[] {
   };
   for (const chain of table.chains.values()) if (chain.hook) visit(chain);
   const lines = [`${at} flags ${table.flags}`];
-  const isLeft = (name: string) => reading === 'to the word' && isOfAffinity(name);
   for (const chain of chains) {
     // The administrator's own.
-    if (chain.name.startsWith('admin-') || isLeft(chain.name)) continue;
+    if (chain.name.startsWith('admin-')) continue;
     if (reading === 'in effect' && isNumbered(chain.name)) continue;
     const { hook } = chain;
     const place = hook ? ` ${hook.type} ${hook.number} ${hook.priority} ${chain.policy}` : '';
