@@ -13,6 +13,7 @@ import { diffModes } from './diffModes.js';
 import { type Look, look, readNote } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { MODEL_FLAGS, modeFlag, readConfig } from './readModel.js';
+import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
 penstock diff --mode MODE --mode MODE [--manifests PATH …] [-o json]
@@ -58,7 +59,7 @@ export async function diff(argv: readonly string[]): Promise<number> {
     return diffModes({ ...rest, modes: [first, second], format, limit, service: values.service });
   const flags = { ...rest, mode: first };
   const { mode, differences, problems, agentIsGone } = await compared(flags, await look(flags));
-  const shown = differences.filter(({ service }) => isAsked(service, values.service));
+  const shown = differences.filter(({ service }) => isOfService(service, values.service ?? ''));
   if (format === 'json')
     printJson({
       equal: shown.length === 0,
@@ -70,10 +71,6 @@ export async function diff(argv: readonly string[]): Promise<number> {
     });
   else print(diffText(mode, shown, { limit, problems, agentIsGone }));
   return shown.length === 0 ? 0 : 1;
-}
-
-export function isAsked(service: string, asked: string | undefined): boolean {
-  return asked === undefined || service === asked || service.split(':')[0] === asked;
 }
 
 interface Compared {

@@ -13,6 +13,7 @@ import { readArguments, WrongCall } from '../readArguments.js';
 import { look } from './look.js';
 import { colour, formatOf, OUTPUT_FLAG, print } from './output.js';
 import { MODEL_FLAGS, type Model } from './readModel.js';
+import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]
 
@@ -49,8 +50,7 @@ export async function flows(argv: readonly string[]): Promise<number> {
       : lineOf;
   const take = (record: FlowRecord) => {
     const isAsked =
-      (service === undefined || record.service.split(':')[0] === service) &&
-      (reason === undefined || record.reason === reason);
+      isOfService(record.service, service ?? '') && (reason === undefined || record.reason === reason);
     if (isAsked) print([show(record)]);
   };
   const found = await look(values);

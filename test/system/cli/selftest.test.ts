@@ -1,9 +1,10 @@
 /** penstock selftest as a user calls it: in namespaces of its own, on a node in use, killed in the middle, called wrongly. */
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -64,8 +65,17 @@ if (await inNetns(import.meta.url)) {
     await agent.ready(120_000);
     const good = await promisify(execFile)(...plain(PENSTOCK, 'selftest', '-o', 'json'));
     t.match(JSON.parse(good.stdout), { passed: true, where: 'this node', counts: { passed: 1 } });
+    t.notOk(existsSync(join(folder, 'failure.tar.gz')));
     await new Promise((resolve) => server.close(resolve));
-    const bad = run('selftest');
+    const archive = join(folder, 'failure.tar.gz');
+    const bad = run('selftest', '--sysdump', archive);
+    t.match(bad.stdout, `sysdump of the failure: ${archive}`);
+    t.match(gunzipSync(readFileSync(archive)).toString('latin1'), /agent\/status\.json.*kernel\/nft\.txt/s);
+    t.match(
+      run('selftest', '--sysdump', archive).stdout,
+      /no sysdump was written: .*EEXIST/,
+      'never over another',
+    );
     t.equal(bad.status, 1);
     t.match(bad.stdout, /FAILED node → shop\/cart:http, cluster IP 10\.96\.0\.10:80\/TCP/);
     t.match(bad.stdout, /must reach an endpoint, and was refused/);

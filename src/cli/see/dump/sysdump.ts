@@ -48,11 +48,29 @@ export async function sysdump(argv: readonly string[]): Promise<number> {
     print([HELP.trimEnd()]);
     return 0;
   }
+  const { path, files, bytes, missing } = await writeSysdump(values.file);
+  print([
+    `${path}: ${files} files, ${Math.ceil(bytes / 1024)} KiB`,
+    ...missing.map((line) => `not in it: ${line}`),
+  ]);
+  return missing.length === 0 ? 0 : 1;
+}
+
+interface Written {
+  readonly path: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** What could not be read, and why. */
+  readonly missing: readonly string[];
+}
+
+/** Rejects with WrongCall where the file cannot be made; nothing that is there is overwritten. */
+export async function writeSysdump(file: string | undefined): Promise<Written> {
   const now = new Date();
   const stamp = now.toISOString().replaceAll(/[-:]|\.\d+/g, '');
   const agent = await AgentClient.find();
   const node = (agent?.status.node ?? readNote()?.node ?? hostname()).replaceAll(/[^\w.-]/g, '_');
-  const path = values.file ?? `penstock-sysdump-${node}-${stamp}.tar.gz`;
+  const path = file ?? `penstock-sysdump-${node}-${stamp}.tar.gz`;
   const { files, missing } = await gather(sources(agent), performance.now() + PATIENCE);
   const folder = `penstock-sysdump-${stamp}`;
   const listing = contents(files, missing, now);
@@ -68,11 +86,7 @@ export async function sysdump(argv: readonly string[]): Promise<number> {
   } catch (cause) {
     throw new WrongCall(`${path}: ${messageOf(cause)}`, 'Name another file: --file NAME.');
   }
-  print([
-    `${path}: ${all.length} files, ${Math.ceil(packed.length / 1024)} KiB`,
-    ...missing.map((line) => `not in it: ${line}`),
-  ]);
-  return missing.length === 0 ? 0 : 1;
+  return { path, files: all.length, bytes: packed.length, missing };
 }
 
 function sources(agent: AgentClient | undefined): readonly Source[] {

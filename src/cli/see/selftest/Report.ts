@@ -21,8 +21,16 @@ export function reportOf(
 ): SelftestReport {
   const count = (result: CellResult['result']) => found.cells.filter((cell) => cell.result === result).length;
   const counts = { passed: count('passed'), failed: count('failed'), skipped: count('skipped') };
-  const undisturbed = found.disruptions.every(({ failed, broken }) => failed + broken === 0);
-  return { passed: counts.failed === 0 && undisturbed, counts, ...found };
+  return { passed: failures(found.cells, found.disruptions) === 0, counts, ...found };
+}
+
+/** Cells that failed, connections that failed or broke. */
+export function failures(
+  cells: readonly CellResult[],
+  disruptions: readonly Pick<DisruptionResult, 'failed' | 'broken'>[],
+): number {
+  const cellsFailed = cells.filter(({ result }) => result === 'failed').length;
+  return disruptions.reduce((sum, { failed, broken }) => sum + failed + broken, cellsFailed);
 }
 
 /** Failed cells beyond this number are counted, not shown. */

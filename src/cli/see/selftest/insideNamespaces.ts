@@ -5,6 +5,7 @@ import type { Explanation } from '../../../explain/explain.js';
 import type { Mode } from '../../../explain/World.js';
 import type { IpFamily } from '../../../net/ip.js';
 import type { ServiceRow } from '../../../observe/admin/serviceRows.js';
+import { dumpFailure } from '../dump/dumpFailure.js';
 import { MODES } from '../readModel.js';
 import type { Cell, CellResult } from './Cell.js';
 import { cellsOf, inParallel } from './cellsOf.js';
@@ -12,6 +13,7 @@ import { checkCell } from './checkCell.js';
 import { type DialOptions, dial } from './dial.js';
 import { type Disruption, type DisruptionResult, disrupt } from './disrupt.js';
 import { NODE, OUTSIDE, POD_GATEWAY, PODS } from './objects.js';
+import { failures } from './Report.js';
 import { TestAgent } from './TestAgent.js';
 import { TestWorld } from './World.js';
 
@@ -20,6 +22,8 @@ export interface NamespacesTask {
   readonly modes: readonly Mode[] | undefined;
   readonly families: readonly IpFamily[];
   readonly disrupt: Disruption | undefined;
+  /** Where an archive of the first mode with a failure goes; an absolute path. */
+  readonly sysdump: string | undefined;
 }
 
 export interface NamespacesFound {
@@ -45,7 +49,7 @@ export async function insideNamespaces(task: NamespacesTask): Promise<number> {
   process.exit(0);
 }
 
-async function test({ modes, families, disrupt: kind }: NamespacesTask): Promise<NamespacesFound> {
+async function test({ modes, families, disrupt: kind, sysdump }: NamespacesTask): Promise<NamespacesFound> {
   const world = await TestWorld.make();
   const cells: CellResult[] = [];
   const disruptions: DisruptionResult[] = [];
@@ -62,8 +66,12 @@ async function test({ modes, families, disrupt: kind }: NamespacesTask): Promise
       notes.push(notHere(mode, error));
       continue;
     }
+    const before = failures(cells, disruptions);
     if (kind) disruptions.push(...(await disrupt(kind, agent, world, usable)));
     else cells.push(...(await testMode(agent, world, families)));
+    // The first failure; while the agent runs that can say most of it.
+    if (sysdump !== undefined && before === 0 && failures(cells, disruptions) > 0)
+      notes.push(await dumpFailure(sysdump));
     await agent.end('SIGTERM');
   }
   return { cells, disruptions, notes };

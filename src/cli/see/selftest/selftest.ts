@@ -1,15 +1,17 @@
 /** penstock selftest: proof that every kind of VIP works, on this node or in namespaces of its own. */
 import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { messageOf, PenstockError } from '../../../errors.js';
 import { IP_FAMILIES, type IpFamily } from '../../../net/ip.js';
 import { readArguments, WrongCall } from '../../readArguments.js';
+import { dumpFailure } from '../dump/dumpFailure.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from '../output.js';
 import { modeFlag } from '../readModel.js';
 import { DISRUPTIONS } from './disrupt.js';
 import { inNamespaces } from './inNamespaces.js';
 import { insideNamespaces, type NamespacesTask } from './insideNamespaces.js';
 import { onNode } from './onNode.js';
-import { junit, reportOf, reportText } from './Report.js';
+import { failures, junit, reportOf, reportText } from './Report.js';
 import { runPeer } from './runPeer.js';
 
 export const HELP = `penstock selftest [--service NAMESPACE/NAME…] [--junit FILE] [-o json]
@@ -31,6 +33,7 @@ root), which nobody else sees and which is gone when the command is.
   --disrupt KIND         with --namespaces: restart, upgrade or mode: counts what breaks
                          while the agent is restarted, upgraded, or changes its mode
   --junit FILE           writes the result as JUnit
+  --sysdump FILE         writes the archive of sysdump when something fails
 
 Exit status: 0 all passed, 1 something failed or broke, 2 could not look.
 `;
@@ -45,6 +48,7 @@ export async function selftest(argv: readonly string[]): Promise<number> {
       mode: { type: 'string', multiple: true },
       disrupt: { type: 'string' },
       junit: { type: 'string' },
+      sysdump: { type: 'string' },
       // How it calls itself in namespaces.
       role: { type: 'string' },
       task: { type: 'string' },
@@ -61,7 +65,11 @@ export async function selftest(argv: readonly string[]): Promise<number> {
   const began = performance.now();
   const found = values.namespaces
     ? { where: 'namespaces', ...(await inNamespaces(namespacesTask(values, families))) }
-    : { where: 'this node', disruptions: [], ...(await onNode(nodeTask(values, families))) };
+    : {
+        where: 'this node',
+        disruptions: [],
+        ...(await testNode(nodeTask(values, families), values.sysdump)),
+      };
   const report = reportOf({ ...found, milliseconds: Math.round(performance.now() - began) });
   if (values.junit !== undefined) writeReport(values.junit, junit(report));
   if (format === 'json') printJson(report);
@@ -69,7 +77,14 @@ export async function selftest(argv: readonly string[]): Promise<number> {
   return report.passed ? 0 : 1;
 }
 
+async function testNode(task: Parameters<typeof onNode>[0], sysdump: string | undefined) {
+  const { cells, notes } = await onNode(task);
+  if (sysdump === undefined || failures(cells, []) === 0) return { cells, notes };
+  return { cells, notes: [...notes, await dumpFailure(sysdump)] };
+}
+
 interface Flags {
+  readonly sysdump?: string | undefined;
   readonly service?: readonly string[] | undefined;
   readonly mode?: readonly string[] | undefined;
   readonly disrupt?: string | undefined;
@@ -88,7 +103,12 @@ function namespacesTask(flags: Flags, families: readonly IpFamily[]): Namespaces
   const disrupt = DISRUPTIONS.find((kind) => kind === flags.disrupt);
   if (flags.disrupt !== undefined && disrupt === undefined)
     throw new WrongCall(`--disrupt ${JSON.stringify(flags.disrupt)}: there are ${DISRUPTIONS.join(', ')}`);
-  return { modes, families, disrupt };
+  return {
+    modes,
+    families,
+    disrupt,
+    sysdump: flags.sysdump === undefined ? undefined : resolve(flags.sysdump),
+  };
 }
 
 function nodeTask(flags: Flags, families: readonly IpFamily[]): Parameters<typeof onNode>[0] {
