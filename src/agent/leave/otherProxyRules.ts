@@ -24,7 +24,8 @@ export async function otherProxyRules(
     tables.push((await output(run, 'nft', ['list', 'table', family, 'kube-proxy'])).text ?? '');
   }
   if (tables.length > 0) return { ...NOTHING, nft: { name: 'nft list table', text: tables.join('\n') } };
-  const saves = [await output(run, 'iptables-save', []), await output(run, 'ip6tables-save', [])];
+  const read = [await output(run, 'iptables-save', []), await output(run, 'ip6tables-save', [])];
+  const saves = own === 'ipvs' ? read.map(withoutModeIpvs) : read;
   const iptablesSave = saves.flatMap((saved, i) =>
     isOthers(saved.text ?? '', own, sharedChains)
       ? [{ name: i === 0 ? 'iptables-save' : 'ip6tables-save', text: saved.text ?? '' }]
@@ -50,6 +51,17 @@ export async function otherProxyRules(
         'Run it on the node where kube-proxy runs, or give its rules as files: penstock compare --help.',
     },
   );
+}
+
+/**
+ * Mode ipvs has chains of kube-proxy's names; until it leaves, its rules stand among those of kube-proxy's mode iptables. They ask sets,
+ * which mode iptables never does, or are in chains of penstock.
+ */
+function withoutModeIpvs(saved: Output): Output {
+  if (saved.text === undefined) return saved;
+  const isOurs = (line: string) => /--(match|map)-set |^(:|-A |.* -[jg] )PENSTOCK-/.test(line);
+  const lines = saved.text.split('\n').filter((line) => !isOurs(line));
+  return { ...saved, text: lines.join('\n') };
 }
 
 function isOthers(saved: string, own: Mode | undefined, sharedChains: boolean): boolean {
