@@ -247,6 +247,8 @@ restart_edge() {
   sleep $pre_stop
   in_ns "$1" nginx -c "$config" -s quit 2>/dev/null
   edge_ended() { ! [ -e "$work/$1/nginx.pid" ]; }
+  # Its worker_shutdown_timeout is 30 s, as long as eventually waits.
+  for _ in $(seq 300); do edge_ended "$1" || sleep 0.1; done
   eventually "nginx of $1 does not end" edge_ended "$1"
   ending=
   path_manifests "pod1 pod2" "$2"
