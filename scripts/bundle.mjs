@@ -85,7 +85,7 @@ async function makeBundle(folder) {
 
   if (folder === undefined) return;
   mkdirSync(join(folder, 'build/Release'), { recursive: true });
-  for (const path of ['bin', 'package.json', 'LICENSE', 'build/Release/penstock.node'])
+  for (const path of ['bin', 'package.json', 'LICENSE', 'build/Release/penstock.node', 'build/Release/penstock-watchdog'])
     cpSync(path, join(folder, path), { recursive: true });
   copyLicenses(Object.keys(metafile.inputs), join(folder, 'licenses'));
 }

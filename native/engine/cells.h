@@ -1,5 +1,5 @@
 // The memory that the engine and TypeScript share: cells of eight 64-bit words each, one for every service port and
-// every endpoint of it. TypeScript gives out the cells (src/dataplane/userspace/Cells.ts) and reads them whenever it
+// every endpoint of it. TypeScript gives out the cells (src/kernel/addon/Cells.ts) and reads them whenever it
 // likes; the engine's threads count in them. Nobody ever waits.
 #ifndef PENSTOCK_ENGINE_CELLS_H_
 #define PENSTOCK_ENGINE_CELLS_H_

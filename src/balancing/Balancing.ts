@@ -4,14 +4,15 @@ import type { IpAddress } from '../net/ip.js';
 /**
  * `random`: each connection by lot. `round-robin`: one after the other. `source-hash`: by the client's address, modulo
  * the number of slots. `maglev`: by the client's address too, through a table that few changes of endpoints disturb.
+ * `chosen`: the one that the mark of the packet names (choiceMark.ts); by lot where it names none.
  */
-export type KernelAlgorithm = 'random' | 'round-robin' | 'source-hash' | 'maglev';
+export type KernelAlgorithm = 'random' | 'round-robin' | 'source-hash' | 'maglev' | 'chosen';
 
 /**
  * `least-connections`: the endpoint with the fewest for its weight. `power-of-two`: the better of two drawn by lot. They
- * need to know how many connections each endpoint has now, which only mode userspace does.
+ * need to know how many connections each endpoint has now: no rule of the kernel does.
  */
-export type Algorithm = KernelAlgorithm | 'least-connections' | 'power-of-two';
+export type Algorithm = Exclude<KernelAlgorithm, 'chosen'> | 'least-connections' | 'power-of-two';
 
 export const ALGORITHMS: readonly Algorithm[] = [
   'random',
@@ -22,9 +23,14 @@ export const ALGORITHMS: readonly Algorithm[] = [
   'maglev',
 ];
 
-/** What the kernel does in the place of an algorithm: a lot, where it would have to count connections. */
+/** An algorithm that counts connections. */
+export function counts(algorithm: Algorithm): algorithm is 'least-connections' | 'power-of-two' {
+  return algorithm === 'least-connections' || algorithm === 'power-of-two';
+}
+
+/** What the kernel does in the place of an algorithm: where it would have to count connections, somebody else chooses. */
 export function kernelAlgorithm(algorithm: Algorithm): KernelAlgorithm {
-  return algorithm === 'least-connections' || algorithm === 'power-of-two' ? 'random' : algorithm;
+  return counts(algorithm) ? 'chosen' : algorithm;
 }
 
 /** Whole numbers 0..100 by endpoint address. Who is not named has weight 1. */

@@ -4,6 +4,7 @@ import type { Problem } from '../objects/Problem.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import type { ServicePort } from '../routing/ServicePort.js';
+import type { ChoiceReport } from './choice/Chooser.js';
 
 /** What one sync did in one IP family. */
 export interface FamilyReport {
@@ -162,6 +163,8 @@ export interface Dataplane {
   rulePackets?: (() => Promise<RulePackets>) | undefined;
   /** Absent where the kernel carries the bytes. */
   proxyReport?: (() => ProxyReport) | undefined;
+  /** Absent where no program chooses endpoints for the kernel; undefined while none has to. */
+  choiceReport?: (() => ChoiceReport | undefined) | undefined;
   /** As they are now. Absent in modes whose rules depend on nothing that only the agent knows. */
   ruleFacts?: ((table: RoutingView) => RuleFacts) | undefined;
   /** Ends background work; leaves the rules in place. */

@@ -12,10 +12,12 @@ import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { familyOf, type IpFamily } from '../net/ip.js';
+import { accompanied } from './beside/AccompaniedDataplane.js';
+import { EndpointChoice } from './beside/EndpointChoice.js';
+import { FailureTelling } from './beside/tellFailures.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { type Removal, removeRules } from './removeRules.js';
-import { FailureTelling, tellFailures } from './tellFailures.js';
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIptables(
@@ -26,16 +28,21 @@ export async function openIptables(
 ): Promise<OpenMode> {
   const tools = await openTools(config, log);
   const telling = openTelling('iptables', config, tools, host, log);
+  const families = tools.map(({ family }) => family);
+  const choice = new EndpointChoice({ families, clock: host.clock, log });
   const dataplane = new IptablesDataplane(
     iptablesOptions(config),
     {
       tools,
       ...host,
-      ...iptablesKernel(tools, log, () => telling?.committed ?? 0),
+      ...iptablesKernel(tools, log, () => (telling?.committed ?? 0) + choice.committed),
     },
     listener,
   );
-  return { dataplane: tellFailures(dataplane, telling), prepareHost: NOTHING_TO_PREPARE };
+  return {
+    dataplane: accompanied(dataplane, { before: telling, after: choice }),
+    prepareHost: NOTHING_TO_PREPARE,
+  };
 }
 
 export function iptablesOptions(config: NodeConfig): IptablesOptions {

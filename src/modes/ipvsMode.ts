@@ -21,10 +21,10 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
+import { accompanied } from './beside/AccompaniedDataplane.js';
 import { openTelling, openTools } from './iptablesMode.js';
 import { openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import type { ModeHost, OpenMode } from './ModeHost.js';
-import { tellFailures } from './tellFailures.js';
 
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
@@ -91,7 +91,7 @@ async function openWith(
     listener,
   );
   return {
-    dataplane: tellFailures(dataplane, telling),
+    dataplane: accompanied(dataplane, { before: telling }),
     prepareHost: async () => {
       setSysctls(host.sysctls, options, log);
       await setTimeouts(ipvs, options, log);

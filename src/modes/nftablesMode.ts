@@ -16,6 +16,8 @@ import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
 import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../net/ip.js';
+import { accompanied } from './beside/AccompaniedDataplane.js';
+import { EndpointChoice } from './beside/EndpointChoice.js';
 import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
@@ -39,7 +41,8 @@ export async function openNftables(
     open.add('node ports on localhost', () => localhost?.close());
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
     const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
-    return { dataplane, prepareHost: NOTHING_TO_PREPARE };
+    const choice = new EndpointChoice({ families: hostFamilies(), clock: host.clock, log });
+    return { dataplane: accompanied(dataplane, { after: choice }), prepareHost: NOTHING_TO_PREPARE };
   });
 }
 

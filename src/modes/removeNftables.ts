@@ -1,4 +1,5 @@
 /** Removes the nftables tables of the modes, and nothing else. */
+import { CHOICE_TABLE } from '../dataplane/choice/choiceSets.js';
 import { FAILURE_TABLE } from '../dataplane/failures/failureSets.js';
 import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
@@ -10,6 +11,7 @@ const TABLES: readonly (readonly [name: string, modes: readonly string[]])[] = [
   [TABLE, ['nftables']],
   [CAPTURE_TABLE, ['userspace']],
   [FAILURE_TABLE, ['iptables', 'ipvs']],
+  [CHOICE_TABLE, ['nftables', 'iptables']],
 ];
 
 /**

@@ -75,6 +75,11 @@ export function everything(): ApiObject[] {
       ports: [{ name: 'p', protocol: 'SCTP', port: 9, nodePort: 0 }],
       loadBalancerSourceRanges: ['203.0.113.7/32', '2001:db8:9::1/128'].map(cidr),
     },
+    {
+      options: { algorithm: 'least-connections' },
+      type: 'NodePort',
+      ports: [{ name: 'p', protocol: 'TCP', port: 80, nodePort: 30_009 }],
+    },
     { externalIPs: ['192.0.2.80', '2001:db8::80'].map(ip), options: { algorithm: 'round-robin' } },
     { options: { algorithm: 'source-hash', weights: '{"10.1.0.1": 3, "fd00:10::1": 2}' } },
     {

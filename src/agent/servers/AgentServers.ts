@@ -8,6 +8,7 @@ import type { ServerName } from '../../observe/events/occurrences.js';
 import { startHealthServer } from '../../observe/http/HealthServer.js';
 import { type Page, startMetricsServer } from '../../observe/http/MetricsServer.js';
 import type { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
+import { choiceText } from '../../observe/metrics/ChoiceMetrics.js';
 import { contactMetrics } from '../../observe/metrics/contactMetrics.js';
 import { operatorText, readConntrackUse } from '../../observe/metrics/operatorMetrics.js';
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
@@ -119,6 +120,7 @@ export class AgentServers {
         rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
         (await services.text()) +
         (await proxy.text()) +
+        choiceText(dataplane.choiceReport?.(), { limit, endpointLimit }) +
         operatorText({
           mode: config.mode,
           table,

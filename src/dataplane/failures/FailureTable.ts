@@ -1,20 +1,18 @@
 /** Keeps the table that tells of failing connections in agreement with the routing table, in one IP family. */
 
-import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { WantedKeys } from '../family/WantedKeys.js';
+import { KeySets } from '../family/KeySets.js';
 import { failureElements } from './failureElements.js';
 import { type FailureSet, type FailureSettings, failureChains, failureSets, knows } from './failureSets.js';
 
 export class FailureTable {
   readonly #table: NftablesTable;
   #settings = '';
-  #sets: readonly SetSpec[] = [];
-  #wanted = new Map<string, WantedKeys>();
+  #keys: KeySets | undefined;
   #isKnown = false;
 
   constructor(table: NftablesTable) {
@@ -50,49 +48,29 @@ export class FailureTable {
     const isKnown = this.#isKnown && this.#settings === text;
     // Until the kernel has agreed nothing is known.
     this.#isKnown = false;
-    const transaction = isKnown ? this.#change(changes, settings) : this.#whole(ports, settings);
+    const transaction = isKnown ? this.#change(changes) : this.#whole(ports, settings);
     if (!transaction.isEmpty) await this.#table.commit(transaction);
     this.#settings = text;
     this.#isKnown = true;
   }
 
   #whole(ports: ReadonlyMap<string, ServicePort>, settings: FailureSettings): Transaction {
-    this.#sets = failureSets(settings);
-    this.#wanted = new Map(this.#sets.map(({ name }) => [name, new WantedKeys()]));
+    const known = (set: FailureSet) => knows(settings, set);
+    this.#keys = new KeySets(failureSets(settings), (port) => failureElements(port, known));
     const transaction = new Transaction(this.family, this.#table.name);
     transaction.createTable = true;
     transaction.replaceTable = true;
-    transaction.newSets.push(...this.#sets);
+    transaction.newSets.push(...this.#keys.sets);
     for (const chain of failureChains(settings)) transaction.addChain(chain);
-    const known = (set: FailureSet) => knows(settings, set);
-    for (const port of ports.values())
-      for (const [set, key] of failureElements(port, known)) this.#wanted.get(set)?.add(key);
-    for (const set of this.#sets)
-      for (const key of this.#wanted.get(set.name)?.keys() ?? []) transaction.addElement(set, key, undefined);
+    for (const port of ports.values()) this.#keys.add(port);
+    for (const set of this.#keys.sets)
+      for (const key of this.#keys.keys(set.name)) transaction.addElement(set, key, undefined);
     return transaction;
   }
 
-  #change(changes: readonly ServicePortChange[], settings: FailureSettings): Transaction {
+  #change(changes: readonly ServicePortChange[]): Transaction {
     const transaction = new Transaction(this.family, this.#table.name);
-    const known = (set: FailureSet) => knows(settings, set);
-    const net = new Map<string, Map<string, number>>();
-    const count = (port: ServicePort | undefined, by: number) => {
-      for (const [set, key] of port ? failureElements(port, known) : []) {
-        const ofSet = net.get(set) ?? new Map<string, number>();
-        net.set(set, ofSet.set(key, (ofSet.get(key) ?? 0) + by));
-      }
-    };
-    for (const { before, after } of changes) {
-      count(before, -1);
-      count(after, 1);
-    }
-    for (const set of this.#sets) {
-      const wanted = this.#wanted.get(set.name);
-      for (const [key, by] of net.get(set.name) ?? []) {
-        for (let i = by; i > 0; i--) if (wanted?.add(key)) transaction.addElement(set, key, undefined);
-        for (let i = by; i < 0; i++) if (wanted?.remove(key)) transaction.deleteElement(set, key);
-      }
-    }
+    this.#keys?.change(changes, transaction);
     return transaction;
   }
 }

@@ -1,11 +1,11 @@
 /** Which cells the service ports and their endpoints have, and what the engine must be told of a change. */
 
+import type { Cells } from '../../kernel/addon/Cells.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
-import type { Cells } from './Cells.js';
 import { type EncodingFacts, mayKeepSource, NOTHING_KNOWN, ServiceRecords } from './encodeServices.js';
 import { type ProxyDefaults, type ProxyOptions, readProxyOptions } from './proxyOptions.js';
 

@@ -4,6 +4,7 @@
  */
 
 import { messageOf } from '../../errors.js';
+import { Cells } from '../../kernel/addon/Cells.js';
 import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
@@ -19,7 +20,6 @@ import {
   type SyncReport,
 } from '../Dataplane.js';
 import { CaptureView, type EngineAddress, throughViews } from './CaptureView.js';
-import { Cells } from './Cells.js';
 import { DrainDeadlines } from './DrainDeadlines.js';
 import { EngineTable, type LeavingEndpoint, loopText } from './EngineTable.js';
 import type { EncodingFacts } from './encodeServices.js';

@@ -1,7 +1,8 @@
 /** What the proxy has done so far, for metrics: read from shared memory, nothing is stopped for it. */
+
+import type { Cells } from '../../kernel/addon/Cells.js';
 import type { NativeEngineStatus } from '../../kernel/addon/NativeEngine.js';
 import type { ProxiedEndpoint, ProxyReport } from '../Dataplane.js';
-import type { Cells } from './Cells.js';
 import type { EngineRow } from './EngineTable.js';
 
 export function proxyReport(

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf, PenstockError } from '../../errors.js';
 import { installationFolder } from './installationFolder.js';
 import type { NativeBfd } from './NativeBfd.js';
+import type { NativeChoice, NativeChoiceOptions } from './NativeChoice.js';
 import type { NativeEngine, NativeEngineOptions } from './NativeEngine.js';
 import type { AnnounceModel, AnnounceOptions, NativeResponder } from './NativeResponder.js';
 import type { NativeSocket, NativeSocketOptions } from './NativeSocket.js';
@@ -12,6 +13,7 @@ import type { NativeSocket, NativeSocketOptions } from './NativeSocket.js';
 export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
   readonly ProxyEngine: new (options: NativeEngineOptions) => NativeEngine;
+  readonly ChoiceQueue: new (options: NativeChoiceOptions) => NativeChoice;
   /** `onEvents` is called when there is something to take; it does not keep the process alive. */
   readonly AnnounceResponder: new (
     options: AnnounceOptions,
@@ -50,12 +52,21 @@ export interface NativeAddon {
 
 const ADDON_FILE = fileURLToPath(new URL('build/Release/penstock.node', installationFolder(import.meta.url)));
 
+const WATCHDOG_FILE = fileURLToPath(
+  new URL('build/Release/penstock-watchdog', installationFolder(import.meta.url)),
+);
+
 let loaded: NativeAddon | undefined;
 
 /** Loaded at the first call. Throws PENSTOCK_NATIVE_MISSING. */
 export function nativeAddon(): NativeAddon {
   loaded ??= loadAddon(ADDON_FILE);
   return loaded;
+}
+
+/** The program of native/watchdog/, built with the addon; '' where it is not. */
+export function watchdogProgram(): string {
+  return existsSync(WATCHDOG_FILE) ? WATCHDOG_FILE : '';
 }
 
 /** Throws PENSTOCK_NATIVE_MISSING when the addon was not built or does not fit this system. */

@@ -6,8 +6,11 @@ import type { AttributeReader } from '../netlink/AttributeReader.js';
 import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { DataAttribute, ExpressionAttribute, LIST_ELEMENT, VerdictAttribute } from './constants.js';
 
-/** How an attribute is written: a number in network order, a name, or the bytes of a register inside NFTA_DATA_VALUE. */
-type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'data' | 'verdict';
+/**
+ * How an attribute is written: a number in network order, a name, bytes as they are, or the bytes of a register inside
+ * NFTA_DATA_VALUE.
+ */
+type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'bytes' | 'data' | 'verdict';
 
 /** Expression → its attributes, in the order in which nft writes them. */
 const EXPRESSIONS = {
@@ -62,6 +65,10 @@ const EXPRESSIONS = {
   limit: { rate: [1, 'u64'], unit: [2, 'u64'], burst: [3, 'u32'], kind: [4, 'u32'], flags: [5, 'u32'] },
   // NFTA_LOG_*
   log: { group: [1, 'u16'], prefix: [2, 'string'], snaplen: [3, 'u32'] },
+  // NFTA_QUEUE_*
+  queue: { number: [1, 'u16'], total: [2, 'u16'], flags: [3, 'u16'] },
+  // NFTA_TARGET_*
+  target: { name: [1, 'string'], revision: [2, 'u32'], info: [3, 'bytes'] },
   // NFTA_EXTHDR_*
   exthdr: { dreg: [1, 'u32'], type: [2, 'u8'], offset: [3, 'u32'], length: [4, 'u32'], flags: [5, 'u32'] },
   // NFTA_FWD_*
@@ -84,7 +91,7 @@ export const VerdictCode = { DROP: 0, ACCEPT: 1, JUMP: -3, GOTO: -4 } as const;
 
 type ValueOf<E extends Encoding> = E extends 'string'
   ? string
-  : E extends 'data'
+  : E extends 'data' | 'bytes'
     ? string
     : E extends 'verdict'
       ? Verdict
@@ -212,6 +219,7 @@ function writeValue(
   if (typeof value === 'object') writeVerdict(writer, number, value);
   else if (typeof value === 'string') {
     if (encoding === 'data') writeData(writer, number, value);
+    else if (encoding === 'bytes') writer.latin1(number, value);
     else writer.string(number, value);
   } else if (encoding === 'u8') writer.u8(number, value);
   else if (encoding === 'u16') writer.u16be(number, value);
@@ -231,6 +239,8 @@ function readValue(reader: AttributeReader, encoding: Encoding): number | string
       return reader.u64be();
     case 'string':
       return reader.string();
+    case 'bytes':
+      return reader.latin1();
     case 'data':
       return readData(reader.children()).value;
     case 'verdict':

@@ -47,6 +47,13 @@ export const INDEX: DataType = {
   bytes: 4,
   print: (value) => String(readIndex(value)),
 };
+/** A packet's mark, in host byte order. */
+export const MARK: DataType = {
+  name: 'mark',
+  id: 19,
+  bytes: 4,
+  print: (value) => `0x${readIndex(value).toString(16).padStart(8, '0')}`,
+};
 
 const BITS_PER_TYPE = 6;
 

@@ -7,6 +7,7 @@ import {
   INET_SERVICE,
   IPV4_ADDRESS,
   IPV6_ADDRESS,
+  MARK,
 } from './dataTypes.js';
 import { type Expression, expression } from './Expression.js';
 
@@ -46,7 +47,15 @@ const meta =
   (key: number): Field['load'] =>
   (register) => [expression('meta', { key, dreg: registerNumber(register) })];
 
-export const CtKey = { STATUS: 2, PROTO_DST: 12, SRC_IP: 19, DST_IP: 20, SRC_IP6: 21, DST_IP6: 22 } as const;
+export const CtKey = {
+  STATE: 0,
+  STATUS: 2,
+  PROTO_DST: 12,
+  SRC_IP: 19,
+  DST_IP: 20,
+  SRC_IP6: 21,
+  DST_IP6: 22,
+} as const;
 
 /** IP_CT_DIR_ORIGINAL. */
 const ORIGINAL = 0;
@@ -142,6 +151,28 @@ export const L4_PROTOCOL: Field = {
   load: meta(MetaKey.L4PROTO),
   typeOf: record([0, ExpressionKind.META], [1, record([0, MetaKey.L4PROTO])]),
 };
+
+/** Bits of the packet's mark. The first field of a key: nft takes it elsewhere in parentheses only, and prints none. */
+export function markField(mask: number): Field {
+  return {
+    text: `meta mark and 0x${mask.toString(16)}`,
+    type: MARK,
+    load: (register) => {
+      const at = registerNumber(register);
+      return [
+        expression('meta', { key: MetaKey.MARK, dreg: at }),
+        expression('bitwise', {
+          sreg: at,
+          dreg: at,
+          length: 4,
+          op: 0,
+          mask: hostNumber(mask),
+          xor: hostNumber(0),
+        }),
+      ];
+    },
+  };
+}
 
 export const DESTINATION_PORT: Field = {
   text: 'th dport',

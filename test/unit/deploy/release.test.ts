@@ -20,6 +20,7 @@ const ROOT = fileURLToPath(fromRoot(''));
 const FILES = [
   'bin/penstock',
   'build/Release/penstock.node',
+  'build/Release/penstock-watchdog',
   'dist/bundle/main.cjs',
   'licenses/pino',
   'LICENSE',

@@ -5,6 +5,7 @@
  */
 import { append } from '../../../append.js';
 import type { IpAddress } from '../../../net/ip.js';
+import { CHOICE_MASK, choiceMarks, isChosenFor } from '../../../routing/choice.js';
 import {
   type Endpoint,
   externalVerdict,
@@ -272,6 +273,13 @@ class LazyRendering implements RenderedServicePort {
         rules.push(
           `${comment(endpoint)}-m recent --name ${target} --rcheck --seconds ${age} --reap -j ${target}`,
         );
+      }
+    }
+    if (isChosenFor(this.#port)) {
+      const marks = choiceMarks(this.#port);
+      for (const endpoint of endpoints) {
+        const mark = `0x${marks.get(endpoint)?.toString(16)}/0x${CHOICE_MASK.toString(16)}`;
+        rules.push(`${comment(endpoint)}-m mark --mark ${mark} -j ${endpointChains.get(endpoint)}`);
       }
     }
     endpoints.forEach((endpoint, i) => {

@@ -9,6 +9,7 @@ import {
   type Field,
   hashField,
   L4_PROTOCOL,
+  markField,
   numberField,
 } from '../../../kernel/nftables/fields.js';
 import {
@@ -26,6 +27,7 @@ import {
 } from '../../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../../net/ip.js';
+import { CHOICE_MASK } from '../../../routing/choice.js';
 import type { LocalTraffic, NftablesSettings } from './NftablesSettings.js';
 import { type SetName, SHORT_CIRCUIT_OFFSET } from './sets.js';
 
@@ -144,7 +146,10 @@ function pickChain(space: Space, from: 'own' | 'all', pick: Pick, family: IpFami
   const offset = from === 'own' ? 0 : SHORT_CIRCUIT_OFFSET;
   const at = (index: Field) =>
     destinationNat(family, [...keyFields(family, space), index], setOf(space, 'endpoints'));
-  const rules: Rule[] = indexFields(pick, offset, family).map((index) => [at(index)]);
+  const fields = [markField(CHOICE_MASK), ...keyFields(family, space)];
+  const chosen: Rule[] =
+    pick.algorithm === 'chosen' ? [[destinationNat(family, fields, setOf(space, 'chosen'))]] : [];
+  const rules: Rule[] = [...chosen, ...indexFields(pick, offset, family).map((index) => [at(index)])];
   return {
     name: pickChainName(space, from, pick),
     rules: [...rules, [goTo(space === 'vip' ? 'refuse' : 'refuse-node-port')]],
@@ -160,7 +165,8 @@ function indexFields({ algorithm, size }: Pick, offset: number, family: IpFamily
     case 'source-hash':
     case 'maglev':
       return [hashField([sourceAddress], range)];
-    case 'random': {
+    case 'random':
+    case 'chosen': {
       const draw = numberField('random', range);
       // 1 and 2 have no empty index.
       if (size <= 2) return [draw];
@@ -175,7 +181,7 @@ export function keyFields(family: IpFamily, space: Space): readonly Field[] {
   return space === 'vip' ? [FIELDS[family].destinationAddress, ...nodePort] : nodePort;
 }
 
-function setOf(space: Space, set: 'short-circuits' | 'endpoints' | 'affinity'): SetName {
+function setOf(space: Space, set: 'short-circuits' | 'endpoints' | 'chosen' | 'affinity'): SetName {
   return space === 'vip' ? set : `node-port-${set}`;
 }
 

@@ -5,6 +5,7 @@ import { slots, slotsSize } from '../../../balancing/slots.js';
 import { indexKey, ipKey, portKey, protocolKey } from '../../../kernel/nftables/dataTypes.js';
 import { PROTOCOL_NUMBER } from '../../../kernel/nftables/statements.js';
 import type { Cidr } from '../../../net/ip.js';
+import { choiceMarks, isChosenFor } from '../../../routing/choice.js';
 import {
   type Endpoint,
   externalVerdict,
@@ -65,7 +66,8 @@ function sizeOf(
 ): number {
   if (algorithm === 'maglev') return Math.max(maglevSize(endpoints, weights, mostEntries), 1);
   const wanted = slotsSize(endpoints, weights, mostEntries);
-  return kernelAlgorithm(algorithm) === 'random' ? slotCount(previous, wanted) : Math.max(wanted, 1);
+  const kernel = kernelAlgorithm(algorithm);
+  return kernel === 'random' || kernel === 'chosen' ? slotCount(previous, wanted) : Math.max(wanted, 1);
 }
 
 /** By the list that was laid out, which is the same array as long as nothing of it changed. */
@@ -149,6 +151,7 @@ class Emitter {
   readonly portKey: string;
   readonly #protocol: AffinityTime['protocol'];
   readonly #values = new Map<Endpoint, string>();
+  #marks: ReadonlyMap<Endpoint, number> | undefined;
 
   constructor(port: ServicePort, sink: ElementSink) {
     this.#port = port;
@@ -181,6 +184,7 @@ class Emitter {
   ): void {
     this.#verdict(space === 'vip' ? 'service-ips' : 'node-ports', key, { space, kind, size, access });
     this.#endpoints(space, key, list, size, 0);
+    this.#chosen(space, key, list);
     const { affinitySeconds: seconds } = this.#port;
     if (seconds === undefined) return;
     this.#sink.sticky(
@@ -196,14 +200,29 @@ class Emitter {
     this.#endpoints(space, key, list, size, SHORT_CIRCUIT_OFFSET);
   }
 
+  /** Whom a mark may name, beside the indexes, which are for packets without one. */
+  #chosen(space: Space, key: string, list: readonly Endpoint[]): void {
+    if (!isChosenFor(this.#port)) return;
+    this.#marks ??= choiceMarks(this.#port);
+    for (const endpoint of list) {
+      const mark = this.#marks.get(endpoint);
+      if (mark === undefined) continue;
+      const set = space === 'vip' ? 'chosen' : 'node-port-chosen';
+      this.#sink.element(set, indexKey(mark) + key, this.#valueOf(endpoint));
+    }
+  }
+
   #verdict(
     set: SetName,
     key: string,
     { space, kind, size, access }: { space: Space; kind: ChainKind; size: number; access: Access },
   ): void {
     const { balancing, affinitySeconds } = this.#port;
+    const algorithm = kernelAlgorithm(balancing.algorithm);
+    // Who chooses does not know which of the two lists a client is for.
+    const isDrawn = algorithm === 'chosen' && (kind === 'short-circuit' || !isChosenFor(this.#port));
     const pick: Pick = {
-      algorithm: kernelAlgorithm(balancing.algorithm),
+      algorithm: isDrawn ? 'random' : algorithm,
       size,
       owner: balancing.algorithm === 'round-robin' ? ownerText(this.#port) : '',
     };

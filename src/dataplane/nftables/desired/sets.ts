@@ -10,6 +10,7 @@ import {
   INET_SERVICE,
   IPV4_ADDRESS,
   IPV6_ADDRESS,
+  MARK,
 } from '../../../kernel/nftables/dataTypes.js';
 import { DESTINATION_PORT, FIELDS, L4_PROTOCOL, numberField } from '../../../kernel/nftables/fields.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
@@ -22,6 +23,8 @@ export type SetName =
   | 'node-port-short-circuits'
   | 'endpoints'
   | 'node-port-endpoints'
+  | 'chosen'
+  | 'node-port-chosen'
   | 'drop-services'
   | 'drop-node-ports'
   | 'source-ranges'
@@ -96,6 +99,12 @@ export function tableSets(
       key: { fields: [L4_PROTOCOL, DESTINATION_PORT, index] },
       data: { fields: [destinationAddress, DESTINATION_PORT] },
       size: sizes['node-port-endpoints'],
+    }),
+    // The endpoint that a packet's mark names, where somebody has chosen (docs/first-packet.md).
+    chosen: set('chosen', { key: { types: [MARK, ...vip.types] }, data: endpoint }),
+    'node-port-chosen': set('node-port-chosen', {
+      key: { types: [MARK, ...nodePort.types] },
+      data: endpoint,
     }),
     'drop-services': set('drop-services', { key: vip }),
     'drop-node-ports': set('drop-node-ports', { key: nodePort }),

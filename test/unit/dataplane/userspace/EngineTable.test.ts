@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { Cells } from '../../../../src/dataplane/userspace/Cells.js';
 import { EngineTable, type LeavingEndpoint } from '../../../../src/dataplane/userspace/EngineTable.js';
+import { Cells } from '../../../../src/kernel/addon/Cells.js';
 import type { IP_FAMILIES } from '../../../../src/net/ip.js';
 import type { ApiObject } from '../../../../src/objects/ApiObject.js';
 import type { ChangeSet } from '../../../../src/routing/ChangeSet.js';

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { UNWEIGHTED } from '../../../../src/balancing/Balancing.js';
-import { Cells } from '../../../../src/dataplane/userspace/Cells.js';
 import { ServiceRecords } from '../../../../src/dataplane/userspace/encodeServices.js';
 import { readProxyOptions } from '../../../../src/dataplane/userspace/proxyOptions.js';
+import { Cells } from '../../../../src/kernel/addon/Cells.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import { ip } from '../../../support/builders.js';
 import {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Cells } from '../../../../src/dataplane/userspace/Cells.js';
+import { Cells } from '../../../../src/kernel/addon/Cells.js';
 
 /** Room for all service ports and four endpoints. */
 const FIRST_ENDPOINT = 1 << 18;

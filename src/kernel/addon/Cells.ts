@@ -97,10 +97,11 @@ export class Cells {
     this.#retired.push({ cell, numbers: this.#services, since: this.#now() });
   }
 
-  /** `service` no longer has this endpoint. */
-  retireEndpoint(cell: number, service: number): void {
+  /** `service` no longer has this endpoint. Undefined where service ports share endpoints, and do not count those that are away. */
+  retireEndpoint(cell: number, service: number | undefined): void {
     const until = Atomics.exchange(this.#words, cell * WORDS + ENDPOINT.ejectedUntil, 0n);
-    if (until !== 0n) Atomics.sub(this.#words, service * WORDS + SERVICE.ejected, 1n);
+    if (until !== 0n && service !== undefined)
+      Atomics.sub(this.#words, service * WORDS + SERVICE.ejected, 1n);
     this.#retired.push({ cell, numbers: this.#endpoints, since: this.#now() });
   }
 

@@ -1,0 +1,343 @@
+#include "connections.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <system_error>
+
+namespace penstock::choice {
+
+namespace {
+
+constexpr int kBufferBytes = 4 * 1024 * 1024;
+constexpr size_t kReadBytes = 32 * 1024;
+// Datagrams of a list, and of events, that are read in a turn, so that choosing does not wait for all of them.
+constexpr int kListShare = 8;
+constexpr int kEventShare = 512;
+constexpr size_t kMostConnections = size_t{1} << 20;
+constexpr size_t kMostDecisions = 65'536;
+// Two datagrams of a flow at once get the same endpoint, and repeats are known, for so long.
+constexpr Milliseconds kRemember = 5'000;
+// Between two countings: soon where something was missed, seldom otherwise. A counting takes so small a share of the time.
+constexpr Milliseconds kSoon = 1'000;
+constexpr Milliseconds kWithUntold = 10'000;
+constexpr Milliseconds kSeldom = 60'000;
+constexpr Milliseconds kListShareOfTime = 50;
+constexpr Milliseconds kListTakesAtMost = 30'000;
+
+constexpr uint16_t kNew = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW;
+constexpr uint16_t kGet = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+constexpr uint16_t kDelete = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
+// CTA_STATUS_MASK, Linux 5.18.
+constexpr uint16_t kStatusMask = 26;
+
+constexpr uint32_t kAttributes = NLMSG_HDRLEN + sizeof(nfgenmsg);
+constexpr uint32_t kFind = static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_NLATTR);
+constexpr uint32_t kFindInside = static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_NLATTR_NEST);
+
+[[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
+
+template <size_t N>
+void AttachFilter(int socket, sock_filter (&program)[N]) {
+  sock_fprog filter{N, program};
+  if (setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0) Fail("filter events");
+}
+
+void Join(int socket, int group) {
+  if (setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) Fail("listen to events");
+}
+
+// Only what is sent on to an endpoint.
+UniqueFd OpenBeginsAndEnds() {
+  UniqueFd socket = OpenNetfilter(kBufferBytes, true);
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_IMM, kAttributes),
+      BPF_STMT(BPF_LDX | BPF_IMM, CTA_STATUS),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFind),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, IPS_DST_NAT, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  AttachFilter(socket.get(), program);
+  Join(socket.get(), NFNLGRP_CONNTRACK_NEW);
+  Join(socket.get(), NFNLGRP_CONNTRACK_DESTROY);
+  return socket;
+}
+
+// Of all changes only that a TCP connection was closed. That end is told once more when the kernel forgets it.
+UniqueFd OpenClosings() {
+  UniqueFd socket = OpenNetfilter(kBufferBytes, true);
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_IMM, kAttributes),
+      BPF_STMT(BPF_LDX | BPF_IMM, CTA_PROTOINFO),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFind),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 11, 0),
+      BPF_STMT(BPF_LDX | BPF_IMM, CTA_PROTOINFO_TCP),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFindInside),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 8, 0),
+      BPF_STMT(BPF_LDX | BPF_IMM, CTA_PROTOINFO_TCP_STATE),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFindInside),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 5, 0),
+      BPF_STMT(BPF_MISC | BPF_TAX, 0),
+      BPF_STMT(BPF_LD | BPF_B | BPF_IND, NLA_HDRLEN),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_CONNTRACK_TIME_WAIT, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TCP_CONNTRACK_CLOSE, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  AttachFilter(socket.get(), program);
+  Join(socket.get(), NFNLGRP_CONNTRACK_UPDATE);
+  return socket;
+}
+
+bool ReadAddress(Span ip, uint16_t v4, uint16_t v6, Address* address) {
+  Span found = Find(ip, v4);
+  address->family = AF_INET;
+  if (!found) {
+    found = Find(ip, v6);
+    address->family = AF_INET6;
+  }
+  if (found.size != address->size()) return false;
+  memcpy(address->bytes, found.data, found.size);
+  return true;
+}
+
+bool ReadTuple(Span tuple, Flow* flow) {
+  const Span ip = Find(tuple, CTA_TUPLE_IP);
+  const Span protocol = Find(tuple, CTA_TUPLE_PROTO);
+  if (!ReadAddress(ip, CTA_IP_V4_SRC, CTA_IP_V6_SRC, &flow->source) ||
+      !ReadAddress(ip, CTA_IP_V4_DST, CTA_IP_V6_DST, &flow->destination)) {
+    return false;
+  }
+  flow->protocol = Find(protocol, CTA_PROTO_NUM).U8();
+  flow->source.port = Find(protocol, CTA_PROTO_SRC_PORT).U16();
+  flow->destination.port = Find(protocol, CTA_PROTO_DST_PORT).U16();
+  return true;
+}
+
+void WriteNested(Writer* out, uint16_t type, const Writer& content) {
+  out->Attribute(static_cast<uint16_t>(type | NLA_F_NESTED), content.data(), content.size());
+}
+
+void WriteTuple(Writer* out, const Flow& flow) {
+  const bool v4 = flow.source.family == AF_INET;
+  Writer ip, protocol, tuple;
+  ip.Attribute(v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, flow.source.bytes, flow.source.size());
+  ip.Attribute(v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, flow.destination.bytes, flow.destination.size());
+  const uint16_t source = htons(flow.source.port), destination = htons(flow.destination.port);
+  protocol.Attribute(CTA_PROTO_NUM, &flow.protocol, 1);
+  protocol.Attribute(CTA_PROTO_SRC_PORT, &source, sizeof source);
+  protocol.Attribute(CTA_PROTO_DST_PORT, &destination, sizeof destination);
+  WriteNested(&tuple, CTA_TUPLE_IP, ip);
+  WriteNested(&tuple, CTA_TUPLE_PROTO, protocol);
+  WriteNested(out, CTA_TUPLE_ORIG, tuple);
+}
+
+}  // namespace
+
+Connections::Connections(const engine::Cells& cells, const Services& services, Health* health)
+    : cells_(cells),
+      services_(services),
+      health_(health),
+      begins_and_ends_(OpenBeginsAndEnds()),
+      closings_(OpenClosings()),
+      list_(OpenNetfilter(kBufferBytes, true)) {}
+
+bool Connections::Read(Milliseconds now) {
+  // Begins first: an end that is read must find what began before it.
+  const Events begins = ReadEvents(begins_and_ends_.get(), now);
+  const Events ends = begins == Events::kMore ? Events::kMore : ReadEvents(closings_.get(), now);
+  if (begins == Events::kLost || ends == Events::kLost) {
+    lost_++;
+    in_doubt_ = true;
+  }
+  if (is_listing_) ReadList(now);
+  Expire(now);
+  MaybeList(now);
+  return ends == Events::kMore || is_listing_;
+}
+
+Connections::Events Connections::ReadEvents(int socket, Milliseconds now) {
+  uint8_t buffer[8192];
+  for (int i = 0; i < kEventShare; i++) {
+    const ssize_t got = recv(socket, buffer, sizeof buffer, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return errno == ENOBUFS ? Events::kLost : Events::kAll;
+    ForEachMessage(buffer, static_cast<size_t>(got), [&](const Message& message) { Take(message, false, now); });
+  }
+  return Events::kMore;
+}
+
+void Connections::Take(const Message& message, bool is_listed, Milliseconds now) {
+  const Span attributes = message.attributes;
+  const uint32_t id = Find(attributes, CTA_ID).U32();
+  const uint32_t status = Find(attributes, CTA_STATUS).U32();
+  Flow original, reply;
+  if ((status & IPS_DST_NAT) == 0 || !ReadTuple(Find(attributes, CTA_TUPLE_REPLY), &reply)) return;
+  uint32_t cell;
+  const bool is_ours = services_.CellOf({reply.source, reply.protocol}, &cell);
+  const Span tcp = Find(Find(attributes, CTA_PROTOINFO), CTA_PROTOINFO_TCP);
+  const uint8_t state = Find(tcp, CTA_PROTOINFO_TCP_STATE).U8();
+  const bool is_answered = (status & IPS_SEEN_REPLY) != 0;
+  const bool is_closed = state == TCP_CONNTRACK_TIME_WAIT || state == TCP_CONNTRACK_CLOSE;
+  if (message.type == kDelete || (message.type == kNew && is_closed && reply.protocol == IPPROTO_TCP)) {
+    if (is_ours && is_answered && !is_listed) health_->Answered(cell);
+    // A first packet that is answered by RST ends its entry at once.
+    if (is_ours && !is_answered && state == TCP_CONNTRACK_CLOSE) health_->Failed(cell, Failure::kRefused, now);
+    if (is_listing_) ended_meanwhile_.insert(id);
+    Remove(id);
+    return;
+  }
+  if (message.type != kNew || !is_ours) return;
+  if (is_listed && ended_meanwhile_.count(id) != 0) return;
+  if (ReadTuple(Find(attributes, CTA_TUPLE_ORIG), &original)) {
+    Decision* decision = DecisionFor(original);
+    if (decision != nullptr && decision->counts) {
+      // From here on the connection itself counts, wherever it went.
+      decision->counts = false;
+      decision->id = id;
+      engine::Subtract(cells_.endpoint(decision->cell).active, 1);
+    }
+  }
+  Add(id, cell, !is_listed);
+}
+
+void Connections::Add(uint32_t id, uint32_t cell, bool is_told) {
+  const auto found = known_.find(id);
+  if (found != known_.end()) {
+    found->second.round = round_;
+    if (found->second.cell == cell) return;
+    engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
+    engine::Add(cells_.endpoint(cell).active, 1);
+    found->second.cell = cell;
+    return;
+  }
+  if (known_.size() >= kMostConnections) return;
+  known_.emplace(id, Known{cell, round_, is_told});
+  if (!is_told) untold_++;
+  engine::Add(cells_.endpoint(cell).active, 1);
+}
+
+void Connections::Remove(uint32_t id) {
+  const auto found = known_.find(id);
+  if (found == known_.end()) return;
+  engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
+  if (!found->second.is_told) untold_--;
+  known_.erase(found);
+}
+
+Decision* Connections::DecisionFor(const Flow& flow) {
+  const auto found = decisions_.find(flow);
+  return found == decisions_.end() ? nullptr : &found->second;
+}
+
+void Connections::Chosen(const Flow& flow, uint32_t cell, uint16_t number, Milliseconds now) {
+  if (decisions_.size() >= kMostDecisions) return;
+  Decision decision{cell, number, 0, true, now, 0};
+  if (!decisions_.emplace(flow, decision).second) return;
+  engine::Add(cells_.endpoint(cell).active, 1);
+  expiries_.emplace_back(now + kRemember, flow);
+}
+
+void Connections::Forget(const Flow& flow, const Decision& decision) {
+  Writer writer;
+  writer.Begin(kDelete, 0, flow.source.family, 0);
+  WriteTuple(&writer, flow);
+  writer.U32(CTA_ID, decision.id);
+  writer.End();
+  Send(list_.get(), writer);
+  const auto found = decisions_.find(flow);
+  if (found == decisions_.end()) return;
+  if (found->second.counts) engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
+  decisions_.erase(found);
+}
+
+// A first packet that never became a connection stops counting.
+void Connections::Expire(Milliseconds now) {
+  while (!expiries_.empty() && expiries_.front().first <= now) {
+    const Flow flow = expiries_.front().second;
+    expiries_.pop_front();
+    const auto found = decisions_.find(flow);
+    // It may have been forgotten and chosen for again since.
+    if (found == decisions_.end() || found->second.since + kRemember > now) continue;
+    if (found->second.counts) engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
+    decisions_.erase(found);
+  }
+}
+
+void Connections::MaybeList(Milliseconds now) {
+  if (is_listing_) {
+    // The kernel did not go on.
+    if (now - list_began_ > kListTakesAtMost) {
+      is_listing_ = false;
+      next_list_ = now + kSoon;
+    }
+    return;
+  }
+  if (in_doubt_) next_list_ = std::min(next_list_, std::max(now, list_began_ + kSoon));
+  if (now < next_list_) return;
+  Writer writer;
+  writer.Begin(kGet, NLM_F_DUMP, AF_UNSPEC, 0);
+  // Kernels that do not know the mask tell of all.
+  writer.U32(CTA_STATUS, IPS_DST_NAT);
+  writer.U32(kStatusMask, IPS_DST_NAT);
+  writer.End();
+  if (!Send(list_.get(), writer)) {
+    next_list_ = now + kWithUntold;
+    return;
+  }
+  in_doubt_ = false;
+  is_listing_ = true;
+  list_began_ = now;
+  round_++;
+  ended_meanwhile_.clear();
+}
+
+void Connections::ReadList(Milliseconds now) {
+  static thread_local uint8_t buffer[kReadBytes];
+  for (int i = 0; i < kListShare && is_listing_; i++) {
+    const ssize_t got = recv(list_.get(), buffer, sizeof buffer, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      if (errno == EAGAIN) return;
+      is_listing_ = false;
+      in_doubt_ = true;
+      return;
+    }
+    bool is_whole = true;
+    bool has_ended = false;
+    ForEachMessage(buffer, static_cast<size_t>(got), [&](const Message& message) {
+      if ((message.flags & NLM_F_DUMP_INTR) != 0) is_whole = false;
+      if (message.type == NLMSG_DONE) has_ended = true;
+      // The answer to a deletion: that connection is gone already.
+      else if (message.type != NLMSG_ERROR) Take(message, true, now);
+    });
+    if (!is_whole) in_doubt_ = true;
+    if (has_ended) EndList(now);
+  }
+}
+
+void Connections::EndList(Milliseconds now) {
+  is_listing_ = false;
+  recounted_++;
+  ended_meanwhile_.clear();
+  if (!in_doubt_) {
+    for (auto each = known_.begin(); each != known_.end();) {
+      const auto next = std::next(each);
+      if (each->second.round != round_) Remove(each->first);
+      each = next;
+    }
+  }
+  const Milliseconds pause = untold_ > 0 ? kWithUntold : kSeldom;
+  next_list_ = now + std::max(pause, (now - list_began_) * kListShareOfTime);
+}
+
+}  // namespace penstock::choice

@@ -1,0 +1,68 @@
+// A queue of nfnetlink_queue: packets come in, verdicts go out.
+#ifndef PENSTOCK_CHOICE_QUEUE_H_
+#define PENSTOCK_CHOICE_QUEUE_H_
+
+#include <cstdint>
+
+#include "netlink.h"
+
+namespace penstock::choice {
+
+struct QueuedPacket {
+  uint32_t id;
+  uint32_t mark;
+  Span packet;
+};
+
+class Queue {
+ public:
+  // The first number from `first` on that nobody has; gives up after `tries`. Throws std::system_error, EPERM when all are taken.
+  Queue(uint16_t first, int tries);
+
+  uint16_t number() const { return number_; }
+  int socket() const { return socket_.get(); }
+
+  // Calls `take` with each packet that waits, up to what fits a batch. False when none did.
+  template <typename Take>
+  bool Receive(Take take);
+  // Sent with Flush().
+  void Accept(uint32_t id, uint32_t mark);
+  void Drop(uint32_t id);
+  void Flush();
+
+  // Whether packets wait here. If not, whatever comes passes as if there were no queue (FAIL_OPEN of one without room).
+  void Hold(bool holds);
+  // What still waits is lost.
+  void Unbind();
+
+ private:
+  static constexpr size_t kBatch = 64;
+  static constexpr size_t kRoom = 1024;  // a copy of 128 bytes and what is said beside it
+
+  bool Ask(uint16_t type, const void* data, size_t size);
+  size_t ReceiveBatch();
+
+  UniqueFd socket_;
+  uint16_t number_ = 0;
+  Writer writer_;
+  uint8_t room_[kBatch][kRoom];
+  size_t lengths_[kBatch];
+};
+
+bool ReadQueued(const Message& message, QueuedPacket* out);
+
+template <typename Take>
+bool Queue::Receive(Take take) {
+  const size_t count = ReceiveBatch();
+  for (size_t i = 0; i < count; i++) {
+    ForEachMessage(room_[i], lengths_[i], [&](const Message& message) {
+      QueuedPacket packet;
+      if (ReadQueued(message, &packet)) take(packet);
+    });
+  }
+  return count > 0;
+}
+
+}  // namespace penstock::choice
+
+#endif  // PENSTOCK_CHOICE_QUEUE_H_

@@ -1,0 +1,111 @@
+/** Keeps the table that hands first packets over in agreement with the routing table, in one IP family. */
+import { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import { hookText, ruleText, setText, type TableState } from '../../kernel/nftables/table/TableState.js';
+import type { IpFamily } from '../../net/ip.js';
+import type { ServicePortChange } from '../../routing/ChangeSet.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import { KeySets } from '../family/KeySets.js';
+import { type ChoiceSettings, choiceChains, choiceElements, choiceSets } from './choiceSets.js';
+
+export class ChoiceTable {
+  readonly #table: NftablesTable;
+  #keys: KeySets | undefined;
+  #settings = '';
+
+  constructor(table: NftablesTable) {
+    this.#table = table;
+  }
+
+  get family(): IpFamily {
+    return this.#table.family;
+  }
+
+  /** Transactions of ours: each makes one generation of the rule set. */
+  get committed(): number {
+    return this.#table.committed;
+  }
+
+  /** The next sync compares everything. */
+  requireFull(): void {
+    this.#keys = undefined;
+  }
+
+  /** False: somebody has removed it. Rejects with NetlinkError. */
+  async isThere(): Promise<boolean> {
+    return this.#keys === undefined || (await this.#table.exists());
+  }
+
+  /** Rejects with PENSTOCK_NFTABLES_REFUSED or NetlinkError; the next sync then compares everything. */
+  async sync(
+    ports: ReadonlyMap<string, ServicePort>,
+    changes: readonly ServicePortChange[],
+    settings: ChoiceSettings,
+  ): Promise<void> {
+    const text = JSON.stringify(settings);
+    const known = this.#settings === text ? this.#keys : undefined;
+    // Until the kernel has agreed nothing is known.
+    this.#keys = undefined;
+    const keys = known ?? new KeySets(choiceSets(this.family), choiceElements);
+    const transaction = new Transaction(this.family, this.#table.name);
+    if (known) known.change(changes, transaction);
+    else await this.#compare(transaction, keys, ports, settings);
+    if (!transaction.isEmpty) await this.#table.commit(transaction);
+    this.#settings = text;
+    this.#keys = keys;
+  }
+
+  /** Nobody's connections are chosen for. Rejects with NetlinkError. */
+  async remove(): Promise<void> {
+    this.#keys = undefined;
+    await this.#table.delete();
+  }
+
+  /**
+   * Base chains that are there stay: to remove one makes the kernel drop the packets that wait in any queue of the network
+   * namespace, also those of other programs.
+   */
+  async #compare(
+    transaction: Transaction,
+    keys: KeySets,
+    ports: ReadonlyMap<string, ServicePort>,
+    settings: ChoiceSettings,
+  ): Promise<void> {
+    for (const port of ports.values()) keys.add(port);
+    const chains = choiceChains(settings);
+    const state = await this.#table.readState();
+    if (state === undefined || !isOurs(state, keys, settings)) {
+      transaction.createTable = true;
+      transaction.replaceTable = state !== undefined;
+      for (const set of keys.sets) transaction.newSets.push(set);
+      for (const chain of chains) transaction.addChain(chain);
+      for (const set of keys.sets)
+        for (const key of keys.keys(set.name)) transaction.addElement(set, key, undefined);
+      return;
+    }
+    for (const chain of chains) {
+      const present = state.rules.get(chain.name) ?? [];
+      if (present.join('\n\n') !== chain.rules.map(ruleText).join('\n\n')) transaction.rewriteChain(chain);
+    }
+    for (const set of keys.sets) {
+      const present = new Set<string>();
+      await this.#table.readElements(set, ({ key }) => present.add(key));
+      for (const key of keys.keys(set.name)) {
+        if (!present.delete(key)) transaction.addElement(set, key, undefined);
+      }
+      for (const key of present) transaction.deleteElement(set, key);
+    }
+  }
+}
+
+/** Whether chains and sets are there as we would make them, whatever is in them. */
+function isOurs(state: TableState, keys: KeySets, settings: ChoiceSettings): boolean {
+  const chains = choiceChains(settings);
+  return (
+    state.flags === 0 &&
+    state.chains.size === chains.length &&
+    state.sets.size === keys.sets.length &&
+    chains.every((chain) => state.chains.get(chain.name) === hookText(chain)) &&
+    keys.sets.every((set) => state.sets.get(set.name) === setText(set))
+  );
+}

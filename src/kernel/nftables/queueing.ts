@@ -1,0 +1,76 @@
+/** Statements that hand first packets to a program (nfnetlink_queue), and take back what it has marked them with. */
+import { type Expression, expression } from './Expression.js';
+import { CtKey, MetaKey, registerNumber } from './fields.js';
+import type { Statement } from './statements.js';
+
+const FIRST = registerNumber(0);
+const EQUAL = 0;
+const NOT_EQUAL = 1;
+/** IP_CT_NEW and IPS_CONFIRMED, as bits. */
+const NEW = 8;
+const CONFIRMED = 8;
+
+function hostWord(value: number): string {
+  return String.fromCharCode(...new Uint8Array(Uint32Array.of(value >>> 0).buffer));
+}
+
+function bits(key: number, mask: number, comparison: number): Expression[] {
+  return [
+    expression('ct', { key, dreg: FIRST }),
+    expression('bitwise', {
+      sreg: FIRST,
+      dreg: FIRST,
+      length: 4,
+      op: 0,
+      mask: hostWord(mask),
+      xor: hostWord(0),
+    }),
+    expression('cmp', { sreg: FIRST, op: comparison, data: hostWord(0) }),
+  ];
+}
+
+/** Of a connection that nobody has answered yet. */
+export const IS_NEW: Statement = { text: 'ct state new', expressions: bits(CtKey.STATE, NEW, NOT_EQUAL) };
+
+/** The very first packet of its connection: it has not left the host yet, or reached a socket. */
+export const IS_FIRST: Statement = {
+  text: 'ct status ! confirmed',
+  expressions: bits(CtKey.STATUS, CONFIRMED, EQUAL),
+};
+
+/** Takes all bits of a mask away. */
+export function maskOutMark(mask: number): Statement {
+  const rest = ~mask >>> 0;
+  return {
+    text: `meta mark set meta mark and 0x${rest.toString(16)}`,
+    expressions: [
+      expression('meta', { key: MetaKey.MARK, dreg: FIRST }),
+      expression('bitwise', {
+        sreg: FIRST,
+        dreg: FIRST,
+        length: 4,
+        op: 0,
+        mask: hostWord(rest),
+        xor: hostWord(0),
+      }),
+      expression('meta', { key: MetaKey.MARK, sreg: FIRST }),
+    ],
+  };
+}
+
+/** Kernels have nft's own expression (CONFIG_NFT_QUEUE), the target of iptables (CONFIG_NETFILTER_XT_TARGET_NFQUEUE), or both. */
+export type QueueBy = 'expression' | 'target';
+
+/** NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS. */
+const BYPASS = 1;
+const TARGET_REVISION = 3;
+
+/** To a program; where there is none the chain ends as with `accept`. */
+export function queueTo(number: number, by: QueueBy): Statement {
+  const text = `queue flags bypass to ${number}`;
+  if (by === 'expression')
+    return { text, expressions: [expression('queue', { number, total: 1, flags: BYPASS })] };
+  // struct xt_NFQ_info_v3: number, how many, flags; padded to 8 bytes.
+  const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, 1, BYPASS, 0).buffer));
+  return { text, expressions: [expression('target', { name: 'NFQUEUE', revision: TARGET_REVISION, info })] };
+}

@@ -1,0 +1,165 @@
+/** The thread that chooses, with the program it is in: busy JavaScript, a thread that hangs, a queue that is flooded. */
+import { createSocket } from 'node:dgram';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import t, { type Test } from 'tap';
+import { Chooser } from '../../../src/dataplane/choice/Chooser.js';
+import type { NativeChoice } from '../../../src/kernel/addon/NativeChoice.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
+import { EndpointChoice } from '../../../src/modes/beside/EndpointChoice.js';
+import { systemClock } from '../../../src/time/Clock.js';
+import { endpoint, endpointPort, ip, port, service, slice, tableOf } from '../../support/builders.js';
+import { PODS, Program, prepareNode, VIP } from '../../support/choiceWorld.js';
+import { inNetns } from '../../support/inNetns.js';
+import { eventually, shell } from '../../support/iptables.js';
+import { openDataplane } from '../../support/nftablesWorld.js';
+import { PATIENCE } from '../../support/patience.js';
+
+const ALL = [...PODS.IPv4, ...PODS.IPv6];
+const CONNECTING = { hosts: [VIP.IPv4, VIP.IPv6], parallel: 8, limit: 10_000 * PATIENCE, pause: 4 };
+const BUSY_MS = 5000;
+/** More than a queue holds. */
+const FLOOD = 6000;
+
+function objects() {
+  const both = [{ ...port({ name: 'http' }) }, { ...port({ name: 'dns', protocol: 'UDP', port: 53 }) }];
+  const ports = [
+    endpointPort({ name: 'http', port: 8080 }),
+    endpointPort({ name: 'dns', protocol: 'UDP', port: 8053 }),
+  ];
+  return [
+    service({
+      options: { algorithm: 'least-connections' },
+      clusterIPs: { IPv4: ip(VIP.IPv4), IPv6: ip(VIP.IPv6) },
+      ports: both,
+    }),
+    slice(
+      PODS.IPv4.map((each) => endpoint(each)),
+      { ports },
+    ),
+    slice(
+      PODS.IPv6.map((each) => endpoint(each)),
+      { ports, name: 'cart-2', family: 'IPv6' },
+    ),
+  ];
+}
+
+async function under(t: Test, what: string, happens: () => Promise<void>): Promise<void> {
+  await using clients = await Program.steady(CONNECTING);
+  await sleep(200);
+  await happens();
+  await sleep(300);
+  const { connects, slowest, failures } = await clients.result();
+  t.strictSame(
+    failures.slice(0, 5),
+    [],
+    `${what}: ${connects} connects, the slowest ${Math.round(slowest)} ms`,
+  );
+}
+
+if (await inNetns(import.meta.url)) {
+  prepareNode();
+  const server = await Program.serving(ALL);
+  t.teardown(() => server[Symbol.asyncDispose]());
+  const table = tableOf(objects());
+  const changes = table.commit();
+  const dataplane = openDataplane();
+  await dataplane.sync(table, changes);
+  t.teardown(() => dataplane.close());
+
+  let native: NativeChoice | undefined;
+  const open = async (watchdog: 'with its watchdog' | 'alone') => {
+    const choice = new EndpointChoice({
+      families: ['IPv4', 'IPv6'],
+      clock: systemClock,
+      log: pino({ level: 'silent' }),
+      openQueue: (options) => {
+        const wanted = watchdog === 'alone' ? { ...options, watchdog: '' } : options;
+        native = new (nativeAddon().ChoiceQueue)(wanted);
+        return native;
+      },
+    });
+    await choice.sync(table, changes);
+    return choice;
+  };
+
+  t.test('JavaScript is busy for 5 s', async (t) => {
+    const choice = await open('with its watchdog');
+    t.teardown(() => choice.close());
+    const before = choice.report()?.status;
+    await under(t, 'busy', async () => {
+      const end = performance.now() + BUSY_MS;
+      while (performance.now() < end);
+    });
+    const after = choice.report()?.status;
+    t.ok((after?.decided ?? 0) - (before?.decided ?? 0) > 100, 'decisions went on');
+  });
+
+  t.test('the thread hangs', async (t) => {
+    const choice = await open('with its watchdog');
+    t.teardown(() => choice.close());
+    await under(t, 'hanging', async () => {
+      native?.hang(3000);
+      await sleep(3500);
+    });
+    t.ok((choice.report()?.status.timesOpen ?? 0) >= 1, 'the watchdog let packets pass');
+    const before = choice.report()?.status.decided ?? 0;
+    await under(t, 'afterwards', () => sleep(500));
+    t.ok((choice.report()?.status.decided ?? 0) > before, 'it decides again');
+  });
+
+  t.test('the queue is flooded while nobody decides and nobody watches', async (t) => {
+    const choice = await open('alone');
+    t.teardown(() => choice.close());
+    const sockets = Array.from({ length: FLOOD }, () => createSocket('udp4'));
+    t.teardown(() => {
+      for (const socket of sockets) socket.close();
+    });
+    native?.hang(6000);
+    await sleep(100);
+    let answered = 0;
+    for (const socket of sockets) {
+      socket.on('message', () => {
+        answered++;
+      });
+      socket.send('?', 53, VIP.IPv4);
+    }
+    await sleep(1000);
+    t.ok(answered > 0, `what found no room passed: ${answered} of ${FLOOD} were answered`);
+    await under(t, 'flooded', () => sleep(1000));
+    const [, , waiting] = shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split(/ +/);
+    t.ok(Number(waiting) <= 4096, `a bound holds: ${waiting} wait`);
+    // Their answers come at once then: not all fit the buffers of sockets.
+    const waits = () => shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split(/ +/)[2];
+    t.ok(await eventually(() => waits() === '0'), 'the others are decided later');
+  });
+
+  t.test('whoever closes loses nothing', async (t) => {
+    await under(t, 'opened and closed', async () => {
+      for (let i = 0; i < 5; i++) {
+        const choice = await open('with its watchdog');
+        await sleep(150);
+        choice.close();
+      }
+    });
+  });
+
+  t.test('another program has the number', async (t) => {
+    const first = await open('alone');
+    const second = await open('alone');
+    t.not(first.report()?.queue, second.report()?.queue, 'the next one is taken');
+    first.close();
+    second.close();
+  });
+
+  t.test('records that make no sense', async (t) => {
+    const options = { firstQueue: 40_000, markShift: 21, markMask: 0x7fe0_0000, watchdog: '' };
+    const queue = new (nativeAddon().ChoiceQueue)(options);
+    t.teardown(() => queue.close());
+    for (const bad of [[9], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 6, 4, 2, 255], [2, 255, 255, 255, 255]])
+      t.throws(() => queue.update(Uint8Array.from(bad)), { code: 'EINVAL' }, bad.join(' '));
+    const one = new Chooser(queue, () => 0);
+    t.ok(one.isIdle);
+    t.equal(queue.status.decided, 0);
+  });
+}
