@@ -241,7 +241,7 @@ Decision* Connections::DecisionFor(const Flow& flow) {
 
 void Connections::Chosen(const Flow& flow, uint32_t cell, uint16_t number, Milliseconds now) {
   if (decisions_.size() >= kMostDecisions) return;
-  Decision decision{cell, number, 0, true, now, 0};
+  Decision decision{cell, number, 0, true, now, flow.sequence, 0};
   if (!decisions_.emplace(flow, decision).second) return;
   engine::Add(cells_.endpoint(cell).active, 1);
   expiries_.emplace_back(now + kRemember, flow);
@@ -254,6 +254,10 @@ void Connections::Forget(const Flow& flow, const Decision& decision) {
   writer.U32(CTA_ID, decision.id);
   writer.End();
   Send(list_.get(), writer);
+  Settle(flow);
+}
+
+void Connections::Settle(const Flow& flow) {
   const auto found = decisions_.find(flow);
   if (found == decisions_.end()) return;
   if (found->second.counts) engine::Subtract(cells_.endpoint(found->second.cell).active, 1);

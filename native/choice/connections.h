@@ -23,6 +23,7 @@ struct Decision {
   uint32_t id = 0;      // of the connection, once the kernel has told of it
   bool counts = true;   // it does itself: the kernel has not told of the connection yet
   Milliseconds since;
+  uint32_t sequence = 0;
   Milliseconds repeated = 0;  // when the first packet came again last
 };
 
@@ -39,6 +40,8 @@ class Connections {
   // nullptr when there is none. The pointer is good until the next call.
   Decision* DecisionFor(const Flow& flow);
   void Chosen(const Flow& flow, uint32_t cell, uint16_t number, Milliseconds now);
+  // The connection is over: its ports are used for another.
+  void Settle(const Flow& flow);
   // The next first packet is chosen for again: the kernel is to forget the connection.
   void Forget(const Flow& flow, const Decision& decision);
 

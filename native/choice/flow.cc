@@ -17,6 +17,8 @@ bool ReadPorts(const uint8_t* packet, size_t length, size_t at, uint8_t protocol
   flow->protocol = protocol;
   flow->source.port = ReadU16(packet + at);
   flow->destination.port = ReadU16(packet + at + 2);
+  if (protocol == IPPROTO_TCP && at + 8 <= length)
+    flow->sequence = uint32_t{ReadU16(packet + at + 4)} << 16 | ReadU16(packet + at + 6);
   return true;
 }
 

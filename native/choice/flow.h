@@ -15,6 +15,8 @@ struct Flow {
   Address source;
   Address destination;
   uint8_t protocol = 0;
+  // Of TCP, in a packet: the same when it comes again, another when the ports are used for a new connection.
+  uint32_t sequence = 0;
 
   bool operator==(const Flow& other) const {
     return protocol == other.protocol && source == other.source && destination == other.destination;

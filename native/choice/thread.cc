@@ -115,7 +115,9 @@ uint16_t ChoiceThread::NumberFor(const Flow& flow, Milliseconds now, bool* passe
     return 0;
   }
   Decision* known = connections_.DecisionFor(flow);
-  if (known != nullptr) return Repeated(flow, known, *found, now, passes);
+  const bool is_same = known != nullptr && known->sequence == flow.sequence;
+  if (is_same) return Repeated(flow, known, *found, now, passes);
+  if (known != nullptr) connections_.Settle(flow);
   const uint32_t picked = Pick(*found, now);
   if (picked == engine::kNobody) return 0;
   const uint32_t cell = found->list->endpoints.endpoints[picked].cell;
