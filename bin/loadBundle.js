@@ -12,7 +12,8 @@ exports.loadBundle = (file) => {
   const cachedData = readIfThere(file.replace(/\.cjs$/, '.cache'));
   // ASCII: one byte a character.
   const script = new Script(readFileSync(file, 'latin1'), {
-    filename: file,
+    // In stack traces; the same wherever it was built.
+    filename: 'dist/bundle/main.cjs',
     cachedData,
     importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
