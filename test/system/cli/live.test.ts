@@ -67,8 +67,11 @@ if (await inNetns(import.meta.url)) {
   /** The command, and a connection of the pod as soon as it waits. */
   const live = async (to: string, ...more: readonly string[]) => {
     const call = new Call('explain', POD, to, '--live', '--wait', '20', ...more);
-    if (await call.waits()) void pod.ask(to.split(':')[0] ?? '');
-    return { code: await call.ended(), call };
+    const asked = (await call.waits()) ? pod.ask(to.split(':')[0] ?? '') : undefined;
+    const code = await call.ended();
+    // Not to be met by the next one: what was dropped is sent again.
+    await asked;
+    return { code, call };
   };
 
   for (const mode of ['nftables', 'iptables', 'userspace']) {
