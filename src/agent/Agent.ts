@@ -201,7 +201,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   }
 
   foreignChange(what: string): void {
-    this.#repair(what);
+    if (!this.#holdsRepairs) this.#repair(what);
   }
 
   familyFailed(family: IpFamily): void {

@@ -19,6 +19,8 @@ export async function serveOnLoopback(addresses: readonly string[]): Promise<Ser
   return server;
 }
 
+const AFTER_A_PAUSE_MS = 500 * PATIENCE;
+
 /** The address that answered, or the error code (`ECONNREFUSED`, `TIMEOUT`). */
 export function ask(host: string, port = 80, timeout = 2000 * PATIENCE): Promise<string> {
   return new Promise((resolve) => {
@@ -27,9 +29,12 @@ export function ask(host: string, port = 80, timeout = 2000 * PATIENCE): Promise
     socket.on('data', (chunk) => {
       text += chunk;
     });
-    socket.on('timeout', () => {
-      resolve('TIMEOUT');
-      socket.destroy();
+    // The server may be of this process: while a test waits for a program (spawnSync), it answers nobody, and time passes.
+    socket.once('timeout', () => {
+      setTimeout(() => {
+        resolve('TIMEOUT');
+        socket.destroy();
+      }, AFTER_A_PAUSE_MS);
     });
     socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'ERROR'));
     socket.on('close', () => resolve(text));

@@ -32,6 +32,8 @@ export interface DepartureOptions {
   readonly hasNote: () => boolean;
   /** The rules of the other proxy. `areShared`: of chains that are ours too. Rejects when there are none, or they cannot be read. */
   readonly readOther: (own: Mode, areShared: boolean) => Promise<RuleTexts>;
+  /** Modes with chains of kube-proxy's names: what others write into them is not repaired any more. */
+  readonly holdRepairs: () => void;
   /** Mode iptables: whether somebody else writes our chains now. */
   readonly chainsAreTheirs: () => Promise<boolean>;
   readonly stay: () => Promise<void>;
@@ -164,8 +166,9 @@ export class Departure {
 
   /** `why` it cannot be left to them yet. */
   async #successor(): Promise<{ why?: string; successor?: string; theirs: Mode }> {
-    const { config, inMode, table, hostAddresses, readOther, chainsAreTheirs } = this.#options;
+    const { config, inMode, table, hostAddresses, readOther, holdRepairs, chainsAreTheirs } = this.#options;
     const own: Mode = config.mode || 'nftables';
+    if (own === 'iptables' || own === 'ipvs') holdRepairs();
     const areShared = own === 'iptables' && (await chainsAreTheirs());
     const texts = await readOther(own, areShared);
     const theirs = modeOf(texts);

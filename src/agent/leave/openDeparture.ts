@@ -38,10 +38,8 @@ export function openDeparture(host: DepartureHost): Departure {
     ...host,
     hasNote: leaving.hasNote,
     readOther: leaving.readOther,
-    chainsAreTheirs: () => {
-      agent().holdRepairs(true);
-      return chains.areTheirs(agent().fullSyncs);
-    },
+    holdRepairs: () => agent().holdRepairs(true),
+    chainsAreTheirs: () => chains.areTheirs(agent().fullSyncs),
     stay: async () => {
       await chains.forget();
       agent().holdRepairs(false);

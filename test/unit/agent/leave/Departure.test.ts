@@ -46,6 +46,7 @@ function world(mode: Mode = 'nftables', more: Partial<DepartureOptions> = {}) {
     again: 0,
     refuses: false,
     shared: false,
+    held: 0,
   };
   const say = (_: unknown, text?: unknown) => said.push(String(text ?? _));
   const departure = new Departure({
@@ -60,6 +61,7 @@ function world(mode: Mode = 'nftables', more: Partial<DepartureOptions> = {}) {
         throw new PenstockError('PENSTOCK_RULES_UNREADABLE', 'no other proxy has rules here');
       return iptables(state.target === '' ? undefined : state.target);
     },
+    holdRepairs: () => state.held++,
     chainsAreTheirs: async () => true,
     stay: async () => {},
     leave: async (theirs) => {
@@ -161,6 +163,22 @@ t.test('mode iptables waits until somebody else writes its chains', async (t) =>
   t.equal(state.shared, true);
   t.match(departure.state, { type: 'left' });
 });
+
+t.test(
+  'what another proxy writes into chains of its names is not repaired while it is waited for',
+  async (t) => {
+    for (const mode of ['iptables', 'ipvs', 'nftables', 'userspace'] as const) {
+      const { departure, clock, state } = world(mode);
+      departure.start();
+      await clock.pass(3000);
+      t.equal(state.held, 0, `${mode}: nobody asks`);
+      state.note = true;
+      await clock.pass(1500);
+      t.equal(state.held > 0, mode === 'iptables' || mode === 'ipvs', mode);
+      await departure.stop();
+    }
+  },
+);
 
 t.test(
   'the rules cannot be removed, and nobody asks any more: another agent serves, as this one has ended its syncs',
