@@ -178,7 +178,7 @@ if (await inNetns(import.meta.url)) {
       samples.some(({ isCut }) => isCut),
       'there are a few more, and that is said',
     );
-    t.ok(took < 20_000, 'it stays live');
+    t.ok(took < 60_000, 'it stays live');
     // A reader that goes away is no error.
     const piped = shell(`${plain(PENSTOCK, 'top', '--interval', '0.2').flat().join(' ')} | head -1`);
     t.match(piped, /(199\d{3}|200000) connections/);

@@ -20,7 +20,17 @@ t.test('changes of unused fields are no changes', async (t) => {
       sliceManifest(),
       sliceManifest({ endpoints: [{ addresses: ['10.1.0.5'], nodeName: 'node1', zone: 'a' }] }),
     ],
-    [nodeManifest(), nodeManifest({ status: { conditions: [{ type: 'Ready' }] } })],
+    [
+      nodeManifest(),
+      nodeManifest({
+        status: {
+          conditions: [
+            { type: 'Ready', status: 'True' },
+            { type: 'DiskPressure', status: 'True' },
+          ],
+        },
+      }),
+    ],
     [serviceCIDRManifest(), serviceCIDRManifest(['10.96.0.0/12'], { labels: { a: 'b' } })],
   ];
   for (const [a, b] of pairs) t.ok(sameObject(parse(a), parse(b)));
@@ -40,6 +50,7 @@ t.test('changes of used fields are changes, both ways round', async (t) => {
     ],
     [serviceManifest(), serviceManifest({ ports: [{ name: 'http', port: 81 }] })],
     [sliceManifest(), sliceManifest({ endpoints: [] })],
+    [nodeManifest(), nodeManifest({ status: { conditions: [{ type: 'Ready', status: 'False' }] } })],
     [sliceManifest(), sliceManifest({ endpoints: [{ addresses: ['10.1.0.5'], nodeName: 'node2' }] })],
     [
       sliceManifest(),

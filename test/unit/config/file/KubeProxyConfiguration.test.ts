@@ -97,6 +97,7 @@ const DEFAULTS = {
       ignoreExcludeLabel: false,
       nodes: [],
     },
+    externalBalancer: { serve: false, addresses: [] },
   },
 };
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { AgentMetrics } from '../../../../src/observe/metrics/AgentMetrics.js';
+import { type ChoiceFigures, choiceText } from '../../../../src/observe/metrics/ChoiceMetrics.js';
 import { rulePacketText } from '../../../../src/observe/metrics/RulePacketMetrics.js';
 import type { ChangeSet, ServicePortChange } from '../../../../src/routing/ChangeSet.js';
 import { node, remove, service, slice, upsert } from '../../../support/builders.js';
@@ -13,6 +14,36 @@ const FULL = 'kubeproxy_sync_full_proxy_rules_duration_seconds';
 const PARTIAL = 'kubeproxy_sync_partial_proxy_rules_duration_seconds';
 const PROGRAMMING = 'kubeproxy_network_programming_duration_seconds';
 const IPV4 = { ip_family: 'IPv4' };
+
+const ENDPOINT = { active: 2, chosen: 7, refused: 1, silent: 3, isAway: true };
+const CHOICE: ChoiceFigures = {
+  queue: 0,
+  status: {
+    decided: 7,
+    repeated: 3,
+    forgotten: 1,
+    strangers: 0,
+    nanoseconds: 5e8,
+    connections: 2,
+    recounted: 1,
+    timesOpen: 0,
+    isWatched: 1,
+  },
+  servicePorts: ['a', 'b'].map((name) => ({
+    servicePort: {
+      key: name,
+      family: 'IPv4',
+      namespace: 'shop',
+      service: name,
+      port: 80,
+      protocol: 'TCP',
+    },
+    endpoints: [
+      { target: '10.1.0.1:8080', ...ENDPOINT },
+      { target: '10.1.0.2:8080', ...ENDPOINT },
+    ],
+  })),
+};
 
 let now = START;
 const fresh = () => {
@@ -112,6 +143,20 @@ t.test('plain counters', async (t) => {
   t.equal(seriesValue(page, 'kubeproxy_conntrack_reconciler_deleted_entries_total', IPV4), 5);
 });
 
+t.test('first packets that were decided, as many endpoints as are allowed', async (t) => {
+  const pageOf = (limit: number, endpointLimit: number) =>
+    parseMetrics(choiceText(CHOICE, { limit, endpointLimit }));
+  const chosen = (page: readonly ParsedSeries[]) =>
+    page.filter(({ name }) => name === 'penstock_choice_endpoint_chosen_total').length;
+  const page = pageOf(2, 3);
+  t.equal(seriesValue(page, 'penstock_choice_decided_total'), 7);
+  t.equal(seriesValue(page, 'penstock_choice_decision_seconds_total'), 0.5);
+  t.equal(chosen(page), 3);
+  t.equal(chosen(pageOf(1, 100)), 2);
+  t.equal(chosen(pageOf(1, 0)), 0, 'no series of endpoints unless they are asked for');
+  t.equal(choiceText(undefined, { limit: 1, endpointLimit: 1 }), '', 'nobody asks for it');
+});
+
 t.test('the page has the metrics of the process, and docs/metrics.md speaks of all of ours', async (t) => {
   const pages: string[] = [];
   for (const mode of ['iptables', 'ipvs', 'nftables'] as const) {
@@ -120,7 +165,8 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
     t.match(metrics.contentType, /^text\/plain; version=0\.0\.4/);
     pages.push(await metrics.text());
   }
-  const page = pages.join('') + rulePacketText({ invalidDropped: 0, localhostNodePortsAccepted: 0 });
+  const rules = rulePacketText({ invalidDropped: 0, localhostNodePortsAccepted: 0 });
+  const page = pages.join('') + rules + choiceText(CHOICE, { limit: 1, endpointLimit: 1 });
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer:
