@@ -2,7 +2,7 @@
 // The program from one file (scripts/bundle.mjs), with what V8 made of it when it was built: its functions need no compiling.
 const { readFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
-const { Script, constants } = require('node:vm');
+const { Script } = require('node:vm');
 
 /**
  * `file`: main.cjs; beside it main.cache. V8 takes a cache only from its own version with the same flags, and compiles where it
@@ -15,7 +15,6 @@ exports.loadBundle = (file) => {
     // In stack traces; the same wherever it was built.
     filename: 'dist/bundle/main.cjs',
     cachedData,
-    importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(file), module, file);

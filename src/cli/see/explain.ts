@@ -80,12 +80,14 @@ export async function explain(argv: readonly string[]): Promise<number> {
   return explanation.isProblem || !live.agrees ? 1 : 0;
 }
 
+const DEFAULT_SECONDS = 10;
 const MOST_SECONDS = 60;
 
 function waitOf(text: string | undefined, isLive: boolean): Milliseconds {
-  if (text !== undefined && !isLive) throw new WrongCall('--wait is for --live');
-  const seconds = Number(text ?? 10);
-  if (!/^\d+$/.test(text ?? '10') || seconds < 1 || seconds > MOST_SECONDS)
+  if (text === undefined) return DEFAULT_SECONDS * 1000;
+  if (!isLive) throw new WrongCall('--wait is for --live');
+  const seconds = Number(text);
+  if (!/^\d+$/.test(text) || seconds < 1 || seconds > MOST_SECONDS)
     throw new WrongCall(`--wait ${JSON.stringify(text)}: there are 1 to ${MOST_SECONDS} seconds`);
   return seconds * 1000;
 }

@@ -32,7 +32,7 @@ export function registerNumber(word: number): number {
 }
 
 const NETWORK_HEADER = 1;
-const TRANSPORT_HEADER = 2;
+export const TRANSPORT_HEADER = 2;
 
 /** Offset and length in bytes of a header. */
 function payload(base: number, offset: number, type: DataType): Field['load'] {

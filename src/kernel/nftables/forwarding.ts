@@ -3,13 +3,12 @@ import type { IpFamily } from '../../net/ip.js';
 import { FAMILY_NUMBER } from './constants.js';
 import { type DataType, INET_PROTOCOL, INET_SERVICE, IPV4_ADDRESS, IPV6_ADDRESS } from './dataTypes.js';
 import { expression, VerdictCode } from './Expression.js';
-import { type Field, registerNumber, wordsOf } from './fields.js';
-import type { Statement } from './statements.js';
+import { type Field, registerNumber, TRANSPORT_HEADER, wordsOf } from './fields.js';
+import { hasTcpFlags, type Statement, TCP_SYN } from './statements.js';
 
 const FIRST = registerNumber(0);
 /** The words after an IPv6 address. */
 const AFTER_ADDRESS = registerNumber(4);
-const TRANSPORT_HEADER = 2;
 const NETWORK_HEADER = 1;
 const LINK_HEADER = 0;
 
@@ -221,21 +220,5 @@ export const OF_NO_CONNECTION: Statement = {
   ],
 };
 
-const SYN = 0x02;
-
 /** A TCP packet that begins no connection. */
-export const IS_NO_SYN: Statement = {
-  text: 'tcp flags & syn == 0',
-  expressions: [
-    expression('payload', { dreg: FIRST, base: TRANSPORT_HEADER, offset: 13, length: 1 }),
-    expression('bitwise', {
-      sreg: FIRST,
-      dreg: FIRST,
-      length: 1,
-      op: 0,
-      mask: String.fromCharCode(SYN),
-      xor: '\0',
-    }),
-    expression('cmp', { sreg: FIRST, op: 0, data: '\0' }),
-  ],
-};
+export const IS_NO_SYN = hasTcpFlags('tcp flags & syn == 0', TCP_SYN, 0);

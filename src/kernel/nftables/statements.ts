@@ -6,7 +6,16 @@
 import { type Cidr, type IpAddress, type IpFamily, ipToBytes, prefixLength } from '../../net/ip.js';
 import { FAMILY_NUMBER } from './constants.js';
 import { type Expression, expression, VerdictCode } from './Expression.js';
-import { CtKey, FIELDS, type Field, L4_PROTOCOL, MetaKey, registerNumber, wordsOf } from './fields.js';
+import {
+  CtKey,
+  FIELDS,
+  type Field,
+  L4_PROTOCOL,
+  MetaKey,
+  registerNumber,
+  TRANSPORT_HEADER,
+  wordsOf,
+} from './fields.js';
 
 export interface Statement {
   readonly text: string;
@@ -306,6 +315,37 @@ export const RESET: Statement = {
   expressions: [expression('reject', { kind: 1, code: 0 })],
 };
 
+/** `rate`: packets a second; `burst`: at once. What is more does not go on in the rule. */
+export function limited(rate: number, burst: number): Statement {
+  return {
+    text: `limit rate ${rate}/second burst ${burst} packets`,
+    expressions: [expression('limit', { rate, unit: 1, burst, kind: 0, flags: 0 })],
+  };
+}
+
+/** TCP flags, as bits of the header's byte. */
+export const TCP_SYN = 0x02;
+export const TCP_ACK = 0x10;
+
+/** Of the flags in `mask` a packet has those in `flags` and no other. */
+export function hasTcpFlags(text: string, mask: number, flags: number): Statement {
+  return {
+    text,
+    expressions: [
+      expression('payload', { dreg: FIRST, base: TRANSPORT_HEADER, offset: 13, length: 1 }),
+      expression('bitwise', {
+        sreg: FIRST,
+        dreg: FIRST,
+        length: 1,
+        op: 0,
+        mask: String.fromCharCode(mask),
+        xor: '\0',
+      }),
+      expression('cmp', { sreg: FIRST, op: CMP.is, data: String.fromCharCode(flags) }),
+    ],
+  };
+}
+
 /** Of what is logged in a second at most, and at once. */
 const LOG_RATE = 50;
 const LOG_BURST = 100;
@@ -314,12 +354,10 @@ const LOG_LENGTH = 80;
 
 /** Hands the packet's headers to whoever listens to the group (nfnetlink_log), with a few words, and goes on. */
 export function logTo(group: number, words: string): Statement {
+  const limit = limited(LOG_RATE, LOG_BURST);
   return {
-    text: `limit rate ${LOG_RATE}/second burst ${LOG_BURST} packets log prefix "${words}" group ${group} snaplen ${LOG_LENGTH}`,
-    expressions: [
-      expression('limit', { rate: LOG_RATE, unit: 1, burst: LOG_BURST, kind: 0, flags: 0 }),
-      expression('log', { group, prefix: words, snaplen: LOG_LENGTH }),
-    ],
+    text: `${limit.text} log prefix "${words}" group ${group} snaplen ${LOG_LENGTH}`,
+    expressions: [...limit.expressions, expression('log', { group, prefix: words, snaplen: LOG_LENGTH })],
   };
 }
 

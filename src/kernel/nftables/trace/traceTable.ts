@@ -8,7 +8,16 @@ import { TABLE_OWNED } from '../constants.js';
 import { portKey } from '../dataTypes.js';
 import { expression } from '../Expression.js';
 import { DESTINATION_PORT, FIELDS, MetaKey, registerNumber } from '../fields.js';
-import { isProtocol, prefix, type Rule, type Statement } from '../statements.js';
+import {
+  hasTcpFlags,
+  isProtocol,
+  limited,
+  prefix,
+  type Rule,
+  type Statement,
+  TCP_ACK,
+  TCP_SYN,
+} from '../statements.js';
 import { Transaction } from '../Transaction.js';
 
 export const TRACE_TABLE = 'penstock-trace';
@@ -38,30 +47,15 @@ const EQUAL = 0;
 const RATE = 5;
 
 const TRACE: Statement = {
-  text: `limit rate ${RATE}/second burst ${RATE} packets meta nftrace set 1`,
+  text: 'meta nftrace set 1',
   expressions: [
-    expression('limit', { rate: RATE, unit: 1, burst: RATE, kind: 0, flags: 0 }),
     expression('immediate', { dreg: REGISTER, data: '\x01' }),
     expression('meta', { key: MetaKey.NFTRACE, sreg: REGISTER }),
   ],
 };
 
 /** SYN without ACK: the first packet of a TCP connection. */
-const IS_FIRST: Statement = {
-  text: 'tcp flags syn / syn,ack',
-  expressions: [
-    expression('payload', { dreg: REGISTER, base: 2, offset: 13, length: 1 }),
-    expression('bitwise', {
-      sreg: REGISTER,
-      dreg: REGISTER,
-      length: 1,
-      op: 0,
-      mask: '\x12',
-      xor: '\0',
-    }),
-    expression('cmp', { sreg: REGISTER, op: EQUAL, data: '\x02' }),
-  ],
-};
+const IS_FIRST = hasTcpFlags('tcp flags syn / syn,ack', TCP_SYN | TCP_ACK, TCP_SYN);
 
 function toPort(port: number): Statement {
   return {
@@ -82,6 +76,7 @@ export function traceTable({ family, protocol, from, destination, port }: TraceP
     isProtocol(protocol),
     toPort(port),
     ...(protocol === 'tcp' ? [IS_FIRST] : []),
+    limited(RATE, RATE),
     TRACE,
   ];
   const transaction = new Transaction(family, TRACE_TABLE);
