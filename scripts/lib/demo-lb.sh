@@ -70,13 +70,14 @@ EOF
   mv "$work/lb.new" "$work/lb/shop.yaml"
 }
 
-# start_node N: its agent.
-start_node() {
+# lan_config N MODE [LINE]: of a node that announces; LINE belongs to kube-proxy's part.
+lan_config() {
   cat >"$work/node$1.yaml" <<EOF
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-mode: nftables
+mode: $2
 hostnameOverride: node$1
+${3:-}
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 penstock:
   manifests: $work/lb
@@ -87,8 +88,25 @@ penstock:
       - {name: node2, addresses: [192.0.2.2]}
       - {name: node3, addresses: [192.0.2.3]}
 EOF
+}
+
+# run_agent N: in the background; its pid in $work/nodeN.pid.
+run_agent() {
   ip netns exec "$prefix-node$1" bin/penstock run --config "$work/node$1.yaml" >>"$work/penstock.log" 2>&1 8>&- &
   echo $! >"$work/node$1.pid"
+}
+
+# stop_agent N SIGNAL
+stop_agent() {
+  local pid
+  pid=$(cat "$work/node$1.pid")
+  kill "-$2" "$pid"
+  wait "$pid" 2>/dev/null || true # or bash reports the kill
+}
+
+start_node() {
+  lan_config "$1" nftables
+  run_agent "$1"
 }
 
 serve_on() {
@@ -172,8 +190,7 @@ load_balancer() {
   title "node1, where packets arrive, dies"
   start_talking 30
   typed node1 "kill -KILL \$PENSTOCK; and its cable is cut"
-  kill -KILL "$(cat "$work/node1.pid")"
-  wait "$(cat "$work/node1.pid")" 2>/dev/null || true # or bash reports the kill
+  stop_agent 1 KILL
   cable node1 down
   good "the first new connection is answered after $(first_answer) ms"
   sleep 1.5

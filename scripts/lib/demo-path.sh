@@ -107,41 +107,9 @@ controller() {
     fail "the controller: $(cat "$work/controller.log")"
 }
 
-# path_config N MODE
-path_config() {
-  cat >"$work/node$1.yaml" <<END
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-mode: $2
-clusterCIDR: 10.244.0.0/16
-hostnameOverride: node$1
-conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-penstock:
-  manifests: $work/lb
-  loadBalancer:
-    announce: true
-    nodes:
-      - {name: node1, addresses: [192.0.2.1]}
-      - {name: node2, addresses: [192.0.2.2]}
-      - {name: node3, addresses: [192.0.2.3]}
-END
-}
-
-# run_agent N: in the background; its pid in $work/nodeN.pid.
-run_agent() {
-  ip netns exec "$prefix-node$1" bin/penstock run --config "$work/node$1.yaml" >>"$work/penstock.log" 2>&1 8>&- &
-  echo $! >"$work/node$1.pid"
-}
+path_config() { lan_config "$1" "$2" 'clusterCIDR: 10.244.0.0/16'; } # N MODE
 
 node_ready() { in_ns "node$1" curl -sf -o /dev/null http://127.0.0.1:10256/readyz; }
-
-# stop_agent N SIGNAL
-stop_agent() {
-  local pid
-  pid=$(cat "$work/node$1.pid")
-  kill "-$2" "$pid"
-  wait "$pid" 2>/dev/null || true # or bash reports the kill
-}
 
 start_edge() {
   mkdir -p "$work/$1"
