@@ -37,6 +37,7 @@ endpoints:
 `;
 
 const self = fileURLToPath(import.meta.url);
+const { loadBundle, sealed } = createRequire(import.meta.url)('../bin/loadBundle.js');
 const root = resolve(import.meta.dirname, '..');
 const [first, ...rest] = process.argv.slice(2);
 if (first === '--code-cache') await writeCodeCache(...rest);
@@ -114,7 +115,7 @@ function makeCodeCache(work) {
   const run = ['run', '--dry-run', '--config', join(sample, 'config.yaml'), '--manifests', join(sample, 'manifests')];
   const cache = make(['--hash-seed=42', '--predictable'], run);
   plain.copy(cache, HASH_OF_FLAGS[0], ...HASH_OF_FLAGS);
-  writeFileSync(file, cache);
+  writeFileSync(file, sealed(readFileSync(join(work, 'main.cjs')), cache));
   // Says 2 when V8 does not take it: then the program starts without.
   try {
     execFileSync(process.execPath, [...flags, self, '--code-cache', join(work, 'main.cjs'), ''], { stdio: 'ignore' });
@@ -126,7 +127,6 @@ function makeCodeCache(work) {
 
 /** In a process of its own: runs the program, then writes what V8 has compiled; with `out` '' it asks only whether V8 took it. */
 async function writeCodeCache(file, out, ...argv) {
-  const { loadBundle } = createRequire(import.meta.url)('../bin/loadBundle.js');
   const { program, script } = loadBundle(file);
   if (out === '') process.exit(script.cachedDataRejected === false ? 0 : 2);
   await program.main(argv);

@@ -31,31 +31,49 @@ t.test('the newer one; the bundle of an installation; the compiled one without a
   t.equal(started(), 'src/main.js');
 });
 
-t.test('with a code cache that is of another version or cut off, it runs without', async (t) => {
-  const folder = t.testdir({ bin: {}, bundle: {} });
-  for (const name of ['loadBundle.js', 'package.json'])
-    copyFileSync(fileURLToPath(fromRoot(`bin/${name}`)), `${folder}/bin/${name}`);
-  writeFileSync(
-    `${folder}/load.cjs`,
-    `const { program, script } = require('./bin/loadBundle.js').loadBundle(${JSON.stringify(`${folder}/bundle/main.cjs`)});
-     if (process.argv[2] === 'make') require('node:fs').writeFileSync('${folder}/bundle/main.cache', script.createCachedData());
+t.test(
+  'with a code cache that is of another version, damaged or of another text, it runs without',
+  async (t) => {
+    const folder = t.testdir({ bin: {}, bundle: {} });
+    for (const name of ['loadBundle.js', 'package.json'])
+      copyFileSync(fileURLToPath(fromRoot(`bin/${name}`)), `${folder}/bin/${name}`);
+    writeFileSync(
+      `${folder}/load.cjs`,
+      `const { loadBundle, sealed } = require('./bin/loadBundle.js');
+     const file = ${JSON.stringify(`${folder}/bundle/main.cjs`)};
+     const { program, script } = loadBundle(file);
+     const { readFileSync, writeFileSync } = require('node:fs');
+     const cache = Buffer.from(process.argv[2] === 'seal' ? readFileSync(0) : script.createCachedData());
+     if (process.argv[2]) writeFileSync('${folder}/bundle/main.cache', sealed(readFileSync(file), cache));
      console.log(program.main(), script.cachedDataRejected);`,
-  );
-  writeFileSync(
-    `${folder}/bundle/main.cjs`,
-    '(function (exports) { exports.main = () => [1, 2, 3].map((each) => each * 2).join() })',
-  );
-  const run = (...args: string[]) =>
-    execFileSync(process.execPath, [`${folder}/load.cjs`, ...args], { encoding: 'utf8' }).trim();
-  t.equal(run('make'), '2,4,6 undefined', 'there is none');
-  t.equal(run(), '2,4,6 false', 'taken');
-  const cache = readFileSync(`${folder}/bundle/main.cache`);
-  for (const [what, text] of [
-    ['empty', Buffer.alloc(0)],
-    ['cut off', cache.subarray(0, cache.length / 2)],
-    ['of another version', Buffer.concat([cache.subarray(0, 4), Buffer.alloc(4), cache.subarray(8)])],
-  ] as const) {
-    writeFileSync(`${folder}/bundle/main.cache`, text);
-    t.equal(run(), '2,4,6 true', what);
-  }
-});
+    );
+    writeFileSync(
+      `${folder}/bundle/main.cjs`,
+      '(function (exports) { exports.main = () => [1, 2, 3].map((each) => each * 2).join() })',
+    );
+    const run = (word = '', input: Uint8Array = Buffer.alloc(0)) =>
+      execFileSync(process.execPath, [`${folder}/load.cjs`, word], { encoding: 'utf8', input }).trim();
+    t.equal(run('make'), '2,4,6 undefined', 'there is none');
+    t.equal(run(), '2,4,6 false', 'taken');
+    const sealed = readFileSync(`${folder}/bundle/main.cache`);
+    const cache = sealed.subarray(32);
+    run('seal', Buffer.concat([cache.subarray(0, 4), Buffer.alloc(4), cache.subarray(8)]));
+    t.equal(run(), '2,4,6 true', 'of another version');
+    const damaged = Buffer.from(sealed);
+    damaged.writeUInt8(damaged.readUInt8(cache.length) ^ 1, cache.length);
+    for (const [what, bytes] of [
+      ['empty', Buffer.alloc(0)],
+      ['shorter than its digest', sealed.subarray(0, 20)],
+      ['cut off', sealed.subarray(0, sealed.length / 2)],
+      ['zeros, as after a power cut', Buffer.alloc(sealed.length)],
+      ['one bit is wrong', damaged],
+    ] as const) {
+      writeFileSync(`${folder}/bundle/main.cache`, bytes);
+      t.equal(run(), '2,4,6 undefined', what);
+    }
+    writeFileSync(`${folder}/bundle/main.cache`, sealed);
+    const text = readFileSync(`${folder}/bundle/main.cjs`, 'utf8');
+    writeFileSync(`${folder}/bundle/main.cjs`, text.replace('* 2', '* 3'));
+    t.equal(run(), '3,6,9 undefined', 'of another text of the same length');
+  },
+);
