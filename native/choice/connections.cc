@@ -259,9 +259,12 @@ void Connections::Forget(const Flow& flow, const Decision& decision) {
 
 void Connections::Settle(const Flow& flow) {
   const auto found = decisions_.find(flow);
-  if (found == decisions_.end()) return;
-  if (found->second.counts) engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
-  decisions_.erase(found);
+  if (found != decisions_.end()) Settle(found);
+}
+
+void Connections::Settle(std::unordered_map<Flow, Decision, FlowHash>::iterator decision) {
+  if (decision->second.counts) engine::Subtract(cells_.endpoint(decision->second.cell).active, 1);
+  decisions_.erase(decision);
 }
 
 // A first packet that never became a connection stops counting.
@@ -271,9 +274,7 @@ void Connections::Expire(Milliseconds now) {
     expiries_.pop_front();
     const auto found = decisions_.find(flow);
     // It may have been forgotten and chosen for again since.
-    if (found == decisions_.end() || found->second.since + kRemember > now) continue;
-    if (found->second.counts) engine::Subtract(cells_.endpoint(found->second.cell).active, 1);
-    decisions_.erase(found);
+    if (found != decisions_.end() && found->second.since + kRemember <= now) Settle(found);
   }
 }
 

@@ -63,6 +63,7 @@ class Connections {
   void Take(const Message& message, bool is_listed, Milliseconds now);
   void Add(uint32_t id, uint32_t cell, bool is_told);
   void Remove(uint32_t id);
+  void Settle(std::unordered_map<Flow, Decision, FlowHash>::iterator decision);
   void Expire(Milliseconds now);
   void MaybeList(Milliseconds now);
   void EndList(Milliseconds now);

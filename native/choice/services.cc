@@ -42,7 +42,7 @@ bool ReadList(Reader& reader, uint8_t family, uint8_t protocol, engine::Algorith
 }
 
 bool ReadService(Reader& reader, Service* service) {
-  const uint8_t protocol = reader.U8();
+  const uint8_t protocol = service->protocol = reader.U8();
   const uint8_t family = reader.U8() == 4 ? AF_INET : AF_INET6;
   service->algorithm = static_cast<engine::Algorithm>(reader.U8());
   if (service->algorithm != engine::Algorithm::kLeastConnections && service->algorithm != engine::Algorithm::kPowerOfTwo)
@@ -87,7 +87,7 @@ void Services::Add(std::unique_ptr<Service> service) {
   for (const Key& key : service->keys) keys_[key.place] = {service.get(), &service->lists[key.list]};
   for (const List& list : service->lists) {
     for (const engine::Endpoint& endpoint : list.endpoints.endpoints) {
-      Owner& owner = endpoints_[{endpoint.address, service->keys.empty() ? uint8_t{0} : service->keys[0].place.protocol}];
+      Owner& owner = endpoints_[{endpoint.address, service->protocol}];
       owner.cell = endpoint.cell;
       owner.users++;
     }
@@ -106,8 +106,7 @@ void Services::Remove(uint32_t cell) {
   }
   for (const List& list : service->lists) {
     for (const engine::Endpoint& endpoint : list.endpoints.endpoints) {
-      const auto owner =
-          endpoints_.find({endpoint.address, service->keys.empty() ? uint8_t{0} : service->keys[0].place.protocol});
+      const auto owner = endpoints_.find({endpoint.address, service->protocol});
       if (owner == endpoints_.end() || --owner->second.users > 0) continue;
       dropped_.emplace_back(owner->first, owner->second.cell);
       endpoints_.erase(owner);

@@ -26,6 +26,7 @@ struct Key {
 
 struct Service {
   uint32_t cell;
+  uint8_t protocol;
   engine::Algorithm algorithm;
   std::vector<List> lists;
   std::vector<Key> keys;

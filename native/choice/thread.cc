@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <limits>
 #include <random>
 #include <system_error>
 
@@ -18,6 +19,8 @@ constexpr int kQueueTries = 16;
 constexpr int kTurnMs = 50;
 // What comes again sooner was no repeat, but sent twice at once.
 constexpr Milliseconds kRepeatAfter = 500;
+// Batches of packets in a turn: whoever floods the queue keeps the thread from nothing else.
+constexpr int kBatchesOfTurn = 16;
 
 }  // namespace
 
@@ -42,8 +45,13 @@ ChoiceThread::~ChoiceThread() {
   thread_.join();
 }
 
+std::unique_lock<std::mutex> ChoiceThread::Lock() {
+  const std::lock_guard<std::mutex> guard(next_);
+  return std::unique_lock<std::mutex>(lock_);
+}
+
 bool ChoiceThread::Update(const uint8_t* records, size_t length) {
-  const std::lock_guard<std::mutex> guard(lock_);
+  const auto guard = Lock();
   // Connections to endpoints that are new here may be old.
   connections_.Doubt();
   const bool good = services_.Update(records, length);
@@ -52,7 +60,7 @@ bool ChoiceThread::Update(const uint8_t* records, size_t length) {
 }
 
 ChoiceStatus ChoiceThread::Status() {
-  const std::lock_guard<std::mutex> guard(lock_);
+  const auto guard = Lock();
   ChoiceStatus status = counts_;
   status.connections = connections_.counted();
   status.lost = connections_.lost();
@@ -66,27 +74,27 @@ void ChoiceThread::Hang(uint32_t milliseconds) { hang_ms_ = milliseconds; }
 
 void ChoiceThread::Loop() {
   while (!ending_) {
-    const bool more = Turn();
+    const bool more = Turn(kBatchesOfTurn);
     pollfd waiting[2] = {{queue_.socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     poll(waiting, 2, more ? 1 : kTurnMs);
   }
   // From here on packets pass; what waits is decided first.
   queue_.Hold(false);
-  Turn();
+  Turn(std::numeric_limits<int>::max());
   queue_.Unbind();
 }
 
 // True when there is more to do than packets.
-bool ChoiceThread::Turn() {
+bool ChoiceThread::Turn(int most_batches) {
   if (const uint32_t hang = hang_ms_.exchange(0)) std::this_thread::sleep_for(std::chrono::milliseconds(hang));
-  const std::lock_guard<std::mutex> guard(lock_);
+  const auto guard = Lock();
   const Milliseconds now = MonotonicMs();
   Beat& beat = watchdog_.beat();
   beat.turned = now;
   if (beat.is_open.exchange(0) != 0) queue_.Hold(true);
   watchdog_.Look(now);
   const bool more = connections_.Read(now);
-  while (queue_.Receive([&](const QueuedPacket& packet) { Decide(packet, now); })) {
+  for (int i = 0; i < most_batches && queue_.Receive([&](const QueuedPacket& packet) { Decide(packet, now); }); i++) {
     queue_.Flush();
     beat.turned = MonotonicMs();
   }
@@ -125,7 +133,6 @@ uint16_t ChoiceThread::NumberFor(const Flow& flow, Milliseconds now, bool* passe
   connections_.Chosen(flow, cell, number, now);
   health_.Picked(cell, now);
   engine::Add(cells_->endpoint(cell).connections, 1);
-  engine::Add(cells_->service(found->service->cell).connections, 1);
   counts_.decided++;
   return number;
 }

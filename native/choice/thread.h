@@ -56,8 +56,10 @@ class ChoiceThread {
   void Hang(uint32_t milliseconds);
 
  private:
+  // Whoever waited longer has it first, so that a turn after the other does not keep JavaScript waiting.
+  std::unique_lock<std::mutex> Lock();
   void Loop();
-  bool Turn();
+  bool Turn(int most_batches);
   void Decide(const QueuedPacket& packet, Milliseconds now);
   uint16_t NumberFor(const Flow& flow, Milliseconds now, bool* passes);
   uint16_t Repeated(const Flow& flow, Decision* decision, const Found& found, Milliseconds now, bool* passes);
@@ -72,6 +74,7 @@ class ChoiceThread {
   Watchdog watchdog_;
   engine::Random random_;
   UniqueFd wake_;
+  std::mutex next_;  // of who waits for lock_
   std::mutex lock_;
   engine::Eligible eligible_;
   std::atomic<uint64_t> cursor_{0};

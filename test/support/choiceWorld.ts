@@ -6,8 +6,11 @@ import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Test } from 'tap';
 import { plain, shell } from './iptables.js';
 import { nodeWithOutside } from './nodeWithOutside.js';
+import { PATIENCE } from './patience.js';
 
 export const PODS = {
   IPv4: ['10.244.0.2', '10.244.0.3', '10.244.0.4', '10.244.0.5'],
@@ -70,7 +73,7 @@ export function choiceObjects({ name, vips, annotations, endpoints }: ChoiceServ
 /** Programs of one file each: what they share with the test is what they print, a line of JSON each. */
 const SERVER = `
 const net = require('node:net'), dgram = require('node:dgram');
-const addresses = process.argv.slice(1);
+const addresses = process.argv.slice(2);
 let left = addresses.length * 2;
 const ready = () => { if (--left === 0) console.log('"ready"'); };
 for (const address of addresses) {
@@ -83,7 +86,7 @@ for (const address of addresses) {
 /** Connects again and again until its input ends; says how often, how often in vain, and how long the longest took. */
 const STEADY = `
 const net = require('node:net'), dgram = require('node:dgram');
-const { hosts, parallel, limit, pause } = JSON.parse(process.argv[1]);
+const { hosts, parallel, limit, pause } = JSON.parse(process.argv[2]);
 let going = true, connects = 0, slowest = 0;
 const failures = [];
 process.stdin.on('end', () => { going = false; }).resume();
@@ -159,12 +162,7 @@ export class Program {
 
   private constructor(script: string, args: readonly string[]) {
     const file = join(tmpdir(), `penstock-choice-${process.pid}-${Math.random().toString(36).slice(2)}.cjs`);
-    writeFileSync(
-      file,
-      script
-        .replaceAll('process.argv.slice(1)', 'process.argv.slice(2)')
-        .replaceAll('process.argv[1]', 'process.argv[2]'),
-    );
+    writeFileSync(file, script);
     this.#child = spawn(...plain(process.execPath, file, ...args), { stdio: ['pipe', 'pipe', 'inherit'] });
     const { stdout } = this.#child;
     if (!stdout) throw new Error('no output');
@@ -221,6 +219,28 @@ export class Program {
     this.#child.kill('SIGKILL');
     await once(this.#child, 'exit');
   }
+}
+
+export const CONNECTING = {
+  hosts: [VIP.IPv4, VIP.IPv6],
+  parallel: 8,
+  limit: 10_000 * PATIENCE,
+  pause: 4,
+};
+
+/** Connects while something happens; not one may fail. Resolves to how many there were. */
+export async function connectsUnder(t: Test, what: string, happens: () => Promise<void>): Promise<number> {
+  await using clients = await Program.steady(CONNECTING);
+  await sleep(200);
+  await happens();
+  await sleep(300);
+  const { connects, slowest, failures } = await clients.result();
+  t.strictSame(
+    failures.slice(0, 5),
+    [],
+    `${what}: ${connects} connects, the slowest ${Math.round(slowest)} ms`,
+  );
+  return connects;
 }
 
 /** How often each was the answer. */

@@ -120,7 +120,7 @@ export class AgentServers {
         rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
         (await services.text()) +
         (await proxy.text()) +
-        choiceText(dataplane.choiceReport?.(), { limit, endpointLimit }) +
+        (await choiceText(dataplane.choiceReport?.(), { limit, endpointLimit })) +
         operatorText({
           mode: config.mode,
           table,

@@ -1,6 +1,7 @@
 /** Keeps the table that hands first packets over in agreement with the routing table, in one IP family. */
-import { Transaction } from '../../kernel/nftables/Transaction.js';
+import { type ChainSpec, Transaction } from '../../kernel/nftables/Transaction.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import { existsHere } from '../../kernel/nftables/table/removeTables.js';
 import { hookText, ruleText, setText, type TableState } from '../../kernel/nftables/table/TableState.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
@@ -58,7 +59,7 @@ export class ChoiceTable {
   /** Nobody's connections are chosen for. Rejects with NetlinkError. */
   async remove(): Promise<void> {
     this.#keys = undefined;
-    await this.#table.delete();
+    if (await existsHere(this.#table)) await this.#table.delete();
   }
 
   /**
@@ -74,7 +75,7 @@ export class ChoiceTable {
     for (const port of ports.values()) keys.add(port);
     const chains = choiceChains(settings);
     const state = await this.#table.readState();
-    if (state === undefined || !isOurs(state, keys, settings)) {
+    if (state === undefined || !isOurs(state, keys, chains)) {
       transaction.createTable = true;
       transaction.replaceTable = state !== undefined;
       for (const set of keys.sets) transaction.newSets.push(set);
@@ -99,8 +100,7 @@ export class ChoiceTable {
 }
 
 /** Whether chains and sets are there as we would make them, whatever is in them. */
-function isOurs(state: TableState, keys: KeySets, settings: ChoiceSettings): boolean {
-  const chains = choiceChains(settings);
+function isOurs(state: TableState, keys: KeySets, chains: readonly ChainSpec[]): boolean {
   return (
     state.flags === 0 &&
     state.chains.size === chains.length &&

@@ -32,8 +32,8 @@ export interface ChosenEndpoint {
 
 export interface ChosenServicePort {
   readonly servicePort: ServicePort;
-  readonly decided: number;
-  readonly endpoints: readonly ChosenEndpoint[];
+  /** Looked up when somebody asks: there may be a hundred thousand. */
+  readonly endpoints: Iterable<ChosenEndpoint>;
 }
 
 export interface ChoiceReport {
@@ -56,10 +56,6 @@ export class Chooser {
 
   get queue(): number {
     return this.#native.queue;
-  }
-
-  get isIdle(): boolean {
-    return this.#rows.size === 0;
   }
 
   apply(family: IpFamily, changes: readonly ServicePortChange[]): void {
@@ -89,16 +85,19 @@ export class Chooser {
     return {
       queue: this.queue,
       status: this.#native.status,
-      servicePorts: [...this.#rows.values()].map(({ port, cell }) => ({
+      servicePorts: Array.from(this.#rows.values(), ({ port }) => ({
         servicePort: port,
-        decided: this.#cells.service(cell).connections,
-        endpoints: port.endpoints.reachable.map((endpoint) => this.#endpoint(port, endpoint)),
+        endpoints: { [Symbol.iterator]: () => this.#figures(port) },
       })),
     };
   }
 
   close(): void {
     this.#native.close();
+  }
+
+  *#figures(port: ServicePort): Generator<ChosenEndpoint> {
+    for (const endpoint of port.endpoints.reachable) yield this.#endpoint(port, endpoint);
   }
 
   #endpoint(port: ServicePort, endpoint: Endpoint): ChosenEndpoint {

@@ -23,10 +23,6 @@ export class KeySets {
     return this.#wanted.get(set)?.keys() ?? [];
   }
 
-  get isEmpty(): boolean {
-    return [...this.#wanted.values()].every(({ size }) => size === 0);
-  }
-
   add(port: ServicePort): void {
     for (const [set, key] of this.#elementsOf(port)) this.#wanted.get(set)?.add(key);
   }

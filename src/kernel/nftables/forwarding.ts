@@ -4,15 +4,13 @@ import { FAMILY_NUMBER } from './constants.js';
 import { type DataType, INET_PROTOCOL, INET_SERVICE, IPV4_ADDRESS, IPV6_ADDRESS } from './dataTypes.js';
 import { expression, VerdictCode } from './Expression.js';
 import { type Field, registerNumber, TRANSPORT_HEADER, wordsOf } from './fields.js';
-import { hasTcpFlags, type Statement, TCP_SYN } from './statements.js';
+import { hasTcpFlags, hostWord, masked, type Statement, TCP_SYN } from './statements.js';
 
 const FIRST = registerNumber(0);
 /** The words after an IPv6 address. */
 const AFTER_ADDRESS = registerNumber(4);
 const NETWORK_HEADER = 1;
 const LINK_HEADER = 0;
-
-const hostWord = (value: number) => String.fromCharCode(...new Uint8Array(Uint32Array.of(value).buffer));
 
 /** Bytes of the transport header that nft has no name for there: `@th,64,32` counts bits. */
 function rawField(offset: number, type: DataType): Field {
@@ -208,14 +206,7 @@ export const OF_NO_CONNECTION: Statement = {
   text: 'ct state invalid,new',
   expressions: [
     expression('ct', { key: CT_STATE, dreg: FIRST }),
-    expression('bitwise', {
-      sreg: FIRST,
-      dreg: FIRST,
-      length: 4,
-      op: 0,
-      mask: hostWord(NEW_OR_INVALID),
-      xor: hostWord(0),
-    }),
+    masked(4, hostWord(NEW_OR_INVALID), hostWord(0)),
     expression('cmp', { sreg: FIRST, op: NOT_EQUAL, data: hostWord(0) }),
   ],
 };

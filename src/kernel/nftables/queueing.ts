@@ -1,7 +1,7 @@
 /** Statements that hand first packets to a program (nfnetlink_queue), and take back what it has marked them with. */
 import { type Expression, expression } from './Expression.js';
-import { CtKey, MetaKey, registerNumber } from './fields.js';
-import type { Statement } from './statements.js';
+import { CtKey, registerNumber } from './fields.js';
+import { hostWord, loadMark, masked, type Statement, storeMark } from './statements.js';
 
 const FIRST = registerNumber(0);
 const EQUAL = 0;
@@ -10,21 +10,10 @@ const NOT_EQUAL = 1;
 const NEW = 8;
 const CONFIRMED = 8;
 
-function hostWord(value: number): string {
-  return String.fromCharCode(...new Uint8Array(Uint32Array.of(value >>> 0).buffer));
-}
-
 function bits(key: number, mask: number, comparison: number): Expression[] {
   return [
     expression('ct', { key, dreg: FIRST }),
-    expression('bitwise', {
-      sreg: FIRST,
-      dreg: FIRST,
-      length: 4,
-      op: 0,
-      mask: hostWord(mask),
-      xor: hostWord(0),
-    }),
+    masked(4, hostWord(mask), hostWord(0)),
     expression('cmp', { sreg: FIRST, op: comparison, data: hostWord(0) }),
   ];
 }
@@ -43,18 +32,7 @@ export function maskOutMark(mask: number): Statement {
   const rest = ~mask >>> 0;
   return {
     text: `meta mark set meta mark and 0x${rest.toString(16)}`,
-    expressions: [
-      expression('meta', { key: MetaKey.MARK, dreg: FIRST }),
-      expression('bitwise', {
-        sreg: FIRST,
-        dreg: FIRST,
-        length: 4,
-        op: 0,
-        mask: hostWord(rest),
-        xor: hostWord(0),
-      }),
-      expression('meta', { key: MetaKey.MARK, sreg: FIRST }),
-    ],
+    expressions: [loadMark, masked(4, hostWord(rest), hostWord(0)), storeMark],
   };
 }
 

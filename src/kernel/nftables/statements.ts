@@ -157,7 +157,7 @@ export function prefix(field: Field, comparison: Comparison, cidr: Cidr): Statem
   };
 }
 
-function masked(length: number, mask: string, xor: string): Expression {
+export function masked(length: number, mask: string, xor: string): Expression {
   return expression('bitwise', { sreg: FIRST, dreg: FIRST, length, op: 0, mask, xor });
 }
 
@@ -193,7 +193,8 @@ export function isLocalAddress(which: keyof typeof FIB_FLAGS): Statement {
   };
 }
 
-function hostWord(value: number): string {
+/** 32 bits as a register has them. */
+export function hostWord(value: number): string {
   return String.fromCharCode(...new Uint8Array(Uint32Array.of(value).buffer));
 }
 
@@ -210,8 +211,8 @@ export const FOR_TRANSPARENT_SOCKET: Statement = {
 };
 
 const hex = (bits: number) => `0x${bits.toString(16)}`;
-const loadMark = expression('meta', { key: MetaKey.MARK, dreg: FIRST });
-const storeMark = expression('meta', { key: MetaKey.MARK, sreg: FIRST });
+export const loadMark = expression('meta', { key: MetaKey.MARK, dreg: FIRST });
+export const storeMark = expression('meta', { key: MetaKey.MARK, sreg: FIRST });
 
 export function setMark(bits: number): Statement {
   return {

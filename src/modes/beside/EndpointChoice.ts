@@ -44,7 +44,6 @@ export class EndpointChoice implements Companion {
   #chooser: Chooser | undefined;
   #by: QueueBy | 'nothing' | undefined;
   #tryAgain = Number.NEGATIVE_INFINITY;
-  #hasSynced = false;
   /** Tables may be there from another agent. */
   #mayBeThere = true;
   /** Said once, until it works again. */
@@ -74,7 +73,7 @@ export class EndpointChoice implements Companion {
       this.#note(table, changes);
       const isWanted = [...this.#wanting.values()].some(({ size }) => size > 0);
       if (!isWanted) await this.#end();
-      else if (this.#chooser !== undefined || (await this.#open(table))) await this.#write(table, changes);
+      else if (this.#isTold(changes) || (await this.#open(table))) await this.#write(table, changes);
     } catch (error) {
       this.#say(`endpoints are drawn by lot where an algorithm counts: ${messageOf(error)}`);
       this.requireFull();
@@ -105,20 +104,25 @@ export class EndpointChoice implements Companion {
 
   #note(table: RoutingView, changes: ChangeSet): void {
     for (const { family } of this.#choiceTables) {
-      let wanting = this.#wanting.get(family);
+      const wanting = this.#wanting.get(family);
       if (wanting === undefined) {
-        wanting = new Set();
-        this.#wanting.set(family, wanting);
-      }
-      if (!this.#hasSynced) {
-        for (const [key, port] of table.servicePorts(family)) if (isChosenFor(port)) wanting.add(key);
+        const ports = [...table.servicePorts(family).values()].filter(isChosenFor);
+        this.#wanting.set(family, new Set(ports.map(({ key }) => key)));
+        continue;
       }
       for (const { key, after } of changes.families[family]) {
         if (after && isChosenFor(after)) wanting.add(key);
         else wanting.delete(key);
       }
     }
-    this.#hasSynced = true;
+  }
+
+  /** Packets find who decides on them before they are handed over. False: there is nobody to tell. */
+  #isTold(changes: ChangeSet): boolean {
+    const chooser = this.#chooser;
+    if (chooser === undefined) return false;
+    for (const { family } of this.#choiceTables) chooser.apply(family, changes.families[family]);
+    return true;
   }
 
   async #open(table: RoutingView): Promise<boolean> {
@@ -131,15 +135,7 @@ export class EndpointChoice implements Companion {
     }
     if (this.#now() < this.#tryAgain) return false;
     this.#tryAgain = this.#now() + TRY_AGAIN_MS;
-    const chooser = new Chooser(
-      this.#openQueue({
-        firstQueue: FIRST_QUEUE,
-        markShift: CHOICE_SHIFT,
-        markMask: CHOICE_MASK,
-        watchdog: watchdogProgram(),
-      }),
-      this.#now,
-    );
+    const chooser = new Chooser(await this.#queue(), this.#now);
     this.#chooser = chooser;
     for (const { family } of this.#choiceTables) {
       const ports = [...table.servicePorts(family).values()];
@@ -155,14 +151,27 @@ export class EndpointChoice implements Companion {
     return true;
   }
 
-  /** Packets find who decides on them before they are handed over. */
+  async #queue(): Promise<NativeChoice> {
+    try {
+      return this.#openQueue({
+        firstQueue: FIRST_QUEUE,
+        markShift: CHOICE_SHIFT,
+        markMask: CHOICE_MASK,
+        watchdog: watchdogProgram(),
+      });
+    } catch (error) {
+      // Tables of an agent before hand packets to a number that may be another program's by now.
+      await this.#removeTables();
+      throw error;
+    }
+  }
+
   async #write(table: RoutingView, changes: ChangeSet): Promise<void> {
     const chooser = this.#chooser;
     if (chooser === undefined || this.#by === undefined || this.#by === 'nothing') return;
+    this.#mayBeThere = true;
     for (const each of this.#choiceTables) {
       const { family } = each;
-      chooser.apply(family, changes.families[family]);
-      this.#mayBeThere = true;
       await each.sync(table.servicePorts(family), changes.families[family], {
         family,
         queue: chooser.queue,
@@ -174,11 +183,15 @@ export class EndpointChoice implements Companion {
 
   /** Nobody asks any more. */
   async #end(): Promise<void> {
-    if (this.#mayBeThere) for (const each of this.#choiceTables) await each.remove();
-    this.#mayBeThere = false;
+    await this.#removeTables();
     this.#chooser?.close();
     this.#chooser = undefined;
     this.#tryAgain = Number.NEGATIVE_INFINITY;
+  }
+
+  async #removeTables(): Promise<void> {
+    if (this.#mayBeThere) for (const each of this.#choiceTables) await each.remove();
+    this.#mayBeThere = false;
   }
 
   /** The kernel is asked with the very rules that would be written. */

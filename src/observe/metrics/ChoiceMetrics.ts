@@ -1,6 +1,6 @@
 /** What is known of first packets that are decided in user space, as metrics. Values are looked up when somebody asks. */
-import { labelsOf, type OfServicePort } from './LimitedSeries.js';
-import { type Metric, metricText, type Series } from './metricText.js';
+import { firstEndpoints, labelsOf, type OfServicePort } from './LimitedSeries.js';
+import { type Metric, metricText, metricTextInTurns } from './metricText.js';
 
 export interface ChoiceFigures {
   readonly queue: number;
@@ -22,7 +22,7 @@ interface ChoiceStatusFigures {
 }
 
 interface ChosenServicePortFigures extends OfServicePort {
-  readonly endpoints: readonly ChosenEndpointFigures[];
+  readonly endpoints: Iterable<ChosenEndpointFigures>;
 }
 
 interface ChosenEndpointFigures {
@@ -80,25 +80,23 @@ const OF_ENDPOINT: readonly [Metric, (figures: ChosenEndpointFigures) => number]
   ],
 ];
 
-/** In Prometheus' text format; empty when nothing is decided. */
-export function choiceText(
+/** In Prometheus' text format; empty when nothing is decided. Others have their turn in between. */
+export async function choiceText(
   figures: ChoiceFigures | undefined,
   { limit, endpointLimit }: ChoiceLimits,
-): string {
+): Promise<string> {
   if (figures === undefined) return '';
-  const whole = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: of(figures.status) }]));
-  if (limit === 0 || endpointLimit === 0) return whole.join('');
-  const endpoints = figures.servicePorts
+  const texts = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: of(figures.status) }]));
+  if (limit === 0 || endpointLimit === 0) return texts.join('');
+  const rows = figures.servicePorts
     .slice(0, limit)
-    .flatMap((port) =>
-      port.endpoints.map((each) => ({ labels: { ...labelsOf(port), endpoint: each.target }, each })),
-    )
-    .slice(0, endpointLimit);
-  const texts = OF_ENDPOINT.map(([metric, of]) => {
-    const series: Series[] = endpoints.map(({ labels, each }) => ({ labels, value: of(each) }));
-    return metricText(metric, series);
-  });
-  return whole.join('') + texts.join('');
+    .map((port) => ({ labels: labelsOf(port), endpoints: port.endpoints }));
+  const endpoints = await firstEndpoints(rows, endpointLimit);
+  for (const [metric, of] of OF_ENDPOINT) {
+    const series = endpoints.map(({ labels, figures }) => ({ labels, value: of(figures) }));
+    texts.push(await metricTextInTurns(metric, series));
+  }
+  return texts.join('');
 }
 
 function counter(name: string, help: string): Metric {

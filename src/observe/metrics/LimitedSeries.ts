@@ -1,6 +1,7 @@
-/** Service ports as series of metrics: one each for the first so many of them, one for all others together. */
+/** Service ports as series of metrics: one each for the first so many of them, one for all others together; the first endpoints of these. */
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Series } from './metricText.js';
+import { WorkTurns } from './WorkTurns.js';
 
 export interface OfServicePort {
   readonly servicePort: Pick<ServicePort, 'key' | 'family' | 'namespace' | 'service' | 'port' | 'protocol'>;
@@ -86,4 +87,29 @@ function id({ servicePort: { family, key } }: OfServicePort): string {
 export function labelsOf({ servicePort }: OfServicePort): Series['labels'] {
   const { namespace, service, port, protocol, family } = servicePort;
   return { namespace, service, port: String(port), protocol, ip_family: family };
+}
+
+interface Row<Figures> extends Pick<Series, 'labels'> {
+  readonly endpoints: Iterable<Figures>;
+}
+
+export interface LabelledEndpoint<Figures> extends Pick<Series, 'labels'> {
+  readonly figures: Figures;
+}
+
+/** With the labels of their service ports. Looks at no more than it takes; others have their turn in between. */
+export async function firstEndpoints<Figures extends { readonly target: string }>(
+  rows: readonly Row<Figures>[],
+  limit: number,
+): Promise<readonly LabelledEndpoint<Figures>[]> {
+  const found: LabelledEndpoint<Figures>[] = [];
+  const turns = new WorkTurns();
+  for (const { labels, endpoints } of rows) {
+    for (const figures of endpoints) {
+      if (found.length >= limit) return found;
+      found.push({ labels: { ...labels, endpoint: figures.target }, figures });
+    }
+    if (turns.isOver()) await turns.next();
+  }
+  return found;
 }

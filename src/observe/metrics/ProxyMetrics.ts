@@ -2,9 +2,15 @@
  * What a mode that carries the bytes itself has to tell of its connections, service ports and endpoints, as metrics.
  * Values are looked up when somebody asks.
  */
-import { LimitedSeries, labelsOf, type OfServicePort, OTHERS } from './LimitedSeries.js';
+import {
+  firstEndpoints,
+  type LabelledEndpoint,
+  LimitedSeries,
+  labelsOf,
+  type OfServicePort,
+  OTHERS,
+} from './LimitedSeries.js';
 import { type Metric, metricText, metricTextInTurns, type Series } from './metricText.js';
-import { WorkTurns } from './WorkTurns.js';
 
 export interface ProxyFigures {
   readonly active: number;
@@ -145,28 +151,8 @@ export class ProxyMetrics {
   }
 }
 
-interface LabelledEndpoint extends Pick<Series, 'labels'> {
-  readonly figures: ProxiedEndpointFigures;
-}
-
-async function firstEndpoints(
-  rows: readonly (Pick<ProxiedServicePortFigures, 'endpoints'> & Pick<Series, 'labels'>)[],
-  limit: number,
-): Promise<readonly LabelledEndpoint[]> {
-  const found: LabelledEndpoint[] = [];
-  const turns = new WorkTurns();
-  for (const { labels, endpoints } of rows) {
-    for (const figures of endpoints) {
-      if (found.length >= limit) return found;
-      found.push({ labels: { ...labels, endpoint: figures.target }, figures });
-    }
-    if (turns.isOver()) await turns.next();
-  }
-  return found;
-}
-
 function* endpointSeries(
-  endpoints: readonly LabelledEndpoint[],
+  endpoints: readonly LabelledEndpoint<ProxiedEndpointFigures>[],
   values: readonly EndpointValue[],
 ): Generator<Series> {
   for (const { labels, figures } of endpoints)

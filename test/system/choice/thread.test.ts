@@ -2,27 +2,25 @@
 import { createSocket } from 'node:dgram';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { Chooser } from '../../../src/dataplane/choice/Chooser.js';
 import type { NativeChoice } from '../../../src/kernel/addon/NativeChoice.js';
 import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 import { EndpointChoice } from '../../../src/modes/beside/EndpointChoice.js';
 import { systemClock } from '../../../src/time/Clock.js';
 import { endpoint, endpointPort, ip, port, service, slice, tableOf } from '../../support/builders.js';
-import { PODS, Program, prepareNode, VIP } from '../../support/choiceWorld.js';
+import { connectsUnder, PODS, Program, prepareNode, VIP } from '../../support/choiceWorld.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import { openDataplane } from '../../support/nftablesWorld.js';
-import { PATIENCE } from '../../support/patience.js';
 
 const ALL = [...PODS.IPv4, ...PODS.IPv6];
-const CONNECTING = { hosts: [VIP.IPv4, VIP.IPv6], parallel: 8, limit: 10_000 * PATIENCE, pause: 4 };
 const BUSY_MS = 5000;
 /** More than a queue holds. */
 const FLOOD = 6000;
 
 function objects() {
-  const both = [{ ...port({ name: 'http' }) }, { ...port({ name: 'dns', protocol: 'UDP', port: 53 }) }];
+  const both = [port({ name: 'http' }), port({ name: 'dns', protocol: 'UDP', port: 53 })];
   const ports = [
     endpointPort({ name: 'http', port: 8080 }),
     endpointPort({ name: 'dns', protocol: 'UDP', port: 8053 }),
@@ -42,19 +40,6 @@ function objects() {
       { ports, name: 'cart-2', family: 'IPv6' },
     ),
   ];
-}
-
-async function under(t: Test, what: string, happens: () => Promise<void>): Promise<void> {
-  await using clients = await Program.steady(CONNECTING);
-  await sleep(200);
-  await happens();
-  await sleep(300);
-  const { connects, slowest, failures } = await clients.result();
-  t.strictSame(
-    failures.slice(0, 5),
-    [],
-    `${what}: ${connects} connects, the slowest ${Math.round(slowest)} ms`,
-  );
 }
 
 if (await inNetns(import.meta.url)) {
@@ -87,7 +72,7 @@ if (await inNetns(import.meta.url)) {
     const choice = await open('with its watchdog');
     t.teardown(() => choice.close());
     const before = choice.report()?.status;
-    await under(t, 'busy', async () => {
+    await connectsUnder(t, 'busy', async () => {
       const end = performance.now() + BUSY_MS;
       while (performance.now() < end);
     });
@@ -98,13 +83,13 @@ if (await inNetns(import.meta.url)) {
   t.test('the thread hangs', async (t) => {
     const choice = await open('with its watchdog');
     t.teardown(() => choice.close());
-    await under(t, 'hanging', async () => {
+    await connectsUnder(t, 'hanging', async () => {
       native?.hang(3000);
       await sleep(3500);
     });
     t.ok((choice.report()?.status.timesOpen ?? 0) >= 1, 'the watchdog let packets pass');
     const before = choice.report()?.status.decided ?? 0;
-    await under(t, 'afterwards', () => sleep(500));
+    await connectsUnder(t, 'afterwards', () => sleep(500));
     t.ok((choice.report()?.status.decided ?? 0) > before, 'it decides again');
   });
 
@@ -126,7 +111,7 @@ if (await inNetns(import.meta.url)) {
     }
     await sleep(1000);
     t.ok(answered > 0, `what found no room passed: ${answered} of ${FLOOD} were answered`);
-    await under(t, 'flooded', () => sleep(1000));
+    await connectsUnder(t, 'flooded', () => sleep(1000));
     const [, , waiting] = shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split(/ +/);
     t.ok(Number(waiting) <= 4096, `a bound holds: ${waiting} wait`);
     // Their answers come at once then: not all fit the buffers of sockets.
@@ -135,7 +120,7 @@ if (await inNetns(import.meta.url)) {
   });
 
   t.test('whoever closes loses nothing', async (t) => {
-    await under(t, 'opened and closed', async () => {
+    await connectsUnder(t, 'opened and closed', async () => {
       for (let i = 0; i < 5; i++) {
         const choice = await open('with its watchdog');
         await sleep(150);
@@ -152,6 +137,26 @@ if (await inNetns(import.meta.url)) {
     second.close();
   });
 
+  t.test('other programs have all numbers, one of them that of a table of before', async (t) => {
+    const before = await open('alone');
+    const first = before.report()?.queue ?? 0;
+    before.close();
+    t.match(shell('nft list tables 2>/dev/null'), 'penstock-choice', 'the table stays when an agent ends');
+    const options = { markShift: 21, markMask: 0x7fe0_0000, watchdog: '' };
+    const others = Array.from(
+      { length: 16 },
+      (_, i) => new (nativeAddon().ChoiceQueue)({ ...options, firstQueue: first + i }),
+    );
+    t.teardown(() => {
+      for (const each of others) each.close();
+    });
+    const after = await open('alone');
+    t.teardown(() => after.close());
+    t.equal(after.report(), undefined, 'nobody chooses');
+    t.notMatch(shell('nft list tables 2>/dev/null'), 'penstock-choice', 'nobody is handed their packets');
+    await connectsUnder(t, 'all numbers taken', () => sleep(300));
+  });
+
   t.test('records that make no sense', async (t) => {
     const options = { firstQueue: 40_000, markShift: 21, markMask: 0x7fe0_0000, watchdog: '' };
     const queue = new (nativeAddon().ChoiceQueue)(options);
@@ -159,7 +164,7 @@ if (await inNetns(import.meta.url)) {
     for (const bad of [[9], [1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 6, 4, 2, 255], [2, 255, 255, 255, 255]])
       t.throws(() => queue.update(Uint8Array.from(bad)), { code: 'EINVAL' }, bad.join(' '));
     const one = new Chooser(queue, () => 0);
-    t.ok(one.isIdle);
+    t.strictSame(one.report().servicePorts, []);
     t.equal(queue.status.decided, 0);
   });
 }

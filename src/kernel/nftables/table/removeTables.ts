@@ -18,7 +18,7 @@ export async function removeTables(what: 'plan' | 'remove', tables: readonly Own
     const found: string[] = [];
     for (const { family, name } of tables) {
       const table = new NftablesTable(channel, family, name);
-      if (!(await existsIn(table))) continue;
+      if (!(await existsHere(table))) continue;
       if (what === 'remove') await table.delete();
       found.push(`${FAMILY_NAME[family]} ${name}`);
     }
@@ -28,7 +28,8 @@ export async function removeTables(what: 'plan' | 'remove', tables: readonly Own
   }
 }
 
-async function existsIn(table: NftablesTable<TableFamily>): Promise<boolean> {
+/** As exists(), on every kernel. */
+export async function existsHere(table: NftablesTable<TableFamily>): Promise<boolean> {
   try {
     return await table.exists();
   } catch (error) {

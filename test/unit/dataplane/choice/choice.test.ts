@@ -1,5 +1,6 @@
 /** Who is chosen for, how rules of both modes find whom a mark names, and what the thread is told. */
 import t from 'tap';
+import { ChoiceTable } from '../../../../src/dataplane/choice/ChoiceTable.js';
 import { Chooser } from '../../../../src/dataplane/choice/Chooser.js';
 import { choiceChains, choiceElements } from '../../../../src/dataplane/choice/choiceSets.js';
 import { removeRecord, setRecord } from '../../../../src/dataplane/choice/encodeChoice.js';
@@ -8,6 +9,7 @@ import {
   emitServicePort,
 } from '../../../../src/dataplane/nftables/desired/servicePortElements.js';
 import type { NativeChoice } from '../../../../src/kernel/addon/NativeChoice.js';
+import { NetlinkError } from '../../../../src/kernel/netlink/NetlinkError.js';
 import { indexKey } from '../../../../src/kernel/nftables/dataTypes.js';
 import { choiceText } from '../../../../src/observe/metrics/ChoiceMetrics.js';
 import { CHOICE_MASK, CHOICE_SHIFT, choiceMarks, isChosenFor } from '../../../../src/routing/choice.js';
@@ -127,13 +129,21 @@ t.test('what the thread is told', async (t) => {
   const fewer = servicePort(LEAST, 3);
   chooser.apply('IPv4', [{ key, before: chosen, after: fewer }]);
   const [reported] = chooser.report().servicePorts;
-  t.equal(reported?.endpoints.length, 3);
-  const text = choiceText(chooser.report(), { limit: 10, endpointLimit: 2 });
+  t.equal([...(reported?.endpoints ?? [])].length, 3);
+  const text = await choiceText(chooser.report(), { limit: 10, endpointLimit: 2 });
   t.match(text, /^penstock_choice_decided_total 4$/m);
   t.match(text, /^penstock_choice_decision_seconds_total 2$/m);
   t.equal(text.match(/^penstock_choice_endpoint_away\{/gm)?.length, 2, 'the limit holds');
-  t.equal(choiceText(undefined, { limit: 1, endpointLimit: 1 }), '');
+  t.equal(await choiceText(undefined, { limit: 1, endpointLimit: 1 }), '');
   chooser.apply('IPv4', [{ key, before: fewer, after: servicePort({}, 3) }]);
-  t.ok(chooser.isIdle);
+  t.strictSame(chooser.report().servicePorts, []);
   t.strictSame(told, [1, 1, 2], 'set, set, removed');
+});
+
+t.test('a kernel without nf_tables has no table to remove', async (t) => {
+  const refused = (code: string) => () => Promise.reject(new NetlinkError('ask', { code, errno: 95 }));
+  const tableThat = (code: string) =>
+    new ChoiceTable({ family: 'IPv4', exists: refused(code), delete: refused(code) } as never);
+  await t.resolves(tableThat('EOPNOTSUPP').remove());
+  await t.rejects(tableThat('EPERM').remove(), { code: 'EPERM' });
 });

@@ -144,17 +144,17 @@ t.test('plain counters', async (t) => {
 });
 
 t.test('first packets that were decided, as many endpoints as are allowed', async (t) => {
-  const pageOf = (limit: number, endpointLimit: number) =>
-    parseMetrics(choiceText(CHOICE, { limit, endpointLimit }));
+  const pageOf = async (limit: number, endpointLimit: number) =>
+    parseMetrics(await choiceText(CHOICE, { limit, endpointLimit }));
   const chosen = (page: readonly ParsedSeries[]) =>
     page.filter(({ name }) => name === 'penstock_choice_endpoint_chosen_total').length;
-  const page = pageOf(2, 3);
+  const page = await pageOf(2, 3);
   t.equal(seriesValue(page, 'penstock_choice_decided_total'), 7);
   t.equal(seriesValue(page, 'penstock_choice_decision_seconds_total'), 0.5);
   t.equal(chosen(page), 3);
-  t.equal(chosen(pageOf(1, 100)), 2);
-  t.equal(chosen(pageOf(1, 0)), 0, 'no series of endpoints unless they are asked for');
-  t.equal(choiceText(undefined, { limit: 1, endpointLimit: 1 }), '', 'nobody asks for it');
+  t.equal(chosen(await pageOf(1, 100)), 2);
+  t.equal(chosen(await pageOf(1, 0)), 0, 'no series of endpoints unless they are asked for');
+  t.equal(await choiceText(undefined, { limit: 1, endpointLimit: 1 }), '', 'nobody asks for it');
 });
 
 t.test('the page has the metrics of the process, and docs/metrics.md speaks of all of ours', async (t) => {
@@ -166,7 +166,7 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
     pages.push(await metrics.text());
   }
   const rules = rulePacketText({ invalidDropped: 0, localhostNodePortsAccepted: 0 });
-  const page = pages.join('') + rules + choiceText(CHOICE, { limit: 1, endpointLimit: 1 });
+  const page = pages.join('') + rules + (await choiceText(CHOICE, { limit: 1, endpointLimit: 1 }));
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer:
