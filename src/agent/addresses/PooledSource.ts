@@ -52,7 +52,11 @@ export class PooledSource implements ObjectSource {
   }
 
   #take(batch: readonly ObjectChange[]): void {
+    let decides = false;
     for (const change of batch) {
+      const { kind } = change.type === 'delete' ? change.ref : change.object;
+      // Most changes are of endpoints, and each decision looks at every Service.
+      decides ||= kind === 'Service' || (kind === 'Node' && this.#pools.length > 0);
       if (change.type === 'delete') {
         if (change.ref.kind === 'Service') this.#services.delete(objectPath(change.ref));
         if (change.ref.kind === 'Node') this.#nodes.delete(change.ref.name);
@@ -60,7 +64,8 @@ export class PooledSource implements ObjectSource {
         this.#services.set(objectPath(change.object), change.object);
       } else if (change.object.kind === 'Node') this.#nodes.set(change.object.name, change.object);
     }
-    this.#give(batch);
+    if (decides) this.#give(batch);
+    else this.#listener?.changes(batch);
   }
 
   #takePools(list: readonly OtherObject[]): void {

@@ -45,6 +45,7 @@ async function world() {
   const services = new Map<string, Service>();
   let problems: readonly Problem[] = [];
   let told = 0;
+  let lists = 0;
   const pooled = new PooledSource(source);
   await pooled.start({
     changes: (batch) => {
@@ -57,6 +58,7 @@ async function world() {
     complete: () => {},
     problems: (list) => {
       problems = list;
+      lists++;
     },
   });
   return {
@@ -69,6 +71,7 @@ async function world() {
       ),
     problems: () => problems.map(({ subject, message }) => `${subject}: ${message}`),
     told: () => told,
+    problemLists: () => lists,
   };
 }
 
@@ -185,4 +188,23 @@ t.test('without pools as before, and no needless words', async (t) => {
     },
   });
   t.equal(told(), before + 1, 'the Node alone');
+});
+
+t.test('a change of endpoints alone decides nothing anew: it goes on as it came', async (t) => {
+  const { send, pools, told, problemLists } = await world();
+  pools(SMALL);
+  send(balanced('cart'));
+  const [before, lists] = [told(), problemLists()];
+  send(
+    read({
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name: 'cart-1', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'cart' } },
+      addressType: 'IPv4',
+      ports: [{ port: 80 }],
+      endpoints: [{ addresses: ['10.0.0.1'] }],
+    }),
+  );
+  t.equal(told(), before + 1);
+  t.equal(problemLists(), lists, 'each decision tells its problems');
 });
