@@ -57,7 +57,7 @@ export function* numberedAddresses(
   { family, last }: AddressRange,
   start: bigint,
 ): Generator<{ readonly address: IpAddress; readonly number: bigint }> {
-  for (let number = start; number <= last; number++) yield { address: toAddress(family, number), number };
+  for (let number = start; number <= last; number++) yield { address: addressOf(family, number), number };
 }
 
 /** Ends in .0 or .255: some routers and hosts take such an address for a network's own. */
@@ -71,7 +71,7 @@ function toNumber(address: IpAddress): bigint {
   return number;
 }
 
-function toAddress(family: IpFamily, number: bigint): IpAddress {
+export function addressOf(family: IpFamily, number: bigint): IpAddress {
   const bytes = new Uint8Array(family === 'IPv4' ? 4 : 16);
   let rest = number;
   for (let i = bytes.length - 1; i >= 0; i--) {

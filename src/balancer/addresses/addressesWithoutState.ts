@@ -8,7 +8,7 @@ import type { IpAddress } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Service } from '../../objects/Service.js';
 import type { AddressPool } from './AddressPool.js';
-import { type AddressRange, numberedAddresses, sizeOf } from './AddressRange.js';
+import { type AddressRange, addressOf, sizeOf } from './AddressRange.js';
 import { Allocations } from './Allocations.js';
 import { type AddressDecision, decideAddresses } from './decideAddresses.js';
 import type { ServiceRequest } from './ServiceRequest.js';
@@ -35,7 +35,13 @@ export function addressesWithoutState(
   }
   asking.sort((a, b) => a.turn - b.turn || (a.path < b.path ? -1 : 1));
   const sorted = [...pools].sort((a, b) => (objectPath(a) < objectPath(b) ? -1 : 1));
-  const world = { pools: sorted, allocations, candidates, takenBy, namespaceLabels: () => ({}) };
+  const world = {
+    pools: sorted,
+    allocations,
+    candidates: freeFromOwnPlace(allocations),
+    takenBy,
+    namespaceLabels: () => ({}),
+  };
   const decisions = new Map<string, AddressDecision>();
   for (const { request, path } of asking) {
     const decision = decideAddresses(request, world);
@@ -45,15 +51,37 @@ export function addressesWithoutState(
   return decisions;
 }
 
-/** All addresses of the range, from a place of the Service's own on, and round. */
-function* candidates(range: AddressRange, service: ServiceRequest): Generator<IpAddress> {
-  const offset = BigInt(murmur3(`${objectPath(service)} ${range.family}`, 0)) % sizeOf(range);
-  const start = range.first + offset;
-  for (const { address } of numberedAddresses(range, start)) yield address;
-  for (const { address, number } of numberedAddresses(range, range.first)) {
-    if (number === start) return;
-    yield address;
+/**
+ * The addresses of a range that nobody holds, from a place of the Service's own on, and round. What is held stays so while the decisions
+ * are made: where it ends is remembered, or each Service that a full pool has no address for would look at all of it again.
+ */
+function freeFromOwnPlace(allocations: Allocations) {
+  const skips = new Map<AddressRange, Map<bigint, bigint>>();
+
+  /** The first free one from `number` on; after the last one when there is none. */
+  function nextFree({ family, last }: AddressRange, skip: Map<bigint, bigint>, number: bigint): bigint {
+    const passed: bigint[] = [];
+    let at = number;
+    for (;;) {
+      const next = skip.get(at);
+      if (next === undefined && (at > last || allocations.isFree(addressOf(family, at)))) break;
+      passed.push(at);
+      at = next ?? at + 1n;
+    }
+    for (const each of passed) skip.set(each, at);
+    return at;
   }
+
+  return function* (range: AddressRange, service: ServiceRequest): Generator<IpAddress> {
+    const { family, first, last } = range;
+    const skip = skips.get(range) ?? new Map<bigint, bigint>();
+    skips.set(range, skip);
+    const start = first + (BigInt(murmur3(`${objectPath(service)} ${family}`, 0)) % sizeOf(range));
+    for (let at = nextFree(range, skip, start); at <= last; at = nextFree(range, skip, at + 1n))
+      yield addressOf(family, at);
+    for (let at = nextFree(range, skip, first); at < start; at = nextFree(range, skip, at + 1n))
+      yield addressOf(family, at);
+  };
 }
 
 function requestOf(service: Service): ServiceRequest {
