@@ -7,7 +7,7 @@ import type { ObjectSource, SourceContact, SourceListener } from '../../kubernet
 import { type IpAddress, joinHostPort } from '../../net/ip.js';
 import { type ApiObject, type ObjectChange, objectName, objectPath, refOf } from '../../objects/ApiObject.js';
 import type { Node } from '../../objects/Node.js';
-import { boundedProblems, type Problem } from '../../objects/Problem.js';
+import { boundedProblems, MOST_PROBLEMS, type Problem } from '../../objects/Problem.js';
 import type { Service, ServicePortSpec } from '../../objects/Service.js';
 import { sameObject } from '../../objects/sameObject.js';
 import type { Clock } from '../../time/Clock.js';
@@ -22,6 +22,7 @@ import {
   type CheckTarget,
   checkOf,
   familiesOf,
+  isUsedAlike,
   type NodeUse,
   nodePortSlices,
   reachablePorts,
@@ -50,7 +51,9 @@ interface Balanced {
   readonly faults: readonly string[];
   /** What was delivered of it, by name. */
   readonly delivered: Map<string, ApiObject>;
+  /** Those that anybody may be told of, and how many more there are. */
   problems: readonly Problem[];
+  more: number;
   /** Node ports that there was no room to check. */
   unchecked: number;
 }
@@ -116,9 +119,12 @@ export class NodePortSource implements ObjectSource {
       const ref = change.type === 'delete' ? change.ref : refOf(change.object);
       const object = change.type === 'delete' ? undefined : change.object;
       if (ref.kind === 'Node') {
+        const before = this.#nodes.get(ref.name);
         if (object?.kind === 'Node') this.#nodes.set(ref.name, object);
         else this.#nodes.delete(ref.name);
-        for (const path of this.#services.keys()) touched.add(path);
+        // Each node is an endpoint of every Service.
+        if (!isUsedAlike(before, this.#nodes.get(ref.name)))
+          for (const path of this.#services.keys()) touched.add(path);
       } else if (ref.kind === 'Service') {
         const path = objectPath(ref);
         if (object?.kind === 'Service' && object.type === 'LoadBalancer') {
@@ -127,13 +133,14 @@ export class NodePortSource implements ObjectSource {
         } else this.#dropService(path, changes);
       }
     }
-    this.#publish(touched, changes);
+    if (touched.size > 0 || changes.length > 0) this.#publish(touched, changes);
   }
 
   #takeService(path: string, service: Service): void {
     const { check, faults } = readSettings(service.options, CHECK);
     const delivered = this.#services.get(path)?.delivered ?? new Map<string, ApiObject>();
-    this.#services.set(path, { service, settings: check, faults, delivered, problems: [], unchecked: 0 });
+    const balanced = { service, settings: check, faults, delivered, problems: [], more: 0, unchecked: 0 };
+    this.#services.set(path, balanced);
   }
 
   #dropService(path: string, changes: ObjectChange[]): void {
@@ -239,13 +246,16 @@ export class NodePortSource implements ObjectSource {
   }
 
   #tellProblems(): void {
-    this.#listener?.problems(boundedProblems([...this.#sourceProblems, ...this.#problems()], this.name));
+    this.#listener?.problems(boundedProblems(this.#problems(), this.name));
   }
 
   *#problems(): Generator<Problem> {
+    yield* this.#sourceProblems;
     let all = 0;
-    for (const { problems, unchecked } of this.#services.values()) {
+    for (const { problems, more, unchecked } of this.#services.values()) {
       yield* problems;
+      // They are counted and not shown: as many as are shown came before.
+      for (let i = 0; i < more; i++) yield problems[0] as Problem;
       all += unchecked;
     }
     if (all === 0) return;
@@ -259,6 +269,7 @@ export class NodePortSource implements ObjectSource {
     const subject = `Service ${path}`;
     const problems: Problem[] = faults.map((message) => ({ subject, message }));
     balanced.problems = problems;
+    balanced.more = 0;
     balanced.unchecked = 0;
     if (service.loadBalancerIngress.length === 0 && this.#options.addresses.length === 0)
       problems.push({ subject, message: NO_ADDRESS, severity: 'note' });
@@ -269,8 +280,10 @@ export class NodePortSource implements ObjectSource {
       const state = this.#checks.state(target, settings);
       if (state.type === 'not checked') balanced.unchecked++;
       if (state.type !== 'fails') serving++;
-      else if (!isUsual(service, state.why))
+      else if (isUsual(service, state.why)) continue;
+      else if (problems.length < MOST_PROBLEMS)
         problems.push({ subject, message: failing(node, port, target, state.why, settings.rise) });
+      else balanced.more++;
     }
     if (serving === 0 && reachablePorts(service).length > 0) problems.push({ subject, message: NO_NODE });
   }

@@ -29,6 +29,15 @@ export function useOfNode({ labels = {}, networkUnavailable, notReady, eligible 
   return networkUnavailable || notReady || !eligible ? 'last' : 'serves';
 }
 
+/** Whether a change of a Node is one of something that is used. */
+export function isUsedAlike(before: Node | undefined, after: Node | undefined): boolean {
+  if (before === undefined || after === undefined) return before === after;
+  return (
+    useOfNode(before) === useOfNode(after) &&
+    IP_FAMILIES.every((family) => addressOfNode(before, family) === addressOfNode(after, family))
+  );
+}
+
 /** The first address of the family: internal ones come before external ones. */
 export function addressOfNode({ addresses }: Node, family: IpFamily): IpAddress | undefined {
   return addresses.find((address) => familyOf(address) === family);

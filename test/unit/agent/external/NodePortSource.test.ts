@@ -43,6 +43,7 @@ async function world(addresses: readonly string[] = []) {
   let inner: SourceListener | undefined;
   let problems: readonly Problem[] = [];
   let complete = 0;
+  let lists = 0;
   const inside: ObjectSource = {
     name: 'manifests x',
     start: async (listener) => {
@@ -72,6 +73,7 @@ async function world(addresses: readonly string[] = []) {
     },
     problems: (list) => {
       problems = list;
+      lists++;
     },
   });
   /** `a+ b~ c-`: gets connections, is the last resort, gets none. */
@@ -92,6 +94,8 @@ async function world(addresses: readonly string[] = []) {
     completeInner: () => inner?.complete(),
     complete: () => complete,
     problems: () => problems.map(({ message }) => message),
+    /** How often it told its problems, as it does whenever it looks at Services. */
+    told: () => lists,
   };
 }
 
@@ -328,3 +332,35 @@ t.test('checks are bounded, and shared', async (t) => {
   t.equal(shared.clock.waiting, 3);
   await shared.source.stop();
 });
+
+t.test('a change of a Node that nothing here uses costs nothing', async (t) => {
+  const { clock, source, send, told, use } = await world();
+  send(...THREE, balanced());
+  await clock.pass(100);
+  const before = told();
+  send(node('b', ['10.0.0.2'], { labels: { rack: '7' }, zone: 'z', podCIDRs: [] }));
+  t.equal(told(), before, 'no Service is looked at anew');
+  send(node('b', ['10.0.0.4', '10.0.0.2']));
+  await clock.pass(100);
+  t.ok(told() > before, 'its address is used');
+  send(node('b', ['10.0.0.4'], { notReady: true }));
+  t.equal(use(TCP), 'a+ b~ c+');
+  await source.stop();
+});
+
+t.test(
+  'a Service with many ports, at nodes that do not answer: problems are counted, and few are kept',
+  async (t) => {
+    const { clock, answers, source, send, problems } = await world();
+    const ports = Array.from({ length: 600 }, (_, i) =>
+      port({ name: `p${i}`, protocol: 'UDP', port: 1000 + i, nodePort: 30_000 + i }),
+    );
+    for (const last of [1, 2, 3]) answers.set(`10.0.0.${last}:10256`, 'ECONNREFUSED');
+    send(...THREE, balanced({ ports }), balanced({ name: 'dns', ports: ports.slice(0, 1) }));
+    await clock.pass(100);
+    t.equal(problems().length, 1001);
+    // 3 nodes, and a line for each of both Services that no node serves.
+    t.match(problems().at(-1), `${600 * 3 + 3 + 2 - 1000} more problems`);
+    await source.stop();
+  },
+);
