@@ -51,11 +51,16 @@ export class NodeChecks {
       wanted.add(key);
       const known = this.#checks.get(key);
       if (known) known.users.add(user);
-      else if (this.#checks.size < MOST_CHECKS) this.#begin(key, target, settings, user);
+      else if (this.hasRoom) this.#begin(key, target, settings, user);
     }
     for (const key of this.#ofUser.get(user) ?? []) if (!wanted.has(key)) this.#leave(key, user);
     if (wanted.size > 0) this.#ofUser.set(user, wanted);
     else this.#ofUser.delete(user);
+  }
+
+  /** For one more, at least. */
+  get hasRoom(): boolean {
+    return this.#checks.size < MOST_CHECKS;
   }
 
   state(target: CheckTarget, settings: CheckSettings): CheckState {

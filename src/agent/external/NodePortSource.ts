@@ -133,7 +133,12 @@ export class NodePortSource implements ObjectSource {
         } else this.#dropService(path, changes);
       }
     }
-    if (touched.size > 0 || changes.length > 0) this.#publish(touched, changes);
+    if (touched.size === 0 && changes.length === 0) return;
+    this.#publish(touched, changes);
+    if (!this.#checks.hasRoom) return;
+    // Of those that there was no room for.
+    const waiting = [...this.#services].flatMap(([path, { unchecked }]) => (unchecked > 0 ? [path] : []));
+    if (waiting.length > 0) this.#publish(waiting, []);
   }
 
   #takeService(path: string, service: Service): void {

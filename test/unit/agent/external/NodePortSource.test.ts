@@ -364,3 +364,20 @@ t.test(
     await source.stop();
   },
 );
+
+t.test('room that a Service leaves is for those that there was none for', async (t) => {
+  const { clock, answers, source, send, use, problems } = await world();
+  const ports = Array.from({ length: 1000 }, (_, i) =>
+    port({ name: `p${i}`, port: i + 1, nodePort: 20_000 + i }),
+  );
+  send(node('a', ['10.0.0.1']), node('b', ['10.0.0.2']), balanced({ name: 'big', ports }), balanced());
+  answers.set('10.0.0.2:30080', 'ECONNREFUSED');
+  await clock.pass(100);
+  t.equal(use(TCP), 'a+ b+', 'nobody looks');
+  t.match(problems(), [/^2 node ports are not checked/]);
+  send({ type: 'delete', ref: { kind: 'Service', namespace: 'shop', name: 'big' } });
+  await clock.pass(100);
+  t.equal(use(TCP), 'a+ b-');
+  t.match(problems(), [/^node b takes no connection/]);
+  await source.stop();
+});
