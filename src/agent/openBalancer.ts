@@ -9,7 +9,6 @@ import type { AnnouncerReport } from '../balancer/announce/report.js';
 import { removeTiers } from '../balancer/tiers/removeTiers.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
-import type { OtherObject } from '../kubernetes/ObjectSource.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import { addressAnnounced, addressConflict, addressRefused } from '../observe/events/occurrences.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
@@ -97,15 +96,12 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
 
 function follow(handle: AnnouncerHandle): BalancerHandle {
   const { announcer, objects } = handle;
-  let known: readonly OtherObject[] = [];
   let complete = false;
   return {
     follower: {
       changes: (batch) => announcer.objectsChanged(batch),
       others: (list) => {
-        for (const { id } of known) objects.delete(id);
-        for (const { id, raw, where } of list) objects.set(id, raw, where);
-        known = list;
+        objects.replace(list);
         announcer.changed();
       },
       complete: () => {

@@ -2,14 +2,15 @@
  * A folder of manifests whose Services of type LoadBalancer get an address out of the folder's pools, where they name none. In a cluster
  * `penstock allocator` does that.
  */
-import { type AddressPool, parsePool } from '../../balancer/addresses/AddressPool.js';
 import { addressesWithoutState } from '../../balancer/addresses/addressesWithoutState.js';
-import type { ObjectSource, OtherObject, SourceListener } from '../../kubernetes/ObjectSource.js';
+import { AnnouncementObjects } from '../../balancer/announce/AnnouncementObjects.js';
+import type { ObjectSource, SourceListener } from '../../kubernetes/ObjectSource.js';
 import { IP_FAMILIES, type IpAddress } from '../../net/ip.js';
 import { type ObjectChange, objectName, objectPath } from '../../objects/ApiObject.js';
 import { isAddressed } from '../../objects/isAddressed.js';
 import type { Node } from '../../objects/Node.js';
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
+import { isRawObject } from '../../objects/read/FieldReader.js';
 import type { Service } from '../../objects/Service.js';
 
 export class PooledSource implements ObjectSource {
@@ -17,7 +18,7 @@ export class PooledSource implements ObjectSource {
   readonly #source: ObjectSource;
   readonly #services = new Map<string, Service>();
   readonly #nodes = new Map<string, Node>();
-  #pools: readonly AddressPool[] = [];
+  readonly #pools = new AnnouncementObjects();
   /** What was given, by `namespace/name`. */
   #given: ReadonlyMap<string, readonly IpAddress[]> = new Map();
   #sourceProblems: readonly Problem[] = [];
@@ -34,7 +35,8 @@ export class PooledSource implements ObjectSource {
     return this.#source.start({
       changes: (batch) => this.#take(batch),
       others: (list) => {
-        this.#takePools(list);
+        // Whoever announces says what is wrong with the rest.
+        this.#pools.replace(list.filter(({ raw }) => isRawObject(raw) && raw.kind === 'IPAddressPool'));
         this.#give([]);
         listener.others?.(list);
       },
@@ -56,7 +58,7 @@ export class PooledSource implements ObjectSource {
     for (const change of batch) {
       const { kind } = change.type === 'delete' ? change.ref : change.object;
       // Most changes are of endpoints, and each decision looks at every Service.
-      decides ||= kind === 'Service' || (kind === 'Node' && this.#pools.length > 0);
+      decides ||= kind === 'Service' || (kind === 'Node' && this.#pools.pools.length > 0);
       if (change.type === 'delete') {
         if (change.ref.kind === 'Service') this.#services.delete(objectPath(change.ref));
         if (change.ref.kind === 'Node') this.#nodes.delete(change.ref.name);
@@ -66,13 +68,6 @@ export class PooledSource implements ObjectSource {
     }
     if (decides) this.#give(batch);
     else this.#listener?.changes(batch);
-  }
-
-  #takePools(list: readonly OtherObject[]): void {
-    this.#pools = list.flatMap(({ raw, where }) => {
-      const read = parsePool(raw, where);
-      return read.type === 'pool' ? [read.pool] : [];
-    });
   }
 
   /** Delivers the batch with the addresses that its Services get, and the other Services whose addresses are others now. */
@@ -97,13 +92,15 @@ export class PooledSource implements ObjectSource {
     const given = new Map<string, readonly IpAddress[]>();
     const own: Problem[] = [];
     const asking = [...this.#services.values()].filter((service) => service.addressRequest);
-    if (this.#pools.length === 0) {
+    if (this.#pools.pools.length === 0) {
       for (const service of asking)
         if (!IP_FAMILIES.some((family) => isAddressed(service, family)))
           own.push({ subject: objectName(service), message: NO_ADDRESS });
     } else if (asking.length > 0) {
       const owners = this.#owners();
-      const decisions = addressesWithoutState(this.#services.values(), this.#pools, (ip) => owners.get(ip));
+      const decisions = addressesWithoutState(this.#services.values(), this.#pools.pools, (ip) =>
+        owners.get(ip),
+      );
       for (const [path, decision] of decisions) {
         if (decision.type === 'assigned') given.set(path, decision.addresses);
         else own.push({ subject: `Service ${path}`, message: `it gets no address: ${decision.why}` });
@@ -133,7 +130,9 @@ export class PooledSource implements ObjectSource {
   }
 
   #tellProblems(): void {
-    this.#listener?.problems(boundedProblems([...this.#sourceProblems, ...this.#own], this.name));
+    this.#listener?.problems(
+      boundedProblems([...this.#sourceProblems, ...this.#pools.problems(), ...this.#own], this.name),
+    );
   }
 }
 

@@ -1,7 +1,9 @@
 /** The objects that say what is announced and how: pools, advertisements, routers. From an API server or from manifests; pure. */
+import type { OtherObject } from '../../kubernetes/ObjectSource.js';
 import type { IpAddress } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
+import { isRawObject } from '../../objects/read/FieldReader.js';
 import { type AddressPool, parsePool, poolHas, poolName } from '../addresses/AddressPool.js';
 import type { AnnouncingKind, AnnouncingObject } from '../objects/announcing.js';
 import { parseAnnouncing } from '../objects/parseAnnouncing.js';
@@ -39,6 +41,22 @@ export class AnnouncementObjects {
     const key = objectName(read.object);
     this.#take(id, { key, version: versionOf(raw), type: 'object', object: read.object }, read.warnings);
     return true;
+  }
+
+  /** Whole list. In its order, whatever there was before: of two objects of one name every node takes the same. */
+  replace(list: readonly OtherObject[]): void {
+    // An id of a manifest is its place in a file, where another object may stand now.
+    const before = new Map(
+      [...this.#known.values()].map((known) => [`${known.version} ${known.key}`, known]),
+    );
+    this.#winners = undefined;
+    this.#known.clear();
+    this.#problems.clear();
+    for (const { id, raw, where } of list) {
+      const known = before.get(`${versionOf(raw)} ${keyOf(raw)}`);
+      if (known) this.#known.set(id, known);
+      if (!this.set(id, raw, where)) this.#known.delete(id);
+    }
   }
 
   delete(id: string): void {
@@ -98,5 +116,13 @@ function isOurs({ version }: Known): boolean {
 }
 
 function versionOf(raw: unknown): string {
-  return String((raw as { readonly apiVersion?: unknown }).apiVersion);
+  return isRawObject(raw) && typeof raw.apiVersion === 'string' ? raw.apiVersion : '';
+}
+
+/** As of what can be read. */
+function keyOf(raw: unknown): string {
+  const { kind, metadata } = isRawObject(raw) ? raw : {};
+  const { namespace, name } = isRawObject(metadata) ? metadata : {};
+  const text = (value: unknown) => (typeof value === 'string' ? value : '');
+  return objectName({ kind: text(kind), namespace: text(namespace), name: text(name) });
 }

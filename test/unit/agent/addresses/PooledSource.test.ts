@@ -208,3 +208,34 @@ t.test('a change of endpoints alone decides nothing anew: it goes on as it came'
   t.equal(told(), before + 1);
   t.equal(problemLists(), lists, 'each decision tells its problems');
 });
+
+t.test(
+  'a pool that turns bad stays as it was, and the fault is told; one that is gone is gone',
+  async (t) => {
+    const { send, pools, of, problems } = await world();
+    pools(pool('lan', ['192.0.2.7']));
+    send(balanced('cart'));
+    pools(pool('lan', ['192.0.2.7', 'nonsense']));
+    t.same(of('cart'), ['192.0.2.7'], 'a slip takes no address away');
+    t.match(problems(), [
+      /^IPAddressPool metallb-system\/lan: .*nonsense.*; its last good version stays in force$/,
+    ]);
+    pools();
+    t.same(of('cart'), []);
+    t.match(problems(), [/has no address to be reached at/]);
+    pools(pool('lan', ['nonsense']));
+    t.match(problems()[0], /it is set aside$/);
+  },
+);
+
+t.test('of two pools of one name ours counts, as for whoever announces', async (t) => {
+  const { send, pools, of } = await world();
+  const theirs = pool('lan', ['203.0.113.1']);
+  const ours = pool('lan', ['192.0.2.7']);
+  pools(
+    { ...theirs, id: 'theirs' },
+    { ...ours, raw: { ...(ours.raw as object), apiVersion: 'penstock.io/v1alpha1' } },
+  );
+  send(balanced('cart'), balanced('late'));
+  t.same([...of('cart'), ...of('late')], ['192.0.2.7']);
+});
