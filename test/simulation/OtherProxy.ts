@@ -3,14 +3,13 @@
 import { makeTable } from '../../src/agent/makeTable.js';
 import { UNHEARD } from '../../src/dataplane/Dataplane.js';
 import { IptablesDataplane } from '../../src/dataplane/iptables/IptablesDataplane.js';
-import { planCleanup } from '../../src/dataplane/iptables/plan/planCleanup.js';
-import { SECTION_LIMIT } from '../../src/dataplane/iptables/rules/sections.js';
 import { iptablesOptions } from '../../src/modes/iptablesMode.js';
 import { IP_FAMILIES } from '../../src/net/ip.js';
 import { runFile } from '../unit/config/runCommand.js';
 import { FALLBACK, HOST_ADDRESSES } from './addresses.js';
 import { type Cluster, NODE } from './Cluster.js';
 import { NoSysctls } from './NoSysctls.js';
+import { removeIptables } from './removeOthers.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 
 export class OtherProxy {
@@ -49,15 +48,7 @@ export class OtherProxy {
   async end(): Promise<void> {
     if (!this.runs) return;
     this.runs = false;
-    for (const tool of await this.#tools()) {
-      const saved = {
-        mangle: await tool.save('mangle'),
-        filter: await tool.save('filter'),
-        nat: await tool.save('nat'),
-      };
-      const input = planCleanup(saved, SECTION_LIMIT.nft);
-      if (!input.isEmpty) await tool.restore(input);
-    }
+    for (const tool of await this.#tools()) await removeIptables(tool);
   }
 
   #tools() {

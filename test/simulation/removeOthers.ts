@@ -7,6 +7,7 @@ import { planRemoval, readSavedRules } from '../../src/dataplane/ipvs/rules/plan
 import { TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../../src/dataplane/userspace/UserspaceDataplane.js';
 import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
+import type { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import { IP_FAMILIES } from '../../src/net/ip.js';
 import type { Mode } from './modes.js';
 import type { SimulatedHost } from './SimulatedHost.js';
@@ -29,16 +30,19 @@ export async function removeOthers(
       if (!input.isEmpty) await tool.restore(input);
       removeObjects(host, tool.family);
     }
-    if (kept !== 'iptables') {
-      const saved = {
-        mangle: await tool.save('mangle'),
-        filter: await tool.save('filter'),
-        nat: await tool.save('nat'),
-      };
-      const input = planCleanup(saved, SECTION_LIMIT.nft);
-      if (!input.isEmpty) await tool.restore(input);
-    }
+    if (kept !== 'iptables') await removeIptables(tool);
   }
+}
+
+/** The chains of mode iptables, which are kube-proxy's too. Rejects when a call fails. */
+export async function removeIptables(tool: XtablesTool): Promise<void> {
+  const saved = {
+    mangle: await tool.save('mangle'),
+    filter: await tool.save('filter'),
+    nat: await tool.save('nat'),
+  };
+  const input = planCleanup(saved, SECTION_LIMIT.nft);
+  if (!input.isEmpty) await tool.restore(input);
 }
 
 /** The tables of a mode of nf_tables. Rejects when a call fails. */

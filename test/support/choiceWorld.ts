@@ -11,6 +11,7 @@ import type { Test } from 'tap';
 import { plain, shell } from './iptables.js';
 import { nodeWithOutside } from './nodeWithOutside.js';
 import { PATIENCE } from './patience.js';
+import { shopSlice } from './shopObjects.js';
 
 export const PODS = {
   IPv4: ['10.244.0.2', '10.244.0.3', '10.244.0.4', '10.244.0.5'],
@@ -50,23 +51,19 @@ export function choiceObjects({ name, vips, annotations, endpoints }: ChoiceServ
         ],
       },
     },
-    ...families.map((family) => ({
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: `${name}-${family.toLowerCase()}`,
-        namespace: 'shop',
-        labels: { 'kubernetes.io/service-name': name },
-      },
-      addressType: family,
-      ports: [
-        { name: 'http', port: 8080, protocol: 'TCP' },
-        { name: 'dns', port: 8053, protocol: 'UDP' },
-      ],
-      endpoints: endpoints
-        .filter((each) => each.includes(':') === (family === 'IPv6'))
-        .map((each) => ({ addresses: [each], conditions: { ready: true } })),
-    })),
+    ...families.map((family) =>
+      shopSlice(
+        name,
+        family,
+        endpoints
+          .filter((each) => each.includes(':') === (family === 'IPv6'))
+          .map((each) => ({ addresses: [each], conditions: { ready: true } })),
+        [
+          { name: 'http', port: 8080, protocol: 'TCP' },
+          { name: 'dns', port: 8053, protocol: 'UDP' },
+        ],
+      ),
+    ),
   ];
 }
 

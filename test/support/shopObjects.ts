@@ -9,6 +9,27 @@ export interface ShopService {
   readonly protocol?: 'TCP' | 'UDP';
 }
 
+/** The slice of one family of a Service of the shop, as in a manifest. */
+export function shopSlice(
+  service: string,
+  family: 'IPv4' | 'IPv6',
+  endpoints: readonly object[],
+  ports: readonly object[] = [{ port: 8080 }],
+) {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      name: `${service}-${family.toLowerCase()}`,
+      namespace: 'shop',
+      labels: { 'kubernetes.io/service-name': service },
+    },
+    addressType: family,
+    ports,
+    endpoints,
+  };
+}
+
 /** A Service on port 80 and its slice on port 8080. */
 export function shopObjects({
   name,

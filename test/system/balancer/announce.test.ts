@@ -9,6 +9,7 @@ import { LanAgent } from '../../support/balancer/lanAgent.js';
 import { Talk } from '../../support/balancer/Talk.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
+import { shopSlice } from '../../support/shopObjects.js';
 
 const V4 = '192.0.2.100';
 const V6 = '2001:db8::100';
@@ -37,21 +38,14 @@ function service(
 }
 
 function slice(name: string, family: 'IPv4' | 'IPv6', nodes: readonly string[]) {
-  return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      name: `${name}-${family.toLowerCase()}`,
-      namespace: 'shop',
-      labels: { 'kubernetes.io/service-name': name },
-    },
-    addressType: family,
-    ports: [{ port: 8080 }],
-    endpoints: NODES.filter(([node]) => nodes.includes(node)).map(([nodeName, last]) => ({
+  return shopSlice(
+    name,
+    family,
+    NODES.filter(([node]) => nodes.includes(node)).map(([nodeName, last]) => ({
       nodeName,
       addresses: [family === 'IPv4' ? `192.0.2.${last}` : `2001:db8::${last}`],
     })),
-  };
+  );
 }
 
 if (await inNetns(import.meta.url)) {

@@ -9,6 +9,7 @@ import { LanAgent } from '../../support/balancer/lanAgent.js';
 import { Talk } from '../../support/balancer/Talk.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
+import { shopSlice } from '../../support/shopObjects.js';
 
 const V4 = '198.51.100.10';
 const V6 = '2001:db8:1::10';
@@ -39,21 +40,16 @@ function service(name: string, policy: 'Cluster' | 'Local', port: number) {
 }
 
 function slices(name: string, on: readonly string[]) {
-  return (['IPv4', 'IPv6'] as const).map((family) => ({
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      name: `${name}-${family.toLowerCase()}`,
-      namespace: 'shop',
-      labels: { 'kubernetes.io/service-name': name },
-    },
-    addressType: family,
-    ports: [{ port: 8080 }],
-    endpoints: NODES.filter(([node]) => on.includes(node)).map(([nodeName, last]) => ({
-      nodeName,
-      addresses: [family === 'IPv4' ? `192.0.2.${last}` : `2001:db8::${last}`],
-    })),
-  }));
+  return (['IPv4', 'IPv6'] as const).map((family) =>
+    shopSlice(
+      name,
+      family,
+      NODES.filter(([node]) => on.includes(node)).map(([nodeName, last]) => ({
+        nodeName,
+        addresses: [family === 'IPv4' ? `192.0.2.${last}` : `2001:db8::${last}`],
+      })),
+    ),
+  );
 }
 
 function nodeObject(name: string, last: number, labels: Record<string, string> = {}) {

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, shell } from '../../support/iptables.js';
+import { shopSlice } from '../../support/shopObjects.js';
 
 interface Said {
   readonly code: number;
@@ -45,22 +46,17 @@ function objects(): object[] {
     },
     status,
   });
-  const slice = (name: string, family: 'IPv4' | 'IPv6', addresses: readonly string[]) => ({
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: {
-      name: `${name}-${family.toLowerCase()}`,
-      namespace: 'shop',
-      labels: { 'kubernetes.io/service-name': name },
-    },
-    addressType: family,
-    ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-    endpoints: addresses.map((address, i) => ({
-      addresses: [address],
-      nodeName: i % 2 === 0 ? 'node1' : 'node2',
-      conditions: { ready: true },
-    })),
-  });
+  const slice = (name: string, family: 'IPv4' | 'IPv6', addresses: readonly string[]) =>
+    shopSlice(
+      name,
+      family,
+      addresses.map((address, i) => ({
+        addresses: [address],
+        nodeName: i % 2 === 0 ? 'node1' : 'node2',
+        conditions: { ready: true },
+      })),
+      [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    );
   return [
     service('cart', 10, { type: 'NodePort', externalIPs: ['203.0.113.10'] }),
     service('empty', 11, { type: 'NodePort' }),

@@ -10,6 +10,7 @@ import type { Cidr, IpAddress } from '../../../../src/net/ip.js';
 import type { ObjectChange } from '../../../../src/objects/ApiObject.js';
 import { parseObject } from '../../../../src/objects/read/parseObject.js';
 import { RoutingTable } from '../../../../src/routing/RoutingTable.js';
+import { shopSlice } from '../../../support/shopObjects.js';
 
 const ip = (text: string) => text as IpAddress;
 const NIC: NetworkInterface = {
@@ -104,18 +105,11 @@ function service(
       },
       status: { loadBalancer: { ingress: address === '' ? [] : [{ ip: address }] } },
     },
-    ...(['IPv4', 'IPv6'] as const).map((family) => ({
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: `${name}-${family.toLowerCase()}`,
-        namespace: 'shop',
-        labels: { 'kubernetes.io/service-name': name },
-      },
-      addressType: family,
-      ports: [{ port: 8080 }],
-      endpoints: [{ addresses: [family === 'IPv4' ? '10.1.0.1' : 'fd00::1'], nodeName: 'node1' }],
-    })),
+    ...(['IPv4', 'IPv6'] as const).map((family) =>
+      shopSlice(name, family, [
+        { addresses: [family === 'IPv4' ? '10.1.0.1' : 'fd00::1'], nodeName: 'node1' },
+      ]),
+    ),
   ].map((raw): ObjectChange => {
     const result = parseObject(raw);
     if (result.type !== 'object') throw new Error(JSON.stringify(result));
