@@ -104,7 +104,10 @@ if (await inNetns(import.meta.url)) {
         60_000,
       );
     for (const address of [V4, V6]) {
-      const owner = ownerOf(named('node1'), address) ?? '';
+      // Elected after a view, by each node for itself.
+      for (const node of nodes)
+        await node.until(`an owner of ${address}`, () => ownerOf(node, address) !== undefined);
+      const owner = ownerOf(named('node1'), address) as string;
       for (const node of nodes)
         t.equal(ownerOf(node, address), owner, `${node.name}: ${address} is ${owner}'s`);
       await owned(owner, address);
