@@ -9,6 +9,8 @@ export class Talk {
 
   constructor(host: string, port: number) {
     this.socket = createConnection({ host, port });
+    // A peer that is gone with its node never ends it, and the test would wait for that.
+    this.socket.unref();
     this.socket.on('data', (chunk) => {
       this.#text += chunk;
     });

@@ -221,8 +221,10 @@ if (await inNetns(import.meta.url)) {
         5000,
       ),
     );
+    const { made, answers } = await talks(V4, 20);
+    for (const { socket } of made) socket.destroy();
     t.same(
-      (await talks(V4, 20)).answers.filter((each) => each.startsWith('node1')),
+      answers.filter((each) => each.startsWith('node1')),
       [],
       'cart keeps V4',
     );
