@@ -32,8 +32,9 @@ export class TierTables {
 
   /** Rejects with PENSTOCK_NFTABLES_REFUSED or NetlinkError; what was there before is then still there. */
   async write({ contents, devices, macs }: TierInput): Promise<void> {
-    await this.#replace('netdev', arrivingTable(contents, devices, macs));
+    // The second chance first: what the new table of tier 1 sends here may belong to a connection elsewhere.
     for (const family of IP_FAMILIES) await this.#replace(family, secondChanceTable(contents, family));
+    await this.#replace('netdev', arrivingTable(contents, devices, macs));
   }
 
   /** Takes the tables away. */

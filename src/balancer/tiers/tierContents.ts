@@ -50,8 +50,8 @@ export interface TierContents {
     readonly protocol: TierService['protocol'];
     readonly table: string;
   }[];
-  /** Tables of the second chance, and whose they are. */
-  readonly previous: readonly { readonly key: TierKey; readonly table: string }[];
+  /** Tables of the second chance: slots of this node that another had before, and slots of the others. No slot is in two of a key. */
+  readonly secondChances: readonly { readonly key: TierKey; readonly tables: readonly string[] }[];
 }
 
 export function tierContents(
@@ -64,7 +64,7 @@ export function tierContents(
   const contents = {
     tables,
     services: [] as { key: TierKey; table: string }[],
-    previous: [] as { key: TierKey; table: string }[],
+    secondChances: [] as { key: TierKey; tables: readonly string[] }[],
   };
   const fragments = new Map<
     string,
@@ -86,8 +86,9 @@ export function tierContents(
     const previous = new Map(
       [...service.before].filter(([slot, node]) => service.table[slot] === self && node !== self),
     );
-    const second = protocol === 'TCP' ? add(previous, familyOf(address), hash) : undefined;
-    if (second !== undefined) contents.previous.push({ key, table: second });
+    if (protocol !== 'TCP') continue;
+    const second = [add(previous, familyOf(address), hash), table].filter((name) => name !== undefined);
+    if (second.length > 0) contents.secondChances.push({ key, tables: second });
   }
   return { ...contents, fragments: [...fragments.values()] };
 

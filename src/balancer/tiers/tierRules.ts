@@ -18,6 +18,7 @@ import {
   IS_NO_SYN,
   isFamily,
   isIcmpError,
+  MAY_BE_HANDED_OVER,
   OF_NO_CONNECTION,
   SOURCE_HARDWARE_ADDRESS,
   SOURCE_PORT,
@@ -33,7 +34,7 @@ import {
   verdictMap,
 } from '../../kernel/nftables/statements.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
-import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { SLOTS } from './SlotHistory.js';
 import type { SlotTable, TierContents, TierKey } from './tierContents.js';
 
@@ -170,30 +171,50 @@ function addSlots(transaction: Transaction, table: SlotTable): void {
   }
 }
 
-/** Tier 2's second chance: what is of no connection here, in a slot that another node had before, goes to that node. */
+/**
+ * Tier 2's second chance: what is of no connection here goes to the node that had the slot before, or, when the slot is not of this
+ * node at all, to whose it is: who sent it here knows another table for a moment, an older or a newer one. Taken up here it would lead
+ * to an endpoint that knows nothing of it, which resets it.
+ */
 export function secondChanceTable(contents: TierContents, family: IpFamily): Transaction {
   const transaction = new Transaction(family, TIER_TABLE);
   transaction.replaceTable = true;
-  const previous: SetSpec = { name: 'previous', key: { fields: vipFields(family) }, data: 'verdict' };
-  transaction.newSets.push(previous);
+  const chances: SetSpec = { name: 'chances', key: { fields: vipFields(family) }, data: 'verdict' };
+  transaction.newSets.push(chances);
   const { sourceAddress } = FIELDS[family];
   transaction.addChain({
     name: 'second-chance',
     hook: { type: 'filter', hook: 'prerouting', priority: SECOND_CHANCE_PRIORITY },
-    rules: [[isProtocol('tcp'), IS_NO_SYN, OF_NO_CONNECTION, verdictMap(vipFields(family), previous.name)]],
+    rules: [
+      [
+        isProtocol('tcp'),
+        IS_NO_SYN,
+        OF_NO_CONNECTION,
+        MAY_BE_HANDED_OVER[family],
+        verdictMap(vipFields(family), chances.name),
+      ],
+    ],
   });
-  const used = new Set(contents.previous.map(({ table }) => table));
-  for (const table of contents.tables.values()) {
-    if (table.family !== family || !used.has(table.name)) continue;
-    const fields = table.hash === 'flow' ? [sourceAddress, SOURCE_PORT] : [sourceAddress];
-    const rules = [...table.byDevice.values()].map(
-      ({ device }): Rule => [handOver(slotOf(fields), mapName(table, device.name), device)],
-    );
-    transaction.addChain({ name: `p${table.name}`, rules });
-    addSlots(transaction, table);
+  const ofFamily = contents.secondChances.filter(({ key }) => familyOf(key.address) === family);
+  for (const name of new Set(ofFamily.flatMap(({ tables }) => tables))) {
+    const table = contents.tables.get(name);
+    if (table !== undefined) addSlots(transaction, table);
   }
-  for (const { key, table } of contents.previous)
-    if (contents.tables.get(table)?.family === family)
-      transaction.addElement(previous, keyOf(key), `p${table}`);
+  const chains = new Set<string>();
+  for (const { key, tables } of ofFamily) {
+    const chain = `p${tables.join('')}`;
+    transaction.addElement(chances, keyOf(key), chain);
+    if (chains.has(chain)) continue;
+    chains.add(chain);
+    const rules = tables.flatMap((name): Rule[] => {
+      const table = contents.tables.get(name);
+      if (table === undefined) return [];
+      const fields = table.hash === 'flow' ? [sourceAddress, SOURCE_PORT] : [sourceAddress];
+      return [...table.byDevice.values()].map(({ device }) => [
+        handOver(family, slotOf(fields), mapName(table, device.name), device),
+      ]);
+    });
+    transaction.addChain({ name: chain, rules });
+  }
   return transaction;
 }

@@ -15,7 +15,15 @@ type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'bytes' | 'data' | 've
 /** Expression → its attributes, in the order in which nft writes them. */
 const EXPRESSIONS = {
   // NFTA_PAYLOAD_*
-  payload: { dreg: [1, 'u32'], base: [2, 'u32'], offset: [3, 'u32'], length: [4, 'u32'] },
+  payload: {
+    dreg: [1, 'u32'],
+    base: [2, 'u32'],
+    offset: [3, 'u32'],
+    length: [4, 'u32'],
+    sreg: [5, 'u32'],
+    checksum: [6, 'u32'],
+    checksumOffset: [7, 'u32'],
+  },
   // NFTA_META_*
   meta: { key: [2, 'u32'], dreg: [1, 'u32'], sreg: [3, 'u32'] },
   // NFTA_CT_*

@@ -183,13 +183,71 @@ export function forwardTo(family: IpFamily, index: Field, map: string, device: D
   };
 }
 
-/** Family IPv4 or IPv6: a copy to the neighbour that the map holds, and the packet itself is dropped. */
-export function handOver(index: Field, map: string, device: Device): Statement {
-  const { text, loads } = lookedUp([index], map);
+/**
+ * TTL (hop limit) with which a packet is handed over; the kernel lowers it by one more. So low that no packet has come with it from
+ * anywhere, and enough for the way to a pod.
+ */
+const HANDED_OVER_TTL = 8;
+const SCRATCH = registerNumber(8);
+/** NFT_CMP_GT. */
+const GREATER = 4;
+/** NFT_PAYLOAD_CSUM_INET. */
+const CHECKSUM_INET = 1;
+const TTL = {
+  IPv4: {
+    text: 'ip ttl',
+    offset: 8,
+    pair: 8,
+    mask: '\0\xff',
+    value: String.fromCharCode(HANDED_OVER_TTL, 0),
+  },
+  IPv6: {
+    text: 'ip6 hoplimit',
+    offset: 7,
+    pair: 6,
+    mask: '\xff\0',
+    value: String.fromCharCode(0, HANDED_OVER_TTL),
+  },
+} as const;
+
+/** Nobody has handed it over yet: two nodes whose tables differ would send it to and fro. */
+export const MAY_BE_HANDED_OVER: Readonly<Record<IpFamily, Statement>> = {
+  IPv4: hasTtlAbove('IPv4'),
+  IPv6: hasTtlAbove('IPv6'),
+};
+
+function hasTtlAbove(family: IpFamily): Statement {
+  const { text, offset } = TTL[family];
   return {
-    text: `dup to ${text} device "${device.name}" drop`,
+    text: `${text} > ${HANDED_OVER_TTL}`,
+    expressions: [
+      expression('payload', { dreg: FIRST, base: NETWORK_HEADER, offset, length: 1 }),
+      expression('cmp', { sreg: FIRST, op: GREATER, data: String.fromCharCode(HANDED_OVER_TTL) }),
+    ],
+  };
+}
+
+/**
+ * Family IPv4 or IPv6: a copy to the neighbour that the map holds, and the packet itself is dropped; goes on when it holds none. The copy
+ * is not MAY_BE_HANDED_OVER any more.
+ */
+export function handOver(family: IpFamily, index: Field, map: string, device: Device): Statement {
+  const { text, loads } = lookedUp([index], map);
+  const { text: ttl, pair, mask, value } = TTL[family];
+  return {
+    text: `dup to ${text} device "${device.name}" ${ttl} set ${HANDED_OVER_TTL} drop`,
     expressions: [
       ...loads,
+      expression('payload', { dreg: SCRATCH, base: NETWORK_HEADER, offset: pair, length: 2 }),
+      expression('bitwise', { sreg: SCRATCH, dreg: SCRATCH, length: 2, op: 0, mask, xor: value }),
+      expression('payload', {
+        sreg: SCRATCH,
+        base: NETWORK_HEADER,
+        offset: pair,
+        length: 2,
+        checksum: family === 'IPv4' ? CHECKSUM_INET : 0,
+        checksumOffset: family === 'IPv4' ? 10 : 0,
+      }),
       expression('immediate', { dreg: AFTER_ADDRESS, data: hostWord(device.index) }),
       expression('dup', { address: FIRST, device: AFTER_ADDRESS }),
       expression('immediate', { dreg: 0, verdict: { code: VerdictCode.DROP } }),

@@ -90,10 +90,8 @@ if (await inNetns(import.meta.url)) {
   const known = nodes.map(
     ({ name, last, mac }) => [name, `192.0.2.${last}`, `2001:db8::${last.toString(16)}`, mac] as const,
   );
-  const tell = (endpoints: readonly string[], hash: 'flow' | 'client' = 'flow') =>
-    Promise.all(
-      nodes.map((node) => node.tell({ vips: [V4, V6], port: PORT, endpoints, nodes: known, hash })),
-    );
+  const tell = (endpoints: readonly string[], to: readonly TierNodeHost[] = nodes) =>
+    Promise.all(to.map((node) => node.tell({ vips: [V4, V6], port: PORT, endpoints, nodes: known })));
   const arriveAt = (node: TierNodeHost) => {
     shell(
       `ip route replace ${V4}/32 via 192.0.2.${node.last}; ip -6 route replace ${V6}/128 via 2001:db8::${node.last.toString(16)}`,
@@ -161,6 +159,50 @@ if (await inNetns(import.meta.url)) {
       for (const { socket } of [...made, ...fresh.made]) socket.destroy();
     }
   });
+
+  t.test('nodes hear of a change one after the other: nobody is reset meanwhile', async (t) => {
+    arriveAt(first);
+    for (const host of [V4, V6])
+      for (const order of [
+        [first, second, third, fourth],
+        [fourth, third, second, first],
+      ]) {
+        await tell(['node3']);
+        const { made, answers } = await talks(host, 20);
+        t.same(nodesOf(answers), ['node3']);
+        // There, and back: what a rolling restart of the two does.
+        for (const endpoints of [['node4'], ['node3', 'node4'], ['node3']]) {
+          for (const node of order) {
+            await tell(endpoints, [node]);
+            const again = await Promise.all(made.map((talk) => talk.ask()));
+            t.same(
+              again.filter((each) => !each.startsWith('node3 ')),
+              [],
+              `${host}: ${endpoints} as ${node.name} has it, alive at their node`,
+            );
+          }
+        }
+        for (const { socket } of made) socket.destroy();
+      }
+  });
+
+  t.test(
+    "what is nobody's is handed over once, whatever the tables of two nodes say of each other",
+    async (t) => {
+      arriveAt(first);
+      await tell(['node3'], [first, fourth]);
+      await tell(['node4'], [third]);
+      const seen = (node: TierNodeHost) =>
+        node.run('nft list chain inet seen at').match(/counter packets (\d+)/)?.[1] ?? '';
+      for (const node of [third, fourth])
+        node.run(
+          `nft "add table inet seen; add chain inet seen at { type filter hook prerouting priority -300; }; add rule inet seen at tcp flags == ack tcp dport ${PORT} counter"`,
+        );
+      for (const host of [V4, V6]) sendStrayAck(host);
+      t.ok(await eventually(() => seen(third) === '2' && seen(fourth) === '2'), 'each family once to either');
+      for (const node of [third, fourth]) node.run('nft delete table inet seen');
+    },
+  );
 
   t.test('datagrams, whole and in fragments', async (t) => {
     await tell(['node3', 'node4']);
@@ -242,4 +284,22 @@ inner = struct.pack('!IHBB', 0x60000000, 1460, 6, 64) + socket.inet_pton(socket.
 s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
 s.sendto(struct.pack('!BBHI', 2, 0, 0, 1400) + inner, (vip, 0))`;
   shell(`python3 -c "${script}" ${vip} ${clientPort}`);
+}
+
+/** A packet of a connection that nobody has. */
+function sendStrayAck(vip: string): void {
+  const script = `
+import socket, struct, sys
+vip = sys.argv[1]; six = ':' in vip
+family = socket.AF_INET6 if six else socket.AF_INET
+source = '2001:db8::fe' if six else '192.0.2.254'
+def checksum(b):
+    s = sum(struct.unpack('!%dH' % (len(b) // 2), b)); s = (s >> 16) + (s & 0xffff); s += s >> 16
+    return ~s & 0xffff
+def tcp(c): return struct.pack('!HHIIBBHHH', 40000, ${PORT}, 1000, 2000, 0x50, 0x10, 1000, c, 0)
+pseudo = socket.inet_pton(family, source) + socket.inet_pton(family, vip) + struct.pack('!II', 20, 6)
+s = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
+s.bind((source, 0))
+s.sendto(tcp(checksum(pseudo + tcp(0))), (vip, 0))`;
+  shell(`python3 -c "${script}" ${vip}`);
 }

@@ -48,6 +48,8 @@ else if (await inNetns(import.meta.url)) {
     world.write({ terminating: [pod] });
     if (list === 'edges') await world.until(`nobody new for ${pod}`, () => !leadsTo(world.pods[pod].node));
     await pause(PRE_STOP_MS);
+    // A listener that closes resets what waits in its queue: on a machine this slow the wait was too short.
+    if (list === 'edges') await world.until(`${pod} has accepted all`, () => nobodyWaitsAt(pod));
     await world.pods[pod].end(list === 'edges' ? 'SIGQUIT' : 'SIGTERM');
     world.write({ [list]: [other], terminating: [] });
     start();
@@ -62,6 +64,9 @@ else if (await inNetns(import.meta.url)) {
     const found = list(`${slots}-eth0`);
     return !found.includes('elements') || found.includes(` : ${name.replace('node', '192.0.2.')}`);
   };
+  const nobodyWaitsAt = (pod: PodName) =>
+    !/^LISTEN +[1-9]/m.test(world.pods[pod].run('ss -Htln "sport = :80"')) &&
+    world.pods[pod].run('ss -Htn state syn-recv') === '';
   const listens = (pod: PodName, port: number) =>
     world.pods[pod].run(`curl -s -o /dev/null -m 1 http://127.0.0.1:${port}/ && echo yes || true`) !== '';
 

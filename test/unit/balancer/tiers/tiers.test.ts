@@ -94,22 +94,44 @@ t.test('nodes that cannot be reached are left out', async (t) => {
   t.same(tierContents('a', [v6], NODES).services, [], 'no address of the family');
 });
 
-t.test('the second chance is only for slots that are of this node now', async (t) => {
-  const history = historyOf(['a'], ['b']);
-  t.equal(tierContents('a', [service(history)], NODES).previous.length, 0);
-  t.equal(tierContents('b', [service(history, { protocol: 'UDP' })], NODES).previous.length, 0, 'no SYN');
-  const contents = tierContents('b', [service(history)], NODES);
-  t.equal(contents.previous.length, 1);
-  const text = printTransaction(secondChanceTable(contents, 'IPv4'));
-  t.match(
-    text,
-    /tcp flags & syn == 0 ct state invalid,new ip daddr \. meta l4proto \. th dport vmap @previous/,
-  );
-  t.match(
-    text,
-    /dup to jhash ip saddr \. th sport mod 2039 seed 0x70656e73 map @t\w+-eth0 device "eth0" drop/,
-  );
-});
+t.test(
+  'the second chance: slots of this node lead to who had them before, slots of others to whose they are',
+  async (t) => {
+    const history = historyOf(['a'], ['b']);
+    t.equal(
+      tierContents('b', [service(history, { protocol: 'UDP' })], NODES).secondChances.length,
+      0,
+      'no SYN',
+    );
+    const contents = tierContents('b', [service(history)], NODES);
+    t.equal(contents.secondChances.length, 1);
+    t.equal(
+      tierContents('b', [service(historyOf(['b']))], NODES).secondChances.length,
+      0,
+      'nobody else had it',
+    );
+    const text = printTransaction(secondChanceTable(contents, 'IPv4'));
+    t.match(
+      text,
+      /tcp flags & syn == 0 ct state invalid,new ip ttl > 8 ip daddr \. meta l4proto \. th dport vmap @chances/,
+    );
+    t.match(
+      text,
+      /dup to jhash ip saddr \. th sport mod 2039 seed 0x70656e73 map @t\w+-eth0 device "eth0" ip ttl set 8 drop/,
+    );
+    // A node sent it to c, or to a, whose tables say that it is b's.
+    for (const self of ['a', 'c']) {
+      const [chance] = tierContents(self, [service(history)], NODES).secondChances;
+      t.equal(chance?.tables.length, 1, self);
+    }
+    const mixed = tierContents('b', [service(historyOf(['a'], ['b', 'c']))], NODES);
+    const [before, others] = mixed.secondChances[0]?.tables.map((name) => mixed.tables.get(name)) ?? [];
+    const slotsOf = (table: typeof before) => table?.byDevice.get('eth0')?.slots ?? new Map<number, string>();
+    t.same([...new Set(slotsOf(before).values())], ['192.0.2.1']);
+    t.same([...new Set(slotsOf(others).values())], ['192.0.2.3']);
+    t.equal(slotsOf(before).size + slotsOf(others).size, SLOTS, 'no slot twice');
+  },
+);
 
 t.test('the rules of an arriving node', async (t) => {
   const contents = tierContents('a', [service(historyOf(['b']))], NODES);
