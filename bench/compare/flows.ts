@@ -1,7 +1,8 @@
 /** Every kind of client, VIP, protocol and family, each connection made, beside one contender. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { modeFlag, readModel } from '../../src/cli/see/readModel.js';
+import { modeFlag } from '../../src/cli/see/modelFlags.js';
+import { readModel } from '../../src/cli/see/readModel.js';
 import type { Cell, CellResult } from '../../src/cli/see/selftest/Cell.js';
 import { cellsOf, inParallel } from '../../src/cli/see/selftest/cellsOf.js';
 import { checkCell } from '../../src/cli/see/selftest/checkCell.js';
@@ -72,7 +73,7 @@ async function expectations(
   writeFileSync(manifests, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
   writeFileSync(config, configuration(mode, '', families).replace(/^clientConnection.*$/m, ''));
   const { world, rules, table } = await readModel({ manifests, config });
-  const list = serviceRows(table).flatMap((row) =>
+  const list = (await serviceRows(table)).flatMap((row) =>
     cellsOf(row, { mode: modeFlag(mode) ?? 'iptables', clients: CLIENTS, nodeAddresses: NODE, families }),
   );
   const [pod] = PODS;

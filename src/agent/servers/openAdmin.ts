@@ -45,8 +45,11 @@ export interface Admin {
   readonly api: AdminApi;
   /** The same for the page: readers of the one do not make those of the other begin anew. */
   readonly pageApi: AdminApi;
-  readonly status: () => AgentStatus;
+  readonly status: () => OwnStatus;
 }
+
+/** What needs no look at every Service. */
+type OwnStatus = Omit<AgentStatus, keyof Awaited<ReturnType<typeof tableStatus>>>;
 
 export function makeAdmin(options: AdminOptions): Admin {
   const { config, agent, table, hostAddresses } = options;
@@ -58,7 +61,7 @@ export function makeAdmin(options: AdminOptions): Admin {
     world: () => worldOf(table, config.serviceProxyName, hostAddresses()),
     rules: (world) => rulesOf(config, world),
     problems: () => agent.problems(),
-    status,
+    status: async () => ({ ...status(), ...(await tableStatus(table)) }),
     flows: options.flows,
     balancer: options.balancer,
     syncs: () => agent.syncs.records,
@@ -84,7 +87,7 @@ export async function openAdmin({ api, status }: Admin, log: Logger): Promise<Op
 }
 
 /** Returns what writes the note. It never throws, and says each failure once: whoever asks a living agent does not need the note. */
-function noteWriter(status: () => AgentStatus, log: Logger): () => void {
+function noteWriter(status: () => OwnStatus, log: Logger): () => void {
   let said = '';
   return () => {
     try {
@@ -101,7 +104,7 @@ function noteWriter(status: () => AgentStatus, log: Logger): () => void {
 /** What a command needs to look by itself: how the agent was called, in which mode. */
 function writeNote(
   path: string,
-  { version, mode, node, pid, startedAt, networkNamespace, ...status }: AgentStatus,
+  { version, mode, node, pid, startedAt, networkNamespace, ...status }: OwnStatus,
 ): void {
   const note = {
     version,
@@ -122,7 +125,7 @@ function statusOf(
   { config, agent, table, dataplane, departure, version }: AdminOptions,
   networkNamespace: string,
   startedAt: number,
-): AgentStatus {
+): OwnStatus {
   const { ready, reason, contacts } = agent.healthState();
   const problems = agent.problems();
   return {
@@ -145,7 +148,6 @@ function statusOf(
       connected,
       reason: why ?? '',
     })),
-    ...tableStatus(table),
     problems: problems.slice(0, SHOWN_PROBLEMS),
     problemCount: problems.length,
     residentMemory: process.memoryUsage.rss(),

@@ -6,7 +6,7 @@
  *         and lines that go on
  */
 
-import { MODES } from '../see/readModel.js';
+import { MODES } from '../see/modelFlags.js';
 
 /** What may follow a flag. A list: one of these words. */
 export type FlagValue = 'nothing' | 'file' | 'word' | readonly string[];

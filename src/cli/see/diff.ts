@@ -11,8 +11,9 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
 import { type Look, look, readNote } from './look.js';
+import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { MODEL_FLAGS, modeFlag, readConfig } from './readModel.js';
+import { readConfig } from './readModel.js';
 import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]

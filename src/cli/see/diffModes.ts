@@ -7,8 +7,9 @@ import { rulesOf } from '../../explain/worldOf.js';
 import { joinHostPort } from '../../net/ip.js';
 import { printable } from '../../net/printable.js';
 import { look } from './look.js';
+import type { ModelFlags } from './modelFlags.js';
 import { colour, type Format, print, wrap } from './output.js';
-import { type ModelFlags, readModel } from './readModel.js';
+import { readModel } from './readModel.js';
 
 export interface ModesCall extends Omit<ModelFlags, 'mode'> {
   readonly modes: readonly [Mode, Mode];

@@ -3,8 +3,8 @@ import { namesOf } from '../../observe/admin/adminApi.js';
 import { type EndpointRow, endpointRows } from '../../observe/admin/serviceRows.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { look, noSuchService, servicesOf } from './look.js';
+import { MODEL_FLAGS, MODEL_HELP } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
-import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
 export const HELP = `penstock endpoints [NAMESPACE/SERVICE[:PORT NAME]] [-o json]
 
@@ -33,7 +33,7 @@ export async function endpoints(argv: readonly string[]): Promise<number> {
     );
   const found = await look(values);
   const rows =
-    found.from === 'agent' ? await found.agent.list<EndpointRow>('/v1/endpoints', { service }) : here();
+    found.from === 'agent' ? await found.agent.list<EndpointRow>('/v1/endpoints', { service }) : await here();
   if (rows.length === 0 && service !== '' && !(await isThere())) throw noSuchService(service);
   if (format === 'json') printJson({ agent: found.from === 'agent', items: rows });
   else print(endpointsText(rows));
@@ -46,9 +46,9 @@ export async function endpoints(argv: readonly string[]): Promise<number> {
     );
   }
 
-  function here(): EndpointRow[] {
+  async function here(): Promise<EndpointRow[]> {
     if (found.from === 'agent') return [];
-    const names = namesOf(found.model.table);
+    const names = await namesOf(found.model.table);
     return endpointRows(found.model.table, service, (ip) => names.get(ip) ?? { pod: '', node: '' });
   }
 }

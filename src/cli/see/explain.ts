@@ -10,8 +10,8 @@ import { explanationText } from './explainText.js';
 import { liveText } from './live/liveText.js';
 import { traceLive } from './live/traceLive.js';
 import { type Look, look } from './look.js';
+import { MODEL_FLAGS, MODEL_HELP } from './modelFlags.js';
 import { formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
 export const HELP = `penstock explain CLIENT DESTINATION [-o json]
 

@@ -11,8 +11,9 @@ import { ServiceNames } from '../../observe/flows/ServiceNames.js';
 import { systemClock } from '../../time/Clock.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { look } from './look.js';
+import { MODEL_FLAGS } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print } from './output.js';
-import { MODEL_FLAGS, type Model } from './readModel.js';
+import type { Model } from './readModel.js';
 import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]

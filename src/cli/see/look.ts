@@ -6,7 +6,8 @@ import { agentNote } from '../../kernel/host/stateFiles.js';
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
 import { WrongCall } from '../readArguments.js';
 import { AgentClient, notPrivileged } from './AgentClient.js';
-import { type Model, type ModelFlags, namesSource, readModel } from './readModel.js';
+import { type ModelFlags, namesSource } from './modelFlags.js';
+import type { Model } from './readModel.js';
 
 export type Look =
   | { readonly from: 'agent'; readonly agent: AgentClient }
@@ -27,7 +28,7 @@ export interface AgentNote {
 
 /** Rejects with PENSTOCK_NO_AGENT when there is nothing to look at. */
 export async function look(flags: ModelFlags): Promise<Look> {
-  if (namesSource(flags)) return { from: 'model', model: await readModel(flags), agentIsGone: false };
+  if (namesSource(flags)) return { from: 'model', model: await readObjects(flags), agentIsGone: false };
   const agent = await AgentClient.find();
   const asksElse =
     flags.mode !== undefined || flags.node !== undefined || flags['node-address'] !== undefined;
@@ -36,7 +37,7 @@ export async function look(flags: ModelFlags): Promise<Look> {
   if (note)
     return {
       from: 'model',
-      model: await readModel(flags, { called: note }),
+      model: await readObjects(flags, note),
       agentIsGone: agent === undefined,
     };
   const holder = NodeLock.holder();
@@ -53,6 +54,12 @@ export async function look(flags: ModelFlags): Promise<Look> {
     remedy:
       'Start penstock run, or say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
   });
+}
+
+/** Loaded when it is needed: who asks an agent needs none of what reads configurations and API servers. */
+async function readObjects(flags: ModelFlags, called?: AgentNote): Promise<Model> {
+  const { readModel } = await import('./readModel.js');
+  return readModel(flags, called ? { called } : {});
 }
 
 /** The ports of Services, as the agent or the model has them. */

@@ -2,8 +2,8 @@
 import type { ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
 import { look, servicesOf } from './look.js';
+import { MODEL_FLAGS, MODEL_HELP } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson, table } from './output.js';
-import { MODEL_FLAGS, MODEL_HELP } from './readModel.js';
 
 export const HELP = `penstock services [NAME] [--namespace NS] [--problems] [-o json]
 

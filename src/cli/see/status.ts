@@ -4,11 +4,10 @@ import { connect } from 'node:net';
 import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
-import type { ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
-import { type Look, look, servicesOf } from './look.js';
+import { type Look, look } from './look.js';
+import { MODEL_FLAGS } from './modelFlags.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { MODEL_FLAGS } from './readModel.js';
 
 export const HELP = `penstock status [-o json]
 
@@ -35,8 +34,7 @@ interface Status {
   readonly tests: readonly Test[];
 }
 
-/** Connections that are made, and how long each may take in milliseconds. */
-const CONNECTIONS = 3;
+/** How long a connection may take, in milliseconds. */
 const PATIENCE_MS = 1000;
 const FULL = 0.9;
 
@@ -56,12 +54,12 @@ export async function status(argv: readonly string[]): Promise<number> {
 
 async function statusOf(found: Look): Promise<Status> {
   const agent = found.from === 'agent' ? found.agent.status : null;
-  const rows = await servicesOf(found);
-  const { counts, withoutEndpoints } =
-    agent ?? tableStatus(found.from === 'model' ? found.model.table : NO_TABLE);
+  const { counts, withoutEndpoints, samples } =
+    agent ?? (await tableStatus(found.from === 'model' ? found.model.table : NO_TABLE));
   const conntrack = readConntrack();
   const tests: Test[] = [agentTest(agent), ...(agent ? [readyTest(agent), ...sourceTests(agent)] : [])];
-  tests.push(...(await connectionTests(rows)));
+  // An agent of an older version does not say.
+  tests.push(...(await connectionTests(samples ?? [])));
   if (conntrack) {
     const passed = conntrack.used < conntrack.limit * FULL;
     const share = `${conntrack.used} of ${conntrack.limit} connections`;
@@ -120,16 +118,9 @@ function sourceTests({ sources }: AgentStatus): readonly Test[] {
   ];
 }
 
-/** default/kubernetes first: every cluster has it. */
-async function connectionTests(rows: readonly ServiceRow[]): Promise<readonly Test[]> {
-  const chosen = rows
-    .filter(
-      ({ protocol, state, clusterIPs }) => protocol === 'TCP' && state === 'ok' && clusterIPs.length > 0,
-    )
-    .sort((a, b) => Number(b.service === 'default/kubernetes') - Number(a.service === 'default/kubernetes'))
-    .slice(0, CONNECTIONS);
+async function connectionTests(samples: AgentStatus['samples']): Promise<readonly Test[]> {
   return Promise.all(
-    chosen.map(async ({ service, clusterIPs: [address = ''], port }) => {
+    samples.map(async ({ service, address, port }) => {
       const failure = await connectTo(address, port);
       const to = `${service} (${address}:${port})`;
       return failure === undefined

@@ -5,8 +5,9 @@ import { modeOf, readRules } from '../../compare/readRules.js';
 import { reportJson, reportText } from '../../compare/report.js';
 import { printable } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
+import { MODEL_FLAGS, MODEL_HELP, namesSource } from '../see/modelFlags.js';
 import { formatOf, OUTPUT_FLAG, print } from '../see/output.js';
-import { MODEL_FLAGS, MODEL_HELP, namesSource, readModel } from '../see/readModel.js';
+import { readModel } from '../see/readModel.js';
 import { kubeProxyFlags } from './kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from './ruleFiles.js';
 

@@ -1,6 +1,6 @@
 /** How the kube-proxy of this node was called. */
 import { readdirSync, readFileSync } from 'node:fs';
-import type { ModelFlags } from '../see/readModel.js';
+import type { ModelFlags } from '../see/modelFlags.js';
 
 const FLAG = /^--(config|kubeconfig|hostname-override|cluster-cidr)(?:=(.*))?$/;
 

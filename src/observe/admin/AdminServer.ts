@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { messageOf, PenstockError } from '../../errors.js';
+import { WorkTurns } from '../metrics/WorkTurns.js';
 import { AdminQuestion, UnknownPath } from './AdminQuestion.js';
 
 /**
@@ -139,20 +140,22 @@ async function answer(api: AdminApi, request: IncomingMessage, response: ServerR
   }
 }
 
-/** Lines that are made before others have their turn. */
-const LINES_AT_ONCE = 200;
+/** Characters that are gathered before they are written. */
+const WRITTEN_AT_ONCE = 65_536;
 
+/** In turns: a line may be long. */
 async function writeLines(lines: Iterable<unknown>, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/jsonl' });
+  const turns = new WorkTurns();
   let text = '';
-  let count = 0;
   for (const line of lines) {
+    if (turns.isOver()) await turns.next();
     text += `${JSON.stringify(line)}\n`;
-    if (++count % LINES_AT_ONCE !== 0) continue;
+    if (text.length < WRITTEN_AT_ONCE) continue;
     if (response.destroyed) return;
     const isTaken = response.write(text);
     text = '';
-    await (isTaken ? new Promise((resolve) => setImmediate(resolve)) : drained(response));
+    if (!isTaken) await drained(response);
   }
   response.end(text);
 }

@@ -1,8 +1,8 @@
 /** What an agent knows of itself. A command that shows it tests besides: what an agent believes may not be so. */
-import { IP_FAMILIES } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { serviceRows } from './serviceRows.js';
+import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
+import { portsByKey, type SamePort, stateOf } from './serviceRows.js';
 
 export interface AgentStatus {
   readonly version: string;
@@ -41,6 +41,12 @@ export interface AgentStatus {
   };
   /** The first by name; `counts` has how many there are. */
   readonly withoutEndpoints: readonly string[];
+  /** Service ports that a connection can be tried with: TCP, with a cluster IP and endpoints. A few, default/kubernetes first. */
+  readonly samples: readonly {
+    readonly service: string;
+    readonly address: string;
+    readonly port: number;
+  }[];
   /** Everything that is set aside, or in conflict: the first hundred. */
   readonly problems: readonly Problem[];
   readonly problemCount: number;
@@ -50,24 +56,65 @@ export interface AgentStatus {
 
 export const SHOWN_PROBLEMS = 100;
 const SHOWN_SERVICES = 20;
+const SAMPLES = 3;
 
-/** The part that follows from the routing table. */
-export function tableStatus(
+/** The part that follows from the routing table. In turns: what comes or goes meanwhile is in it or is not. */
+export async function tableStatus(
   view: Pick<RoutingView, 'servicePorts'>,
-): Pick<AgentStatus, 'counts' | 'withoutEndpoints'> {
-  const rows = serviceRows(view);
-  const without = rows.filter(({ state }) => state === 'no endpoints');
+  turns: TakesTurns = new WorkTurns(),
+): Promise<Pick<AgentStatus, 'counts' | 'withoutEndpoints' | 'samples'>> {
+  const services = new Set<string>();
+  const without = new FirstByKey(SHOWN_SERVICES);
+  const samples = new FirstByKey(SAMPLES);
+  const states = { ok: 0, 'no endpoints': 0, 'no local endpoints': 0 };
   let endpoints = 0;
-  for (const family of IP_FAMILIES)
-    for (const port of view.servicePorts(family).values()) endpoints += port.endpoints.all.length;
+  for (const ports of portsByKey(view)) {
+    if (turns.isOver()) await turns.next();
+    const [{ key, namespace, service, protocol }] = ports;
+    const state = stateOf(ports);
+    states[state]++;
+    services.add(`${namespace}/${service}`);
+    for (const port of ports) endpoints += port.endpoints.all.length;
+    if (state === 'no endpoints') without.take(key, ports);
+    const isSample = state === 'ok' && protocol === 'TCP' && ports.some(({ clusterIP }) => clusterIP);
+    // Every cluster has that one, so it comes first.
+    if (isSample) samples.take(`${namespace}/${service}` === 'default/kubernetes' ? '' : key, ports);
+  }
   return {
     counts: {
-      services: new Set(rows.map(({ service }) => service)).size,
-      servicePorts: rows.length,
+      services: services.size,
+      servicePorts: states.ok + states['no endpoints'] + states['no local endpoints'],
       endpoints,
-      withoutEndpoints: without.length,
-      withoutLocalEndpoints: rows.filter(({ state }) => state === 'no local endpoints').length,
+      withoutEndpoints: states['no endpoints'],
+      withoutLocalEndpoints: states['no local endpoints'],
     },
-    withoutEndpoints: without.slice(0, SHOWN_SERVICES).map(({ key }) => key),
+    withoutEndpoints: without.list().map(([{ key }]) => key),
+    samples: samples.list().map((ports) => {
+      const [{ namespace, service, port }] = ports;
+      const address = ports.find(({ clusterIP }) => clusterIP)?.clusterIP ?? '';
+      return { service: `${namespace}/${service}`, address, port };
+    }),
   };
+}
+
+/** The first few by key, of any number that come in any order. */
+class FirstByKey {
+  readonly #most: number;
+  #kept: { readonly key: string; readonly ports: SamePort }[] = [];
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  take(key: string, ports: SamePort): void {
+    const last = this.#kept.at(-1);
+    if (this.#kept.length === this.#most && last && last.key <= key) return;
+    const at = this.#kept.findIndex((other) => other.key > key);
+    this.#kept.splice(at < 0 ? this.#kept.length : at, 0, { key, ports });
+    this.#kept.length = Math.min(this.#kept.length, this.#most);
+  }
+
+  list(): readonly SamePort[] {
+    return this.#kept.map(({ ports }) => ports);
+  }
 }

@@ -11,23 +11,23 @@ interface Page<Row> {
 }
 
 export class PagedRows<Row extends { readonly key: string }> {
-  readonly #make: (word: string) => readonly Row[];
+  readonly #make: (word: string) => Promise<readonly Row[]>;
   readonly #generation: () => number;
   #kept: { readonly word: string; readonly generation: number; readonly rows: readonly Row[] } | undefined;
 
   /** `make`: all rows for a word of the question, sorted by key. `generation`: of what they are made from. */
-  constructor(make: (word: string) => readonly Row[], generation: () => number) {
+  constructor(make: (word: string) => Promise<readonly Row[]>, generation: () => number) {
     this.#make = make;
     this.#generation = generation;
   }
 
-  page(question: AdminQuestion, word = ''): Page<Row> {
+  async page(question: AdminQuestion, word = ''): Promise<Page<Row>> {
     const isFirst = question.word('after') === '';
     const generation = this.#generation();
     const kept = this.#kept;
     // A reader who goes on gets the list as it was when it began.
     const fits = kept !== undefined && kept.word === word && (!isFirst || kept.generation === generation);
-    const now = fits ? kept : { word, generation, rows: this.#make(word) };
+    const now = fits ? kept : { word, generation, rows: await this.#make(word) };
     const page = question.page(now.rows, ({ key }) => key);
     this.#kept = page.next === '' ? undefined : now;
     return page;

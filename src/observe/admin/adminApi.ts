@@ -7,6 +7,7 @@ import type { Flow, Rules, World } from '../../explain/World.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { FlowLog, FlowRecord } from '../flows/FlowLog.js';
+import { WorkTurns } from '../metrics/WorkTurns.js';
 import { type AdminQuestion, UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
@@ -20,7 +21,7 @@ export interface AdminFacts {
   readonly world: () => World;
   readonly rules: (world: World) => Rules;
   readonly problems: () => readonly Problem[];
-  readonly status: () => AgentStatus;
+  readonly status: () => Promise<AgentStatus>;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly syncs: () => readonly SyncRecord[];
   /** Or why there is none. */
@@ -32,23 +33,23 @@ const REPLAYED = 10;
 export function adminApi(facts: AdminFacts): AdminApi {
   const generation = () => facts.table.generation;
   const services = new PagedRows<ServiceRow>(
-    (words) => wantedRows(serviceRows(facts.table), words),
+    async (words) => wantedRows(await serviceRows(facts.table), words),
     generation,
   );
-  const endpoints = new PagedRows<EndpointRow>((service) => {
-    const names = namesOf(facts.table);
+  const endpoints = new PagedRows<EndpointRow>(async (service) => {
+    const names = await namesOf(facts.table);
     return endpointRows(facts.table, service, (ip) => names.get(ip) ?? NOBODY);
   }, generation);
-  return (question) => {
+  return async (question) => {
     if (question.path !== '/v1/services') services.forget();
     if (question.path !== '/v1/endpoints') endpoints.forget();
     switch (question.path) {
       case '/v1/status':
-        return { json: facts.status() };
+        return { json: await facts.status() };
       case '/v1/services':
-        return { json: services.page(question, wordsOf(question)) };
+        return { json: await services.page(question, wordsOf(question)) };
       case '/v1/endpoints':
-        return { json: endpoints.page(question, question.word('service')) };
+        return { json: await endpoints.page(question, question.word('service')) };
       case '/v1/flows':
         return question.word('follow') === ''
           ? { json: question.page(wantedFlows(facts.flows.records, question), flowKey) }
@@ -134,11 +135,14 @@ interface Named {
 
 const NOBODY: Named = { pod: '', node: '' };
 
-/** Pod and node of every address of an endpoint. */
-export function namesOf(table: Pick<RoutingTable, 'slices'>): ReadonlyMap<string, Named> {
+/** Pod and node of every address of an endpoint. In turns. */
+export async function namesOf(table: Pick<RoutingTable, 'slices'>): Promise<ReadonlyMap<string, Named>> {
+  const turns = new WorkTurns();
   const names = new Map<string, Named>();
-  for (const slice of table.slices())
+  for (const slice of table.slices()) {
+    if (turns.isOver()) await turns.next();
     for (const { address, podName = '', nodeName } of slice.endpoints)
       names.set(address, { pod: podName, node: nodeName });
+  }
   return names;
 }

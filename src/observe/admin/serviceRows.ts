@@ -2,6 +2,8 @@
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { type Endpoint, isExternallyAccessible, type ServicePort } from '../../routing/ServicePort.js';
+import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
+import { sortInTurns } from './sortInTurns.js';
 
 /** `ok`: every way to the Service has an endpoint. The rest: for whom it has none. */
 export type ServiceState = 'ok' | 'no endpoints' | 'no local endpoints';
@@ -26,20 +28,34 @@ export interface ServiceRow {
   readonly state: ServiceState;
 }
 
-export function serviceRows(view: Pick<RoutingView, 'servicePorts'>): ServiceRow[] {
-  const byKey = new Map<string, ServicePort[]>();
-  for (const family of IP_FAMILIES) {
-    for (const port of view.servicePorts(family).values()) {
-      const known = byKey.get(port.key);
-      if (known) known.push(port);
-      else byKey.set(port.key, [port]);
-    }
+/** One port of a Service: in each family that has it, at least in one. */
+export type SamePort = readonly [ServicePort, ...ServicePort[]];
+
+/** Each service port with what the other family has of it, IPv4 first. What comes or goes meanwhile is in it or is not. */
+export function* portsByKey(view: Pick<RoutingView, 'servicePorts'>): Generator<SamePort> {
+  const [ipv4, ipv6] = IP_FAMILIES.map((family) => view.servicePorts(family));
+  for (const [key, port] of ipv4 ?? []) {
+    const other = ipv6?.get(key);
+    yield other === undefined ? [port] : [port, other];
   }
-  return [...byKey.values()].map(rowOf).sort((a, b) => (a.key < b.key ? -1 : 1));
+  for (const [key, port] of ipv6 ?? []) if (!ipv4?.has(key)) yield [port];
 }
 
-function rowOf(ports: readonly ServicePort[]): ServiceRow {
-  const [first] = ports as readonly [ServicePort];
+/** Sorted by key. In turns, as the next one. */
+export async function serviceRows(
+  view: Pick<RoutingView, 'servicePorts'>,
+  turns: TakesTurns = new WorkTurns(),
+): Promise<ServiceRow[]> {
+  const rows: ServiceRow[] = [];
+  for (const ports of portsByKey(view)) {
+    if (turns.isOver()) await turns.next();
+    rows.push(rowOf(ports));
+  }
+  return sortInTurns(rows, turns);
+}
+
+function rowOf(ports: SamePort): ServiceRow {
+  const [first] = ports;
   const all = (list: (port: ServicePort) => readonly string[]) => ports.flatMap(list);
   const count = (list: (port: ServicePort) => readonly Endpoint[]) =>
     ports.reduce((sum, port) => sum + list(port).length, 0);
@@ -66,7 +82,7 @@ function rowOf(ports: readonly ServicePort[]): ServiceRow {
   };
 }
 
-function stateOf(ports: readonly ServicePort[]): ServiceState {
+export function stateOf(ports: readonly ServicePort[]): ServiceState {
   // One family that serves is enough: clients of the other may not exist.
   if (!ports.some((port) => port.endpoints.any)) return 'no endpoints';
   const isLocal = (port: ServicePort) =>
@@ -90,17 +106,19 @@ export interface EndpointRow {
 }
 
 /** `nameOf`: the pod and node of an address, as far as they are known. */
-export function endpointRows(
+export async function endpointRows(
   view: Pick<RoutingView, 'servicePorts'>,
   service: string,
   nameOf: (address: string) => { readonly pod: string; readonly node: string },
-): EndpointRow[] {
+): Promise<EndpointRow[]> {
+  const turns = new WorkTurns();
   const rows: EndpointRow[] = [];
   for (const family of IP_FAMILIES) {
     for (const port of view.servicePorts(family).values()) {
       const path = `${port.namespace}/${port.service}`;
       if (service !== '' && service !== path && service !== port.name) continue;
       for (const endpoint of port.endpoints.all) {
+        if (turns.isOver()) await turns.next();
         rows.push({
           key: `${port.key} ${endpoint.target}`,
           servicePort: port.name,
@@ -113,7 +131,7 @@ export function endpointRows(
       }
     }
   }
-  return rows.sort((a, b) => (a.key < b.key ? -1 : 1));
+  return sortInTurns(rows, turns);
 }
 
 function conditionOf({ ready, serving, terminating }: Endpoint): EndpointRow['condition'] {

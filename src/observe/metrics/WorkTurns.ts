@@ -4,6 +4,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 /** Milliseconds. */
 const TURN = 2;
 
+/** What a test may put in its place. */
+export type TakesTurns = Pick<WorkTurns, 'isOver' | 'next'>;
+
 export class WorkTurns {
   #end = performance.now() + TURN;
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mode } from '../../../explain/World.js';
 import type { ServiceRow } from '../../../observe/admin/serviceRows.js';
-import { MODES } from '../readModel.js';
+import { MODES } from '../modelFlags.js';
 import type { Target } from './dial.js';
 import { NAMESPACE } from './objects.js';
 import type { TestAgent } from './TestAgent.js';

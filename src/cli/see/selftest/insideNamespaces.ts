@@ -6,7 +6,7 @@ import type { Mode } from '../../../explain/World.js';
 import type { IpFamily } from '../../../net/ip.js';
 import type { ServiceRow } from '../../../observe/admin/serviceRows.js';
 import { dumpFailure } from '../dump/dumpFailure.js';
-import { MODES } from '../readModel.js';
+import { MODES } from '../modelFlags.js';
 import type { Cell, CellResult } from './Cell.js';
 import { cellsOf, inParallel } from './cellsOf.js';
 import { checkCell } from './checkCell.js';

@@ -4,8 +4,8 @@ import { ConntrackStatus } from '../../../kernel/conntrack/constants.js';
 import { joinHostPort } from '../../../net/ip.js';
 import { readArguments, readLimit } from '../../readArguments.js';
 import { look } from '../look.js';
+import { MODEL_FLAGS, MODEL_HELP } from '../modelFlags.js';
 import { formatOf, OUTPUT_FLAG, print, printJson, table } from '../output.js';
-import { MODEL_FLAGS, MODEL_HELP } from '../readModel.js';
 import {
   isOfService,
   protocolName,

@@ -35,7 +35,7 @@ export async function readPlaces(found: Look): Promise<ServicePlaces> {
 /** Pods by address, of every Service or of one (`namespace/name`). */
 export async function readPods(found: Look, service = ''): Promise<ReadonlyMap<string, string>> {
   const pods = new Map<string, string>();
-  if (found.from === 'model') for (const [ip, { pod }] of namesOf(found.model.table)) pods.set(ip, pod);
+  if (found.from === 'model') for (const [ip, { pod }] of await namesOf(found.model.table)) pods.set(ip, pod);
   else
     for (const { endpoint, pod } of await found.agent.list<EndpointRow>('/v1/endpoints', { service }))
       pods.set(endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/[[\]]/g, ''), pod);
