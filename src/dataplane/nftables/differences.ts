@@ -36,7 +36,7 @@ export async function differences(
 /** Values of elements by key, read again where something differs: to keep all of them would cost more than everything else. */
 async function valuesOf(set: SetSpec, present: Present): Promise<ReadonlyMap<string, string>> {
   const values = new Map<string, string>();
-  if (set.data !== undefined) await present.elements(set, ({ key, value }) => values.set(key, value));
+  if (set.data !== undefined) (await present.list(set)).each(({ key, value }) => values.set(key, value));
   return values;
 }
 

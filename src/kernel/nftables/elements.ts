@@ -1,5 +1,5 @@
 /** Elements of sets and maps: written, read and printed. */
-import type { AttributeReader } from '../netlink/AttributeReader.js';
+import { AttributeReader } from '../netlink/AttributeReader.js';
 import { MessageFlag, NETFILTER_HEADER } from '../netlink/constants.js';
 import type { Message } from '../netlink/Message.js';
 import type { MessageWriter } from '../netlink/MessageWriter.js';
@@ -200,6 +200,11 @@ export function readElements(messages: readonly Message[], take: (element: ReadE
       while (list.next()) take(readElement(list.children()));
     }
   }
+}
+
+/** The element whose attributes are from `start` to `end`. */
+export function readElementAt(bytes: Uint8Array, start: number, end: number): ReadElement {
+  return readElement(new AttributeReader(bytes.subarray(start, end)));
 }
 
 function readElement(reader: AttributeReader): ReadElement {

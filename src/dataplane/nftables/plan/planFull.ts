@@ -1,7 +1,7 @@
 /** From what the kernel has to what it must have: the whole table, read once, and only the difference is written. */
 
 import { ipKey } from '../../../kernel/nftables/dataTypes.js';
-import type { ReadElement } from '../../../kernel/nftables/elements.js';
+import type { ElementListing } from '../../../kernel/nftables/ElementListing.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
 import { hookText, setText, type TableState } from '../../../kernel/nftables/table/TableState.js';
@@ -19,7 +19,8 @@ export interface Present {
   readonly sizes: Partial<Record<SizedSet, number>>;
   /** The slot counts in force of a service port, as far as the chains tell. */
   readonly slotCounts: (port: ServicePort) => SlotCounts | undefined;
-  readonly elements: (set: SetSpec, take: (element: ReadElement) => void) => Promise<void>;
+  /** Rejects with NetlinkError. */
+  readonly list: (set: SetSpec) => Promise<ElementListing>;
 }
 
 export interface FullPlan {
@@ -51,7 +52,7 @@ export async function planFull(
   for (const set of wantedSets) {
     if (LEARNED_SETS.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
-    if (present && kept.sets.has(set.name)) await difference(transaction, set, wanted, present.elements);
+    if (present && kept.sets.has(set.name)) difference(transaction, set, wanted, await present.list(set));
     else for (const [i, key] of wanted.keys.entries()) transaction.addElement(set, key, wanted.values[i]);
   }
   return { transaction, contents };
@@ -158,21 +159,19 @@ export function elementsOf(set: string, collected: Collected, contents: TableCon
   return collected.sets.get(set as SetName) ?? { keys: [], values: [] };
 }
 
-export async function difference(
+export function difference(
   transaction: Transaction,
   set: SetSpec,
   wanted: KeysAndValues,
-  elements: Present['elements'],
-): Promise<void> {
-  const present = new Map<string, string>();
-  await elements(set, ({ key, value }) => present.set(key, value));
-  for (const [i, key] of wanted.keys.entries()) {
-    const value = wanted.values[i];
-    const old = present.get(key);
-    present.delete(key);
-    if (old === (value ?? '')) continue;
-    if (old !== undefined) transaction.deleteElement(set, key);
-    transaction.addElement(set, key, value);
+  present: ElementListing,
+): void {
+  const { missing, changed, unwanted } = present.compare(wanted);
+  // In the order of what is wanted: a transaction must not depend on how the kernel lists.
+  const replaced = new Set(changed);
+  for (const i of [...missing, ...changed].sort((a, b) => a - b)) {
+    const key = wanted.keys[i] ?? '';
+    if (replaced.has(i)) transaction.deleteElement(set, key);
+    transaction.addElement(set, key, wanted.values[i]);
   }
-  for (const key of present.keys()) transaction.deleteElement(set, key);
+  for (const key of unwanted) transaction.deleteElement(set, key);
 }

@@ -30,7 +30,7 @@ export async function planRepair(
   for (const set of [...Object.values(contents.sets), ...contents.affinitySets.values()]) {
     if (!damage.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
-    await difference(transaction, set, wanted, (spec, take) => table.readElements(spec, take));
+    difference(transaction, set, wanted, await table.listElements(set));
   }
   return transaction;
 }

@@ -1,7 +1,8 @@
 /** What the kernel has of our table at start and after trouble. */
 
 import { ipKey, portKey, protocolKey } from '../../../kernel/nftables/dataTypes.js';
-import { chainOfValue, type ReadElement } from '../../../kernel/nftables/elements.js';
+import type { ElementListing } from '../../../kernel/nftables/ElementListing.js';
+import { chainOfValue } from '../../../kernel/nftables/elements.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { PROTOCOL_NUMBER } from '../../../kernel/nftables/statements.js';
 import type { NftablesTable } from '../../../kernel/nftables/table/NftablesTable.js';
@@ -35,34 +36,26 @@ export async function readPresent(
   const state = await table.readState();
   if (!state) return undefined;
   const specs = tableSets(settings.family, { sizes: NO_SIZES, counters: settings.counters });
-  const verdicts = new Map<string, ReadElement[]>();
-  for (const name of VERDICT_MAPS) {
-    const found: ReadElement[] = [];
-    if (state.sets.has(name)) await table.readElements(specs[name], (element) => found.push(element));
-    verdicts.set(name, found);
-  }
+  const verdicts = new Map<string, ElementListing>();
+  for (const name of VERDICT_MAPS)
+    if (state.sets.has(name)) verdicts.set(name, await table.listElements(specs[name]));
   const sizes: Partial<Record<SizedSet, number>> = {};
   for (const set of SIZED_SETS) sizes[set] = setSizeIn(state.sets.get(set) ?? '');
   return {
     state,
     sizes,
     slotCounts: countsIn(verdicts),
-    elements: async (set: SetSpec, take) => {
-      const known = verdicts.get(set.name);
-      if (known) for (const element of known) take(element);
-      else await table.readElements(set, take);
-    },
+    list: async (set: SetSpec) => verdicts.get(set.name) ?? table.listElements(set),
   };
 }
 
-function countsIn(verdicts: ReadonlyMap<string, readonly ReadElement[]>): Present['slotCounts'] {
+function countsIn(verdicts: ReadonlyMap<string, ElementListing>): Present['slotCounts'] {
   const sizes = new Map<string, number>();
-  for (const [name, elements] of verdicts) {
-    for (const { key, value } of elements) {
+  for (const [name, elements] of verdicts)
+    elements.each(({ key, value }) => {
       const size = sizeInChainName(chainOfValue(value));
       if (size !== undefined) sizes.set(`${name} ${key}`, size);
-    }
-  }
+    });
   return (port): SlotCounts | undefined => {
     const protocol = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]);
     const vip = (ip: IpAddress | undefined) =>

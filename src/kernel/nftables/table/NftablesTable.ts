@@ -16,6 +16,7 @@ import {
   TableAttribute,
   type TableFamily,
 } from '../constants.js';
+import { ElementListing } from '../ElementListing.js';
 import {
   type CountersByKey,
   ELEMENTS_PER_REQUEST,
@@ -83,13 +84,18 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     return unlessAbsent(this.#channel.request(`look for table ${this.name}`, writer));
   }
 
-  /** Calls back for each element of a set of this table. Rejects with NetlinkError, ENOENT when there is no such set. */
-  async readElements(set: SetSpec, take: (element: ReadElement) => void): Promise<void> {
+  /** The elements of a set of this table. Rejects with NetlinkError, ENOENT when there is no such set. */
+  async listElements(set: SetSpec): Promise<ElementListing> {
     const messages = await this.#dump(`list ${set.name}`, NftMessage.GET_ELEMENTS, (writer) => {
       writer.string(ElementList.TABLE, this.name);
       writer.string(ElementList.SET, set.name);
     });
-    readElements(messages, take);
+    return new ElementListing(messages);
+  }
+
+  /** Calls back for each element of a set of this table. Rejects as listElements() does. */
+  async readElements(set: SetSpec, take: (element: ReadElement) => void): Promise<void> {
+    (await this.listElements(set)).each(take);
   }
 
   /**

@@ -9,6 +9,7 @@ import { type Present, planFull } from '../../../../src/dataplane/nftables/plan/
 import type { Outcome } from '../../../../src/explain/Decision.js';
 import { evaluate } from '../../../../src/explain/decide.js';
 import type { Flow, World } from '../../../../src/explain/World.js';
+import { ElementListing } from '../../../../src/kernel/nftables/ElementListing.js';
 import { EMPTY_TABLE } from '../../../../src/kernel/nftables/table/TableState.js';
 import { type Cidr, IP_FAMILIES, type IpFamily } from '../../../../src/net/ip.js';
 import { configs, NODE, nodes, services, slices } from '../../../support/arbitraries.js';
@@ -51,7 +52,7 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
         state: EMPTY_TABLE,
         sizes: {},
         slotCounts: () => slotCounts,
-        elements: async () => {},
+        list: async () => new ElementListing([]),
       };
       const world: World = {
         services: objects.services,
