@@ -4,6 +4,7 @@
 #include "announce/bgp_socket.h"
 #include "announce/responder_class.h"
 #include "choice_class.h"
+#include "hold_class.h"
 #include "netlink_socket.h"
 #include "node_lock.h"
 #include "notify_socket.h"
@@ -14,7 +15,7 @@
 NAPI_MODULE_INIT() {
   if (!penstock::DefineNetlinkSocket(env, exports) || !penstock::DefineXtablesInfo(env, exports) ||
       !penstock::DefineProxyEngine(env, exports) || !penstock::DefineReduceCapabilities(env, exports) ||
-      !penstock::DefineChoiceQueue(env, exports) ||
+      !penstock::DefineChoiceQueue(env, exports) || !penstock::DefineHoldQueue(env, exports) ||
       !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
       !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports) ||
       !penstock::DefineNodeLock(env, exports) || !penstock::DefineNotifySocket(env, exports)) {

@@ -48,7 +48,7 @@ const KERNEL = {
 };
 
 /** Within src/dataplane/: modes do not import each other; what they share lies below them. */
-const SHARED_BY_MODES = ['.', 'family', 'localhost', 'conntrack', 'failures', 'choice'];
+const SHARED_BY_MODES = ['.', 'family', 'localhost', 'conntrack', 'failures', 'choice', 'wake'];
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'];
 
 /** Where faults are known and somebody is at it. An exception that covers nothing fails. */

@@ -15,6 +15,7 @@ bool HasPorts(uint8_t protocol) { return protocol == IPPROTO_TCP || protocol == 
 bool ReadPorts(const uint8_t* packet, size_t length, size_t at, uint8_t protocol, Flow* flow) {
   if (!HasPorts(protocol) || at + 4 > length) return false;
   flow->protocol = protocol;
+  flow->transport = static_cast<uint16_t>(at);
   flow->source.port = ReadU16(packet + at);
   flow->destination.port = ReadU16(packet + at + 2);
   if (protocol == IPPROTO_TCP && at + 8 <= length)

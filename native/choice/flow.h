@@ -17,6 +17,8 @@ struct Flow {
   uint8_t protocol = 0;
   // Of TCP, in a packet: the same when it comes again, another when the ports are used for a new connection.
   uint32_t sequence = 0;
+  // Of a packet: where TCP's, UDP's or SCTP's header begins.
+  uint16_t transport = 0;
 
   bool operator==(const Flow& other) const {
     return protocol == other.protocol && source == other.source && destination == other.destination;

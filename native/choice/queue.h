@@ -12,12 +12,26 @@ struct QueuedPacket {
   uint32_t id;
   uint32_t mark;
   Span packet;
+  // The copy is not the whole packet.
+  bool is_cut;
+  // The checksum of TCP or UDP is still to be completed by a network card.
+  bool lacks_checksum;
+};
+
+struct QueueOptions {
+  // The first number that is tried, and how many.
+  uint16_t first;
+  int tries;
+  // Packets that may wait.
+  uint32_t length;
+  // What finds no room passes; otherwise it is dropped.
+  bool fails_open;
 };
 
 class Queue {
  public:
-  // The first number from `first` on that nobody has; gives up after `tries`. Throws std::system_error, EPERM when all are taken.
-  Queue(uint16_t first, int tries);
+  // The first number that nobody has. Throws std::system_error, EPERM when all are taken.
+  explicit Queue(const QueueOptions& options);
 
   uint16_t number() const { return number_; }
   int socket() const { return socket_.get(); }
@@ -27,6 +41,8 @@ class Queue {
   bool Receive(Take take);
   // Sent with Flush().
   void Accept(uint32_t id, uint32_t mark);
+  // `instead`: of the packet, the whole with its checksums; nothing: it goes on as it came.
+  void Release(uint32_t id, Span instead);
   void Drop(uint32_t id);
   void Flush();
 
@@ -42,6 +58,9 @@ class Queue {
   bool Ask(uint16_t type, const void* data, size_t size);
   size_t ReceiveBatch();
 
+  void Decide(uint32_t id, uint32_t verdict);
+
+  const uint32_t length_;
   UniqueFd socket_;
   uint16_t number_ = 0;
   Writer writer_;

@@ -15,6 +15,7 @@ namespace penstock::choice {
 namespace {
 
 constexpr int kQueueTries = 16;
+constexpr uint32_t kQueueLength = 4096;
 // How long the thread sleeps where no packet comes: the watchdog waits for 200 ms.
 constexpr int kTurnMs = 50;
 // What comes again sooner was no repeat, but sent twice at once.
@@ -29,7 +30,7 @@ ChoiceThread::ChoiceThread(const ChoiceOptions& options)
       cells_(std::make_shared<engine::Cells>()),
       health_(*cells_),
       connections_(*cells_, services_, &health_),
-      queue_(options.first_queue, kQueueTries),
+      queue_({options.first_queue, kQueueTries, kQueueLength, true}),
       watchdog_(options.watchdog, queue_.socket(), queue_.number()),
       random_(std::random_device{}()) {
   wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -45,13 +46,8 @@ ChoiceThread::~ChoiceThread() {
   thread_.join();
 }
 
-std::unique_lock<std::mutex> ChoiceThread::Lock() {
-  const std::lock_guard<std::mutex> guard(next_);
-  return std::unique_lock<std::mutex>(lock_);
-}
-
 bool ChoiceThread::Update(const uint8_t* records, size_t length) {
-  const auto guard = Lock();
+  const auto guard = lock_.Take();
   // Connections to endpoints that are new here may be old.
   connections_.Doubt();
   const bool good = services_.Update(records, length);
@@ -60,7 +56,7 @@ bool ChoiceThread::Update(const uint8_t* records, size_t length) {
 }
 
 ChoiceStatus ChoiceThread::Status() {
-  const auto guard = Lock();
+  const auto guard = lock_.Take();
   ChoiceStatus status = counts_;
   status.connections = connections_.counted();
   status.lost = connections_.lost();
@@ -87,7 +83,7 @@ void ChoiceThread::Loop() {
 // True when there is more to do than packets.
 bool ChoiceThread::Turn(int most_batches) {
   if (const uint32_t hang = hang_ms_.exchange(0)) std::this_thread::sleep_for(std::chrono::milliseconds(hang));
-  const auto guard = Lock();
+  const auto guard = lock_.Take();
   const Milliseconds now = MonotonicMs();
   Beat& beat = watchdog_.beat();
   beat.turned = now;

@@ -5,13 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 
 #include "../engine/cells.h"
 #include "../engine/pick.h"
 #include "connections.h"
+#include "fair_lock.h"
 #include "health.h"
 #include "queue.h"
 #include "services.h"
@@ -56,8 +56,6 @@ class ChoiceThread {
   void Hang(uint32_t milliseconds);
 
  private:
-  // Whoever waited longer has it first, so that a turn after the other does not keep JavaScript waiting.
-  std::unique_lock<std::mutex> Lock();
   void Loop();
   bool Turn(int most_batches);
   void Decide(const QueuedPacket& packet, Milliseconds now);
@@ -74,8 +72,7 @@ class ChoiceThread {
   Watchdog watchdog_;
   engine::Random random_;
   UniqueFd wake_;
-  std::mutex next_;  // of who waits for lock_
-  std::mutex lock_;
+  FairLock lock_;
   engine::Eligible eligible_;
   std::atomic<uint64_t> cursor_{0};
   std::atomic<uint32_t> hang_ms_{0};

@@ -17,6 +17,7 @@ class Reader {
 
   bool ok() const { return ok_; }
   bool at_end() const { return at_ == end_; }
+  const uint8_t* at() const { return at_; }
   uint8_t U8() { return Number<uint8_t>(); }
   uint16_t U16() { return Number<uint16_t>(); }
   uint32_t U32() { return Number<uint32_t>(); }

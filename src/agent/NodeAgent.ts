@@ -8,6 +8,7 @@ import { effectiveConfiguration } from '../config/file/effectiveConfiguration.js
 import type { Run } from '../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
 import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
+import type { WakeListener } from '../dataplane/wake/Holder.js';
 import { messageOf } from '../errors.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
 import { OpenList } from '../host/OpenList.js';
@@ -34,6 +35,7 @@ import { AgentServers } from './servers/AgentServers.js';
 import { makeAdmin, type OpenAdmin } from './servers/openAdmin.js';
 import { pageSource } from './servers/pageSource.js';
 import { summaryOf } from './servers/summaryOf.js';
+import { Waking } from './wake/Waking.js';
 
 type AddressWatch = Awaited<ReturnType<NodeHost['watchAddresses']>>;
 
@@ -165,7 +167,8 @@ export class NodeAgent {
       log,
     });
     this.#open.add('the flow log', () => flows.close());
-    const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent);
+    const waking = new Waking({ node: config.nodeName, events, log });
+    const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent, waking);
     const departure = openDeparture({
       config,
       inMode: (mode) => toNodeConfig({ ...run.source, mode }, host.hostname()),
@@ -289,7 +292,12 @@ export class NodeAgent {
     return watch;
   }
 
-  async #openMode(watch: AddressWatch, logGroup: number, agent: () => Agent): Promise<OpenMode> {
+  async #openMode(
+    watch: AddressWatch,
+    logGroup: number,
+    agent: () => Agent,
+    waking?: WakeListener,
+  ): Promise<OpenMode> {
     const { host, log } = this.#options;
     const modeHost = {
       clock: host.clock,
@@ -297,6 +305,7 @@ export class NodeAgent {
       addresses: () => watch.addresses,
       ignoreLink: (index: number) => watch.ignoreLink(index),
       logGroup,
+      ...(waking && { waking }),
     };
     const listener: DataplaneListener = {
       foreignChange: (what) => agent().foreignChange(what),

@@ -94,6 +94,10 @@ export interface NodeConfig {
     /** Of this machine, for Services that have no address of their own. */
     readonly addresses: readonly IpAddress[];
   };
+  readonly wake: {
+    /** Connections of the node itself wake Services as well. */
+    readonly ownPackets: boolean;
+  };
   readonly loadBalancer: {
     /** Whether this node announces the addresses of LoadBalancer Services. */
     readonly announce: boolean;
@@ -176,6 +180,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       serve: penstock.externalBalancer.serve,
       addresses: penstock.externalBalancer.addresses.flatMap((text) => parseIp(text) ?? []),
     },
+    wake: penstock.wake,
     loadBalancer: {
       ...penstock.loadBalancer,
       nodes: penstock.loadBalancer.nodes.map(({ name, addresses }) => ({

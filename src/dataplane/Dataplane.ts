@@ -5,6 +5,7 @@ import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import type { ServicePort } from '../routing/ServicePort.js';
 import type { ChoiceReport } from './choice/Chooser.js';
+import type { WakeReport } from './wake/Holder.js';
 
 /** What one sync did in one IP family. */
 export interface FamilyReport {
@@ -165,6 +166,8 @@ export interface Dataplane {
   proxyReport?: (() => ProxyReport) | undefined;
   /** Absent where no program chooses endpoints for the kernel; undefined while none has to. */
   choiceReport?: (() => ChoiceReport | undefined) | undefined;
+  /** Absent where no first packet waits for anybody; undefined while no Service asks for that. */
+  wakeReport?: (() => WakeReport | undefined) | undefined;
   /** As they are now. Absent in modes whose rules depend on nothing that only the agent knows. */
   ruleFacts?: ((table: RoutingView) => RuleFacts) | undefined;
   /** Ends background work; leaves the rules in place. */

@@ -12,7 +12,7 @@ import {
 } from './claims.js';
 import { type Decision, isMasqueraded, type Reason } from './Decision.js';
 import { decide, destinations } from './decide.js';
-import { whyNoEndpoints, whyNoService } from './diagnose.js';
+import { whoWakes, whyNoEndpoints, whyNoService } from './diagnose.js';
 import { type EndpointSets, endpointSets, whyNot } from './endpoints.js';
 import { inSourceRanges, sourceRanges } from './policies.js';
 import { REASONS } from './reasons.js';
@@ -94,7 +94,7 @@ export function explain(
   const targets = destinations(decision, flow, rules);
   const ranges = winner && kind === 'load-balancer IP' ? sourceRanges(winner, family) : [];
   const notes = [
-    ...notesOf(world, flow, decision, reason),
+    ...notesOf(world, flow, decision, reason, rules),
     ...(verdict.type === 'forward' ? [] : problemNotes(problems, flow, decision)),
   ];
   const masquerade = targets.length > 0 && targets.every((d) => d.masquerade);
@@ -260,7 +260,13 @@ function problemNotes(problems: readonly Problem[], flow: Flow, { winner }: Deci
     .map(({ subject, message }) => `set aside: ${subject}: ${message}`);
 }
 
-function notesOf(world: World, flow: Flow, { winner, verdict }: Decision, reason: Reason): readonly string[] {
+function notesOf(
+  world: World,
+  flow: Flow,
+  { winner, verdict }: Decision,
+  reason: Reason,
+  { mode }: Rules,
+): readonly string[] {
   const family = familyOfFlow(flow);
   const notes: string[] = [];
   if (verdict.type === 'forward' && winner) {
@@ -279,7 +285,7 @@ function notesOf(world: World, flow: Flow, { winner, verdict }: Decision, reason
     return notes;
   }
   if (winner && (reason === 'no-endpoints' || reason === 'node-sends-elsewhere'))
-    return whyNoEndpoints(world, winner, family);
+    return [...whoWakes(world, winner, flow, mode), ...whyNoEndpoints(world, winner, family)];
   if (winner && reason === 'no-local-endpoints') {
     const { all } = endpointSets(world, winner.service, winner.port, family);
     const nodes = [...new Set(all.filter((e) => e.ready).map((e) => e.nodeName || '(unknown)'))].sort();

@@ -1,6 +1,7 @@
 /** What a mode uses of the host, and what it gives. */
 
 import type { Dataplane } from '../dataplane/Dataplane.js';
+import type { WakeListener } from '../dataplane/wake/Holder.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress } from '../net/ip.js';
 import type { Clock } from '../time/Clock.js';
@@ -14,6 +15,8 @@ export interface ModeHost {
   readonly ignoreLink: (index: number) => void;
   /** Group of nfnetlink_log that rules tell of packets that fail; 0 or absent: nobody listens. */
   readonly logGroup?: number;
+  /** Hears whom first packets wait for; absent: nobody wakes anybody. */
+  readonly waking?: WakeListener;
 }
 
 /** A mode of which nothing on the host is seen yet. */

@@ -15,6 +15,7 @@ import { familyOf, type IpFamily } from '../net/ip.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { EndpointChoice } from './beside/EndpointChoice.js';
 import { FailureTelling } from './beside/tellFailures.js';
+import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { type Removal, removeRules } from './removeRules.js';
@@ -30,17 +31,18 @@ export async function openIptables(
   const telling = openTelling('iptables', config, tools, host, log);
   const families = tools.map(({ family }) => family);
   const choice = new EndpointChoice({ families, clock: host.clock, log });
+  const waking = new WakeOnConnect(families, wakeOptions(config), host, log);
   const dataplane = new IptablesDataplane(
     iptablesOptions(config),
     {
       tools,
       ...host,
-      ...iptablesKernel(tools, log, () => (telling?.committed ?? 0) + choice.committed),
+      ...iptablesKernel(tools, log, () => (telling?.committed ?? 0) + choice.committed + waking.committed),
     },
     listener,
   );
   return {
-    dataplane: accompanied(dataplane, { before: telling, after: choice }),
+    dataplane: accompanied(dataplane, { before: telling, after: choice, inForce: waking }),
     prepareHost: NOTHING_TO_PREPARE,
   };
 }

@@ -18,6 +18,7 @@ import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../net/ip.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { EndpointChoice } from './beside/EndpointChoice.js';
+import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 
@@ -42,7 +43,11 @@ export async function openNftables(
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
     const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
     const choice = new EndpointChoice({ families: hostFamilies(), clock: host.clock, log });
-    return { dataplane: accompanied(dataplane, { after: choice }), prepareHost: NOTHING_TO_PREPARE };
+    const waking = new WakeOnConnect(hostFamilies(), wakeOptions(config), host, log);
+    return {
+      dataplane: accompanied(dataplane, { after: choice, inForce: waking }),
+      prepareHost: NOTHING_TO_PREPARE,
+    };
   });
 }
 

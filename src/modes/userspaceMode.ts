@@ -16,6 +16,8 @@ import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, LOOPBACK } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
+import { accompanied } from './beside/AccompaniedDataplane.js';
+import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { localhostFamilies } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
 import { nftablesOptions, openTable } from './nftablesMode.js';
@@ -108,7 +110,8 @@ function openAround(
     },
     listener,
   );
-  return { dataplane, prepareHost: NOTHING_TO_PREPARE };
+  const waking = new WakeOnConnect(families, wakeOptions(config), host, log);
+  return { dataplane: accompanied(dataplane, { inForce: waking }), prepareHost: NOTHING_TO_PREPARE };
 }
 
 /** The proxy is on this host: it sees clients as they are. */

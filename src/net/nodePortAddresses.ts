@@ -26,8 +26,8 @@ export function selectNodePortAddresses(
   host: readonly IpAddress[],
   nodeAddress: IpAddress | undefined,
 ): 'all' | readonly IpAddress[] {
-  const cidrs = ofFamily(wanted, family, nodeAddress);
-  if (cidrs.length === 0 || cidrs.some((cidr) => prefixLength(cidr) === 0)) return 'all';
+  const cidrs = nodePortRanges(wanted, family, nodeAddress);
+  if (cidrs.length === 0) return 'all';
   return host.filter((ip) => cidrs.some((cidr) => cidrContains(cidr, ip)));
 }
 
@@ -60,6 +60,16 @@ export function resolveNodePortAddresses(
     .filter((ip) => !isLoopback(ip))
     .map((ip) => `${ip}/${familyOf(ip) === 'IPv4' ? 32 : 128}` as Cidr);
   return list.flatMap((each) => (each === 'primary' ? own : [each]));
+}
+
+/** Where in a family node ports answer, of the addresses of the machine; none: at all of them. */
+export function nodePortRanges(
+  wanted: NodePortAddresses,
+  family: IpFamily,
+  nodeAddress: IpAddress | undefined,
+): readonly Cidr[] {
+  const cidrs = ofFamily(wanted, family, nodeAddress);
+  return cidrs.some((cidr) => prefixLength(cidr) === 0) ? [] : cidrs;
 }
 
 function ofFamily(

@@ -50,6 +50,10 @@ export class SideNamespace {
     return new Promise((resolve) => execFile(...command, (_, stdout) => resolve(stdout.trim())));
   }
 
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** Runs a command there. */
   run(command: string): void {
     shell(`nsenter -t ${this.#process.pid} -n ${command}`);

@@ -14,6 +14,7 @@ import { operatorText, readConntrackUse } from '../../observe/metrics/operatorMe
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
 import { rulePacketText } from '../../observe/metrics/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../../observe/metrics/ServiceMetrics.js';
+import { wakeText } from '../../observe/metrics/wakeText.js';
 import type { PageSource } from '../../observe/page/PageSource.js';
 import { startPageServer } from '../../observe/page/pageServer.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
@@ -121,6 +122,7 @@ export class AgentServers {
         (await services.text()) +
         (await proxy.text()) +
         (await choiceText(dataplane.choiceReport?.(), { limit, endpointLimit })) +
+        wakeText(dataplane.wakeReport?.()) +
         operatorText({
           mode: config.mode,
           table,

@@ -18,7 +18,7 @@ import {
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
 } from '../../kernel/nftables/fields.js';
-import { IS_FIRST, IS_NEW, maskOutMark, type QueueBy, queueTo } from '../../kernel/nftables/queueing.js';
+import { IS_FIRST, IS_NEW, maskOutMark, queueTo } from '../../kernel/nftables/queueing.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import {
   goTo,
@@ -28,25 +28,23 @@ import {
   isProtocol,
   jumpTo,
   PROTOCOL_NUMBER,
+  prefix,
   type Rule,
+  type Statement,
 } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
-import type { IpFamily } from '../../net/ip.js';
+import type { Cidr, IpFamily } from '../../net/ip.js';
 import { CHOICE_MASK, isChosenFor } from '../../routing/choice.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
+import type { QueueContent, QueueSettings } from './QueueTable.js';
 
 /** The name of the table in each family. */
 export const CHOICE_TABLE = 'penstock-choice';
 
-export interface ChoiceSettings {
-  readonly family: IpFamily;
-  readonly queue: number;
-  readonly by: QueueBy;
-}
+type PlaceSet = 'services' | 'node-ports';
 
-type ChoiceSet = 'services' | 'node-ports';
-
-export function choiceSets(family: IpFamily): readonly SetSpec[] {
+/** Of addresses with their ports, and of node ports. */
+export function placeSets(family: IpFamily): readonly SetSpec[] {
   const address = family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS;
   return [
     { name: 'services', key: { types: [address, INET_PROTOCOL, INET_SERVICE] } },
@@ -58,19 +56,31 @@ export function choiceSets(family: IpFamily): readonly SetSpec[] {
 const BEFORE_NAT = -110;
 const AFTER_NAT = -90;
 
-/** Who is named comes first. */
-export function choiceChains({ family, queue, by }: ChoiceSettings): readonly ChainSpec[] {
-  const { destinationAddress, originalDestinationAddress } = FIELDS[family];
+/** What is in the sets goes to a queue; node ports at addresses of the node within `nodePortRanges`, none: at all of them. */
+export function toQueue(
+  family: IpFamily,
+  queue: Statement,
+  nodePortRanges: readonly Cidr[] = [],
+): readonly Rule[] {
+  const { destinationAddress } = FIELDS[family];
   const isService = inSet([destinationAddress, L4_PROTOCOL, DESTINATION_PORT], 'is', 'services');
   const isNodePort = inSet([L4_PROTOCOL, DESTINATION_PORT], 'is', 'node-ports');
+  const here = isLocalAddress('daddr');
+  const places = nodePortRanges.map((range) => [prefix(destinationAddress, 'is', range)]);
+  return [
+    [isService, queue],
+    ...(places.length === 0 ? [[]] : places).map((place) => [here, ...place, isNodePort, queue]),
+  ];
+}
+
+/** Who is named comes first. */
+export function choiceChains({ family, queue, by }: QueueSettings): readonly ChainSpec[] {
+  const { originalDestinationAddress } = FIELDS[family];
   const wasService = [originalDestinationAddress, L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
   const wasNodePort = [L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
   const hook = (name: 'prerouting' | 'output', priority: number) =>
     ({ type: 'filter', hook: name, priority }) as const;
-  const asked: readonly Rule[] = [
-    [isService, queueTo(queue, by)],
-    [isLocalAddress('daddr'), isNodePort, queueTo(queue, by)],
-  ];
+  const asked = toQueue(family, queueTo(queue, by));
   // An established connection costs one comparison.
   const choosing: readonly Rule[] = [[IS_NEW, jumpTo('first-packets')]];
   const marked = isMarked(CHOICE_MASK);
@@ -98,11 +108,18 @@ export function choiceChains({ family, queue, by }: ChoiceSettings): readonly Ch
 
 const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 
-export function* choiceElements(port: ServicePort): Generator<readonly [ChoiceSet, string]> {
-  if (!isChosenFor(port)) return;
+/** Every address with its port, and the node port. */
+export function* placeElements(port: ServicePort): Generator<readonly [PlaceSet, string]> {
   const protocol = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]);
   const { clusterIP, externalIPs, loadBalancerIPs, nodePort } = port;
   const vips = new Set([...(clusterIP === undefined ? [] : [clusterIP]), ...externalIPs, ...loadBalancerIPs]);
   for (const vip of vips) yield ['services', ipKey(vip) + protocol + portKey(port.port)];
   if (nodePort !== 0) yield ['node-ports', protocol + portKey(nodePort)];
 }
+
+export const CHOICE_CONTENT: QueueContent = {
+  name: CHOICE_TABLE,
+  sets: placeSets,
+  chains: choiceChains,
+  elements: (port) => (isChosenFor(port) ? placeElements(port) : []),
+};

@@ -1,15 +1,12 @@
 /** Service ports in the form that the thread that chooses reads (native/choice/services.cc): little endian, one after another. */
 import type { IpAddress } from '../../net/ip.js';
-import { ipToBytes } from '../../net/ip.js';
 import { CHOICE_SHIFT, choiceMarks } from '../../routing/choice.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';
+import { ADDRESS_BYTES, address, bytes, FAMILY, PROTOCOL, u16, u32 } from './littleEndian.js';
 
 const SET = 1;
 const REMOVE = 2;
 const ALGORITHM: Readonly<Record<string, number>> = { 'least-connections': 2, 'power-of-two': 3 };
-const PROTOCOL = { TCP: 6, UDP: 17, SCTP: 132 } as const;
-const FAMILY = { IPv4: 4, IPv6: 6 } as const;
-const ADDRESS_BYTES = 16;
 const WEIGHT = 1;
 
 export function removeRecord(cell: number): Buffer {
@@ -57,26 +54,4 @@ function key(kind: 0 | 1, list: number, vip: IpAddress | undefined, port: number
     vip === undefined ? Buffer.alloc(ADDRESS_BYTES) : address(vip),
     u16(port),
   ]);
-}
-
-function bytes(...values: readonly number[]): Buffer {
-  return Buffer.from(values);
-}
-
-function u16(value: number): Buffer {
-  const written = Buffer.alloc(2);
-  written.writeUInt16LE(value);
-  return written;
-}
-
-function u32(value: number): Buffer {
-  const written = Buffer.alloc(4);
-  written.writeUInt32LE(value);
-  return written;
-}
-
-function address(ip: IpAddress): Buffer {
-  const written = Buffer.alloc(ADDRESS_BYTES);
-  written.set(ipToBytes(ip));
-  return written;
 }

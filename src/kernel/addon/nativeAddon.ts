@@ -7,6 +7,7 @@ import { installationFolder } from './installationFolder.js';
 import type { NativeBfd } from './NativeBfd.js';
 import type { NativeChoice, NativeChoiceOptions } from './NativeChoice.js';
 import type { NativeEngine, NativeEngineOptions } from './NativeEngine.js';
+import type { NativeHold, NativeHoldOptions } from './NativeHold.js';
 import type { AnnounceModel, AnnounceOptions, NativeResponder } from './NativeResponder.js';
 import type { NativeSocket, NativeSocketOptions } from './NativeSocket.js';
 
@@ -14,6 +15,11 @@ export interface NativeAddon {
   readonly NetlinkSocket: new (protocol: number, options?: NativeSocketOptions) => NativeSocket;
   readonly ProxyEngine: new (options: NativeEngineOptions) => NativeEngine;
   readonly ChoiceQueue: new (options: NativeChoiceOptions) => NativeChoice;
+  /** `onEvents` is called when there is something to take; it does not keep the process alive. */
+  readonly HoldQueue: new (
+    options: NativeHoldOptions,
+    onEvents: () => void,
+  ) => NativeHold;
   /** `onEvents` is called when there is something to take; it does not keep the process alive. */
   readonly AnnounceResponder: new (
     options: AnnounceOptions,

@@ -19,6 +19,8 @@ export interface Company {
   readonly before?: Companion | undefined;
   /** Written after them: they need nothing of it. */
   readonly after?: (Companion & { readonly report: NonNullable<Dataplane['choiceReport']> }) | undefined;
+  /** Told when the rules are in force, and not before: it sends packets to them. */
+  readonly inForce?: (Companion & { readonly report: NonNullable<Dataplane['wakeReport']> }) | undefined;
 }
 
 export class AccompaniedDataplane implements Dataplane {
@@ -29,6 +31,8 @@ export class AccompaniedDataplane implements Dataplane {
   readonly ruleFacts: Dataplane['ruleFacts'];
   readonly standBack: Dataplane['standBack'];
   readonly choiceReport: Dataplane['choiceReport'];
+  readonly wakeReport: Dataplane['wakeReport'];
+  readonly proxyReport: Dataplane['proxyReport'];
 
   constructor(target: Dataplane, company: Company) {
     this.#target = target;
@@ -37,8 +41,10 @@ export class AccompaniedDataplane implements Dataplane {
     this.rulePackets = target.rulePackets?.bind(target);
     this.ruleFacts = target.ruleFacts?.bind(target);
     this.standBack = target.standBack?.bind(target);
-    const { after } = company;
+    this.proxyReport = target.proxyReport?.bind(target);
+    const { after, inForce } = company;
     this.choiceReport = after && (() => after.report());
+    this.wakeReport = inForce && (() => inForce.report());
   }
 
   get description(): string {
@@ -50,12 +56,19 @@ export class AccompaniedDataplane implements Dataplane {
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
-    await this.#company.before?.sync(table, changes);
+    const { before, after, inForce } = this.#company;
+    await before?.sync(table, changes);
+    let report: SyncReport;
     try {
-      return await this.#target.sync(table, changes);
+      report = await this.#target.sync(table, changes);
+    } catch (error) {
+      inForce?.requireFull();
+      throw error;
     } finally {
-      await this.#company.after?.sync(table, changes);
+      await after?.sync(table, changes);
     }
+    await inForce?.sync(table, changes);
+    return report;
   }
 
   requireFull(): void {
@@ -74,18 +87,21 @@ export class AccompaniedDataplane implements Dataplane {
     try {
       await this.#target.close();
     } finally {
+      this.#company.inForce?.close();
       this.#company.after?.close();
       this.#company.before?.close();
     }
   }
 
   get #all(): readonly Pick<Companion, 'requireFull' | 'verify'>[] {
-    const { before, after } = this.#company;
-    return [this.#target, ...(before ? [before] : []), ...(after ? [after] : [])];
+    const { before, after, inForce } = this.#company;
+    return [this.#target, ...[before, after, inForce].filter((each) => each !== undefined)];
   }
 }
 
 /** `dataplane` itself where nothing stands beside it. */
 export function accompanied(dataplane: Dataplane, company: Company): Dataplane {
-  return company.before || company.after ? new AccompaniedDataplane(dataplane, company) : dataplane;
+  return company.before || company.after || company.inForce
+    ? new AccompaniedDataplane(dataplane, company)
+    : dataplane;
 }

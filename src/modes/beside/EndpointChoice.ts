@@ -3,24 +3,19 @@
  * thread as long as a Service asks for an algorithm that counts, and nothing otherwise.
  */
 import type { Logger } from 'pino';
-import { append } from '../../append.js';
-import { ChoiceTable } from '../../dataplane/choice/ChoiceTable.js';
 import { type ChoiceReport, Chooser } from '../../dataplane/choice/Chooser.js';
-import { CHOICE_TABLE, choiceChains, choiceSets } from '../../dataplane/choice/choiceSets.js';
+import { CHOICE_CONTENT } from '../../dataplane/choice/choiceSets.js';
 import { messageOf } from '../../errors.js';
 import type { NativeChoice, NativeChoiceOptions } from '../../kernel/addon/NativeChoice.js';
 import { nativeAddon, watchdogProgram } from '../../kernel/addon/nativeAddon.js';
-import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import type { QueueBy } from '../../kernel/nftables/queueing.js';
-import { Transaction } from '../../kernel/nftables/Transaction.js';
-import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
-import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { CHOICE_MASK, CHOICE_SHIFT, isChosenFor } from '../../routing/choice.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Companion } from './AccompaniedDataplane.js';
+import { AskingPorts } from './AskingPorts.js';
+import { QueueTables } from './QueueTables.js';
 
 /** The first number that is tried; other programs like small ones. */
 const FIRST_QUEUE = 28_773;
@@ -37,15 +32,10 @@ export class EndpointChoice implements Companion {
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #openQueue: (options: NativeChoiceOptions) => NativeChoice;
-  readonly #channel: NetlinkChannel;
-  readonly #tables: readonly NftablesTable[];
-  readonly #choiceTables: readonly ChoiceTable[];
-  readonly #wanting = new Map<IpFamily, Set<string>>();
+  readonly #tables: QueueTables;
+  readonly #asking: AskingPorts;
   #chooser: Chooser | undefined;
-  #by: QueueBy | 'nothing' | undefined;
   #tryAgain = Number.NEGATIVE_INFINITY;
-  /** Tables may be there from another agent. */
-  #mayBeThere = true;
   /** Said once, until it works again. */
   #said = '';
 
@@ -53,14 +43,13 @@ export class EndpointChoice implements Companion {
     this.#log = log;
     this.#now = () => clock.now();
     this.#openQueue = openQueue ?? ((options) => new (nativeAddon().ChoiceQueue)(options));
-    this.#channel = openNftablesChannel(clock);
-    this.#tables = families.map((family) => new NftablesTable(this.#channel, family, CHOICE_TABLE));
-    this.#choiceTables = this.#tables.map((table) => new ChoiceTable(table));
+    this.#asking = new AskingPorts(families, isChosenFor);
+    this.#tables = new QueueTables(families, CHOICE_CONTENT, clock);
   }
 
   /** Our own transactions: whoever watches the generation of the rule set must not take them for somebody else's. */
   get committed(): number {
-    return this.#choiceTables.reduce((sum, { committed }) => sum + committed, 0);
+    return this.#tables.committed;
   }
 
   /** Undefined where no Service asks for a choice, or there cannot be one. */
@@ -70,9 +59,8 @@ export class EndpointChoice implements Companion {
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<void> {
     try {
-      this.#note(table, changes);
-      const isWanted = [...this.#wanting.values()].some(({ size }) => size > 0);
-      if (!isWanted) await this.#end();
+      this.#asking.note(table, changes);
+      if (!this.#asking.any) await this.#end();
       else if (this.#isTold(changes) || (await this.#open(table))) await this.#write(table, changes);
     } catch (error) {
       this.#say(`endpoints are drawn by lot where an algorithm counts: ${messageOf(error)}`);
@@ -81,53 +69,30 @@ export class EndpointChoice implements Companion {
   }
 
   requireFull(): void {
-    for (const each of this.#choiceTables) each.requireFull();
+    this.#tables.requireFull();
   }
 
   async verify(): Promise<string | undefined> {
-    if (this.#chooser === undefined) return undefined;
-    for (const each of this.#choiceTables) {
-      const isThere = await each.isThere().catch(() => true);
-      if (isThere) continue;
-      each.requireFull();
-      return `${each.family}: table ${CHOICE_TABLE}, which hands first packets over, is gone`;
-    }
-    return undefined;
+    return this.#chooser && this.#tables.verify();
   }
 
   /** The rules stay: they lead past a queue that nobody has. */
   close(): void {
     this.#chooser?.close();
     this.#chooser = undefined;
-    this.#channel.close();
-  }
-
-  #note(table: RoutingView, changes: ChangeSet): void {
-    for (const { family } of this.#choiceTables) {
-      const wanting = this.#wanting.get(family);
-      if (wanting === undefined) {
-        const ports = [...table.servicePorts(family).values()].filter(isChosenFor);
-        this.#wanting.set(family, new Set(ports.map(({ key }) => key)));
-        continue;
-      }
-      for (const { key, after } of changes.families[family]) {
-        if (after && isChosenFor(after)) wanting.add(key);
-        else wanting.delete(key);
-      }
-    }
+    this.#tables.close();
   }
 
   /** Packets find who decides on them before they are handed over. False: there is nobody to tell. */
   #isTold(changes: ChangeSet): boolean {
     const chooser = this.#chooser;
     if (chooser === undefined) return false;
-    for (const { family } of this.#choiceTables) chooser.apply(family, changes.families[family]);
+    for (const family of this.#tables.families) chooser.apply(family, changes.families[family]);
     return true;
   }
 
   async #open(table: RoutingView): Promise<boolean> {
-    this.#by ??= await this.#findWay();
-    if (this.#by === 'nothing') {
+    if ((await this.#tables.way(FIRST_QUEUE)) === undefined) {
       this.#say(
         'endpoints are drawn by lot where an algorithm counts: this kernel has neither CONFIG_NFT_QUEUE nor CONFIG_NETFILTER_XT_TARGET_NFQUEUE',
       );
@@ -137,7 +102,7 @@ export class EndpointChoice implements Companion {
     this.#tryAgain = this.#now() + TRY_AGAIN_MS;
     const chooser = new Chooser(await this.#queue(), this.#now);
     this.#chooser = chooser;
-    for (const { family } of this.#choiceTables) {
+    for (const family of this.#tables.families) {
       const ports = [...table.servicePorts(family).values()];
       chooser.apply(
         family,
@@ -161,52 +126,23 @@ export class EndpointChoice implements Companion {
       });
     } catch (error) {
       // Tables of an agent before hand packets to a number that may be another program's by now.
-      await this.#removeTables();
+      await this.#tables.remove();
       throw error;
     }
   }
 
   async #write(table: RoutingView, changes: ChangeSet): Promise<void> {
-    const chooser = this.#chooser;
-    if (chooser === undefined || this.#by === undefined || this.#by === 'nothing') return;
-    this.#mayBeThere = true;
-    for (const each of this.#choiceTables) {
-      const { family } = each;
-      await each.sync(table.servicePorts(family), changes.families[family], {
-        family,
-        queue: chooser.queue,
-        by: this.#by,
-      });
-    }
+    if (this.#chooser === undefined) return;
+    await this.#tables.sync(table, changes, this.#chooser.queue);
     this.#said = '';
   }
 
   /** Nobody asks any more. */
   async #end(): Promise<void> {
-    await this.#removeTables();
+    await this.#tables.remove();
     this.#chooser?.close();
     this.#chooser = undefined;
     this.#tryAgain = Number.NEGATIVE_INFINITY;
-  }
-
-  async #removeTables(): Promise<void> {
-    if (this.#mayBeThere) for (const each of this.#choiceTables) await each.remove();
-    this.#mayBeThere = false;
-  }
-
-  /** The kernel is asked with the very rules that would be written. */
-  async #findWay(): Promise<QueueBy | 'nothing'> {
-    const [table] = this.#tables;
-    if (table === undefined) return 'nothing';
-    for (const by of ['expression', 'target'] as const) {
-      const probe = new Transaction(table.family, `${CHOICE_TABLE}-probe`);
-      probe.createTable = true;
-      append(probe.newSets, choiceSets(table.family));
-      for (const chain of choiceChains({ family: table.family, queue: FIRST_QUEUE, by }))
-        probe.addChain(chain);
-      if ((await table.check(probe)) === undefined) return by;
-    }
-    return 'nothing';
   }
 
   #say(text: string): void {

@@ -63,6 +63,32 @@ export function repaired(node: string, what: string): Occurrence {
   };
 }
 
+/** What a first packet to a Service without endpoints says. `path`: `namespace/name`; `whom`: who is to wake. */
+export function wakeWanted(path: string, whom: string, node: string): Occurrence {
+  return aboutService(path, {
+    type: 'Normal',
+    reason: 'WakeWanted',
+    note: `node ${node}: a connection waits for an endpoint; ${whom} should start`,
+  });
+}
+
+export function wakeTimedOut(path: string, whom: string, node: string): Occurrence {
+  return aboutService(path, {
+    type: 'Warning',
+    reason: 'WakeTimedOut',
+    note: `node ${node}: connections waited in vain for an endpoint; did ${whom} start, and is it ready?`,
+  });
+}
+
+function aboutService(path: string, what: Pick<Occurrence, 'type' | 'reason' | 'note'>): Occurrence {
+  const [namespace = '', name = ''] = path.split('/');
+  return {
+    ...what,
+    action: 'HoldConnection',
+    regarding: { apiVersion: 'v1', kind: 'Service', namespace, name },
+  };
+}
+
 /** Source of the problem → reason and action. */
 const REASONS: Readonly<Record<string, readonly [reason: string, action: string]>> = {
   'health-check ports': ['FailedToStartServiceHealthcheck', 'Listen'],

@@ -1,9 +1,10 @@
-/** The balancing of each Service, read from its annotations once, and what was wrong with them. */
+/** The balancing of each Service, read from its annotations once, and what was wrong with these and others that routing reads. */
 import { type Balancing, UNWEIGHTED } from '../../balancing/Balancing.js';
 import { type BalancingReading, readBalancing } from '../../balancing/readBalancing.js';
 import { objectName } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { Service } from '../../objects/Service.js';
+import { readWake } from '../waking.js';
 
 export class ServiceBalancing {
   /** By `namespace/name`; only those that ask for something, which few do. */
@@ -11,7 +12,7 @@ export class ServiceBalancing {
 
   /** `service` is undefined when it is gone, or none of ours. */
   update(path: string, service: Service | undefined): void {
-    const reading = service && readBalancing(service.options);
+    const reading = service && read(service);
     const isUsual = !reading || (reading.balancing === UNWEIGHTED.random && reading.faults.length === 0);
     if (isUsual) this.#readings.delete(path);
     else this.#readings.set(path, reading);
@@ -28,4 +29,10 @@ export class ServiceBalancing {
       for (const message of faults) yield { subject, message };
     }
   }
+}
+
+function read({ options }: Service): BalancingReading {
+  const { balancing, faults } = readBalancing(options);
+  const others = readWake(options).faults;
+  return { balancing, faults: others.length === 0 ? faults : [...faults, ...others] };
 }

@@ -98,6 +98,7 @@ const DEFAULTS = {
       nodes: [],
     },
     externalBalancer: { serve: false, addresses: [] },
+    wake: { ownPackets: false },
   },
 };
 

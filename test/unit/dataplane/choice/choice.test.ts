@@ -1,9 +1,9 @@
 /** Who is chosen for, how rules of both modes find whom a mark names, and what the thread is told. */
 import t from 'tap';
-import { ChoiceTable } from '../../../../src/dataplane/choice/ChoiceTable.js';
 import { Chooser } from '../../../../src/dataplane/choice/Chooser.js';
-import { choiceChains, choiceElements } from '../../../../src/dataplane/choice/choiceSets.js';
+import { CHOICE_CONTENT, choiceChains } from '../../../../src/dataplane/choice/choiceSets.js';
 import { removeRecord, setRecord } from '../../../../src/dataplane/choice/encodeChoice.js';
+import { QueueTable } from '../../../../src/dataplane/choice/QueueTable.js';
 import {
   countSlots,
   emitServicePort,
@@ -68,15 +68,15 @@ t.test('elements: each mark leads to its endpoint, beside the indexes', async (t
   t.ok(chains.includes('cluster chosen') && chains.includes('local chosen'));
   t.ok(chains.includes('short-circuit random'), 'who chooses does not know of the short circuit');
   t.strictSame(
-    [...choiceElements(chosen)].map(([set]) => set),
+    [...CHOICE_CONTENT.elements(chosen)].map(([set]) => set),
     ['services', 'services', 'node-ports'],
   );
-  t.strictSame([...choiceElements(servicePort({}, 3))], []);
+  t.strictSame([...CHOICE_CONTENT.elements(servicePort({}, 3))], []);
 });
 
 t.test('a packet without a program passes, whatever the kernel has', async (t) => {
   for (const by of ['expression', 'target'] as const) {
-    const [choose] = choiceChains({ family: 'IPv4', queue: 5, by });
+    const [choose] = choiceChains({ family: 'IPv4', queue: 5, by, nodeAddress: undefined });
     for (const rule of choose?.rules ?? []) {
       const last = rule.at(-1)?.expressions.at(-1);
       const flags = by === 'expression' ? last?.values.flags : String(last?.values.info).charCodeAt(4);
@@ -143,7 +143,7 @@ t.test('what the thread is told', async (t) => {
 t.test('a kernel without nf_tables has no table to remove', async (t) => {
   const refused = (code: string) => () => Promise.reject(new NetlinkError('ask', { code, errno: 95 }));
   const tableThat = (code: string) =>
-    new ChoiceTable({ family: 'IPv4', exists: refused(code), delete: refused(code) } as never);
+    new QueueTable({ family: 'IPv4', exists: refused(code), delete: refused(code) } as never, CHOICE_CONTENT);
   await t.resolves(tableThat('EOPNOTSUPP').remove());
   await t.rejects(tableThat('EPERM').remove(), { code: 'EPERM' });
 });

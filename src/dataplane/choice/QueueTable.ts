@@ -1,21 +1,40 @@
-/** Keeps the table that hands first packets over in agreement with the routing table, in one IP family. */
+/** Keeps a table that hands first packets to a queue in agreement with the routing table, in one IP family. */
+import type { QueueBy } from '../../kernel/nftables/queueing.js';
+import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { type ChainSpec, Transaction } from '../../kernel/nftables/Transaction.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { existsHere } from '../../kernel/nftables/table/removeTables.js';
 import { hookText, ruleText, setText, type TableState } from '../../kernel/nftables/table/TableState.js';
-import type { IpFamily } from '../../net/ip.js';
+import type { IpAddress, IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { KeySets } from '../family/KeySets.js';
-import { type ChoiceSettings, choiceChains, choiceElements, choiceSets } from './choiceSets.js';
 
-export class ChoiceTable {
+export interface QueueSettings {
+  readonly family: IpFamily;
+  readonly queue: number;
+  readonly by: QueueBy;
+  /** Of this node, in the family. */
+  readonly nodeAddress: IpAddress | undefined;
+}
+
+/** What is in such a table. */
+export interface QueueContent {
+  readonly name: string;
+  readonly sets: (family: IpFamily) => readonly SetSpec[];
+  readonly chains: (settings: QueueSettings) => readonly ChainSpec[];
+  readonly elements: (port: ServicePort) => Iterable<readonly [set: string, key: string]>;
+}
+
+export class QueueTable {
   readonly #table: NftablesTable;
+  readonly #content: QueueContent;
   #keys: KeySets | undefined;
   #settings = '';
 
-  constructor(table: NftablesTable) {
+  constructor(table: NftablesTable, content: QueueContent) {
     this.#table = table;
+    this.#content = content;
   }
 
   get family(): IpFamily {
@@ -41,13 +60,13 @@ export class ChoiceTable {
   async sync(
     ports: ReadonlyMap<string, ServicePort>,
     changes: readonly ServicePortChange[],
-    settings: ChoiceSettings,
+    settings: QueueSettings,
   ): Promise<void> {
     const text = JSON.stringify(settings);
     const known = this.#settings === text ? this.#keys : undefined;
     // Until the kernel has agreed nothing is known.
     this.#keys = undefined;
-    const keys = known ?? new KeySets(choiceSets(this.family), choiceElements);
+    const keys = known ?? new KeySets(this.#content.sets(this.family), this.#content.elements);
     const transaction = new Transaction(this.family, this.#table.name);
     if (known) known.change(changes, transaction);
     else await this.#compare(transaction, keys, ports, settings);
@@ -56,7 +75,7 @@ export class ChoiceTable {
     this.#keys = keys;
   }
 
-  /** Nobody's connections are chosen for. Rejects with NetlinkError. */
+  /** Nobody's packets are handed over. Rejects with NetlinkError. */
   async remove(): Promise<void> {
     this.#keys = undefined;
     if (await existsHere(this.#table)) await this.#table.delete();
@@ -70,10 +89,10 @@ export class ChoiceTable {
     transaction: Transaction,
     keys: KeySets,
     ports: ReadonlyMap<string, ServicePort>,
-    settings: ChoiceSettings,
+    settings: QueueSettings,
   ): Promise<void> {
     for (const port of ports.values()) keys.add(port);
-    const chains = choiceChains(settings);
+    const chains = this.#content.chains(settings);
     const state = await this.#table.readState();
     if (state === undefined || !isOurs(state, keys, chains)) {
       transaction.createTable = true;

@@ -1,0 +1,113 @@
+/** The annotations `penstock.io/wake…` of a Service (docs/first-packet.md): nobody serves, and a first packet wakes somebody. */
+import { FaultList, quote } from '../objects/read/FaultList.js';
+import { formatDuration, type Milliseconds, parseDuration } from '../time/duration.js';
+import type { ServicePort } from './ServicePort.js';
+
+/** Whom a first packet wakes; who does that is another question. */
+export interface WakeTarget {
+  readonly kind: 'deployment' | 'statefulset' | 'unit';
+  /** Of the Service's namespace; a unit with its suffix. */
+  readonly name: string;
+}
+
+export interface Wake {
+  /** Undefined: those who are told know it. */
+  readonly target: WakeTarget | undefined;
+  /** How long a first packet waits. */
+  readonly timeout: Milliseconds;
+  /** Without connections for so long, the target may sleep again; undefined: nobody says so. */
+  readonly idleAfter: Milliseconds | undefined;
+}
+
+export interface WakeReading {
+  /** Undefined: a Service without endpoints refuses, as ever. */
+  readonly wake: Wake | undefined;
+  /** One sentence for each bad value: what it is, what it must be, what holds meanwhile. */
+  readonly faults: readonly string[];
+}
+
+const DEFAULT_TIMEOUT = 60_000;
+const TIMEOUT: readonly [Milliseconds, Milliseconds] = [1000, 600_000];
+const IDLE: readonly [Milliseconds, Milliseconds] = [1000, 30 * 24 * 3_600_000];
+const NAMES = ['wake', 'wake-target', 'wake-timeout', 'idle-after'] as const;
+const LONGEST_NAME = 253;
+/** RFC 1123, as Kubernetes names its workloads. */
+const WORKLOAD = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
+/** systemd.unit(5). */
+const UNIT = /^[A-Za-z0-9:_.@\\][-A-Za-z0-9:_.@\\]*$/;
+const NONE: WakeReading = { wake: undefined, faults: [] };
+
+/** `options` are the annotations without their prefix, as in Service.options. Never throws. An empty text counts as absent. */
+export function readWake(options: Readonly<Record<string, string>>): WakeReading {
+  const given = NAMES.filter((name) => (options[name] ?? '') !== '');
+  if (given.length === 0) return NONE;
+  const faults = new FaultList();
+  const how = readHow(options.wake ?? '', faults);
+  const [first = ''] = given;
+  if ((options.wake ?? '') === '')
+    faults.add(`${field(first)} does nothing without ${field('wake')}: give that too, as hold`);
+  const target = readTarget(options['wake-target'] ?? '', faults);
+  const timeout = readTime('wake-timeout', options, TIMEOUT, DEFAULT_TIMEOUT, faults);
+  const idleAfter = readTime('idle-after', options, IDLE, undefined, faults);
+  return { wake: how === 'hold' ? { target, timeout, idleAfter } : undefined, faults: faults.sentences() };
+}
+
+/** Whether the first packet to a service port waits for somebody who serves. */
+export function isAsleep({ protocol, endpoints, options }: ServicePort): boolean {
+  return !endpoints.any && protocol !== 'SCTP' && readWake(options).wake !== undefined;
+}
+
+/** `deployment/web` */
+export function targetText(target: WakeTarget | undefined): string {
+  return target === undefined ? 'whoever listens' : `${target.kind}/${target.name}`;
+}
+
+function field(name: string): string {
+  return `metadata.annotations[penstock.io/${name}]`;
+}
+
+function readHow(text: string, faults: FaultList): 'hold' | 'off' {
+  if (text === 'hold') return 'hold';
+  if (text === '' || text === 'off') return 'off';
+  if (text === 'accept') {
+    faults.add(`${field('wake')} is "accept", which no mode can do yet; until then it is hold`);
+    return 'hold';
+  }
+  faults.add(`${field('wake')} is ${quote(text)}, must be hold or off; until then it is off`);
+  return 'off';
+}
+
+function readTarget(text: string, faults: FaultList): WakeTarget | undefined {
+  if (text === '') return undefined;
+  const [, kind = '', name = ''] = /^(deployment|statefulset|unit)\/(.+)$/s.exec(text) ?? [];
+  const isName = name.length <= LONGEST_NAME && (kind === 'unit' ? UNIT : WORKLOAD).test(name);
+  if (kind === 'unit' && isName) return { kind, name: withSuffix(name) };
+  if ((kind === 'deployment' || kind === 'statefulset') && isName) return { kind, name };
+  faults.add(
+    `${field('wake-target')} is ${quote(text)}, must be deployment/NAME, statefulset/NAME or unit/NAME; until then nobody is started`,
+  );
+  return undefined;
+}
+
+/** As systemctl reads a name. */
+function withSuffix(unit: string): string {
+  return /\.(service|socket|target)$/.test(unit) ? unit : `${unit}.service`;
+}
+
+function readTime<Otherwise extends Milliseconds | undefined>(
+  name: 'wake-timeout' | 'idle-after',
+  options: Readonly<Record<string, string>>,
+  [least, most]: readonly [Milliseconds, Milliseconds],
+  otherwise: Otherwise,
+  faults: FaultList,
+): Milliseconds | Otherwise {
+  const text = options[name] ?? '';
+  if (text === '') return otherwise;
+  const value = parseDuration(text);
+  if (value !== undefined && value >= least && value <= most) return value;
+  const meanwhile = otherwise === undefined ? 'absent' : formatDuration(otherwise);
+  faults.add(
+    `${field(name)} is ${quote(text)}, must be ${formatDuration(least)} to ${formatDuration(most)}; until then it is ${meanwhile}`,
+  );
+  return otherwise;
+}
