@@ -3,64 +3,27 @@
  * agreement, in manifests a person does. Each of them costs traffic without a word otherwise.
  */
 import { IP_FAMILIES } from '../../net/ip.js';
-import type { ApiObject } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import { isAddressed } from '../../objects/isAddressed.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { Service } from '../../objects/Service.js';
 
 /** An object that a manifest holds and that counts. */
-export interface InForce {
-  readonly object: ApiObject;
-  readonly path: string;
-  /** File and, where known, line. */
-  readonly where: string;
-  /** What a slice was made of: `Endpoints shop/cart`. */
-  readonly madeOf: string | undefined;
-}
-
 interface Placed<T> {
   readonly object: T;
+  /** File and, where known, line. */
   readonly where: string;
   readonly subject: string;
 }
 
-/** Slices of Endpoints go where the Service has EndpointSlices too: those say more, and both would count twice. */
-export function dropEclipsed(objects: Map<string, InForce>, problems: Problem[]): void {
-  const served = new Map<string, string>();
-  for (const { object, madeOf } of objects.values())
-    if (object.kind === 'EndpointSlice' && madeOf === undefined) served.set(ownerOf(object), object.name);
-  const told = new Set<string>();
-  for (const [key, { object, madeOf, where }] of objects) {
-    if (object.kind !== 'EndpointSlice' || madeOf === undefined) continue;
-    const slice = served.get(ownerOf(object));
-    if (slice === undefined) continue;
-    objects.delete(key);
-    if (told.has(madeOf)) continue;
-    told.add(madeOf);
-    const message = `is left out: EndpointSlice ${object.namespace}/${slice} is for the same Service, and EndpointSlices win`;
-    problems.push({ subject: madeOf, message, where });
-  }
-}
-
-export function* adviceOn(objects: ReadonlyMap<string, InForce>): Generator<Problem> {
-  const services = new Map<string, Placed<Service>>();
-  /** Namespaces of the Services of a name. */
-  const namespaces = new Map<string, string[]>();
-  const slices = new Map<string, Placed<EndpointSlice>[]>();
-  for (const [key, { object, where, madeOf }] of objects) {
-    if (object.kind === 'Service') {
-      services.set(`${object.namespace}/${object.name}`, { object, where, subject: key });
-      push(namespaces, object.name, object.namespace);
-    } else if (object.kind === 'EndpointSlice') {
-      push(slices, ownerOf(object), { object, where, subject: madeOf ?? key });
-    }
-  }
-  for (const [path, service] of services) yield* ofService(service, slices.get(path) ?? []);
-  for (const [owner, list] of slices) {
-    if (services.has(owner)) continue;
-    for (const slice of list) yield orphan(slice, namespaces.get(slice.object.serviceName) ?? []);
-  }
+/** What is wrong with a Service and its slices. `elsewhere`: namespaces of other Services of the name. */
+export function* adviceOn(
+  service: Placed<Service> | undefined,
+  slices: readonly Placed<EndpointSlice>[],
+  elsewhere: (name: string) => readonly string[],
+): Generator<Problem> {
+  if (service) yield* ofService(service, slices);
+  else for (const slice of slices) yield orphan(slice, elsewhere(slice.object.serviceName));
 }
 
 function* ofService(
@@ -125,21 +88,11 @@ function shown(port: string): string {
 }
 
 function orphan({ object, where, subject }: Placed<EndpointSlice>, elsewhere: readonly string[]): Problem {
-  const owner = ownerOf(object);
+  const owner = `${object.namespace}/${object.serviceName}`;
   const [namespace] = elsewhere;
   const hint =
     namespace === undefined
       ? ''
       : `; there is a Service ${namespace}/${object.serviceName}: a slice must be in the namespace of its Service`;
   return { subject, message: `belongs to Service ${owner}, which is not there${hint}`, where };
-}
-
-function ownerOf(slice: EndpointSlice): string {
-  return `${slice.namespace}/${slice.serviceName}`;
-}
-
-function push<T>(map: Map<string, T[]>, key: string, value: T): void {
-  const known = map.get(key);
-  if (known) known.push(value);
-  else map.set(key, [value]);
 }

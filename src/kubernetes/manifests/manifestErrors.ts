@@ -1,7 +1,9 @@
-/** Why manifests cannot be a source at all, for the person who named the path. */
+/** Why manifests, one of their files or one of their objects cannot be used, for the person who wrote them. */
 import { PenstockError } from '../../errors.js';
 import { printable } from '../../net/printable.js';
+import type { Problem } from '../../objects/Problem.js';
 import { type Found, MANIFEST_EXTENSIONS } from './findManifests.js';
+import type { ManifestFault } from './parseManifest.js';
 
 const PATTERNS = MANIFEST_EXTENSIONS.map((extension) => `*${extension}`).join(', ');
 
@@ -34,4 +36,26 @@ export function manifestsUnusable(
       remedy: 'Name the folder that holds the manifests, or give the files one of these extensions.',
     },
   );
+}
+
+/** `hasContent`: what the file held before stays in force. */
+export function faultProblem(path: string, fault: ManifestFault, hasContent: boolean): Problem {
+  const shown = printable(path);
+  const where = fault.line === undefined ? shown : `${shown}:${fault.line}`;
+  const message = fault.line === undefined ? fault.message : `line ${fault.line}: ${fault.message}`;
+  return withConsequence(
+    { subject: shown, message, where },
+    hasContent ? 'its last good content' : undefined,
+    'nothing of it is used',
+  );
+}
+
+/** `kept`: what stays in force instead. */
+export function withConsequence(
+  problem: Problem,
+  kept: string | undefined,
+  otherwise = 'it is set aside',
+): Problem {
+  const consequence = kept === undefined ? otherwise : `${kept} stays in force`;
+  return { ...problem, message: `${problem.message}; ${consequence}` };
 }
