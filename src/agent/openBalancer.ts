@@ -10,7 +10,13 @@ import { removeTiers } from '../balancer/tiers/removeTiers.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
-import { addressAnnounced, addressConflict, addressRefused } from '../observe/events/occurrences.js';
+import {
+  type AddressOccurrence,
+  aboutService,
+  addressAnnounced,
+  addressConflict,
+  addressRefused,
+} from '../observe/events/occurrences.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
 import type { Clock } from '../time/Clock.js';
 import type { AgentOptions } from './Agent.js';
@@ -31,6 +37,9 @@ export interface BalancerHandle {
   report(): AnnouncerReport | string;
   close(): Promise<void>;
 }
+
+/** Of the Services that share an address, in a line of the log. */
+const NAMED = 5;
 
 /** What cannot be had is said, and Services are served all the same. */
 export async function openBalancer(options: BalancerOptions): Promise<BalancerHandle> {
@@ -61,6 +70,13 @@ async function removeLeftTables(log: Logger): Promise<void> {
 
 function open({ config, table, api, events, clock, random, log }: BalancerOptions): Promise<AnnouncerHandle> {
   const node = config.nodeName;
+  /** In the log once, and as an Event of each Service. */
+  const tell = (services: readonly string[], occurrence: AddressOccurrence) => {
+    const some = [...services.slice(0, NAMED), ...(services.length > NAMED ? ['…'] : [])].join(', ');
+    const line = some === '' ? occurrence.note : `${occurrence.note} (Service ${some})`;
+    log[occurrence.type === 'Normal' ? 'info' : 'warn'](line);
+    for (const service of services) events.record(aboutService(service, occurrence));
+  };
   return openAnnouncer({
     config,
     table,
@@ -70,26 +86,11 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
     wallClock: () => clock.date(),
     log,
     listener: {
-      announcing: (address, device, announces, peer, services) => {
-        const to = peer === undefined ? '' : `; node ${peer} does`;
-        log.info(
-          announces
-            ? `${address} is announced on ${device}`
-            : `${address} is no longer announced on ${device}${to}`,
-        );
-        for (const service of services)
-          events.record(addressAnnounced(service, node, address, device, announces, peer));
-      },
-      conflict: (address, device, mac, services) => {
-        log.warn(
-          `${address} belongs to somebody else on ${device}, with the hardware address ${mac}: it is not announced`,
-        );
-        for (const service of services) events.record(addressConflict(service, node, address, device, mac));
-      },
-      refused: (address, service, why) => {
-        log.warn(`${address} is not announced for Service ${service}: ${why}`);
-        events.record(addressRefused(service, node, address, why));
-      },
+      announcing: (address, device, announces, peer, services) =>
+        tell(services, addressAnnounced(node, address, device, announces, peer)),
+      conflict: (address, device, mac, services) =>
+        tell(services, addressConflict(node, address, device, mac)),
+      refused: (address, service, why) => tell([service], addressRefused(node, address, why)),
     },
   });
 }

@@ -160,6 +160,7 @@ export class Announcer {
       interfaceWatch.onChange = () => this.changed();
       this.#membership = options.openMembership({
         facts: () => this.#facts,
+        heard: () => this.#layer2.heard(),
         onView: (view) => {
           this.#view = view;
           this.#layer2.setMembership(view);

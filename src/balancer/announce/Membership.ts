@@ -7,6 +7,8 @@ import type { Member, MembershipView } from '../membership/Member.js';
 export interface MembershipHooks {
   /** Of this node. */
   readonly facts: () => OwnFacts;
+  /** Names of the nodes whose heartbeats come in. */
+  readonly heard: () => ReadonlySet<string>;
   readonly onView: (view: MembershipView) => void;
   /** Milliseconds of the responder's clock until which nobody may believe that this node is gone. */
   readonly onFresh: (until: number) => void;
@@ -18,7 +20,7 @@ export interface MembershipHandle {
   /** From now on wishes may be made: before, nobody knows who lives. */
   readonly settled: boolean;
   factsChanged(): void;
-  /** A heartbeat of the peer was heard. */
+  /** A heartbeat of the peer was heard, which was not heard before. */
   heard(peer: string): void;
   /** Tells the others that this node is no candidate any more. */
   leave(): Promise<void>;

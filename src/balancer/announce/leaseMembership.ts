@@ -14,16 +14,18 @@ export interface LeaseMembershipSettings {
   readonly clock: Clock;
   readonly random: () => number;
   readonly wallClock: () => number;
+  readonly onDeaf: (deaf: boolean) => void;
   readonly onTrouble: (why: string | undefined) => void;
 }
 
 export function leaseMembership(settings: LeaseMembershipSettings): OpenMembership {
-  return ({ facts, onView, onFresh, now }) => {
+  return ({ facts, heard, onView, onFresh, now }) => {
     // Before the Leases have been read every other node is a stranger.
     let settled = false;
     const handle = openLeaseMembership({
       ...settings,
       facts,
+      heard,
       onView: (view) => {
         settled ||= view.connected;
         onView(view);
@@ -36,7 +38,7 @@ export function leaseMembership(settings: LeaseMembershipSettings): OpenMembersh
         return settled;
       },
       factsChanged: () => handle.membership.factsChanged(),
-      heard: () => {},
+      heard: () => handle.membership.peerHeard(),
       leave: () => handle.membership.leave(),
       stop: () => handle.stop(),
     };

@@ -76,6 +76,12 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
               clock,
               random,
               wallClock,
+              onDeaf: (deaf) =>
+                deaf
+                  ? log.warn(
+                      `no heartbeat of the other nodes comes in, though their Leases run, so this node comes last for every address: see whether its cable receives, and whether UDP port ${loadBalancer.heartbeatPort} is open`,
+                    )
+                  : log.info('heartbeats of the other nodes come in again'),
               onTrouble: (why) =>
                 why === undefined
                   ? log.info('the Lease of this node is renewed again')

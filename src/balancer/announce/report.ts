@@ -52,6 +52,8 @@ export interface AnnouncerReport {
     readonly name: string;
     readonly address: IpAddress | undefined;
     readonly fresh: boolean;
+    /** It says that it hears none of the others. */
+    readonly deaf: boolean;
     readonly heartbeat: string;
   }[];
   readonly addresses: readonly AddressReport[];
@@ -95,10 +97,11 @@ export function reportOf(input: ReportInput): AnnouncerReport {
     excluded: own.excluded,
     interfaces: lans.map(({ name, isUp, networks }) => ({ name, isUp, networks })),
     connected: view.connected,
-    members: [...view.members.values()].map(({ name, address, fresh }) => ({
+    members: [...view.members.values()].map(({ name, address, fresh, deaf = false }) => ({
       name,
       address,
       fresh,
+      deaf,
       heartbeat: name === own.name ? 'itself' : (liveness.get(name) ?? 'not heard'),
     })),
     addresses: plan.addresses.map(({ address, services, pool, layer2, bgp, refusals, reasons }) => {

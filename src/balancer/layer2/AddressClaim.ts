@@ -36,6 +36,8 @@ export class AddressClaim {
   #isNew = true;
   #failures = 0;
   #retryAt = 0;
+  /** Whether the listener was told that it is announced. */
+  isTold = false;
   /** Hardware address of the stranger that has it; undefined: none. */
   conflict: string | undefined;
   /** Name of the peer heard to have it, undefined when nobody was heard. */
@@ -92,12 +94,20 @@ export class AddressClaim {
     return { command: 'cede', interface: index, address, withinMs: CEDE_MS };
   }
 
-  claimed(): void {
+  /**
+   * What was ordered before an event came in may be older than the event, or newer. Owned without being wanted it would never be handed
+   * over, so it is released; the release may come twice.
+   */
+  claimed(): Order | undefined {
+    if (this.#state === 'ceding') return undefined;
+    if (this.#state === 'observing' && this.#wanted.owner !== this.#self)
+      return { command: 'release', interface: this.interface, address: this.address };
     this.#state = 'owning';
     this.#isNew = false;
     this.#failures = 0;
     this.conflict = undefined;
     this.heardPeer = undefined;
+    return undefined;
   }
 
   /** A peer has it, or comes first on the wire. */
@@ -109,6 +119,8 @@ export class AddressClaim {
   }
 
   ceded(peer: string): void {
+    // It was claimed anew since.
+    if (this.#state !== 'ceding') return;
     this.#state = 'observing';
     this.heardPeer = peer === '' ? undefined : peer;
     this.#failures = 0;

@@ -67,6 +67,8 @@ interface Entry {
 }
 
 const MAC_BYTES = 6;
+/** As many heartbeats lost in a row as make a death. */
+const HEARD_MS = 1000;
 
 export class Layer2 {
   readonly #options: Layer2Options;
@@ -183,6 +185,14 @@ export class Layer2 {
     return this.#responder.status();
   }
 
+  /** Names of the peers whose heartbeats come in. */
+  heard(): ReadonlySet<string> {
+    const { peers } = this.#responder.status();
+    return new Set(
+      peers.filter(({ silentForMs }) => silentForMs >= 0 && silentForMs <= HEARD_MS).map(({ name }) => name),
+    );
+  }
+
   get liveness(): Liveness {
     return this.#liveness;
   }
@@ -203,8 +213,7 @@ export class Layer2 {
   }
 
   #forget(claim: AddressClaim): Order {
-    if (isAnnounced(claim.state))
-      this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
+    if (claim.isTold) this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
     return { command: 'forget', interface: claim.interface, address: claim.address };
   }
 
@@ -255,11 +264,9 @@ export class Layer2 {
   }
 
   #step(claim: AddressClaim, orders: Order[], decide: () => Order | undefined): void {
-    const owned = isAnnounced(claim.state);
     const order = decide();
     if (order) orders.push(order);
-    if (owned && !isAnnounced(claim.state) && claim.state !== 'probing')
-      this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
+    this.#report(claim, undefined);
   }
 
   #run(orders: readonly Order[]): void {
@@ -324,14 +331,12 @@ export class Layer2 {
     const { clock, listener } = this.#options;
     const { address, interface: index } = claim;
     const kind = AnnounceEventKind;
-    const before = claim.state;
     switch (event.kind) {
-      case kind.claimed:
-        // The election may have thought better of it while it was probed.
-        if (before !== 'probing' && before !== 'owning') return;
-        claim.claimed();
-        if (before !== 'owning') listener.announcing(address, index, true, undefined);
-        return;
+      case kind.claimed: {
+        const order = claim.claimed();
+        if (order) this.#responder.run(encodeOrders([order]));
+        break;
+      }
       case kind.yielded:
       case kind.answered:
         claim.lost(event.peer, clock.now());
@@ -347,8 +352,16 @@ export class Layer2 {
         claim.seen(event.peer);
         return;
     }
-    if (isAnnounced(before) && claim.state === 'observing')
-      listener.announcing(address, index, false, claim.heardPeer);
+    this.#report(claim, claim.heardPeer);
+  }
+
+  /** Tells the listener what is another now. What is asked for again before it is given up stays as it was told. */
+  #report(claim: AddressClaim, peer: string | undefined): void {
+    const announces = claim.state === 'probing' ? claim.isTold : isAnnounced(claim.state);
+    if (announces === claim.isTold) return;
+    claim.isTold = announces;
+    const { listener } = this.#options;
+    listener.announcing(claim.address, claim.interface, announces, announces ? undefined : peer);
   }
 }
 

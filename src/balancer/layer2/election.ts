@@ -26,6 +26,9 @@ export interface Election {
   readonly passedOver: readonly string[];
 }
 
+/** More than any tier. */
+const DEAF = 3;
+
 export function elect(wish: AddressWish, view: MembershipView, liveness: Liveness): Election {
   const { address, movedTo } = wish;
   const ranked = [...view.members.values()]
@@ -52,7 +55,8 @@ export function elect(wish: AddressWish, view: MembershipView, liveness: Livenes
       advertises ? advertisements.flatMap((name) => advertises.get(name) ?? []) : ['candidate' as const]
     ).filter((role) => onNetwork || role.endsWith('any network'));
     if (roles.length === 0) return undefined;
-    if (member.name === movedTo) return 0;
-    return roles.some((role) => role.startsWith('preferred')) ? 1 : 2;
+    const tier = member.name === movedTo ? 0 : roles.some((role) => role.startsWith('preferred')) ? 1 : 2;
+    // After all that hear; among themselves in their order, as heartbeats may be forbidden everywhere.
+    return member.deaf ? tier + DEAF : tier;
   }
 }

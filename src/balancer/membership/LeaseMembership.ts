@@ -12,8 +12,10 @@ import { leaseName, readLease, refusal, writeLease } from './leases.js';
 import { type Member, type MembershipView, plainMember } from './Member.js';
 
 /** Milliseconds. */
-export const RENEW_MS = 2000;
+export const RENEW_MS = 2200;
 export const LEASE_MS = 6000;
+/** So long this node must have heard none of several others, whose Leases run, to call itself deaf. */
+export const DEAF_MS = 3000;
 /** How long the hardware addresses of a node are known after its Lease has gone. */
 const REMEMBER_MS = 3_600_000;
 const LOOK_MS = 500;
@@ -35,12 +37,16 @@ export interface LeaseMembershipOptions {
   readonly random: () => number;
   /** Milliseconds since the epoch, for people who read the Lease. */
   readonly wallClock: () => number;
-  readonly facts: () => OwnFacts;
+  readonly facts: () => Omit<OwnFacts, 'deaf'>;
+  /** Names of the nodes whose heartbeats come in. */
+  readonly heard: () => ReadonlySet<string>;
   readonly onView: (view: MembershipView) => void;
   /** The Lease was renewed by a request that was sent at `sentAt`, on the clock of `now`. */
   readonly onRenewed: (sentAt: number) => void;
   /** As the responder's. */
   readonly now: () => number;
+  /** This node calls itself deaf from now on, or no longer. */
+  readonly onDeaf: (deaf: boolean) => void;
   /** Once when renewing fails, and once when it works again (undefined). */
   readonly onTrouble: (why: string | undefined) => void;
 }
@@ -63,6 +69,9 @@ export class LeaseMembership {
   #echoAt = Number.NEGATIVE_INFINITY;
   #trouble: string | undefined;
   #last = '';
+  /** Since when none of the others is heard; undefined: one is, or there are too few to tell. */
+  #unheardSince: number | undefined;
+  #deaf = false;
   #cancelLook: (() => void) | undefined;
   #cancelRenew: (() => void) | undefined;
   #renewing: Promise<void> | undefined;
@@ -140,13 +149,60 @@ export class LeaseMembership {
     if (now - this.#echoAt > LEASE_MS) this.#connected = false;
     for (const [name, { changedAt }] of this.#seen)
       if (this.#connected && now - changedAt > REMEMBER_MS) this.#seen.delete(name);
+    this.#listen(now);
     this.#tell();
     this.#cancelLook = this.#options.clock.after(LOOK_MS, () => this.#look());
   }
 
+  /**
+   * One other that is not heard may have lost its voice; of several, whose Leases say that they live and send heartbeats, all have not.
+   * Nothing is learned while Leases do not come in.
+   */
+  #listen(now: number): void {
+    const { node, heard } = this.#options;
+    if (!this.#connected) {
+      this.#unheardSince = undefined;
+      return;
+    }
+    const names = heard();
+    // When the API server is away, all Leases get old at once: that frees nobody from being deaf.
+    const oldest = this.#deaf ? 2 * LEASE_MS : LEASE_MS;
+    let others = 0;
+    let heardOthers = 0;
+    for (const [name, { member, changedAt, gone }] of this.#seen) {
+      if (gone || now - changedAt > oldest || name === node || member.address === undefined) continue;
+      others++;
+      if (names.has(name)) heardOthers++;
+    }
+    if (others < 2 || heardOthers > 0) this.#unheardSince = undefined;
+    else this.#unheardSince ??= now;
+    const deaf = this.#unheardSince !== undefined && now - this.#unheardSince >= DEAF_MS;
+    if (deaf || this.#unheardSince === undefined) this.#setDeaf(deaf);
+  }
+
+  /** A heartbeat came in from a node that was not heard. What follows from it must not wait for the next look. */
+  peerHeard(): void {
+    this.#unheardSince = undefined;
+    this.#setDeaf(false);
+    this.#tell();
+  }
+
+  #setDeaf(deaf: boolean): void {
+    if (deaf === this.#deaf) return;
+    this.#deaf = deaf;
+    this.#options.onDeaf(deaf);
+    this.#renew();
+  }
+
+  /** What is said of this node. */
+  #own(): OwnFacts {
+    const facts = this.#options.facts();
+    return this.#deaf ? { ...facts, deaf: true } : facts;
+  }
+
   #tell(): void {
     if (this.#stopped) return;
-    const { clock, node, facts, onView } = this.#options;
+    const { clock, node, onView } = this.#options;
     const now = clock.now();
     const members = new Map<string, Member>();
     for (const [name, { member, changedAt, gone }] of this.#seen) {
@@ -154,7 +210,7 @@ export class LeaseMembership {
       const fresh = !gone && (this.#connected ? now - changedAt <= LEASE_MS : frozen);
       members.set(name, { ...member, fresh });
     }
-    members.set(node, { ...facts(), name: node, fresh: true });
+    members.set(node, { ...this.#own(), name: node, fresh: true });
     if (this.#connected)
       this.#freshAtLast = new Set([...members.values()].filter(({ fresh }) => fresh).map(({ name }) => name));
     const view = { members, connected: this.#connected };
@@ -182,14 +238,14 @@ export class LeaseMembership {
   }
 
   async #send(): Promise<void> {
-    const { api, namespace, node, wallClock, now, onRenewed, facts } = this.#options;
+    const { api, namespace, node, wallClock, now, onRenewed } = this.#options;
     const sentAt = now();
     const collection = `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases`;
     const seconds = LEASE_MS / 1000;
     const lease = writeLease({
       node,
       namespace,
-      facts: this.#leaving ? { ...facts(), advertises: new Map() } : facts(),
+      facts: this.#leaving ? { ...this.#own(), advertises: new Map() } : this.#own(),
       now: wallClock(),
       seconds,
     });

@@ -22,6 +22,8 @@ export interface Member {
    * until it hears its successor.
    */
   readonly fresh: boolean;
+  /** By its own words it hears none of the others: it answers nobody either, so it comes last. Absent: it hears some, or cannot tell. */
+  readonly deaf?: true;
   /** Hardware addresses of its interfaces on the LANs, 6 bytes each; empty: those that its heartbeats name. */
   readonly macs: readonly Uint8Array[];
   /** Of its interfaces on the LANs; empty: it does not say, and may have any. */

@@ -33,7 +33,7 @@ export interface LeaseWriting {
 
 /** The whole object: body of a POST, and as merge patch of a PATCH. */
 export function writeLease({ node, namespace, facts, now, seconds }: LeaseWriting): object {
-  const { address, addresses = [], macs, subnets, advertises } = facts;
+  const { address, addresses = [], macs, subnets, advertises, deaf } = facts;
   return {
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
@@ -48,6 +48,8 @@ export function writeLease({ node, namespace, facts, now, seconds }: LeaseWritin
         [`${PREFIX}subnets`]: subnets.join(','),
         [`${PREFIX}advertises`]:
           advertises === undefined ? '*' : JSON.stringify(Object.fromEntries(advertises)),
+        // Null takes it away: this is a merge patch.
+        [`${PREFIX}deaf`]: deaf ? 'true' : null,
       },
     },
     spec: {
@@ -83,6 +85,7 @@ export function readLease(raw: unknown): LeaseRead | undefined {
         .map(parseCidr)
         .filter((subnet): subnet is Cidr => subnet !== undefined),
       advertises: readAdvertises(text('advertises')),
+      ...(text('deaf') === 'true' ? { deaf: true } : {}),
     },
   };
 }

@@ -127,10 +127,10 @@ const TEXTS = {
       '',
       ...table(
         [{ title: 'NODE', shrinks: true }, { title: 'ADDRESS' }, { title: 'LEASE' }, { title: 'HEARTBEAT' }],
-        members.map(({ name, address, fresh, heartbeat }) => [
+        members.map(({ name, address, fresh, deaf, heartbeat }) => [
           name,
           address ?? '-',
-          fresh ? 'ok' : 'run out',
+          !fresh ? 'run out' : deaf ? 'hears nobody' : 'ok',
           heartbeat,
         ]),
       ),

@@ -122,15 +122,16 @@ export function problemFound(
   };
 }
 
-/** `service`: `namespace/name`. */
+/** What has happened to an address, whichever Services have it: for the log, and by aboutService() for Events. */
+export type AddressOccurrence = Omit<Occurrence, 'regarding'>;
+
 export function addressAnnounced(
-  service: string,
   node: string,
   address: string,
   device: string,
   announces: boolean,
   peer: string | undefined,
-): Occurrence {
+): AddressOccurrence {
   const to = peer === undefined ? '' : `; node ${peer} announces it`;
   return {
     type: 'Normal',
@@ -139,35 +140,36 @@ export function addressAnnounced(
     note: announces
       ? `node ${node} announces ${address} on ${device}`
       : `node ${node} no longer announces ${address} on ${device}${to}`,
-    regarding: serviceSubject(service),
   };
 }
 
 export function addressConflict(
-  service: string,
   node: string,
   address: string,
   device: string,
   mac: string,
-): Occurrence {
+): AddressOccurrence {
   return {
     type: 'Warning',
     reason: 'Conflict',
     action: 'Announce',
     note: `node ${node} does not announce ${address}: on ${device} it belongs to the hardware address ${mac}`,
-    regarding: serviceSubject(service),
   };
 }
 
 /** The address belongs to somebody else, or is not one that Services are given. */
-export function addressRefused(service: string, node: string, address: string, why: string): Occurrence {
+export function addressRefused(node: string, address: string, why: string): AddressOccurrence {
   return {
     type: 'Warning',
     reason: 'NotAnnounced',
     action: 'Announce',
     note: `node ${node} does not announce ${address}: ${why}`,
-    regarding: serviceSubject(service),
   };
+}
+
+/** `service`: `namespace/name`. */
+export function aboutService(service: string, occurrence: AddressOccurrence): Occurrence {
+  return { ...occurrence, regarding: serviceSubject(service) };
 }
 
 function serviceSubject(path: string): EventSubject {

@@ -153,6 +153,7 @@ export class AnnouncingNode {
       [{ index: INTERFACE, mac: this.mac, up: 1, linkLocal: new Uint8Array() }],
       this.#now(),
     );
+    let heard = () => {};
     const layer2 = new Layer2({
       node: this.name,
       openResponder: (told) => {
@@ -170,11 +171,15 @@ export class AnnouncingNode {
           ),
         conflict: (address, _index, mac) => this.#say(`conflict about ${address} with ${mac}`),
         paused: () => {},
-        peerChanged: (name, state) => this.#say(`${name} is ${state}`),
+        peerChanged: (name, state) => {
+          if (state === 'alive') heard();
+          this.#say(`${name} is ${state}`);
+        },
         interfaceFailed: () => {},
       },
     });
     let settled = false;
+    heard = () => membership.peerHeard();
     const wishes = this.#addresses.map((address) => ({
       address,
       advertisements: ['lan'],
@@ -195,6 +200,8 @@ export class AnnouncingNode {
         subnets: ['192.0.2.0/24' as Cidr],
         advertises: new Map([['lan', 'candidate']]),
       }),
+      heard: () => layer2.heard(),
+      onDeaf: (deaf) => this.#say(deaf ? 'calls itself deaf' : 'hears again'),
       onView: (view) => {
         layer2.setMembership(view);
         // As the announcer: not before the Leases have been read.

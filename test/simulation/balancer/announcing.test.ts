@@ -3,7 +3,7 @@
  * or killed. A history that does not hold is named with its seed, which replays it alone (replay.ts).
  */
 import t from 'tap';
-import { type AnnouncingOutcome, BOUNDS, liveAnnouncing } from './announcingHistory.js';
+import { type AnnouncingOutcome, BOUNDS, liveAnnouncing, livePlanned } from './announcingHistory.js';
 
 const HISTORIES = 100;
 const FAULTS_EACH = 100;
@@ -34,3 +34,21 @@ t.test('never two owners longer than one announcement, never none longer than th
   );
   t.ok(sum(({ moves }) => moves) > HISTORIES * 10, 'addresses change hands: the histories are not idle');
 });
+
+t.test(
+  'a node that begins deaf, and is heard, loses its addresses: it says in its Lease that it hears nobody',
+  async (t) => {
+    let longest = 0;
+    for (const node of [1, 2, 3])
+      for (let seed = 1; seed <= 5; seed++) {
+        const faults = [
+          { after: 0, node, fault: 'killed', lasts: 10_000 },
+          { after: 5000, node, fault: 'hears nothing', lasts: 60_000 },
+        ] as const;
+        const { none } = await livePlanned(seed, faults);
+        longest = Math.max(longest, none);
+      }
+    t.ok(longest > 1000, 'it had some');
+    t.comment(`nobody who hears answered for ${Math.round(longest)} ms (bound ${BOUNDS.none})`);
+  },
+);

@@ -33,6 +33,17 @@ const FAULTS = {
   killed: 8,
 } as const;
 type Fault = keyof typeof FAULTS;
+type NodeFault = Exclude<Fault, 'API away for all' | 'clock jumps'>;
+
+/** A fault that is meant, instead of one at random. */
+export interface PlannedFault {
+  /** Milliseconds after the fault before. */
+  readonly after: number;
+  /** Number of the node. */
+  readonly node: number;
+  readonly fault: NodeFault;
+  readonly lasts: number;
+}
 
 export interface AnnouncingOutcome {
   readonly faults: number;
@@ -56,6 +67,18 @@ export async function liveAnnouncing(seed: number, options: AnnouncingOptions): 
   return history.live();
 }
 
+/**
+ * The same with faults that are meant; nothing is left out of what must hold.
+ */
+export async function livePlanned(
+  seed: number,
+  faults: readonly PlannedFault[],
+  say?: (line: string) => void,
+): Promise<AnnouncingOutcome> {
+  const history = new AnnouncingHistory(seed, { faults: faults.length, ...(say ? { say } : {}) });
+  return history.livePlanned(faults);
+}
+
 class AnnouncingHistory {
   readonly #options: AnnouncingOptions;
   readonly #chance: Chance;
@@ -73,6 +96,7 @@ class AnnouncingHistory {
   readonly #owners = new Map<IpAddress, string>();
   readonly #longest = { two: 0, twoAfterAnnouncement: 0, none: 0 };
   #moves = 0;
+  #isPlanned = false;
 
   constructor(seed: number, options: AnnouncingOptions) {
     this.#options = options;
@@ -93,6 +117,16 @@ class AnnouncingHistory {
   }
 
   async live(): Promise<AnnouncingOutcome> {
+    await this.#start();
+    for (let i = 0; i < this.#options.faults; i++) {
+      this.#happen();
+      await this.#time.pass(100 + this.#chance.random() ** 2 * 4500);
+    }
+    await this.#time.pass(30_000);
+    return this.#outcome(this.#options.faults);
+  }
+
+  async #start(): Promise<void> {
     for (const node of this.#nodes) node.start();
     await this.#time.pass(5000);
     const look = () => {
@@ -100,17 +134,22 @@ class AnnouncingHistory {
       this.#time.afterForAll(LOOK_MS, look);
     };
     this.#time.afterForAll(0, look);
-    for (let i = 0; i < this.#options.faults; i++) {
-      this.#happen();
-      await this.#time.pass(100 + this.#chance.random() ** 2 * 4500);
+  }
+
+  #outcome(faults: number): AnnouncingOutcome {
+    return { faults, ...this.#longest, lived: this.#time.now(), moves: this.#moves };
+  }
+
+  async livePlanned(faults: readonly PlannedFault[]): Promise<AnnouncingOutcome> {
+    this.#isPlanned = true;
+    await this.#start();
+    for (const { after, node: number, fault, lasts } of faults) {
+      await this.#time.pass(after);
+      const node = this.#nodes[number - 1];
+      if (node !== undefined) this.#suffer(node, fault, lasts);
     }
-    await this.#time.pass(30_000);
-    return {
-      faults: this.#options.faults,
-      ...this.#longest,
-      lived: this.#time.now(),
-      moves: this.#moves,
-    };
+    await this.#time.pass(Math.max(...faults.map(({ lasts }) => lasts)) + 30_000);
+    return this.#outcome(faults.length);
   }
 
   #happen(): void {
@@ -134,6 +173,10 @@ class AnnouncingHistory {
     // One fault of a node at a time, else one would end the other.
     if (this.#busy.has(node.number)) return;
     this.#busy.add(node.number);
+    this.#suffer(node, fault, lasts);
+  }
+
+  #suffer(node: AnnouncingNode, fault: NodeFault, lasts: number): void {
     this.#say(`${node.name}: ${fault} for ${Math.round(lasts)} ms`);
     const end = this.#begin(fault, node);
     this.#time.afterForAll(lasts, () => {
@@ -145,7 +188,7 @@ class AnnouncingHistory {
   }
 
   /** Answers how to end it. */
-  #begin(fault: Exclude<Fault, 'API away for all' | 'clock jumps'>, node: AnnouncingNode): () => void {
+  #begin(fault: NodeFault, node: AnnouncingNode): () => void {
     const i = node.number - 1;
     const lose = (out: number, into: number) => {
       this.#lossOut[i] = out;
@@ -292,7 +335,13 @@ class AnnouncingHistory {
       ...sound.map((node) => Math.max(this.#since[node.number - 1] ?? now, node.settledAt)),
       now,
     );
-    if (sound.length === 0 || hidesDeafness || answering.some((node) => this.#isHeard(node))) {
+    // Nor whether the others are all mute, or a firewall is in the way, when it never heard one of them.
+    const hidesSilence = sound.every(
+      (node) =>
+        node.met < 2 && this.#nodes.every((other) => other === node || !other.runs || !this.#isSent(other)),
+    );
+    const nobodyCouldKnow = !this.#isPlanned && (hidesDeafness || hidesSilence);
+    if (sound.length === 0 || nobodyCouldKnow || answering.some((node) => this.#isHeard(node))) {
       this.#none.delete(address);
       return;
     }

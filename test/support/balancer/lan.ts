@@ -127,7 +127,7 @@ export function askFor(address: string): string {
   const send =
     "const s=require('dgram').createSocket(process.argv[1].includes(':')?'udp6':'udp4');s.send('x',9,process.argv[1],()=>s.close())";
   shell(`${process.execPath} -e "${send}" ${address}`);
-  for (let i = 0; i < 25; i++) {
+  for (let i = 0; i < 60; i++) {
     const mac = macOf(address);
     if (mac !== '') return mac;
     shell('sleep 0.02');

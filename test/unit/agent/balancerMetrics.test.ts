@@ -24,7 +24,7 @@ function report(count: number): AnnouncerReport {
     excluded: undefined,
     interfaces: [],
     connected: true,
-    members: [{ name: 'node1', address: undefined, fresh: true, heartbeat: 'itself' }],
+    members: [{ name: 'node1', address: undefined, fresh: true, deaf: false, heartbeat: 'itself' }],
     addresses: Array.from({ length: count }, (_, i) => ({
       address: `192.0.2.${i}` as IpAddress,
       services: ['shop/cart'],

@@ -74,7 +74,9 @@ async function requestsOf(services: number): Promise<{ total: number; leases: nu
       subnets: [cidr('192.0.2.0/24')],
       advertises: new Map(),
     }),
+    heard: () => new Set(),
     onView: () => {},
+    onDeaf: () => {},
     onRenewed: () => {},
     now: () => clock.now(),
     onTrouble: () => {},
@@ -96,6 +98,6 @@ t.test('an idle node asks half a time a second, with 10 Services as with 1,000',
   t.comment(
     `${SECONDS} s: ${few.leases} renewals of the Lease, ${few.others} watches that the server ended and that were begun again`,
   );
-  t.ok(few.leases <= SECONDS / 2, 'the Lease each 2 s');
-  t.ok(few.total <= SECONDS * 0.56, `${few.total / SECONDS} a second`);
+  t.ok(few.leases > SECONDS / 3, 'the Lease');
+  t.ok(few.total <= SECONDS / 2, `${few.total / SECONDS} a second`);
 });

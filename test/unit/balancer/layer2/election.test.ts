@@ -57,6 +57,17 @@ t.test('who is elected', async (t) => {
   t.equal(electAmong(but(FIRST, { advertises: new Map([['lan', 'candidate']]) })).owner, FIRST);
   t.equal(electAmong(but(THIRD, { advertises: new Map([['lan', 'preferred']]) })).owner, THIRD);
   t.equal(electAmong(ALL, { movedTo: THIRD }).owner, THIRD);
+  t.same(
+    electAmong(but(FIRST, { deaf: true })).order,
+    [...RANKED.slice(1), FIRST],
+    'who hears nobody comes last',
+  );
+  t.equal(
+    electAmong(but(FIRST, { deaf: true }), { movedTo: FIRST }).owner,
+    SECOND,
+    'wherever it was moved to',
+  );
+  t.same(electAmong(NAMES.map((name) => member(name, { deaf: true }))).order, RANKED, 'all alike: as ever');
   t.equal(
     electAmong(but(THIRD, { fresh: false }), { movedTo: THIRD }).owner,
     FIRST,

@@ -1,9 +1,11 @@
 /** Leases as two or more nodes see them, on clocks of their own. */
 import t from 'tap';
 import {
+  DEAF_MS,
   LEASE_MS,
   LeaseMembership,
   type OwnFacts,
+  RENEW_MS,
 } from '../../../../src/balancer/membership/LeaseMembership.js';
 import { leaseName, readLease } from '../../../../src/balancer/membership/leases.js';
 import type { MembershipView } from '../../../../src/balancer/membership/Member.js';
@@ -16,6 +18,8 @@ const FACTS: OwnFacts = {
   subnets: [cidr('192.0.2.0/24')],
   advertises: new Map([['lan', 'preferred']]),
 };
+
+const ALL: ReadonlySet<string> = new Set(['node1', 'node2', 'node3']);
 
 /** An API server that holds Leases and delivers them to who is connected. */
 class Leases {
@@ -46,10 +50,17 @@ class Leases {
   };
 }
 
-function join(leases: Leases, clock: FakeClock, node: string, facts: () => OwnFacts = () => FACTS) {
+function join(
+  leases: Leases,
+  clock: FakeClock,
+  node: string,
+  facts: () => OwnFacts = () => FACTS,
+  heard: () => ReadonlySet<string> = () => ALL,
+) {
   const views: MembershipView[] = [];
   const renewed: number[] = [];
   const troubles: (string | undefined)[] = [];
+  const deafness: boolean[] = [];
   const membership = new LeaseMembership({
     api: leases.api,
     namespace: 'kube-system',
@@ -58,9 +69,11 @@ function join(leases: Leases, clock: FakeClock, node: string, facts: () => OwnFa
     random: () => 0.5,
     wallClock: () => 1_700_000_000_123,
     facts,
+    heard,
     onView: (view) => views.push(view),
     onRenewed: (sentAt) => renewed.push(sentAt),
     now: () => clock.now(),
+    onDeaf: (deaf) => deafness.push(deaf),
     onTrouble: (why) => troubles.push(why),
   });
   leases.followers.set(membership, true);
@@ -69,7 +82,18 @@ function join(leases: Leases, clock: FakeClock, node: string, facts: () => OwnFa
       .filter((each) => each.fresh)
       .map(({ name }) => name)
       .sort();
-  return { membership, views, renewed, troubles, fresh, connected: () => views.at(-1)?.connected };
+  const saidDeaf = () =>
+    [...(views.at(-1)?.members.values() ?? [])].filter(({ deaf }) => deaf).map(({ name }) => name);
+  return {
+    membership,
+    views,
+    renewed,
+    troubles,
+    deafness,
+    saidDeaf,
+    fresh,
+    connected: () => views.at(-1)?.connected,
+  };
 }
 
 t.test('a Lease says what there is to know of its node', async (t) => {
@@ -95,9 +119,9 @@ t.test('idle, half a request a second', async (t) => {
   const { membership, renewed } = join(leases, clock, 'node1');
   membership.start();
   await clock.pass(100_500);
-  t.equal(leases.requests.length, 52, 'with the first, which makes it: 51 in 100 s');
+  t.equal(leases.requests.length, 47, 'with the first, which makes it: 46 in 100 s');
   t.equal(leases.requests[1]?.split(' ')[0], 'POST');
-  t.same(renewed.slice(0, 3), [0, 2000, 4000]);
+  t.same(renewed.slice(0, 3), [0, RENEW_MS, 2 * RENEW_MS]);
   await membership.stop();
 });
 
@@ -178,6 +202,49 @@ t.test('changed facts are told at once', async (t) => {
   a.membership.factsChanged();
   await clock.pass(1);
   t.equal(b.views.at(-1)?.members.get('node1')?.advertises?.size, 0);
+  await a.membership.stop();
+  await b.membership.stop();
+});
+
+t.test('a node that hears none of several others says so, and when it hears one again', async (t) => {
+  const [leases, clock] = [new Leases(), new FakeClock()];
+  let heard: ReadonlySet<string> = new Set();
+  const [a, b, c] = [
+    join(
+      leases,
+      clock,
+      'node1',
+      () => FACTS,
+      () => heard,
+    ),
+    join(leases, clock, 'node2'),
+    join(leases, clock, 'node3'),
+  ];
+  a.membership.start();
+  b.membership.start();
+  await clock.pass(20_000);
+  t.same(a.saidDeaf(), [], 'of two nodes nobody can tell whether one is deaf or the other mute');
+  c.membership.start();
+  await clock.pass(DEAF_MS - 500);
+  t.same(b.saidDeaf(), [], 'not at once');
+  await clock.pass(1500);
+  for (const each of [a, b, c]) t.same(each.saidDeaf(), ['node1']);
+  leases.status = -1;
+  await clock.pass(20_000);
+  leases.status = 0;
+  await clock.pass(3000);
+  t.same(a.saidDeaf(), ['node1'], 'while the API server is away nothing is learned');
+  heard = new Set(['node3']);
+  await clock.pass(600);
+  for (const each of [a, b, c]) t.same(each.saidDeaf(), []);
+  t.same(a.deafness, [true, false]);
+  t.same([...b.deafness, ...c.deafness], []);
+  heard = new Set();
+  await clock.pass(DEAF_MS + 1000);
+  t.same(b.saidDeaf(), ['node1']);
+  await c.membership.stop();
+  await clock.pass(2 * LEASE_MS + 1000);
+  t.same(b.saidDeaf(), [], 'the third has died: again nobody can tell');
   await a.membership.stop();
   await b.membership.stop();
 });
