@@ -6,6 +6,19 @@ import { join } from 'node:path';
 import { PENSTOCK } from './AgentProcess.js';
 import { plain } from './iptables.js';
 
+export function writeKubeconfig(path: string, server: string): void {
+  writeFileSync(
+    path,
+    `apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: '${server}'}}]
+users: [{name: u, user: {token: secret}}]
+`,
+  );
+}
+
 export class ClusterAgent {
   output = '';
   readonly #folder = mkdtempSync(join(tmpdir(), 'penstock-cluster-'));
@@ -14,16 +27,7 @@ export class ClusterAgent {
   /** `settings` are further lines of the configuration file. */
   constructor(server: string, settings = '') {
     const kubeconfig = join(this.#folder, 'kubeconfig');
-    writeFileSync(
-      kubeconfig,
-      `apiVersion: v1
-kind: Config
-current-context: c
-contexts: [{name: c, context: {cluster: c, user: u}}]
-clusters: [{name: c, cluster: {server: '${server}'}}]
-users: [{name: u, user: {token: secret}}]
-`,
-    );
+    writeKubeconfig(kubeconfig, server);
     const config = join(this.#folder, 'config.yaml');
     writeFileSync(
       config,

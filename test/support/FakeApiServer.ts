@@ -149,17 +149,17 @@ export class FakeApiServer implements ApiTransport {
     return watch ? this.#watch(url, signal, fault) : this.#list(url, signal, fault);
   }
 
-  /** `/api/v1/nodes/node1`: not of a namespace. */
+  /** `/api/v1/nodes/node1`; a Lease also when there is none. */
   #isObject(path: string): boolean {
-    return this.#objects.has(path.slice(0, path.lastIndexOf('/')));
+    return this.#objects.has(storedAt(path).collection) || /\/leases\/[^/]+$/.test(path);
   }
 
   #object(path: string, signal: AbortSignal): ApiResponse {
-    const end = path.lastIndexOf('/');
-    const object = this.#objects.get(path.slice(0, end))?.get(`/${path.slice(end + 1)}`);
+    const { collection, namespace, name } = storedAt(path);
+    const object = this.#objects.get(collection)?.get(`${namespace}/${name}`);
     if (!object) return status(404, `${path} not found`);
     const pipe = new Pipe(signal, undefined);
-    pipe.write(JSON.stringify({ ...object, ...typeOf(path.slice(0, end)) }));
+    pipe.write(JSON.stringify({ ...object, ...typeOf(collection) }));
     pipe.end();
     return { status: 200, retryAfter: undefined, body: pipe.read() };
   }
@@ -347,6 +347,22 @@ export function typeOf(path: string): { readonly kind: string; readonly apiVersi
   const [, root, ...rest] = path.split('/');
   const kind = KINDS[rest.at(-1) ?? ''] ?? 'Unknown';
   return { kind, apiVersion: rest.slice(0, root === 'api' ? 1 : 2).join('/') };
+}
+
+/**
+ * Where the object of a path is kept: `/api/v1/namespaces/shop/services/cart` among all Services, as who follows them asks for those
+ * of all namespaces. Leases are followed in one namespace.
+ */
+export function storedAt(path: string): {
+  readonly collection: string;
+  readonly namespace: string;
+  readonly name: string;
+} {
+  const end = path.lastIndexOf('/');
+  const [parent, name] = [path.slice(0, end), path.slice(end + 1)];
+  const [whole = '', namespace = ''] = /\/namespaces\/([^/]+)(?=\/)/.exec(parent) ?? [];
+  const collection = parent.endsWith('/leases') ? parent : parent.replace(whole, '');
+  return { collection, namespace, name };
 }
 
 function keyOf({ metadata }: RawApiObject): string {

@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createGzip } from 'node:zlib';
 import type { FakeApiServer } from './FakeApiServer.js';
 import type { TestCertificate } from './testCertificate.js';
+import { writeToApi } from './writeToApi.js';
 
 export interface Written {
   readonly method: string;
@@ -30,13 +31,17 @@ export interface ServingOptions {
   readonly authorized?: (request: IncomingMessage) => boolean;
   /** `lists`: for whoever takes that. API servers compress those of 128 KiB and more, and no watch. */
   readonly gzip?: 'lists' | 'everything';
+  /** Where it listens; 127.0.0.1 unless given. */
+  readonly host?: string;
+  /** What is written changes the objects, as in a cluster; else it is only noted. */
+  readonly stores?: boolean;
 }
 
 /** `port` 0: any. */
 export async function serveApi(
   fake: FakeApiServer,
   port = 0,
-  { certificate, authorized = () => true, gzip }: ServingOptions = {},
+  { certificate, authorized = () => true, gzip, host = '127.0.0.1', stores = false }: ServingOptions = {},
 ): Promise<ServedApi> {
   const written: Written[] = [];
   const serve = (request: IncomingMessage, response: ServerResponse) => {
@@ -45,15 +50,17 @@ export async function serveApi(
       return;
     }
     const answered =
-      request.method === 'GET' ? read(fake, request, response, gzip) : write(request, response, written);
+      request.method === 'GET'
+        ? read(fake, request, response, gzip)
+        : write(request, response, written, stores ? fake : undefined);
     answered.catch(() => response.destroy());
   };
   const server = certificate
     ? createTlsServer({ ...certificate, requestCert: true, rejectUnauthorized: false }, serve)
     : createServer(serve);
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, host, resolve));
   return {
-    url: `${certificate ? 'https' : 'http'}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${certificate ? 'https' : 'http'}://${host}:${(server.address() as AddressInfo).port}`,
     written,
     server,
     close: () =>
@@ -86,15 +93,18 @@ async function read(
   else await pipeline(source, response);
 }
 
-async function write(request: IncomingMessage, response: ServerResponse, written: Written[]): Promise<void> {
+async function write(
+  request: IncomingMessage,
+  response: ServerResponse,
+  written: Written[],
+  into: FakeApiServer | undefined,
+): Promise<void> {
   let text = '';
   for await (const chunk of request) text += chunk;
-  written.push({
-    method: request.method ?? '',
-    path: request.url ?? '',
-    contentType: request.headers['content-type'] ?? '',
-    body: JSON.parse(text),
-  });
+  const { method = '', url = '' } = request;
+  const body = JSON.parse(text);
+  written.push({ method, path: url, contentType: request.headers['content-type'] ?? '', body });
+  const status = into ? writeToApi(into, method, new URL(url, 'http://any').pathname, body) : 201;
   // As it was stored: clients in Go read it.
-  response.writeHead(201, { 'content-type': 'application/json' }).end(text);
+  response.writeHead(status, { 'content-type': 'application/json' }).end(text);
 }

@@ -13,8 +13,10 @@ const name = process.argv[1];
 require('net').createServer((s) => { s.on('error', () => {}); s.on('data', () => s.write(name + ' ' + s.remoteAddress + '\\n')); }).listen(8080, '::');`;
 
 export interface LanAgentOptions {
-  /** Of the manifests, which all nodes share. */
+  /** Of the manifests, which all nodes share; with `kubeconfig` only of the configuration. */
   readonly folder: string;
+  /** An API server instead of manifests; `nodes` are then those that it tells. */
+  readonly kubeconfig?: string;
   /** Names of all nodes with their last byte. */
   readonly nodes: readonly (readonly [name: string, last: number])[];
   /** Of the block penstock.loadBalancer. */
@@ -47,7 +49,7 @@ export class LanAgent extends LanHost {
   }
 
   start(): void {
-    const { folder, nodes, settings = [], more = [], plain: instead } = this.#options;
+    const { folder, kubeconfig, nodes, settings = [], more = [], plain: instead } = this.#options;
     const config = join(folder, `.${this.name}.yaml`);
     writeFileSync(
       config,
@@ -58,12 +60,13 @@ export class LanAgent extends LanHost {
         `mode: ${instead?.mode ?? this.mode}`,
         ...more,
         'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}',
+        ...(kubeconfig === undefined ? [] : [`clientConnection: {kubeconfig: ${kubeconfig}}`]),
         'penstock:',
-        `  manifests: ${folder}`,
+        ...(kubeconfig === undefined ? [`  manifests: ${folder}`] : []),
         ...(instead?.lines ?? [
           '  loadBalancer:',
           '    announce: true',
-          '    nodes:',
+          ...(nodes.length === 0 ? [] : ['    nodes:']),
           ...nodes.map(
             ([name, last]) =>
               `    - {name: ${name}, addresses: [192.0.2.${last}, "2001:db8::${last.toString(16)}"]}`,
