@@ -68,6 +68,7 @@ export function wakeWanted(path: string, whom: string, node: string): Occurrence
   return aboutService(path, {
     type: 'Normal',
     reason: 'WakeWanted',
+    action: 'HoldConnection',
     note: `node ${node}: a connection waits for an endpoint; ${whom} should start`,
   });
 }
@@ -76,17 +77,9 @@ export function wakeTimedOut(path: string, whom: string, node: string): Occurren
   return aboutService(path, {
     type: 'Warning',
     reason: 'WakeTimedOut',
+    action: 'HoldConnection',
     note: `node ${node}: connections waited in vain for an endpoint; did ${whom} start, and is it ready?`,
   });
-}
-
-function aboutService(path: string, what: Pick<Occurrence, 'type' | 'reason' | 'note'>): Occurrence {
-  const [namespace = '', name = ''] = path.split('/');
-  return {
-    ...what,
-    action: 'HoldConnection',
-    regarding: { apiVersion: 'v1', kind: 'Service', namespace, name },
-  };
 }
 
 /** Source of the problem → reason and action. */
