@@ -35,7 +35,6 @@ import { AgentServers } from './servers/AgentServers.js';
 import { makeAdmin, type OpenAdmin } from './servers/openAdmin.js';
 import { pageSource } from './servers/pageSource.js';
 import { summaryOf } from './servers/summaryOf.js';
-import { Waking } from './wake/Waking.js';
 
 type AddressWatch = Awaited<ReturnType<NodeHost['watchAddresses']>>;
 
@@ -167,8 +166,14 @@ export class NodeAgent {
       log,
     });
     this.#open.add('the flow log', () => flows.close());
-    const waking = new Waking({ node: config.nodeName, events, log });
-    const { dataplane, prepareHost } = await this.#openMode(addresses, flows.group, () => agent, waking);
+    const waking = host.openWaking({ config, table, events, clock, log });
+    this.#open.add('the watch on idle Services', () => waking.close());
+    const { dataplane, prepareHost } = await this.#openMode(
+      addresses,
+      flows.group,
+      () => agent,
+      waking.listener,
+    );
     const departure = openDeparture({
       config,
       inMode: (mode) => toNodeConfig({ ...run.source, mode }, host.hostname()),

@@ -31,6 +31,7 @@ import { openBalancer } from './openBalancer.js';
 import { type SourceHost, THIS_HOST } from './openSources.js';
 import { openAdmin } from './servers/openAdmin.js';
 import { openFlows } from './servers/openFlows.js';
+import { openWaking } from './wake/openWaking.js';
 
 /** Answers of a dump that may wait for us: 40,000 entries are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
@@ -58,6 +59,7 @@ export interface NodeHost extends SourceHost {
   readonly openFlows: typeof openFlows;
   readonly openBalancer: typeof openBalancer;
   readonly openAdmin: typeof openAdmin;
+  readonly openWaking: typeof openWaking;
   readonly setOomScore: typeof setOomScore;
   readonly leaving: LeavingHost;
 }
@@ -99,6 +101,7 @@ export function thisHost(): NodeHost {
     openFlows,
     openBalancer,
     openAdmin,
+    openWaking,
     setOomScore,
     leaving: {
       hasNote: hasLeaveNote,

@@ -97,6 +97,10 @@ export interface NodeConfig {
   readonly wake: {
     /** Connections of the node itself wake Services as well. */
     readonly ownPackets: boolean;
+    /** URL that is told of Services that want to wake, or may sleep; '' for none. */
+    readonly webhook: string;
+    /** Units of systemd that may be started and stopped, with their suffix. */
+    readonly units: readonly string[];
   };
   readonly loadBalancer: {
     /** Whether this node announces the addresses of LoadBalancer Services. */
@@ -180,7 +184,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       serve: penstock.externalBalancer.serve,
       addresses: penstock.externalBalancer.addresses.flatMap((text) => parseIp(text) ?? []),
     },
-    wake: penstock.wake,
+    wake: { ...penstock.wake, units: penstock.wake.units.map(unitName) },
     loadBalancer: {
       ...penstock.loadBalancer,
       nodes: penstock.loadBalancer.nodes.map(({ name, addresses }) => ({
@@ -189,6 +193,11 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       })),
     },
   };
+}
+
+/** As systemctl reads it: without a suffix it is a service. */
+function unitName(text: string): string {
+  return /\.(service|socket|target)$/.test(text) ? text : `${text}.service`;
 }
 
 function nodeNameOf(name: string): string {

@@ -86,6 +86,10 @@ export function simulatedNodeHost(
       },
       close: open.add('the connection table'),
     }),
+    openWaking: () => ({
+      listener: { wanted: () => {}, timedOut: () => {} },
+      close: open.add('the watch on idle Services'),
+    }),
     openFlows: async ({ node }) => ({
       log: new FlowLog({
         node,

@@ -1,42 +1,122 @@
-/** Tells of first packets that wait for somebody who serves: in the log, and as Events of their Service. */
+/**
+ * What follows from first packets that wait, and from Services that are idle: it is told (log, Events, a webhook), and units of systemd
+ * that the configuration lists are started and stopped. An annotation alone starts nothing.
+ */
 import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
 import type { WakeListener } from '../../dataplane/wake/Holder.js';
 import type { EventRecorder } from '../../observe/events/EventRecorder.js';
-import { wakeTimedOut, wakeWanted } from '../../observe/events/occurrences.js';
+import { wakeTimedOut, wakeWanted, wentIdle } from '../../observe/events/occurrences.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { readWake, targetText } from '../../routing/waking.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Post } from './postJson.js';
+import type { Systemctl } from './systemctl.js';
 
 export interface WakingOptions {
   /** Name of this node. */
   readonly node: string;
+  readonly config: Pick<NodeConfig['wake'], 'units' | 'webhook'>;
+  readonly systemctl: Systemctl;
+  readonly post: Post;
   readonly events: Pick<EventRecorder, 'record'>;
+  readonly clock: Clock;
   readonly log: Pick<Logger, 'info' | 'warn'>;
 }
 
+/** Ports and families of one Service ask together. Milliseconds. */
+const TOGETHER = 1000;
+
+type Happening = 'wake' | 'timeout' | 'idle';
+
 export class Waking implements WakeListener {
   readonly #options: WakingOptions;
+  /** Last time of each `what namespace/name`, in that order. */
+  readonly #told = new Map<string, number>();
 
   constructor(options: WakingOptions) {
     this.#options = options;
   }
 
   wanted(port: ServicePort): void {
+    if (!this.#isFirst('wake', port)) return;
     const { node, events, log } = this.#options;
-    const whom = targetText(readWake(port.options).wake?.target);
-    log.info(`Service ${pathOf(port)}: a connection waits for an endpoint; ${whom} should start`);
-    events.record(wakeWanted(pathOf(port), whom, node));
+    log.info(`Service ${pathOf(port)}: a connection waits for an endpoint; ${whomOf(port)} should start`);
+    events.record(wakeWanted(pathOf(port), whomOf(port), node));
+    void this.#tell('wake', port);
+    void this.#order('start', port);
   }
 
   timedOut(port: ServicePort): void {
+    if (!this.#isFirst('timeout', port)) return;
     const { node, events, log } = this.#options;
-    const whom = targetText(readWake(port.options).wake?.target);
+    const whom = whomOf(port);
     log.warn(
       `Service ${pathOf(port)}: connections waited in vain for an endpoint; did ${whom} start, and is it ready?`,
     );
     events.record(wakeTimedOut(pathOf(port), whom, node));
+    void this.#tell('timeout', port);
+  }
+
+  /** It had no connection for as long as its annotation idle-after says. */
+  idle(port: ServicePort): void {
+    const { node, events, log } = this.#options;
+    // Whoever comes from now on wakes it again.
+    this.#told.delete(`wake ${pathOf(port)}`);
+    log.info(`Service ${pathOf(port)}: no connection for its idle-after; ${whomOf(port)} may sleep`);
+    events.record(wentIdle(pathOf(port), whomOf(port), node));
+    void this.#tell('idle', port);
+    void this.#order('stop', port);
+  }
+
+  #isFirst(what: Happening, port: ServicePort): boolean {
+    const now = this.#options.clock.now();
+    for (const [name, at] of this.#told) {
+      if (now - at < TOGETHER) break;
+      this.#told.delete(name);
+    }
+    const name = `${what} ${pathOf(port)}`;
+    if (this.#told.has(name)) return false;
+    this.#told.set(name, now);
+    return true;
+  }
+
+  async #tell(event: Happening, port: ServicePort): Promise<void> {
+    const { config, post, node, log } = this.#options;
+    if (config.webhook === '') return;
+    const { namespace, service } = port;
+    const target = readWake(port.options).wake?.target;
+    const failure = await post(config.webhook, {
+      event,
+      namespace,
+      service,
+      target: target === undefined ? null : targetText(target),
+      node,
+    });
+    if (failure !== undefined)
+      log.warn(`penstock.wake.webhook was not told that Service ${pathOf(port)} wants ${event}: ${failure}`);
+  }
+
+  async #order(verb: 'start' | 'stop', port: ServicePort): Promise<void> {
+    const { config, systemctl, log } = this.#options;
+    const target = readWake(port.options).wake?.target;
+    if (target?.kind !== 'unit') return;
+    if (!config.units.includes(target.name)) {
+      log.warn(
+        `Service ${pathOf(port)}: ${target.name} is not to be ${verb === 'start' ? 'started' : 'stopped'}: list it in penstock.wake.units if it is`,
+      );
+      return;
+    }
+    const failure = await systemctl(verb, target.name);
+    if (failure !== undefined)
+      log.warn(`Service ${pathOf(port)}: systemctl ${verb} ${target.name} failed: ${failure}`);
   }
 }
 
 function pathOf({ namespace, service }: ServicePort): string {
   return `${namespace}/${service}`;
+}
+
+function whomOf({ options }: ServicePort): string {
+  return targetText(readWake(options).wake?.target);
 }

@@ -21,6 +21,8 @@ const INTERFACE_PREFIX = /^[^\s/:"'\\]{1,14}$/;
 /** A Kubernetes quantity. */
 const BYTE_SIZE = /^\d+(\.\d+)?(k|[KMGTPE]i|[MGTPE])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/;
+/** systemd.unit(5). */
+const UNIT_NAME = /^[A-Za-z0-9:_.@\\][-A-Za-z0-9:_.@\\]{0,252}$/;
 const LONGEST_VERIFY_PERIOD = 2000;
 const MOST_PROXY_THREADS = 256;
 const INT32_MAX = 2 ** 31 - 1;
@@ -204,6 +206,7 @@ function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault>
         path: ['penstock', 'externalBalancer', 'addresses', i],
         message: `must be an IP address, not ${quote(text)}`,
       };
+  yield* wakeFaults(config);
   yield* within(config, 'penstock.loadBalancer.heartbeatPort', 1, 65_535);
   for (const [i, { name, addresses }] of config.penstock.loadBalancer.nodes.entries()) {
     const path = ['penstock', 'loadBalancer', 'nodes', i];
@@ -230,6 +233,22 @@ function* penstockFaults(config: KubeProxyConfiguration): Generator<ConfigFault>
       'must be a label value (up to 63 letters, digits, "-", "_", ".")',
     );
   }
+}
+
+function* wakeFaults(config: KubeProxyConfiguration): Generator<ConfigFault> {
+  const { webhook, units } = config.penstock.wake;
+  if (webhook !== '' && !isWebAddress(webhook))
+    yield given(config, 'penstock.wake.webhook', 'must be a URL that begins with http:// or https://');
+  for (const [i, text] of units.entries())
+    if (!UNIT_NAME.test(text))
+      yield {
+        path: ['penstock', 'wake', 'units', i],
+        message: `must be the name of a unit of systemd such as web.service, not ${quote(text)}`,
+      };
+}
+
+function isWebAddress(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 /** The parts of a comma list, without blanks around them. */

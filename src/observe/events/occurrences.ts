@@ -82,6 +82,16 @@ export function wakeTimedOut(path: string, whom: string, node: string): Occurren
   });
 }
 
+/** By the connections of this node. */
+export function wentIdle(path: string, whom: string, node: string): Occurrence {
+  return aboutService(path, {
+    type: 'Normal',
+    reason: 'Idle',
+    action: 'WatchConnections',
+    note: `node ${node}: no connection for as long as penstock.io/idle-after says; ${whom} may sleep`,
+  });
+}
+
 /** Source of the problem → reason and action. */
 const REASONS: Readonly<Record<string, readonly [reason: string, action: string]>> = {
   'health-check ports': ['FailedToStartServiceHealthcheck', 'Listen'],

@@ -98,7 +98,7 @@ const DEFAULTS = {
       nodes: [],
     },
     externalBalancer: { serve: false, addresses: [] },
-    wake: { ownPackets: false },
+    wake: { ownPackets: false, webhook: '', units: [] },
   },
 };
 

@@ -1,0 +1,134 @@
+/**
+ * Finds Services that may sleep again: those with the annotation idle-after that had no connection for so long, by the kernel's table
+ * of connections on this node. A TCP connection counts until both sides have ended it, a UDP flow until the kernel forgets it.
+ */
+import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
+import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
+import { readWake } from '../../routing/waking.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Milliseconds } from '../../time/duration.js';
+
+export interface IdleWatchOptions {
+  readonly servicePorts: (family: IpFamily) => Iterable<ServicePort>;
+  /** Every connection that the kernel knows. Rejects when it does not tell: that look says nothing. */
+  readonly eachConnection: (take: (entry: ConntrackEntry) => void) => Promise<void>;
+  /** It was idle for as long as it says. Told again each time that this time has passed once more. */
+  readonly onIdle: (port: ServicePort) => void;
+  readonly clock: Clock;
+}
+
+interface Watched {
+  readonly port: ServicePort;
+  readonly idleAfter: Milliseconds;
+  /** When it was not idle last, as far as known. */
+  lastActive: number;
+  /** Connections that had ended at the last look: those that are new among them were something. */
+  ended: ReadonlySet<number>;
+}
+
+/** What one look saw of a Service. */
+interface Seen {
+  isActive: boolean;
+  readonly ended: Set<number>;
+}
+
+const SHORTEST_LOOK: Milliseconds = 1000;
+const LONGEST_LOOK: Milliseconds = 30_000;
+const LOOKS_OF_A_TIME = 4;
+const PROTOCOL = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+/** enum tcp_conntrack: TIME_WAIT, CLOSE. */
+const ENDED: readonly (number | undefined)[] = [7, 8];
+
+export class IdleWatch {
+  readonly #options: IdleWatchOptions;
+  /** By `namespace/name`. */
+  #watched = new Map<string, Watched>();
+  /** Of all Services, also of those that sleep: who wakes is to be watched soon. */
+  #shortest: Milliseconds = Number.POSITIVE_INFINITY;
+  #cancel: () => void;
+  #stopped = false;
+
+  constructor(options: IdleWatchOptions) {
+    this.#options = options;
+    this.#cancel = options.clock.after(SHORTEST_LOOK, () => void this.#turn());
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  async #turn(): Promise<void> {
+    await this.#look().catch(() => {});
+    if (this.#stopped) return;
+    const wait = Math.min(LONGEST_LOOK, Math.max(SHORTEST_LOOK, this.#shortest / LOOKS_OF_A_TIME));
+    this.#cancel = this.#options.clock.after(wait, () => void this.#turn());
+  }
+
+  async #look(): Promise<void> {
+    const places = this.#find();
+    if (this.#watched.size === 0) return;
+    const seen = new Map<string, Seen>();
+    await this.#options.eachConnection(({ original, tcpState, id }) => {
+      const { protocol, destination, destinationPort } = original;
+      const path =
+        places.get(placeOf(protocol, destination, destinationPort)) ??
+        places.get(placeOf(protocol, '', destinationPort));
+      if (path === undefined) return;
+      const of = seen.get(path) ?? { isActive: false, ended: new Set() };
+      seen.set(path, of);
+      if (ENDED.includes(tcpState)) of.ended.add(id);
+      else of.isActive = true;
+    });
+    if (this.#stopped) return;
+    for (const [path, watched] of this.#watched) this.#judge(watched, seen.get(path));
+  }
+
+  #judge(watched: Watched, seen: Seen | undefined): void {
+    const { clock, onIdle } = this.#options;
+    const now = clock.now();
+    const isNew = [...(seen?.ended ?? [])].some((id) => !watched.ended.has(id));
+    if (seen?.isActive || isNew) watched.lastActive = now;
+    watched.ended = seen?.ended ?? new Set();
+    if (now - watched.lastActive < watched.idleAfter) return;
+    watched.lastActive = now;
+    onIdle(watched.port);
+  }
+
+  /** Takes note of who is awake now. Resolves places to the Services that have them. */
+  #find(): ReadonlyMap<string, string> {
+    const places = new Map<string, string>();
+    const watched = new Map<string, Watched>();
+    const now = this.#options.clock.now();
+    this.#shortest = Number.POSITIVE_INFINITY;
+    for (const family of IP_FAMILIES) {
+      for (const port of this.#options.servicePorts(family)) {
+        const idleAfter = readWake(port.options).wake?.idleAfter;
+        if (idleAfter === undefined) continue;
+        this.#shortest = Math.min(this.#shortest, idleAfter);
+        if (!port.endpoints.any) continue;
+        const path = `${port.namespace}/${port.service}`;
+        const known = this.#watched.get(path);
+        const since = known ?? { lastActive: now, ended: new Set<number>() };
+        if (!watched.has(path)) watched.set(path, { ...since, port, idleAfter });
+        for (const place of placesOf(port)) places.set(place, path);
+      }
+    }
+    this.#watched = watched;
+    return places;
+  }
+}
+
+function* placesOf(port: ServicePort): Generator<string> {
+  const { clusterIP, externalIPs, loadBalancerIPs, nodePort } = port;
+  const protocol = PROTOCOL[port.protocol];
+  if (clusterIP !== undefined) yield placeOf(protocol, clusterIP, port.port);
+  for (const vip of [...externalIPs, ...loadBalancerIPs]) yield placeOf(protocol, vip, port.port);
+  if (nodePort !== 0) yield placeOf(protocol, '', nodePort);
+}
+
+/** `address` '': any. */
+function placeOf(protocol: number, address: IpAddress | '', port: number): string {
+  return `${protocol} ${address} ${port}`;
+}

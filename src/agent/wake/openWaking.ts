@@ -1,0 +1,64 @@
+/** Opens what acts on first packets that wait and on Services that are idle. */
+import type { Logger } from 'pino';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import type { WakeListener } from '../../dataplane/wake/Holder.js';
+import { Conntrack } from '../../kernel/conntrack/Conntrack.js';
+import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import type { EventRecorder } from '../../observe/events/EventRecorder.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
+import type { Clock } from '../../time/Clock.js';
+import { IdleWatch } from './IdleWatch.js';
+import { postJson } from './postJson.js';
+import { systemctl } from './systemctl.js';
+import { Waking } from './Waking.js';
+
+export interface OpenWakingOptions {
+  readonly config: NodeConfig;
+  readonly table: Pick<RoutingView, 'servicePorts'>;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A dump waits for us in it: 40,000 connections are 10 MB. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+export function openWaking({ config, table, events, clock, log }: OpenWakingOptions): {
+  readonly listener: WakeListener;
+  readonly close: () => void;
+} {
+  const waking = new Waking({
+    node: config.nodeName,
+    config: config.wake,
+    systemctl,
+    post: postJson(clock),
+    events,
+    clock,
+    log,
+  });
+  // Nobody pays for it who has no Service with idle-after.
+  let channel: NetlinkChannel | undefined;
+  const watch = new IdleWatch({
+    servicePorts: (family) => table.servicePorts(family).values(),
+    eachConnection: (take) => {
+      channel ??= NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
+        receiveBufferBytes: RECEIVE_BUFFER_BYTES,
+        clock,
+      });
+      return new Conntrack(channel).each(undefined, (entry) => {
+        take(entry);
+        return true;
+      });
+    },
+    onIdle: (port) => waking.idle(port),
+    clock,
+  });
+  return {
+    listener: waking,
+    close: () => {
+      watch.stop();
+      channel?.close();
+    },
+  };
+}
