@@ -78,19 +78,27 @@ const SERVES: Readonly<Record<Mode, (host: SimulatedHost, family: IpFamily) => b
   userspace: () => false,
 };
 
-/** From a base chain for what comes in and one for what the node sends, by way of its map, to every index of its endpoints. */
+/**
+ * From a base chain for what comes in and one for what the node sends, by way of the chain for what is not out of the ordinary, to
+ * the chain that draws from as many indexes as its endpoints have. The lower half of those always leads to one.
+ */
 function isServedByTable(table: ModelTable, vip: string): boolean {
   const bases = [...table.chains.values()].filter(({ hook }) => hook?.type === 'nat');
   const asking = bases.filter((base) => setsFrom(base).has('service-ips'));
   if (asking.length < 2) return false;
   const place = latin1(ipToBytes(ip(vip)), [TCP, 0, 0, 0], [0, STEADY.port, 0, 0]);
-  const value = table.sets.get('service-ips')?.elements.get(place)?.value;
-  const chain = typeof value === 'object' ? value.chain : undefined;
-  if (!chain || livingRules(chain).length === 0) return false;
-  const count = Number(/-(\d+)/.exec(chain.name)?.[1] ?? 0);
-  const indexes = Array.from({ length: count }, (_, i) => place + latin1([i & 255, i >> 8, 0, 0]));
+  if (!table.sets.get('service-ips')?.elements.has(place)) return false;
+  if (table.sets.get('service-chains')?.elements.has(place)) return false;
   const endpoints = table.sets.get('endpoints')?.elements;
-  return count > 0 && indexes.every((key) => endpoints?.has(key));
+  const has = (index: number) => endpoints?.has(place + latin1([index & 255, index >> 8, 0, 0])) ?? false;
+  const count = [1, 2, 4, 8, 16, 32, 64, 128, 256].find(has);
+  if (count === undefined) return false;
+  const way = ['service', 'cluster', 'endpoints', `endpoints-${count}`];
+  const isLiving = (name: string) => {
+    const chain = table.chains.get(name);
+    return chain !== undefined && livingRules(chain).length > 0;
+  };
+  return way.every(isLiving) && Array.from({ length: Math.ceil(count / 2) }, (_, i) => i + count).every(has);
 }
 
 /** Names of the sets that packets may be looked up in from a chain on. */

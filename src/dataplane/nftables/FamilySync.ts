@@ -147,7 +147,7 @@ export class FamilySync {
     settings: NftablesSettings,
   ): Promise<Milliseconds | 'nothing' | undefined> {
     let kernelMs: Milliseconds | 'nothing' = 'nothing';
-    for (const portion of portions(changes, (key) => contents.slotCounts.get(key))) {
+    for (const portion of portions(changes)) {
       const transaction = planChanges(contents, portion, settings, this.#table.name);
       if (transaction === undefined) return undefined;
       if (transaction.isEmpty) continue;
@@ -180,7 +180,7 @@ export class FamilySync {
     this.#pending.begin();
     this.#damage = undefined;
     const accepted = () => this.#setAside.accepted(ports);
-    const present = await readPresent(this.#table, settings);
+    const present = await readPresent(this.#table);
     const wasAsleep = present !== undefined && present.state.flags !== 0;
     let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
     // Where nothing is served yet, what is small is served first.

@@ -26,7 +26,7 @@ export async function differences(
   ports: ReadonlyMap<string, ServicePort>,
   settings: NftablesSettings,
 ): Promise<readonly KernelDifference[]> {
-  const present = await readPresent(table, settings);
+  const present = await readPresent(table);
   if (present === undefined) return [nothingThere(`table ${table.name} (${table.family})`, ports.size)];
   const { transaction, contents } = await planFull(ports.values(), settings, present, table.name);
   if (transaction.isEmpty) return [];

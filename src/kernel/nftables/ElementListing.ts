@@ -36,7 +36,7 @@ export class ElementListing {
     for (const { payload } of this.#messages) {
       for (reader.begin(payload); reader.next(); ) {
         const { keyStart, keyLength, valueStart, valueLength } = reader;
-        // Ranges, chains and whatever is no plain key with a plain value is read in full.
+        // Ranges, chains, comments and whatever is no plain key with a plain value is read in full.
         if (reader.isPlain && index.see(payload, keyStart, keyLength, valueStart, valueLength)) continue;
         const { key, value } = readElementAt(payload, reader.start, reader.end);
         if (!index.seeText(key, value)) unwanted.push(key);
@@ -48,12 +48,19 @@ export class ElementListing {
 
 const NONE = -1;
 
+/** Of elements that are more than a key and a value: ranges, those for all keys, those with a comment. */
+const NOT_PLAIN: ReadonlySet<number> = new Set([
+  ElementAttribute.KEY_END,
+  ElementAttribute.FLAGS,
+  ElementAttribute.USERDATA,
+]);
+
 /** Goes through the elements of a message without an object for any. Stops where a length cannot be. */
 class ElementCursor {
   /** Of the attributes of the present element. */
   start = 0;
   end = 0;
-  /** Whether it has a key and, if any, a value that is no verdict. */
+  /** Whether it has a key and, if any, a value that is no verdict, and nothing beside that says more. */
   isPlain = false;
   keyStart = 0;
   keyLength = 0;
@@ -114,7 +121,7 @@ class ElementCursor {
           this.valueStart = start;
           this.valueLength = length;
         }
-      } else if (type === ElementAttribute.KEY_END || type === ElementAttribute.FLAGS) return;
+      } else if (NOT_PLAIN.has(type)) return;
       at = next;
     }
     this.isPlain = this.keyLength !== NONE;

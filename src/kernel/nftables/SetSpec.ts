@@ -1,7 +1,7 @@
 /** Sets and maps as they are declared: to the kernel, and in nft's words. */
 import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { LIST_ELEMENT, SET_FIELD_LENGTH, SetAttribute, SetDescription, SetFlag } from './constants.js';
-import { concatenatedId, type DataType, INDEX, paddedBytes } from './dataTypes.js';
+import { concatenatedId, type DataType, INDEX, NAME, paddedBytes } from './dataTypes.js';
 import { expression, writeExpression } from './Expression.js';
 import { type Field, typeOfConcatenation } from './fields.js';
 
@@ -94,10 +94,11 @@ function userData({ key, data }: SetSpec): string {
   // An index alone is a number of the host, and its type has no name.
   const isIndex = single && typesOf(key)[0] === INDEX;
   let text = number(UserData.KEY_BYTE_ORDER, isIndex ? HOST_ENDIAN : single ? BIG_ENDIAN : 0);
-  if (data !== undefined) text += number(UserData.DATA_BYTE_ORDER, 0);
+  const isName = data !== undefined && data !== 'verdict' && typesOf(data)[0] === NAME;
+  if (data !== undefined) text += number(UserData.DATA_BYTE_ORDER, isName ? HOST_ENDIAN : 0);
   if (isIndex) text += attribute(UserData.KEY_TYPEOF, typeOfOne(key));
   else if (!single) text += attribute(UserData.KEY_TYPEOF, typeOf(key));
-  if (data !== undefined && data !== 'verdict')
+  if (data !== undefined && data !== 'verdict' && !isName)
     text += attribute(UserData.DATA_TYPEOF, isIndex ? typeOfOne(data) : typeOf(data));
   if (data !== undefined) text += number(UserData.DATA_INTERVAL, 0);
   return text;

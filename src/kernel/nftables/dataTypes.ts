@@ -54,6 +54,13 @@ export const MARK: DataType = {
   bytes: 4,
   print: (value) => `0x${readIndex(value).toString(16).padStart(8, '0')}`,
 };
+/** A name of at most 15 characters, with zeros up to 16 bytes (IFNAMSIZ). */
+export const NAME: DataType = {
+  name: 'ifname',
+  id: 41,
+  bytes: 16,
+  print: (value) => JSON.stringify(value.replaceAll('\0', '')),
+};
 
 const BITS_PER_TYPE = 6;
 
@@ -78,6 +85,11 @@ export function printConcatenation(types: readonly DataType[], value: string): s
     return word;
   });
   return words.join(' . ');
+}
+
+/** A value of type NAME. */
+export function nameKey(name: string): string {
+  return name.slice(0, NAME.bytes - 1).padEnd(NAME.bytes, '\0');
 }
 
 /** 4 or 16 characters. */

@@ -55,6 +55,11 @@ export function gotoValue(chain: string, comment: string): string {
   return comment === '' ? chain : `${chain}${NUL}${comment.slice(0, COMMENT_LIMIT)}`;
 }
 
+/** A value of a map that is no verdict map, with what `nft list` shows of its element; as gotoValue(). */
+export function commentedValue(value: string, comment: string): string {
+  return value + comment.slice(0, COMMENT_LIMIT);
+}
+
 /** The chain of a gotoValue(). */
 export function chainOfValue(value: string): string {
   const at = value.indexOf(NUL);
@@ -96,7 +101,7 @@ export function writeNewElements(
       writeKey(writer, spec, keys[index] ?? '');
       const value = values[index];
       if (spec.data === 'verdict') writeGoto(writer, value ?? '');
-      else if (spec.data !== undefined) writeData(writer, ElementAttribute.DATA, value ?? '');
+      else if (spec.data !== undefined) writeValue(writer, paddedBytes(typesOf(spec.data)), value ?? '');
       const counted = counters.get(keys[index] ?? '');
       if (counted) writeCounters(writer, counted);
     },
@@ -105,7 +110,15 @@ export function writeNewElements(
 
 function writeGoto(writer: MessageWriter, value: string): void {
   writeVerdict(writer, ElementAttribute.DATA, { code: VerdictCode.GOTO, chain: chainOfValue(value) });
-  const comment = commentOfValue(value);
+  writeComment(writer, commentOfValue(value));
+}
+
+function writeValue(writer: MessageWriter, bytes: number, value: string): void {
+  writeData(writer, ElementAttribute.DATA, value.slice(0, bytes));
+  writeComment(writer, value.slice(bytes));
+}
+
+function writeComment(writer: MessageWriter, comment: string): void {
   if (comment === '') return;
   // A type, a length, and text with a NUL at its end.
   writer.latin1(
@@ -227,7 +240,7 @@ function readElement(reader: AttributeReader): ReadElement {
     } else if (reader.type === ElementAttribute.USERDATA) comment = readComment(reader.latin1());
     else if (reader.type === ElementAttribute.EXPRESSION) counters = readCounters(reader.children());
   }
-  if (isGoto && comment !== '') value += NUL + comment;
+  if (comment !== '') value += isGoto ? NUL + comment : comment;
   return { key: key + keyEnd, value, counters };
 }
 
@@ -248,9 +261,13 @@ function readCounters(reader: AttributeReader): ElementCounters | undefined {
 export function printElement(spec: SetSpec, key: string, value?: string): string {
   const text = printKey(spec, key);
   if (value === undefined || spec.data === undefined) return text;
-  if (spec.data !== 'verdict') return `${text} : ${printConcatenation(typesOf(spec.data), value)}`;
-  const comment = commentOfValue(value);
-  return `${text}${comment === '' ? '' : ` comment ${JSON.stringify(comment)}`} : goto ${chainOfValue(value)}`;
+  const bytes = spec.data === 'verdict' ? 0 : paddedBytes(typesOf(spec.data));
+  const comment = spec.data === 'verdict' ? commentOfValue(value) : value.slice(bytes);
+  const is =
+    spec.data === 'verdict'
+      ? `goto ${chainOfValue(value)}`
+      : printConcatenation(typesOf(spec.data), value.slice(0, bytes));
+  return `${text}${comment === '' ? '' : ` comment ${JSON.stringify(comment)}`} : ${is}`;
 }
 
 function printKey(spec: SetSpec, key: string): string {

@@ -212,9 +212,10 @@ export function numberField(kind: keyof typeof NUMGEN, { modulus, offset }: Inde
 /** The same on every node, so that nodes agree. */
 const HASH_SEED = 0x70656e73;
 
-/** Jenkins' hash of other fields. */
-export function hashField(of: readonly Field[], { modulus, offset }: IndexRange): Field {
-  const text = `jhash ${of.map((field) => field.text).join(' . ')} mod ${modulus} seed 0x${HASH_SEED.toString(16)}`;
+/** Jenkins' hash of other fields. `round`: another number for each, when the one before led nowhere. */
+export function hashField(of: readonly Field[], { modulus, offset }: IndexRange, round = 0): Field {
+  const seed = HASH_SEED + round;
+  const text = `jhash ${of.map((field) => field.text).join(' . ')} mod ${modulus} seed 0x${seed.toString(16)}`;
   return {
     text: offset === 0 ? text : `${text} offset ${offset}`,
     type: INDEX,
@@ -230,7 +231,7 @@ export function hashField(of: readonly Field[], { modulus, offset }: IndexRange)
         dreg: registerNumber(register),
         length: (word - scratch) * 4,
       };
-      return [...loads, expression('hash', { ...values, modulus, seed: HASH_SEED, offset, kind: 0 })];
+      return [...loads, expression('hash', { ...values, modulus, seed, offset, kind: 0 })];
     },
   };
 }

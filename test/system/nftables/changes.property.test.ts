@@ -70,7 +70,7 @@ if (await inNetns(import.meta.url)) {
             if (sync.problems.length > 0) throw new Error(JSON.stringify(sync.problems));
             // Chains that nobody uses any more may be left; all else must be as a full sync would have it.
             const kernel = new NftablesTable(channel, family, TABLE);
-            const present = await readPresent(kernel, settings);
+            const present = await readPresent(kernel);
             const { transaction } = await planFull(
               table.servicePorts(family).values(),
               settings,

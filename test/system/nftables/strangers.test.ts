@@ -33,8 +33,8 @@ const DEEDS: Readonly<Record<string, Deed>> = {
     heard: /set endpoints got elements/,
   },
   'a verdict map gets one': {
-    words: ['add', 'element', 'ip', TABLE, 'service-ips', '{ * : drop }'],
-    heard: /set service-ips got elements/,
+    words: ['add', 'element', 'ip', TABLE, 'service-chains', '{ * : drop }'],
+    heard: /set service-chains got elements/,
   },
   'a set gets one': {
     words: ['add', 'element', 'ip', TABLE, 'cluster-ips', '{ * }'],

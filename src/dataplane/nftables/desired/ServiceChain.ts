@@ -1,17 +1,8 @@
 /**
- * The chains that connections to Services go through, by what distinguishes them. There is one for each combination
- * in use, not for each Service: kind, how an endpoint is picked, and how many indexes there are to pick from.
+ * The chains that connections to Services go through, by what distinguishes them. There is one for each combination in use,
+ * not for each Service: kind, and how an endpoint is picked. pickChains.ts has those that pick.
  */
-import type { KernelAlgorithm } from '../../../balancing/Balancing.js';
-import {
-  DESTINATION_PORT,
-  FIELDS,
-  type Field,
-  hashField,
-  L4_PROTOCOL,
-  markField,
-  numberField,
-} from '../../../kernel/nftables/fields.js';
+import { FIELDS } from '../../../kernel/nftables/fields.js';
 import {
   type Comparison,
   destinationNat,
@@ -23,85 +14,89 @@ import {
   type Rule,
   type Statement,
   setMark,
-  verdictMap,
 } from '../../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../../net/ip.js';
-import { CHOICE_MASK } from '../../../routing/choice.js';
 import type { LocalTraffic, NftablesSettings } from './NftablesSettings.js';
-import { type SetName, SHORT_CIRCUIT_OFFSET } from './sets.js';
+import { keyFields, type Pick, pickChainName, pickChains, pickWords, type Space } from './pickChains.js';
 
-/**
- * cluster: to a cluster IP. external: from outside, policy Cluster. local: from outside, policy Local.
- * short-circuit: from this node or its pods to a VIP with policy Local: all endpoints may serve.
- */
-export type ChainKind = 'cluster' | 'external' | 'local' | 'short-circuit';
-
-/** Whether the key of an endpoint begins with the VIP, or is the node port alone. */
-export type Space = 'vip' | 'node-port';
-
-export interface Pick {
-  readonly algorithm: KernelAlgorithm;
-  /** How many indexes there are. */
-  readonly size: number;
-  /** For round robin, which counts for each service port: its name. */
-  readonly owner: string;
-}
+/** cluster: to a cluster IP. external: from outside, policy Cluster. local: from outside, policy Local. */
+export type ChainKind = 'cluster' | 'external' | 'local';
 
 export interface ServiceChain {
   readonly kind: ChainKind;
   readonly space: Space;
   readonly pick: Pick;
+  /** For policy Local: from this node or its pods all endpoints may serve. */
+  readonly shortCircuit?: Pick;
   /** Only clients of the source ranges may pass. */
   readonly firewalled: boolean;
   /** Session affinity. */
   readonly sticky: boolean;
 }
 
+const RANDOM: Pick = { algorithm: 'random', size: 0, owner: '' };
+
+/** Where connections to VIPs go that `service-chains` does not name: cluster IPs, by chance. */
+export const DEFAULT: ServiceChain = {
+  kind: 'cluster',
+  space: 'vip',
+  pick: RANDOM,
+  firewalled: false,
+  sticky: false,
+};
+export const DEFAULT_CHAIN = serviceChainName(DEFAULT);
+
 /** Where clients go that the source ranges do not contain. */
 export const OUTSIDE_RANGES = 'drop-outside-ranges';
 
-/** Tries of a random index before the last one, which always finds an endpoint. */
-const TRIES = 8;
-
-export function serviceChainName({ kind, space, pick, firewalled, sticky }: ServiceChain): string {
-  const words = [
+export function serviceChainName({
+  kind,
+  space,
+  pick,
+  shortCircuit,
+  firewalled,
+  sticky,
+}: ServiceChain): string {
+  return joined(
     space === 'vip' ? '' : 'node-port',
     firewalled ? 'firewalled' : '',
     sticky ? 'sticky' : '',
     kind,
-  ];
-  return `${words.filter((word) => word !== '').join('-')}-${pickText(pick)}`;
+    ...pickWords(pick, shortCircuit),
+  );
 }
 
-function pickChainName(space: Space, from: 'own' | 'all', pick: Pick): string {
-  const words = [space === 'vip' ? '' : 'node-port', from === 'own' ? '' : 'short-circuit', 'endpoints'];
-  return `${words.filter((word) => word !== '').join('-')}-${pickText(pick)}`;
+/** What a service chain of policy Local goes on in for pods and the node. */
+function shortCircuitName({ space, sticky }: ServiceChain, pick: Pick): string {
+  return joined(
+    space === 'vip' ? '' : 'node-port',
+    sticky ? 'sticky' : '',
+    'short-circuit',
+    ...pickWords(pick),
+  );
 }
 
-function pickText({ algorithm, size, owner }: Pick): string {
-  if (algorithm === 'random') return String(size);
-  return algorithm === 'round-robin' ? `round-robin-${size}-${owner}` : `${algorithm}-${size}`;
+function joined(...words: readonly string[]): string {
+  return words.filter((word) => word !== '').join('-');
 }
 
-/** How many indexes the endpoints of a chain have, read back from its name. Undefined for other chains. */
-export function sizeInChainName(name: string): number | undefined {
-  const digits = /^[a-z-]+-(\d+)$/.exec(name)?.[1];
-  return digits === undefined ? undefined : Number(digits);
-}
-
-/** The chain, and the one it goes to for an endpoint. */
+/** The chain, and those that it goes to for an endpoint. */
 export function serviceChains(chain: ServiceChain, settings: NftablesSettings): readonly ChainSpec[] {
-  const { kind, space, pick } = chain;
-  const picker = pickChain(space, kind === 'short-circuit' ? 'all' : 'own', pick, settings.family);
-  return [{ name: serviceChainName(chain), rules: entryRules(chain, picker.name, settings) }, picker];
+  const { space, pick, shortCircuit, sticky } = chain;
+  const { family } = settings;
+  const chains: ChainSpec[] = [
+    { name: serviceChainName(chain), rules: entryRules(chain, settings) },
+    ...pickChains(space, 'own', pick, family),
+  ];
+  if (shortCircuit === undefined) return chains;
+  const rules = [...affinityRules(family, space, sticky), [goTo(pickChainName(space, 'all', shortCircuit))]];
+  chains.push({ name: shortCircuitName(chain, shortCircuit), rules });
+  return [...chains, ...pickChains(space, 'all', shortCircuit, family)];
 }
 
-function entryRules(
-  { kind, space, firewalled, sticky }: ServiceChain,
-  picker: string,
-  settings: NftablesSettings,
-): Rule[] {
+function entryRules(chain: ServiceChain, settings: NftablesSettings): Rule[] {
+  const { kind, space, pick, shortCircuit, firewalled, sticky } = chain;
   const { family, masqueradeMark, localTraffic } = settings;
   const { sourceAddress } = FIELDS[family];
   const rules: Rule[] = [];
@@ -122,67 +117,19 @@ function entryRules(
       rules.push(...marking());
       break;
     case 'local': {
-      const shortCircuit = verdictMap(keyFields(family, space), setOf(space, 'short-circuits'));
-      if (localTraffic) rules.push([fromPod(family, 'is', localTraffic), shortCircuit]);
-      rules.push(...marking(isLocalAddress('saddr')), [isLocalAddress('saddr'), shortCircuit]);
+      const all = goTo(shortCircuitName(chain, shortCircuit ?? RANDOM));
+      if (localTraffic) rules.push([fromPod(family, 'is', localTraffic), all]);
+      rules.push(...marking(isLocalAddress('saddr')), [isLocalAddress('saddr'), all]);
       break;
     }
-    case 'short-circuit':
-      break;
   }
-  if (sticky) {
-    rules.push([
-      destinationNat(family, [sourceAddress, ...keyFields(family, space)], setOf(space, 'affinity')),
-    ]);
-  }
-  return [...rules, [goTo(picker)]];
+  return [...rules, ...affinityRules(family, space, sticky), [goTo(pickChainName(space, 'own', pick))]];
 }
 
-/**
- * Looks for an endpoint at an index. For random, some indexes may be empty (slotCount.ts): it tries again, which leaves
- * every endpoint the same chance; more than half are filled, so the lower half always is.
- */
-function pickChain(space: Space, from: 'own' | 'all', pick: Pick, family: IpFamily): ChainSpec {
-  const offset = from === 'own' ? 0 : SHORT_CIRCUIT_OFFSET;
-  const at = (index: Field) =>
-    destinationNat(family, [...keyFields(family, space), index], setOf(space, 'endpoints'));
-  const fields = [markField(CHOICE_MASK), ...keyFields(family, space)];
-  const chosen: Rule[] =
-    pick.algorithm === 'chosen' ? [[destinationNat(family, fields, setOf(space, 'chosen'))]] : [];
-  const rules: Rule[] = [...chosen, ...indexFields(pick, offset, family).map((index) => [at(index)])];
-  return {
-    name: pickChainName(space, from, pick),
-    rules: [...rules, [goTo(space === 'vip' ? 'refuse' : 'refuse-node-port')]],
-  };
-}
-
-function indexFields({ algorithm, size }: Pick, offset: number, family: IpFamily): readonly Field[] {
-  const range = { modulus: size, offset };
-  const { sourceAddress } = FIELDS[family];
-  switch (algorithm) {
-    case 'round-robin':
-      return [numberField('next in turn', range)];
-    case 'source-hash':
-    case 'maglev':
-      return [hashField([sourceAddress], range)];
-    case 'random':
-    case 'chosen': {
-      const draw = numberField('random', range);
-      // 1 and 2 have no empty index.
-      if (size <= 2) return [draw];
-      const last = numberField('random', { modulus: Math.ceil(size / 2), offset });
-      return [...Array.from({ length: TRIES }, () => draw), last];
-    }
-  }
-}
-
-export function keyFields(family: IpFamily, space: Space): readonly Field[] {
-  const nodePort = [L4_PROTOCOL, DESTINATION_PORT];
-  return space === 'vip' ? [FIELDS[family].destinationAddress, ...nodePort] : nodePort;
-}
-
-function setOf(space: Space, set: 'short-circuits' | 'endpoints' | 'chosen' | 'affinity'): SetName {
-  return space === 'vip' ? set : `node-port-${set}`;
+function affinityRules(family: IpFamily, space: Space, sticky: boolean): Rule[] {
+  if (!sticky) return [];
+  const key = [FIELDS[family].sourceAddress, ...keyFields(family, space)];
+  return [[destinationNat(family, key, space === 'vip' ? 'affinity' : 'node-port-affinity')]];
 }
 
 function fromPod(family: IpFamily, comparison: Comparison, local: LocalTraffic): Statement {

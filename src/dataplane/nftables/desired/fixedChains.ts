@@ -32,7 +32,8 @@ import {
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import type { Cidr, IpFamily } from '../../../net/ip.js';
 import type { NftablesSettings } from './NftablesSettings.js';
-import { keyFields, OUTSIDE_RANGES } from './ServiceChain.js';
+import { keyFields } from './pickChains.js';
+import { DEFAULT_CHAIN, OUTSIDE_RANGES } from './ServiceChain.js';
 import { affinitySet, type SetName } from './sets.js';
 
 /**
@@ -85,6 +86,10 @@ export function fixedChains(
     { name: 'drop-unused-ip', rules: [...logged(settings, [], 'no-such-cluster-ip'), [DROP]] },
     { name: OUTSIDE_RANGES, rules: [...logged(settings, [], 'source-range'), [DROP]] },
     { name: 'services', rules: servicesRules(settings) },
+    {
+      name: 'service',
+      rules: [[verdictMap(keyFields(family, 'vip'), 'service-chains')], [goTo(DEFAULT_CHAIN)]],
+    },
     ...learning,
     ...divertChain(settings),
     { name: 'nat-prerouting', hook: nat('prerouting'), rules: [[goTo('services')]] },
@@ -129,7 +134,7 @@ function servicesRules(settings: NftablesSettings): Rule[] {
   const ping: Rule[] = answerPing ? [[toClusterIP, isEchoRequest(family), redirect()]] : [];
   return [
     [jumpTo('admin-pre')],
-    [verdictMap(keyFields(family, 'vip'), 'service-ips')],
+    [inSet(keyFields(family, 'vip'), 'is', 'service-ips'), goTo('service')],
     settings.nodePortAddresses === 'all'
       ? [isLocalAddress('daddr'), prefix(destinationAddress, 'is not', LOOPBACK[family]), nodePort]
       : [inSet([destinationAddress], 'is', 'node-port-ips'), nodePort],

@@ -14,13 +14,14 @@ import {
 } from '../../../routing/ServicePort.js';
 import { cidrRange, withoutContained } from '../../family/cidrRanges.js';
 import type { AffinityTime } from './fixedChains.js';
+import { filledTurns, indexCount, turnCount } from './indexCount.js';
 import { ownerText } from './ownerText.js';
-import type { ChainKind, Pick, ServiceChain, Space } from './ServiceChain.js';
-import { type SetName, SHORT_CIRCUIT_OFFSET } from './sets.js';
-import { filledSlots, slotCount } from './slotCount.js';
+import { type Draw, drawOf, type From, firstIndex, offsetOf, type Pick, type Space } from './pickChains.js';
+import type { ChainKind, ServiceChain } from './ServiceChain.js';
+import type { SetName } from './sets.js';
 
 /** How many indexes each list of endpoints of a service port has. */
-export interface SlotCounts {
+export interface IndexCounts {
   /** For traffic under the policies in force. */
   readonly internal: number;
   readonly external: number;
@@ -33,41 +34,36 @@ export interface ElementSink {
   element(set: SetName, key: string, value?: string): void;
   /** A key that several service ports may put into a set. */
   shared(set: 'cluster-ips' | 'hairpins', key: string): void;
-  /** A key of a verdict map and the chain to go on in. `servicePort`: its name, for who lists the rules. */
-  chain(set: SetName, key: string, chain: ServiceChain, servicePort: string): void;
+  /** A VIP or node port and the chain to go on in. `servicePort`: its name, for who lists the rules. */
+  chain(key: string, chain: ServiceChain, servicePort: string): void;
+  /** That a list of so many indexes is drawn from. */
+  draw(draw: Draw, count: number): void;
   /** A VIP or node port with session affinity. */
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void;
 }
 
 const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 
-/** `before`: the counts in force, to be kept where possible. */
-export function countSlots(port: ServicePort, before: SlotCounts | undefined): SlotCounts {
-  const { endpoints, balancing } = port;
-  const count = (list: readonly Endpoint[], previous: number | undefined) =>
-    sizeOf(list, balancing, previous);
-  const internal = port.internalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
-  const external = port.externalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
+export function countIndexes({
+  endpoints,
+  balancing,
+  internalPolicy,
+  externalPolicy,
+}: ServicePort): IndexCounts {
+  const cluster = countOf(endpoints.cluster, balancing);
+  const needsLocal = internalPolicy === 'Local' || externalPolicy === 'Local';
+  const local = needsLocal ? countOf(endpoints.local, balancing) : cluster;
   return {
-    internal: count(internal, before?.internal),
-    external:
-      external === internal && before?.external === before?.internal
-        ? count(internal, before?.internal)
-        : count(external, before?.external),
-    shortCircuit: port.externalPolicy === 'Local' ? count(endpoints.cluster, before?.shortCircuit) : 0,
+    internal: internalPolicy === 'Local' ? local : cluster,
+    external: externalPolicy === 'Local' ? local : cluster,
+    shortCircuit: externalPolicy === 'Local' ? cluster : 0,
   };
 }
 
-/** How many indexes a list has. */
-function sizeOf(
-  endpoints: readonly Endpoint[],
-  { algorithm, weights, mostEntries }: Balancing,
-  previous: number | undefined,
-): number {
+function countOf(endpoints: readonly Endpoint[], { algorithm, weights, mostEntries }: Balancing): number {
   if (algorithm === 'maglev') return Math.max(maglevSize(endpoints, weights, mostEntries), 1);
   const wanted = slotsSize(endpoints, weights, mostEntries);
-  const kernel = kernelAlgorithm(algorithm);
-  return kernel === 'random' || kernel === 'chosen' ? slotCount(previous, wanted) : Math.max(wanted, 1);
+  return algorithm === 'round-robin' ? turnCount(wanted) : indexCount(wanted);
 }
 
 /** By the list that was laid out, which is the same array as long as nothing of it changed. */
@@ -91,8 +87,8 @@ function layOut(endpoints: readonly Endpoint[], balancing: Balancing): Indexes {
   return indexes;
 }
 
-/** How many elements a service port has in the maps of endpoints. */
-export function countElements(port: ServicePort, counts: SlotCounts): { vips: number; nodePorts: number } {
+/** How many elements a service port has in the maps of endpoints, at most. */
+export function countElements(port: ServicePort, counts: IndexCounts): { vips: number; nodePorts: number } {
   const outside = counts.external + counts.shortCircuit;
   const inside = port.clusterIP === undefined ? 0 : counts.internal;
   return {
@@ -101,7 +97,7 @@ export function countElements(port: ServicePort, counts: SlotCounts): { vips: nu
   };
 }
 
-export function emitServicePort(port: ServicePort, counts: SlotCounts, sink: ElementSink): void {
+export function emitServicePort(port: ServicePort, counts: IndexCounts, sink: ElementSink): void {
   const emitter = new Emitter(port, sink);
   const { endpoints, clusterIP } = port;
   const internal = port.internalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
@@ -160,44 +156,49 @@ class Emitter {
     this.portKey = protocolKey(PROTOCOL_NUMBER[this.#protocol]) + portKey(port.port);
   }
 
-  external(space: Space, key: string, counts: SlotCounts, access: Access): void {
+  external(space: Space, key: string, counts: IndexCounts, access: Access): void {
     const port = this.#port;
     const { cluster, local } = port.endpoints;
     if (port.externalPolicy === 'Cluster') {
       this.entry(space, key, 'external', cluster, counts.external, access);
     } else {
-      this.entry(space, key, 'local', local, counts.external, access);
-      this.#shortCircuit(space, key, cluster, counts.shortCircuit);
+      this.entry(space, key, 'local', local, counts.external, access, counts.shortCircuit);
+      this.#endpoints(space, 'all', key, cluster, this.#pick('all', counts.shortCircuit));
     }
     if (externalVerdict(port) === 'drop') {
       this.#sink.element(space === 'vip' ? 'drop-services' : 'drop-node-ports', key);
     }
   }
 
+  /** `beside`: how many indexes the short circuit has, where there is one. */
   entry(
     space: Space,
     key: string,
     kind: ChainKind,
     list: readonly Endpoint[],
-    size: number,
+    count: number,
     access: Access,
+    beside?: number,
   ): void {
-    this.#verdict(space === 'vip' ? 'service-ips' : 'node-ports', key, { space, kind, size, access });
-    this.#endpoints(space, key, list, size, 0);
+    const { affinitySeconds: seconds, name } = this.#port;
+    const pick = this.#pick('own', count);
+    const chain: ServiceChain = {
+      kind,
+      space,
+      pick: pick.chain,
+      ...(beside === undefined ? {} : { shortCircuit: this.#pick('all', beside).chain }),
+      firewalled: access === 'firewalled',
+      sticky: seconds !== undefined,
+    };
+    this.#sink.chain(key, chain, name);
+    this.#endpoints(space, 'own', key, list, pick);
     this.#chosen(space, key, list);
-    const { affinitySeconds: seconds } = this.#port;
     if (seconds === undefined) return;
     this.#sink.sticky(
       space === 'vip' ? 'services' : 'node-ports',
       { seconds, protocol: this.#protocol },
       key,
     );
-  }
-
-  #shortCircuit(space: Space, key: string, list: readonly Endpoint[], size: number): void {
-    const set = space === 'vip' ? 'short-circuits' : 'node-port-short-circuits';
-    this.#verdict(set, key, { space, kind: 'short-circuit', size, access: 'open' });
-    this.#endpoints(space, key, list, size, SHORT_CIRCUIT_OFFSET);
   }
 
   /** Whom a mark may name, beside the indexes, which are for packets without one. */
@@ -212,38 +213,39 @@ class Emitter {
     }
   }
 
-  #verdict(
-    set: SetName,
-    key: string,
-    { space, kind, size, access }: { space: Space; kind: ChainKind; size: number; access: Access },
-  ): void {
-    const { balancing, affinitySeconds } = this.#port;
-    const algorithm = kernelAlgorithm(balancing.algorithm);
-    // Who chooses does not know which of the two lists a client is for.
-    const isDrawn = algorithm === 'chosen' && (kind === 'short-circuit' || !isChosenFor(this.#port));
-    const pick: Pick = {
+  /** Who chooses does not know which of two lists a client is for. */
+  #pick(from: From, count: number): { readonly chain: Pick; readonly count: number } {
+    const algorithm = kernelAlgorithm(this.#port.balancing.algorithm);
+    const isDrawn = algorithm === 'chosen' && (from === 'all' || !isChosenFor(this.#port));
+    const isSized = algorithm === 'maglev' || algorithm === 'round-robin';
+    const chain: Pick = {
       algorithm: isDrawn ? 'random' : algorithm,
-      size,
-      owner: balancing.algorithm === 'round-robin' ? ownerText(this.#port) : '',
+      size: isSized ? count : 0,
+      owner: algorithm === 'round-robin' ? ownerText(this.#port) : '',
     };
-    const chain = {
-      kind,
-      space,
-      pick,
-      firewalled: access === 'firewalled',
-      sticky: affinitySeconds !== undefined,
-    };
-    this.#sink.chain(set, key, chain, this.#port.name);
+    return { chain, count };
   }
 
-  #endpoints(space: Space, key: string, endpoints: readonly Endpoint[], size: number, offset: number): void {
-    const set = space === 'vip' ? 'endpoints' : 'node-port-endpoints';
+  #endpoints(
+    space: Space,
+    from: From,
+    key: string,
+    endpoints: readonly Endpoint[],
+    { chain, count }: { readonly chain: Pick; readonly count: number },
+  ): void {
+    const isTurns = chain.algorithm === 'round-robin';
+    const set: SetName = `${space === 'vip' ? '' : 'node-port-'}${isTurns ? 'turns' : 'endpoints'}`;
     const indexes = layOut(endpoints, this.#port.balancing);
-    const filled = filledSlots(size, indexes.length);
-    for (let index = 0; index < filled; index++) {
-      const at = indexes[index % indexes.length];
+    const draw = drawOf(space, from, chain);
+    if (draw) this.#sink.draw(draw, count);
+    const first = draw ? firstIndex(from, count) : offsetOf(from);
+    const places = isTurns ? filledTurns(count, indexes.length) : undefined;
+    const filled = places?.length ?? Math.min(indexes.length, count);
+    for (let i = 0; i < filled; i++) {
+      const at = indexes[i % indexes.length];
       const endpoint = typeof at === 'number' ? endpoints[at] : at;
-      if (endpoint) this.#sink.element(set, key + indexKey(index + offset), this.#valueOf(endpoint));
+      if (endpoint)
+        this.#sink.element(set, key + indexKey(first + (places?.[i] ?? i)), this.#valueOf(endpoint));
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * The sets and maps of the table. Everything that comes and goes with Services and endpoints is an element of one of
- * these; the rules stay as they are. Only maps of verdicts make the kernel walk the whole table when an element is
- * added (2 ms at 10,000 services), so endpoints are kept in others.
+ * these; the rules stay as they are. An element that is added to a map of verdicts makes the kernel look at all elements of
+ * all such maps, so those hold only what is out of the ordinary.
  */
 
 import {
@@ -11,6 +11,7 @@ import {
   IPV4_ADDRESS,
   IPV6_ADDRESS,
   MARK,
+  NAME,
 } from '../../../kernel/nftables/dataTypes.js';
 import { DESTINATION_PORT, FIELDS, L4_PROTOCOL, numberField } from '../../../kernel/nftables/fields.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
@@ -18,11 +19,12 @@ import type { IpFamily } from '../../../net/ip.js';
 
 export type SetName =
   | 'service-ips'
-  | 'short-circuits'
+  | 'service-chains'
   | 'node-ports'
-  | 'node-port-short-circuits'
   | 'endpoints'
   | 'node-port-endpoints'
+  | 'turns'
+  | 'node-port-turns'
   | 'chosen'
   | 'node-port-chosen'
   | 'drop-services'
@@ -47,8 +49,8 @@ export function isNotOurs(name: string): boolean {
 /** Chains and sets whose names begin so are the administrator's. */
 export const ADMIN_PREFIX = 'admin-';
 
-/** The endpoints for traffic that stays on the node or comes from outside begin at 0, those of the short circuit here. */
-export const SHORT_CIRCUIT_OFFSET = 65_536;
+/** The indexes for traffic that stays on the node or comes from outside are below this, those of the short circuit from here. */
+export const SHORT_CIRCUIT_OFFSET = 131_072;
 
 const AFFINITY_SIZE = 262_144;
 const SMALLEST_SIZE = 16_384;
@@ -78,28 +80,36 @@ export function tableSets(
   const endpoint = { types: [address, INET_SERVICE] };
   const { destinationAddress } = FIELDS[family];
   const index = numberField('random', { modulus: SHORT_CIRCUIT_OFFSET, offset: 0 });
+  const data = { fields: [destinationAddress, DESTINATION_PORT] };
+  const vipIndexes = {
+    key: { fields: [destinationAddress, L4_PROTOCOL, DESTINATION_PORT, index] },
+    data,
+  };
+  const nodePortIndexes = { key: { fields: [L4_PROTOCOL, DESTINATION_PORT, index] }, data };
   const counted = counters ? { counters: true as const } : {};
   const set = (name: SetName, rest: Omit<SetSpec, 'name'>): SetSpec => ({ name, ...rest });
   return {
-    'service-ips': set('service-ips', { key: vip, data: 'verdict', size: sizes['service-ips'], ...counted }),
-    'short-circuits': set('short-circuits', { key: vip, data: 'verdict' }),
+    // The values are for readers: rules only ask whether there is one.
+    'service-ips': set('service-ips', {
+      key: vip,
+      data: { types: [NAME] },
+      size: sizes['service-ips'],
+      ...counted,
+    }),
+    'service-chains': set('service-chains', { key: vip, data: 'verdict' }),
     'node-ports': set('node-ports', {
       key: nodePort,
       data: 'verdict',
       size: sizes['node-ports'],
       ...counted,
     }),
-    'node-port-short-circuits': set('node-port-short-circuits', { key: nodePort, data: 'verdict' }),
-    endpoints: set('endpoints', {
-      key: { fields: [destinationAddress, L4_PROTOCOL, DESTINATION_PORT, index] },
-      data: { fields: [destinationAddress, DESTINATION_PORT] },
-      size: sizes.endpoints,
-    }),
+    endpoints: set('endpoints', { ...vipIndexes, size: sizes.endpoints }),
     'node-port-endpoints': set('node-port-endpoints', {
-      key: { fields: [L4_PROTOCOL, DESTINATION_PORT, index] },
-      data: { fields: [destinationAddress, DESTINATION_PORT] },
+      ...nodePortIndexes,
       size: sizes['node-port-endpoints'],
     }),
+    turns: set('turns', vipIndexes),
+    'node-port-turns': set('node-port-turns', nodePortIndexes),
     // The endpoint that a packet's mark names, where somebody has chosen (docs/first-packet.md).
     chosen: set('chosen', { key: { types: [MARK, ...vip.types] }, data: endpoint }),
     'node-port-chosen': set('node-port-chosen', {

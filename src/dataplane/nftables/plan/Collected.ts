@@ -1,10 +1,17 @@
 /** The elements of some service ports, gathered by set. */
 
-import { gotoValue } from '../../../kernel/nftables/elements.js';
+import { nameKey } from '../../../kernel/nftables/dataTypes.js';
+import { commentedValue, gotoValue } from '../../../kernel/nftables/elements.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
-import { type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
-import { type ElementSink, emitServicePort, type SlotCounts } from '../desired/servicePortElements.js';
+import { type Draw, drawChainName } from '../desired/pickChains.js';
+import { DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
+import {
+  countIndexes,
+  type ElementSink,
+  emitServicePort,
+  type IndexCounts,
+} from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
 
 export interface KeysAndValues {
@@ -20,6 +27,8 @@ export class Collected implements ElementSink {
   readonly sharedKeys = new Map<SharedSet, string[]>();
   /** By name of the chain. */
   readonly chains = new Map<string, ServiceChain>();
+  /** By name of the chain that draws from so many indexes. */
+  readonly draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
   /** By name of the set that lists them. */
   readonly stickyKeys = new Map<
     string,
@@ -27,7 +36,7 @@ export class Collected implements ElementSink {
   >();
   readonly times: AffinityTime[] = [];
 
-  add(port: ServicePort, counts: SlotCounts): void {
+  add(port: ServicePort, counts: IndexCounts = countIndexes(port)): void {
     emitServicePort(port, counts, this);
   }
 
@@ -47,10 +56,20 @@ export class Collected implements ElementSink {
     else this.sharedKeys.set(set, [key]);
   }
 
-  chain(set: SetName, key: string, chain: ServiceChain, servicePort: string): void {
+  chain(key: string, chain: ServiceChain, servicePort: string): void {
     const name = serviceChainName(chain);
     if (!this.chains.has(name)) this.chains.set(name, chain);
-    this.element(set, key, gotoValue(name, servicePort));
+    if (chain.space === 'node-port') {
+      this.element('node-ports', key, gotoValue(name, servicePort));
+      return;
+    }
+    this.element('service-ips', key, commentedValue(nameKey(chain.kind), servicePort));
+    if (name !== DEFAULT_CHAIN) this.element('service-chains', key, gotoValue(name, ''));
+  }
+
+  draw(draw: Draw, count: number): void {
+    const name = drawChainName(draw, count);
+    if (!this.draws.has(name)) this.draws.set(name, { draw, count });
   }
 
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {

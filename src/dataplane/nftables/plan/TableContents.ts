@@ -1,6 +1,6 @@
 /**
  * What our table holds, as far as later changes need to know: not the elements, which follow from the routing table, but
- * who shares which, how many indexes a service port has, which chains there are, and how full the sets are.
+ * who shares which, which chains there are, and how full the sets are.
  */
 
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
@@ -9,10 +9,10 @@ import { ruleText } from '../../../kernel/nftables/table/TableState.js';
 import { WantedKeys } from '../../family/WantedKeys.js';
 import { type AffinityTime, fixedChains } from '../desired/fixedChains.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
-import { type ServiceChain, serviceChains } from '../desired/ServiceChain.js';
-import type { SlotCounts } from '../desired/servicePortElements.js';
+import { COMMON_COUNTS, type Draw, drawChainName, drawChains, drawOf } from '../desired/pickChains.js';
+import { DEFAULT, type ServiceChain, serviceChainName, serviceChains } from '../desired/ServiceChain.js';
 import { roomFor, type SetName, type SizedSet, tableSets } from '../desired/sets.js';
-import type { SharedSet } from './Collected.js';
+import type { Collected, SharedSet } from './Collected.js';
 
 export const SIZED_SETS: readonly SizedSet[] = [
   'service-ips',
@@ -22,8 +22,6 @@ export const SIZED_SETS: readonly SizedSet[] = [
 ];
 
 export class TableContents {
-  /** By ServicePort.key. */
-  readonly slotCounts = new Map<string, SlotCounts>();
   readonly shared: Readonly<Record<SharedSet, WantedKeys>> = {
     'cluster-ips': new WantedKeys(),
     hairpins: new WantedKeys(),
@@ -32,7 +30,9 @@ export class TableContents {
   readonly affinityTimes = new WantedKeys();
   /** Sets of affinitySet() that exist, by name. */
   readonly affinitySets = new Map<string, SetSpec>();
-  readonly serviceChains = new Map<string, ServiceChain>();
+  readonly #serviceChains = new Map<string, ServiceChain>();
+  /** By name of the chain that finds out how many indexes there are. */
+  readonly #draws = new Map<string, { readonly draw: Draw; readonly counts: Set<number> }>();
   /** Chain → its rules as text. */
   readonly chainTexts = new Map<string, string>();
   /** How many elements the sized sets hold. */
@@ -48,6 +48,59 @@ export class TableContents {
   constructor(settings: NftablesSettings, sizes: Readonly<Record<SizedSet, number>>) {
     this.settings = settings;
     this.sets = tableSets(settings.family, { sizes, counters: settings.counters });
+    this.#addServiceChain(DEFAULT);
+  }
+
+  /** Takes note of the chains that service ports need, and says which of all chains are others for it. */
+  addChains({ chains, draws }: Pick<Collected, 'chains' | 'draws'>): readonly ChainSpec[] {
+    const services: ServiceChain[] = [];
+    const touched = new Set<string>();
+    for (const [name, chain] of chains) {
+      if (this.#serviceChains.has(name)) continue;
+      services.push(chain);
+      for (const draw of this.#addServiceChain(chain)) touched.add(draw);
+    }
+    for (const { draw, count } of draws.values()) {
+      const name = drawChainName(draw);
+      const { counts } = this.#draws.get(name) ?? this.#addDraw(draw);
+      if (counts.has(count)) continue;
+      counts.add(count);
+      touched.add(name);
+    }
+    return [
+      ...[...touched].flatMap((name) => this.#chainsOfDraw(name)),
+      ...services.flatMap((chain) => serviceChains(chain, this.settings)),
+    ];
+  }
+
+  /** Returns names of draws that come with it. */
+  #addServiceChain(chain: ServiceChain): readonly string[] {
+    this.#serviceChains.set(serviceChainName(chain), chain);
+    const { space, pick, shortCircuit } = chain;
+    const draws = [
+      drawOf(space, 'own', pick),
+      shortCircuit === undefined ? undefined : drawOf(space, 'all', shortCircuit),
+    ];
+    return draws.flatMap((draw) => {
+      if (draw === undefined) return [];
+      const name = drawChainName(draw);
+      if (this.#draws.has(name)) return [];
+      this.#addDraw(draw);
+      return [name];
+    });
+  }
+
+  #addDraw(draw: Draw): { readonly draw: Draw; readonly counts: Set<number> } {
+    const entry = { draw, counts: new Set(COMMON_COUNTS) };
+    this.#draws.set(drawChainName(draw), entry);
+    return entry;
+  }
+
+  #chainsOfDraw(name: string): readonly ChainSpec[] {
+    const found = this.#draws.get(name);
+    if (!found) return [];
+    const counts = [...found.counts].sort((a, b) => a - b);
+    return drawChains(found.draw, counts, this.settings.family);
   }
 
   times(): AffinityTime[] {
@@ -63,11 +116,10 @@ export class TableContents {
     const fixed = fixedChains(this.settings, this.times());
     const refusing = fixed.filter(({ name }) => name.startsWith('refuse'));
     for (const chain of refusing) chains.set(chain.name, chain);
-    for (const each of this.serviceChains.values()) {
-      const [entry, picker] = serviceChains(each, this.settings);
-      if (picker) chains.set(picker.name, picker);
-      if (entry) chains.set(entry.name, entry);
-    }
+    for (const name of this.#draws.keys())
+      for (const chain of this.#chainsOfDraw(name)) chains.set(chain.name, chain);
+    for (const each of this.#serviceChains.values())
+      for (const chain of serviceChains(each, this.settings)) chains.set(chain.name, chain);
     for (const chain of fixed) chains.set(chain.name, chain);
     return [...chains.values()];
   }

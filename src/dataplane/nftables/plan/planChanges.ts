@@ -1,11 +1,10 @@
 /** From changes of service ports to the elements that differ: costs are those of the service ports involved. */
 import { ipKey } from '../../../kernel/nftables/dataTypes.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
-import { Transaction } from '../../../kernel/nftables/Transaction.js';
+import { type ChainSpec, Transaction } from '../../../kernel/nftables/Transaction.js';
 import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
-import { countSlots, type SlotCounts } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
 import { chainText, SIZED_SETS, type TableContents } from './TableContents.js';
@@ -23,18 +22,14 @@ export function planChanges(
   const transaction = new Transaction(settings.family, tableName);
   const isMoved = contents.settings.stance !== settings.stance;
   const rulesDiffer = applySettings(transaction, contents, settings);
-  const before = collect(changes, (change) => [change.before, contents.slotCounts.get(change.key)]);
-  for (const { key, after } of changes) {
-    if (after) contents.slotCounts.set(key, countSlots(after, contents.slotCounts.get(key)));
-    else contents.slotCounts.delete(key);
-  }
-  const after = collect(changes, (change) => [change.after, contents.slotCounts.get(change.key)]);
+  const before = collect(changes, (change) => change.before);
+  const after = collect(changes, (change) => change.after);
   planElements(transaction, contents, before, after);
   planShared(transaction, contents, before, after);
   const learningDiffers = planSticky(transaction, contents, before, after);
-  const newChains = [...after.chains].filter(([name]) => !contents.serviceChains.has(name));
-  for (const [name, chain] of newChains) contents.serviceChains.set(name, chain);
-  if (rulesDiffer || learningDiffers || newChains.length > 0) planChains(transaction, contents, isMoved);
+  const newChains = contents.addChains(after);
+  const chains = rulesDiffer || learningDiffers ? contents.wantedChains() : newChains;
+  planChains(transaction, contents, chains, isMoved);
   return SIZED_SETS.some((set) => contents.filled[set] > (contents.sets[set].size ?? 0))
     ? undefined
     : transaction;
@@ -42,12 +37,12 @@ export function planChanges(
 
 function collect(
   changes: readonly ServicePortChange[],
-  side: (change: ServicePortChange) => [ServicePort | undefined, SlotCounts | undefined],
+  side: (change: ServicePortChange) => ServicePort | undefined,
 ): Collected {
   const collected = new Collected();
   for (const change of changes) {
-    const [port, counts] = side(change);
-    if (port && counts) collected.add(port, counts);
+    const port = side(change);
+    if (port) collected.add(port);
   }
   return collected;
 }
@@ -139,8 +134,13 @@ function planSticky(
  * Chains stay when nobody uses them any more, until everything is planned anew: they will be wanted again. `isMoved`: those at
  * hooks have another priority, which a chain cannot change.
  */
-function planChains(transaction: Transaction, contents: TableContents, isMoved: boolean): void {
-  for (const chain of contents.wantedChains()) {
+function planChains(
+  transaction: Transaction,
+  contents: TableContents,
+  chains: readonly ChainSpec[],
+  isMoved: boolean,
+): void {
+  for (const chain of chains) {
     const text = chainText(chain);
     const present = contents.chainTexts.get(chain.name);
     contents.chainTexts.set(chain.name, text);

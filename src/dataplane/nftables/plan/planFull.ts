@@ -7,7 +7,7 @@ import { Transaction } from '../../../kernel/nftables/Transaction.js';
 import { hookText, setText, type TableState } from '../../../kernel/nftables/table/TableState.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
-import { countElements, countSlots, type SlotCounts } from '../desired/servicePortElements.js';
+import { countElements, countIndexes } from '../desired/servicePortElements.js';
 import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
 import { chainText, SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
@@ -17,8 +17,6 @@ export interface Present {
   readonly state: TableState;
   /** Sizes of the sized sets, by name. */
   readonly sizes: Partial<Record<SizedSet, number>>;
-  /** The slot counts in force of a service port, as far as the chains tell. */
-  readonly slotCounts: (port: ServicePort) => SlotCounts | undefined;
   /** Rejects with NetlinkError. */
   readonly list: (set: SetSpec) => Promise<ElementListing>;
 }
@@ -37,13 +35,8 @@ export async function planFull(
   later: readonly ServicePort[] = [],
 ): Promise<FullPlan> {
   const collected = new Collected();
-  const slotCounts = new Map<string, SlotCounts>();
-  for (const port of ports) {
-    const counts = countSlots(port, present?.slotCounts(port));
-    slotCounts.set(port.key, counts);
-    collected.add(port, counts);
-  }
-  const contents = contentsOf(collected, slotCounts, settings, present?.sizes ?? {}, later);
+  for (const port of ports) collected.add(port);
+  const contents = contentsOf(collected, settings, present?.sizes ?? {}, later);
   const transaction = new Transaction(settings.family, tableName);
   transaction.createTable = present === undefined;
   const wantedSets = [...Object.values(contents.sets), ...contents.affinitySets.values()];
@@ -60,7 +53,6 @@ export async function planFull(
 
 function contentsOf(
   collected: Collected,
-  slotCounts: ReadonlyMap<string, SlotCounts>,
   settings: NftablesSettings,
   sizes: Partial<Record<SizedSet, number>>,
   later: readonly ServicePort[],
@@ -70,13 +62,12 @@ function contentsOf(
   ) as Record<SizedSet, number>;
   const expected = { ...filled };
   for (const port of later) {
-    const { vips, nodePorts } = countElements(port, countSlots(port, undefined));
+    const { vips, nodePorts } = countElements(port, countIndexes(port));
     expected.endpoints += vips;
     expected['node-port-endpoints'] += nodePorts;
   }
   const contents = new TableContents(settings, sizesFor(expected, sizes));
   Object.assign(contents.filled, filled);
-  for (const [key, counts] of slotCounts) contents.slotCounts.set(key, counts);
   for (const [set, keys] of collected.sharedKeys) for (const key of keys) contents.shared[set].add(key);
   for (const { seconds, protocol } of collected.times) contents.affinityTimes.add(`${seconds}/${protocol}`);
   for (const { seconds } of contents.times()) {
@@ -85,7 +76,7 @@ function contentsOf(
       contents.affinitySets.set(set.name, set);
     }
   }
-  for (const [name, chain] of collected.chains) contents.serviceChains.set(name, chain);
+  contents.addChains(collected);
   for (const chain of contents.wantedChains()) contents.chainTexts.set(chain.name, chainText(chain));
   return contents;
 }

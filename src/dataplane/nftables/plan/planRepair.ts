@@ -23,10 +23,7 @@ export async function planRepair(
   planChains(transaction, contents, state, false);
   if (damage.size === 0) return transaction;
   const collected = new Collected();
-  for (const port of ports) {
-    const counts = contents.slotCounts.get(port.key);
-    if (counts) collected.add(port, counts);
-  }
+  for (const port of ports) collected.add(port);
   for (const set of [...Object.values(contents.sets), ...contents.affinitySets.values()]) {
     if (!damage.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);

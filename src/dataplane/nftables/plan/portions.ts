@@ -4,21 +4,18 @@
  */
 import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
-import { countElements, countSlots, type SlotCounts } from '../desired/servicePortElements.js';
+import { countElements, countIndexes } from '../desired/servicePortElements.js';
 
 /** Elements of one service port, and of one portion of big ones: some 50 ms of work. */
 const BIG = 16_384;
 
-/** `countsOf`: the counts in force. At least one portion, maybe empty. */
-export function portions(
-  changes: readonly ServicePortChange[],
-  countsOf: (key: string) => SlotCounts | undefined,
-): readonly (readonly ServicePortChange[])[] {
+/** At least one portion, maybe empty. */
+export function portions(changes: readonly ServicePortChange[]): readonly (readonly ServicePortChange[])[] {
   const small: ServicePortChange[] = [];
   const result: ServicePortChange[][] = [small];
   let room = 0;
   for (const change of changes) {
-    const size = mayWait(change) ? sizeOf(change, countsOf(change.key)) : 0;
+    const size = mayWait(change) ? sizeOf(change) : 0;
     if (size < BIG) {
       small.push(change);
       continue;
@@ -35,7 +32,7 @@ export function portions(
 
 /** Whether the service port alone is a portion. */
 export function isBig(port: ServicePort): boolean {
-  return elementsOf(port, countSlots(port, undefined)) >= BIG;
+  return elementsOf(port) >= BIG;
 }
 
 /** Addresses and ports that it gives up may be another's now: deleted and added they must be in one transaction. */
@@ -54,12 +51,11 @@ function placesOf({
   return [clusterIP, port, protocol, nodePort, ...externalIPs, '', ...loadBalancerIPs].join(' ');
 }
 
-function sizeOf({ before, after }: ServicePortChange, counts: SlotCounts | undefined): number {
-  const present = before && counts ? elementsOf(before, counts) : 0;
-  return present + (after ? elementsOf(after, countSlots(after, counts)) : 0);
+function sizeOf({ before, after }: ServicePortChange): number {
+  return (before ? elementsOf(before) : 0) + (after ? elementsOf(after) : 0);
 }
 
-function elementsOf(port: ServicePort, counts: SlotCounts): number {
-  const { vips, nodePorts } = countElements(port, counts);
+function elementsOf(port: ServicePort): number {
+  const { vips, nodePorts } = countElements(port, countIndexes(port));
   return vips + nodePorts;
 }

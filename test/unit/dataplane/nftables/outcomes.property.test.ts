@@ -5,12 +5,10 @@ import {
   type NftablesOptions,
   nftablesSettings,
 } from '../../../../src/dataplane/nftables/desired/NftablesSettings.js';
-import { type Present, planFull } from '../../../../src/dataplane/nftables/plan/planFull.js';
+import { planFull } from '../../../../src/dataplane/nftables/plan/planFull.js';
 import type { Outcome } from '../../../../src/explain/Decision.js';
 import { evaluate } from '../../../../src/explain/decide.js';
 import type { Flow, World } from '../../../../src/explain/World.js';
-import { ElementListing } from '../../../../src/kernel/nftables/ElementListing.js';
-import { EMPTY_TABLE } from '../../../../src/kernel/nftables/table/TableState.js';
 import { type Cidr, IP_FAMILIES, type IpFamily } from '../../../../src/net/ip.js';
 import { configs, NODE, nodes, services, slices } from '../../../support/arbitraries.js';
 import { tableOf } from '../../../support/builders.js';
@@ -32,27 +30,16 @@ const worlds = fc.record({
   node: nodes.filter((n) => n.name === NODE),
 });
 
-/** Indexes that were in force before; undefined: a fresh table. */
-const before = fc.option(fc.record({ internal: fc.nat(9), external: fc.nat(9), shortCircuit: fc.nat(9) }), {
-  nil: undefined,
-});
-
 t.test('every flow ends as the reference evaluator says', async (t) => {
   const seen = new Set<string>();
   await fc.assert(
-    fc.asyncProperty(worlds, configs, before, async (objects, config, slotCounts) => {
+    fc.asyncProperty(worlds, configs, async (objects, config) => {
       const table = tableOf([...objects.services, ...objects.slices, objects.node]);
       table.commit();
       const options: NftablesOptions = {
         ...OPTIONS,
         ...config,
         nodePortAddresses: config.nodePortAddresses as Cidr[],
-      };
-      const present: Present | undefined = slotCounts && {
-        state: EMPTY_TABLE,
-        sizes: {},
-        slotCounts: () => slotCounts,
-        list: async () => new ElementListing([]),
       };
       const world: World = {
         services: objects.services,
@@ -71,7 +58,7 @@ t.test('every flow ends as the reference evaluator says', async (t) => {
           localhostPorts: {},
         });
         const ports = table.servicePorts(family).values();
-        const { transaction } = await planFull(ports, settings, present, 'penstock');
+        const { transaction } = await planFull(ports, settings, undefined, 'penstock');
         const tracer = new NftablesTracer(transaction, HOST_FACTS.addresses);
         for (const flow of FLOWS[family]) {
           const expected = evaluate(world, rules, flow);

@@ -1,9 +1,5 @@
 /** Small service ports do not wait for big ones, and all is written in the end. */
 import t from 'tap';
-import {
-  countSlots,
-  type SlotCounts,
-} from '../../../../src/dataplane/nftables/desired/servicePortElements.js';
 import { portions } from '../../../../src/dataplane/nftables/plan/portions.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import {
@@ -30,11 +26,9 @@ const slices = [
   slice([endpoint('10.1.0.3')], { name: 'small-1', serviceName: 'small' }),
 ];
 
-const NONE = () => undefined;
-
 t.test('what is small comes first, in one portion', async (t) => {
   const table = tableOf([big, small, ...slices]);
-  const found = portions(table.commit().families.IPv4, NONE);
+  const found = portions(table.commit().families.IPv4);
   t.same(
     found.map((portion) => portion.map(({ key }) => key)),
     [['shop/small/TCP'], ...PORTS.map(({ name }) => [`shop/big:${name}/TCP`])],
@@ -44,19 +38,16 @@ t.test('what is small comes first, in one portion', async (t) => {
 t.test('what gives up an address is written together with who may take it', async (t) => {
   const table = tableOf([big, small, ...slices]);
   table.commit();
-  const counts = new Map<string, SlotCounts>();
-  for (const each of table.servicePorts('IPv4').values()) counts.set(each.key, countSlots(each, undefined));
-  const countsOf = (key: string) => counts.get(key);
   const moved = (fields: Partial<typeof big>) => {
     table.apply([upsert({ ...big, ...fields })]);
-    return portions(table.commit().families.IPv4, countsOf).map((portion) => portion.length);
+    return portions(table.commit().families.IPv4).map((portion) => portion.length);
   };
   t.same(moved({ clusterIPs: { IPv4: ip('10.96.0.12') } }), [4]);
   t.same(moved({ affinitySeconds: 10, clusterIPs: { IPv4: ip('10.96.0.12') } }), [0, 1, 1, 1, 1]);
   const gone: ServicePort[] = [...table.servicePorts('IPv4').values()];
   const removals = gone.map((before) => ({ key: before.key, before, after: undefined }));
   t.same(
-    portions(removals, countsOf).map((portion) => portion.length),
+    portions(removals).map((portion) => portion.length),
     [5],
   );
 });

@@ -2,7 +2,6 @@ import { constants } from 'node:os';
 import fc from 'fast-check';
 import t from 'tap';
 import { ConnectionCounters } from '../../../../src/dataplane/nftables/ConnectionCounters.js';
-import { countSlots } from '../../../../src/dataplane/nftables/desired/servicePortElements.js';
 import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';
 import { type CountingTable, readCounters } from '../../../../src/dataplane/nftables/readCounters.js';
 import { NetlinkError } from '../../../../src/kernel/netlink/NetlinkError.js';
@@ -30,7 +29,7 @@ function fakeTable(
   let packets = 0;
   for (const each of ports) {
     const collected = new Collected();
-    collected.add(each, countSlots(each, undefined));
+    collected.add(each);
     for (const set of COUNTED_SETS) {
       for (const key of collected.sets.get(set)?.keys ?? []) {
         packets++;

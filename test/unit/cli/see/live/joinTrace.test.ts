@@ -268,8 +268,10 @@ t.test('steps in words, with the name of the Service', async (t) => {
     [
       begin,
       to('nat-prerouting', 'services'),
-      to('services', 'cluster-1'),
-      to('cluster-1', 'endpoints-1'),
+      to('services', 'service'),
+      to('service', 'cluster'),
+      to('cluster', 'endpoints'),
+      to('endpoints', 'endpoints-1'),
       event('penstock', 'endpoints-1'),
       ...sent,
     ],
@@ -279,7 +281,9 @@ t.test('steps in words, with the name of the Service', async (t) => {
     steps.map(({ verdict, says }) => `${verdict}: ${says}`),
     [
       'goto services: a first packet: is it for a Service?',
-      'goto cluster-1: a cluster IP of shop/cart:http',
+      'goto service: an address and a port of shop/cart:http',
+      'goto cluster: a cluster IP of shop/cart:http',
+      'goto endpoints: how many endpoints are there to pick from?',
       'goto endpoints-1: picks one of the endpoints',
       'accept: rewrites the destination to the endpoint',
     ],

@@ -1,0 +1,176 @@
+/**
+ * The chains that pick an endpoint. `endpoints` finds out how many indexes a VIP or node port has, a power of two, and goes to
+ * the chain that draws one of so many. So neither a Service that comes nor one that scales needs a chain or a verdict.
+ */
+import type { KernelAlgorithm } from '../../../balancing/Balancing.js';
+import {
+  DESTINATION_PORT,
+  FIELDS,
+  type Field,
+  hashField,
+  L4_PROTOCOL,
+  markField,
+  numberField,
+} from '../../../kernel/nftables/fields.js';
+import { destinationNat, goTo, inSet, jumpTo, type Rule } from '../../../kernel/nftables/statements.js';
+import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
+import type { IpFamily } from '../../../net/ip.js';
+import { CHOICE_MASK } from '../../../routing/choice.js';
+import { type SetName, SHORT_CIRCUIT_OFFSET } from './sets.js';
+
+/** Whether the key of an endpoint begins with the VIP, or is the node port alone. */
+export type Space = 'vip' | 'node-port';
+
+/** own: the endpoints that the policy in force allows. all: those of the short circuit. */
+export type From = 'own' | 'all';
+
+export interface Pick {
+  readonly algorithm: KernelAlgorithm;
+  /** How many indexes there are, where the chain depends on it: maglev, round robin. Else 0. */
+  readonly size: number;
+  /** For round robin, which counts for each service port: its name. */
+  readonly owner: string;
+}
+
+/** Lists that are drawn from alike. */
+export interface Draw {
+  readonly space: Space;
+  readonly from: From;
+  readonly algorithm: 'random' | 'source-hash';
+}
+
+/** The numbers of indexes that a draw has chains for from the start; those of more come when they are wanted. */
+export const COMMON_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+
+/** Tries of an index before the last one, which always finds an endpoint. */
+const TRIES = 8;
+/** Turns that are tried: the second finds an endpoint, unless other connections took turns meanwhile. */
+const TURNS = 4;
+
+export function pickChainName(space: Space, from: From, pick: Pick): string {
+  return named(space, from, 'endpoints', ...pickWords(pick));
+}
+
+export function drawChainName({ space, from, algorithm }: Draw, count?: number): string {
+  return named(space, from, 'endpoints', ...(algorithm === 'random' ? [] : [algorithm]), ...digits(count));
+}
+
+function named(space: Space, from: From, ...words: readonly string[]): string {
+  return [
+    ...(space === 'vip' ? [] : ['node-port']),
+    ...(from === 'own' ? [] : ['short-circuit']),
+    ...words,
+  ].join('-');
+}
+
+const digits = (count: number | undefined) => (count === undefined ? [] : [String(count)]);
+
+/** Of the names of chains: how a list, and that of the short circuit beside it, is picked from. */
+export function pickWords({ algorithm, size, owner }: Pick, beside?: Pick): readonly string[] {
+  if (algorithm === 'random') return [];
+  const sizes = beside === undefined || beside.size === 0 ? [size] : [size, beside.size];
+  return [algorithm, ...(size === 0 ? [] : sizes.map(String)), ...(owner === '' ? [] : [owner])];
+}
+
+/** How the lists of a pick are drawn from; undefined where it has chains of its own. */
+export function drawOf(space: Space, from: From, { algorithm }: Pick): Draw | undefined {
+  if (algorithm === 'maglev' || algorithm === 'round-robin') return undefined;
+  return { space, from, algorithm: algorithm === 'source-hash' ? 'source-hash' : 'random' };
+}
+
+/** The first index of so many: a service port has indexes of one number only, so this one says which. */
+export function firstIndex(from: From, count: number): number {
+  return offsetOf(from) + count;
+}
+
+export function offsetOf(from: From): number {
+  return from === 'own' ? 0 : SHORT_CIRCUIT_OFFSET;
+}
+
+/** Where a list of so many indexes is found out, and where it is drawn from. `counts`: in ascending order. */
+export function drawChains(
+  draw: Draw,
+  counts: readonly number[],
+  family: IpFamily,
+): readonly [dispatch: ChainSpec, ...draws: ChainSpec[]] {
+  const { space, from } = draw;
+  const key = keyFields(family, space);
+  const rules: Rule[] = counts.map((count) => {
+    const first = numberField('random', { modulus: 1, offset: firstIndex(from, count) });
+    return [inSet([...key, first], 'is', setOf(space, 'endpoints')), goTo(drawChainName(draw, count))];
+  });
+  return [
+    { name: drawChainName(draw), rules: [...rules, [goTo(refusing(space))]] },
+    ...counts.map((count) => drawChain(draw, count, family)),
+  ];
+}
+
+/**
+ * Some indexes are empty: it draws again, which leaves every endpoint the same chance; more than half are filled, so the lower
+ * half always is.
+ */
+function drawChain(draw: Draw, count: number, family: IpFamily): ChainSpec {
+  const { space, from, algorithm } = draw;
+  const { sourceAddress } = FIELDS[family];
+  const offset = firstIndex(from, count);
+  const at = (modulus: number, round: number) => {
+    const range = { modulus, offset };
+    const index =
+      algorithm === 'random' ? numberField('random', range) : hashField([sourceAddress], range, round);
+    return endpointAt(family, space, 'endpoints', index);
+  };
+  // 1 and 2 have no empty index.
+  const tries = count <= 2 ? 1 : TRIES;
+  const rules = Array.from({ length: tries }, (_, round) => at(count, round));
+  if (count > 2) rules.push(at(count / 2, tries));
+  return { name: drawChainName(draw, count), rules: [...rules, [goTo(refusing(space))]] };
+}
+
+/** The chain of a pick, and those that it jumps to. None where all that are drawn alike share theirs. */
+export function pickChains(space: Space, from: From, pick: Pick, family: IpFamily): readonly ChainSpec[] {
+  const name = pickChainName(space, from, pick);
+  const refuse: Rule = [goTo(refusing(space))];
+  const range = { modulus: pick.size, offset: offsetOf(from) };
+  switch (pick.algorithm) {
+    case 'random':
+    case 'source-hash':
+      return [];
+    case 'chosen': {
+      const fields = [markField(CHOICE_MASK), ...keyFields(family, space)];
+      const random = goTo(drawChainName({ space, from, algorithm: 'random' }));
+      return [{ name, rules: [[destinationNat(family, fields, setOf(space, 'chosen'))], [random]] }];
+    }
+    case 'maglev': {
+      const index = hashField([FIELDS[family].sourceAddress], range);
+      return [{ name, rules: [endpointAt(family, space, 'endpoints', index), refuse] }];
+    }
+    case 'round-robin': {
+      // One rule that counts, however often it is tried: the order stays when a turn is empty.
+      const turn = named(space, from, 'turn', String(pick.size), pick.owner);
+      const next = endpointAt(family, space, 'turns', numberField('next in turn', range));
+      const first = numberField('random', { ...range, modulus: 1 });
+      const tries = Array.from({ length: TURNS }, (): Rule => [jumpTo(turn)]);
+      return [
+        { name: turn, rules: [next] },
+        { name, rules: [...tries, endpointAt(family, space, 'turns', first), refuse] },
+      ];
+    }
+  }
+}
+
+function endpointAt(family: IpFamily, space: Space, set: 'endpoints' | 'turns', index: Field): Rule {
+  return [destinationNat(family, [...keyFields(family, space), index], setOf(space, set))];
+}
+
+export function keyFields(family: IpFamily, space: Space): readonly Field[] {
+  const nodePort = [L4_PROTOCOL, DESTINATION_PORT];
+  return space === 'vip' ? [FIELDS[family].destinationAddress, ...nodePort] : nodePort;
+}
+
+function refusing(space: Space): string {
+  return space === 'vip' ? 'refuse' : 'refuse-node-port';
+}
+
+function setOf(space: Space, set: 'endpoints' | 'turns' | 'chosen'): SetName {
+  return space === 'vip' ? set : `node-port-${set}`;
+}
