@@ -358,12 +358,16 @@ export class NodeAgent {
   #pages(): ReadonlyMap<string, Page> {
     const { run, version, host } = this.#options;
     const { clock } = host;
+    const config = this.#config;
     const status = statusPages({
       mode: this.#config.mode,
       version,
       startedAt: clock.date(),
       now: () => clock.date(),
-      configuration: effectiveConfiguration(run.source, this.#config),
+      // Encoded when somebody looks: at start nobody does.
+      get configuration() {
+        return effectiveConfiguration(run.source, config);
+      },
       flags: run.flags,
     });
     return this.#config.enableProfiling ? new Map([...status, ...profilePages()]) : status;

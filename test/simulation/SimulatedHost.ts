@@ -14,6 +14,7 @@ import { FakeXtables } from '../support/FakeXtables.js';
 import { ModelIpvs } from '../support/ModelIpvs.js';
 import { ModelKernel } from '../support/model/ModelKernel.js';
 import type { Fault } from '../support/model/ModelSocket.js';
+import { remembered } from '../support/remembered.js';
 import type { Chance } from './Chance.js';
 import { Listeners } from './Listeners.js';
 import type { VirtualTime } from './VirtualTime.js';
@@ -36,6 +37,8 @@ const VERSION = { text: '1.8.9', backend: 'nft', randomFully: true } as const;
 /** As modes/nftablesMode.ts has them. */
 const SEND_BUFFER_BYTES = 256 * 1024 * 1024;
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
+
+const savedRules = remembered(readSavedRules);
 
 /** No process. */
 const NONE = -1;
@@ -203,7 +206,7 @@ export class SimulatedHost {
       changeEntries: (direction, entries) => call(() => model.changeEntries(direction, entries)),
       changeAddresses: (direction, addresses) => call(() => model.changeAddresses(direction, addresses)),
       realServers: (server) => call(() => model.realServers(server)),
-      readRules: () => call(async () => readSavedRules(await tool.saveAll())),
+      readRules: () => call(async () => savedRules(await tool.saveAll())),
       writeRules: (input) => call(() => tool.restore(input)),
     };
   }

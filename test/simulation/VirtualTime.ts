@@ -17,7 +17,6 @@ interface Timer {
   isLive: boolean;
 }
 
-const realSetImmediate = globalThis.setImmediate;
 /** Owner of what outlives every process. */
 const NOBODY = -1;
 const EPOCH = Date.UTC(2030, 0, 1);
@@ -109,9 +108,14 @@ export class VirtualTime implements Clock {
   }
 }
 
-/** After all promises that depend on nothing but each other have settled. */
+/**
+ * After all promises that depend on nothing but each other have settled: Node runs the queue of ticks only when that of promises
+ * is empty. Twice, for who waits for a tick himself. A turn of the event loop would do too, and costs ten times as much.
+ */
 function turn(): Promise<void> {
-  return new Promise((resolve) => realSetImmediate(resolve));
+  return new Promise((resolve) =>
+    process.nextTick(() => void Promise.resolve().then(() => process.nextTick(resolve))),
+  );
 }
 
 function isBefore(a: Timer, b: Timer): boolean {

@@ -13,6 +13,7 @@ import {
   type ModelSet,
   type ModelTable,
 } from '../support/model/Ruleset.js';
+import { remembered } from '../support/remembered.js';
 import type { SimulatedHost } from './SimulatedHost.js';
 
 /** How lines about a virtual server of others begin. */
@@ -127,14 +128,18 @@ function isOfAffinity(name: string): boolean {
 }
 
 function ruleText({ expressions }: ModelRule): string {
+  return textOfExpressions(Buffer.from(expressions).toString('latin1'));
+}
+
+const textOfExpressions = remembered((bytes: string): string => {
   const texts: string[] = [];
-  const list = new AttributeReader(expressions);
+  const list = new AttributeReader(Buffer.from(bytes, 'latin1'));
   while (list.next()) {
     const found = readExpression(list.children());
     texts.push(found ? canonicalExpression(found) : '?');
   }
   return texts.join('; ');
-}
+});
 
 /** `numbered`: the set, when its indexes do not matter. */
 function elementText({ key, keyEnd, value }: ModelElement, numbered: string): string {

@@ -8,9 +8,11 @@ import { splitWords } from '../../src/compare/iptables/splitWords.js';
 import type { CommandResult, ProgramRunner } from '../../src/kernel/xtables/runCommand.js';
 import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
 import type { IpFamily } from '../../src/net/ip.js';
+import { remembered } from './remembered.js';
 import { joinWords, savedForm, targetOf } from './ruleWords.js';
 
-type Chains = Map<string, string[]>;
+/** A list of rules is never changed: another one takes its place, so that copies of a table share it. */
+type Chains = Map<string, readonly string[]>;
 
 export interface FakeOptions {
   readonly family?: IpFamily;
@@ -33,6 +35,8 @@ const TARGETS = new Set([
   'SET',
   'REDIRECT',
 ]);
+
+const wordsOf = remembered((line: string): readonly string[] => splitWords(line));
 
 const OK: CommandResult = { status: 0, stdout: '', stderr: '' };
 const LOCKED =
@@ -78,7 +82,7 @@ export class FakeXtables {
   dump(): Record<string, readonly string[]> {
     const all: Record<string, readonly string[]> = {};
     for (const [table, chains] of this.#tables) {
-      for (const name of [...chains.keys()].sort()) all[`${table} ${name}`] = [...(chains.get(name) ?? [])];
+      for (const name of [...chains.keys()].sort()) all[`${table} ${name}`] = chains.get(name) ?? [];
     }
     return all;
   }
@@ -117,7 +121,7 @@ export class FakeXtables {
   };
 
   save(table: string): string {
-    const chains = this.#tables.get(table) ?? new Map<string, string[]>();
+    const chains: Chains = this.#tables.get(table) ?? new Map();
     const isBase = (name: string) => BASE_CHAINS[table]?.includes(name);
     const heads = [...chains.keys()].map((name) => `:${name} ${isBase(name) ? 'ACCEPT' : '-'} [0:0]`);
     const rules = [...chains].flatMap(([name, list]) => list.map((rule) => `-A ${name} ${rule}`));
@@ -186,12 +190,12 @@ class Section {
 
   constructor(table: string, chains: Chains, backend: 'nft' | 'legacy') {
     this.table = table;
-    this.chains = new Map([...chains].map(([name, rules]) => [name, [...rules]]));
+    this.chains = new Map(chains);
     this.#backend = backend;
   }
 
   line(line: string, number: number): void {
-    const [command = '', chain = '', ...words] = splitWords(line);
+    const [command = '', chain = '', ...words] = wordsOf(line);
     if (command.startsWith(':')) {
       const name = command.slice(1);
       if (chain !== '-' || BASE_CHAINS[this.table]?.includes(name)) {
@@ -204,13 +208,13 @@ class Section {
     if (!rules) throw missing(number);
     switch (command) {
       case '-A':
-        this.#write(chain, words, number, (rule) => rules.push(rule));
+        this.#write(chain, words, number, (rule) => this.chains.set(chain, [...rules, rule]));
         break;
       case '-I':
         this.#insert(chain, rules, words, number);
         break;
       case '-D':
-        this.#delete(rules, words, number);
+        this.#delete(chain, rules, words, number);
         break;
       case '-X':
         this.#remove(chain, rules, number);
@@ -226,23 +230,23 @@ class Section {
     put(savedForm(words));
   }
 
-  #insert(chain: string, rules: string[], words: readonly string[], line: number): void {
+  #insert(chain: string, rules: readonly string[], words: readonly string[], line: number): void {
     const numbered = /^\d+$/.test(words[0] ?? '');
     const position = numbered ? Number(words[0]) : 1;
     if (position < 1 || position > rules.length + 1) {
       throw new Refusal(1, `line ${line} failed: Index of insertion too big.`);
     }
     this.#write(chain, numbered ? words.slice(1) : words, line, (rule) =>
-      rules.splice(position - 1, 0, rule),
+      this.chains.set(chain, rules.toSpliced(position - 1, 0, rule)),
     );
   }
 
-  #delete(rules: string[], words: readonly string[], line: number): void {
+  #delete(chain: string, rules: readonly string[], words: readonly string[], line: number): void {
     const index = rules.indexOf(savedForm(words));
     if (index < 0) {
       throw new Refusal(1, `line ${line} failed: Bad rule (does a matching rule exist in that chain?).`);
     }
-    rules.splice(index, 1);
+    this.chains.set(chain, rules.toSpliced(index, 1));
   }
 
   #remove(chain: string, rules: readonly string[], line: number): void {

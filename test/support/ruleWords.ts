@@ -1,16 +1,17 @@
 /** Rules as lists of words, quotes resolved. */
 import { splitWords } from '../../src/compare/iptables/splitWords.js';
+import { remembered } from './remembered.js';
 
 export function joinWords(words: readonly string[]): string {
   return words.map((word) => (/^[^\s"]+$/.test(word) ? word : `"${word}"`)).join(' ');
 }
 
 /** What the rule jumps to; undefined when it has no target. */
-export function targetOf(rule: string): string | undefined {
+export const targetOf = remembered((rule: string): string | undefined => {
   const words = splitWords(rule);
   const at = words.indexOf('-j');
   return at < 0 ? undefined : words[at + 1];
-}
+});
 
 /** iptables-save prints these first, in this order, and addresses with a prefix length. */
 const FIRST = ['-s', '-d', '-i', '-p'];

@@ -86,10 +86,10 @@ export function allTasks({ nodes, kernel, quick, patterns, logs }) {
   ];
 }
 
-/** Whole agents in histories at random (test/simulation): seeds 1 to 600; more by `node dist/test/simulation/many.js COUNT FIRST`. */
+/** Whole agents in histories at random (test/simulation): seeds 1 to 1200; more by `node dist/test/simulation/many.js COUNT FIRST`. */
 function simulationTasks({ node, quick, logs }) {
-  // A history takes a quarter of a second of one core: so many are three minutes of one.
-  const [parts, histories] = quick ? [2, 125] : [4, 150];
+  // A history takes a tenth of a second of one core, twice that before V8 has compiled what it runs: few parts, and long ones.
+  const [parts, histories] = quick ? [1, 250] : [2, 600];
   return Array.from({ length: parts }, (_, i) => {
     const first = 1 + i * histories;
     return {
@@ -99,7 +99,7 @@ function simulationTasks({ node, quick, logs }) {
       run: timed(async () => {
         const log = `${logs}/histories-${first}.log`;
         const args = ['--max-semi-space-size=64', 'dist/test/simulation/many.js', String(histories), String(first)];
-        await command(join(node.folder, 'node'), args, { log, seconds: 900, env: envOf(node), under: ASIDE });
+        await command(join(node.folder, 'node'), args, { log, seconds: 1200, env: envOf(node), under: ASIDE });
         const text = readFileSync(log, 'utf8');
         const [, failed] = /^\d+ histories, (\d+) do not hold/m.exec(text) ?? [];
         if (failed === undefined) return { passed: 0, failed: 1, text };

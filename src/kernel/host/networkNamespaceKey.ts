@@ -14,10 +14,13 @@ export function networkNamespaceKey(): string {
   }
 }
 
-/** Another one after each start of the machine; '' where the kernel does not tell. */
+let knownBootId: string | undefined;
+
+/** Another one after each start of the machine, which no process outlives; '' where the kernel does not tell. */
 export function bootId(): string {
   try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    knownBootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return knownBootId;
   } catch {
     return '';
   }

@@ -124,5 +124,5 @@ function sameRules(wanted: readonly string[], found: readonly string[] | undefin
 /** iptables-save puts a backslash before an apostrophe. */
 function sameRule(a: string, b: string): boolean {
   const plain = (rule: string) => normalizeRule(rule.replaceAll("\\'", "'"));
-  return plain(a) === plain(b);
+  return a === b || plain(a) === plain(b);
 }
