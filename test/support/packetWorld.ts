@@ -31,18 +31,18 @@ const ends = (id) => { let told = false; return (result) => { if (!told) { told 
 const code = (e) => e.code === 'ECONNREFUSED' || e.code === 'ECONNRESET' ? 'REFUSED' : e.code === 'EPERM' ? 'SILENT' : 'OTHER';
 const answer = (text) => { const [target, source] = text.trim().split(' '); return source ? { target, source } : 'OTHER'; };
 require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
-  const { listen: addresses, id, source, destination, port, protocol } = JSON.parse(line);
+  const { listen: addresses, id, source, destination, port, protocol, patience } = JSON.parse(line);
   if (addresses) { addresses.forEach(listen); setTimeout(() => console.log('{"ready":true}'), 50); return; }
   const end = ends(id);
   if (protocol === 'TCP') {
     let text = '';
     const s = net.connect({ host: destination, port, localAddress: source });
-    const timer = setTimeout(() => { end('SILENT'); s.destroy(); }, destination.includes(':') ? ${PATIENCE_TCP6_MS} : ${PATIENCE_MS});
+    const timer = setTimeout(() => { end('SILENT'); s.destroy(); }, patience ?? (destination.includes(':') ? ${PATIENCE_TCP6_MS} : ${PATIENCE_MS}));
     s.on('data', (d) => { text += d; }).on('error', (e) => { clearTimeout(timer); end(code(e)); });
     s.on('close', () => { clearTimeout(timer); end(text === '' ? 'OTHER' : answer(text)); });
   } else {
     const u = dgram.createSocket(destination.includes(':') ? 'udp6' : 'udp4');
-    const timer = setTimeout(() => { end('SILENT'); u.close(); }, ${PATIENCE_MS});
+    const timer = setTimeout(() => { end('SILENT'); u.close(); }, patience ?? ${PATIENCE_MS});
     const done = (result) => { clearTimeout(timer); end(result); try { u.close(); } catch {} };
     u.on('error', (e) => code(e) !== 'SILENT' && done(code(e))).on('message', (m) => done(answer(String(m))));
     u.bind(0, source, () => u.connect(port, destination, (e) => e ? done(code(e)) : u.send('x', (e) => e && code(e) !== 'SILENT' && done(code(e)))));
@@ -86,11 +86,11 @@ class Prober {
     return this.#process.pid ?? 0;
   }
 
-  send(flow: Flow): Promise<Seen> {
+  send(flow: Flow, patience: number | undefined): Promise<Seen> {
     const id = this.#next++;
     return new Promise((resolve) => {
       this.#waiting.set(id, resolve);
-      this.#process.stdin?.write(`${JSON.stringify({ id, ...flow })}\n`);
+      this.#process.stdin?.write(`${JSON.stringify({ id, ...flow, patience })}\n`);
     });
   }
 
@@ -109,11 +109,11 @@ export class PacketWorld {
     return world;
   }
 
-  /** From the namespace that has the source address. */
-  send(flow: Flow): Promise<Seen> {
+  /** From the namespace that has the source address. `patience`: milliseconds, when not as usual. */
+  send(flow: Flow, patience?: number): Promise<Seen> {
     const prober = this.#probers.get(flow.source) ?? this.#probers.get('node');
     if (!prober) throw new Error(`nobody has ${flow.source}`);
-    return prober.send(flow);
+    return prober.send(flow, patience);
   }
 
   close(): void {

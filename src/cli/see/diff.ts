@@ -10,6 +10,7 @@ import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
+import { freeHeap } from './freeHeap.js';
 import { type Look, look, readNote } from './look.js';
 import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
@@ -51,6 +52,7 @@ export async function diff(argv: readonly string[]): Promise<number> {
     print([HELP.trimEnd()]);
     return 0;
   }
+  freeHeap();
   const format = formatOf(values.output);
   const limit = readLimit(values.limit) ?? DEFAULT_LIMIT;
   const [first, second, ...more] = (values.mode ?? []).flatMap((text) => modeFlag(text) ?? []);

@@ -28,9 +28,11 @@ import { runFile } from '../../unit/config/runCommand.js';
 const PAIRS = Number(process.env.PENSTOCK_PAIRS ?? 240);
 const MODES = (process.env.PENSTOCK_MODES ?? 'nftables,iptables,userspace').split(',');
 const SEED = Number(process.env.PENSTOCK_SEED ?? 20_261_128);
-/** Packets of one set of objects; sets of one configuration. */
-const PER_WORLD = 30;
+/** Packets of one set of objects (to apply the set and to wait for silence costs the same for all); sets of one configuration. */
+const PER_WORLD = PAIRS > 1000 ? 90 : 30;
 const WORLDS = 10;
+/** How long a packet that was silent may take at the second try, in milliseconds. */
+const PATIENT_MS = 5000;
 
 const worlds = fc.record({
   services: fc.uniqueArray(
@@ -63,7 +65,7 @@ const FLOWS = (['IPv4', 'IPv6'] as const).flatMap((family) => {
 /** The first flows of each end: most of all possible packets are nobody's business. */
 function spread(order: readonly Flow[], endOf: (flow: Flow) => Explanation['outcome']): Flow[] {
   const room: Record<Explanation['outcome'], number> = {
-    endpoint: 14,
+    endpoint: PER_WORLD - 16,
     refused: 6,
     dropped: 6,
     node: 2,
@@ -111,6 +113,7 @@ if (await inNetns(import.meta.url)) {
       const ends = new Map<string, number>();
       const wrong: string[] = [];
       let sent = 0;
+      let again = 0;
       const configurations = fc.sample(settings, {
         seed: SEED,
         numRuns: Math.ceil(PAIRS / PER_WORLD / WORLDS),
@@ -159,10 +162,14 @@ penstock: {sourceAddress: transparent, proxyThreads: 1}
           const results = await Promise.all(
             flows.map(async (flow) => ({ flow, seen: await wire.send(flow) })),
           );
-          for (const { flow, seen } of results) {
+          for (const { flow, seen: first } of results) {
             const said = explain(world, rules, flow);
             ends.set(said.outcome, (ends.get(said.outcome) ?? 0) + 1);
             const judged = isPlain(flow) ? said : { ...said, candidates: [], masquerade: true };
+            if (agrees(judged, flow, first)) continue;
+            // A busy machine answers late: what was silent is asked again, alone. What answered is never asked again.
+            const seen = first === 'SILENT' ? await wire.send(flow, PATIENT_MS) : first;
+            if (first === 'SILENT') again++;
             if (agrees(judged, flow, seen)) continue;
             wrong.push(
               `configuration ${c}, set ${w}: ${JSON.stringify(flow)}\n  said ${said.outcome} ${said.reason} ${said.endpoints.join(' ')} ${said.masquerade}\n  seen ${JSON.stringify(seen)}\n  ${JSON.stringify(chosen)}\n  ${JSON.stringify(set)}`,
@@ -174,7 +181,9 @@ penstock: {sourceAddress: transparent, proxyThreads: 1}
       }
       t.equal(wrong.length, 0, `${wrong.length} of ${sent} differ:\n${wrong.slice(0, 3).join('\n')}`);
       t.equal(sent, PAIRS);
-      t.comment(`${sent} packets: ${[...ends].map(([end, n]) => `${end} ${n}`).join(', ')}`);
+      t.comment(
+        `${sent} packets, ${again} sent again: ${[...ends].map(([end, n]) => `${end} ${n}`).join(', ')}`,
+      );
       for (const end of ['endpoint', 'refused', 'dropped', 'node', 'not-a-service'])
         t.ok((ends.get(end) ?? 0) > 0, `${end} occurred`);
     });
