@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { UNHEARD } from '../src/dataplane/Dataplane.js';
 import type { NftablesOptions } from '../src/dataplane/nftables/desired/NftablesSettings.js';
 import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesDataplane.js';
+import { hostAddresses } from '../src/kernel/host/hostAddresses.js';
 import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../src/kernel/nftables/readGeneration.js';
@@ -21,6 +22,8 @@ export const NFTABLES_OPTIONS: NftablesOptions = {
   answerPing: true,
   counters: true,
 };
+
+const ADDRESSES = hostAddresses();
 
 export interface CoreResult {
   readonly firstSyncMs: number;
@@ -42,6 +45,8 @@ export function openDataplane(): NftablesDataplane {
     {
       tables: [new NftablesTable(channel, 'IPv4', TABLE)],
       generation: () => readGeneration(channel),
+      // As the agent, which is told when they change.
+      addresses: () => ADDRESSES,
       watch: () => {},
       localhostPorts: () => ({}),
       close: async () => channel.close(),
