@@ -29,7 +29,8 @@ export interface WakeReading {
 const DEFAULT_TIMEOUT = 60_000;
 const TIMEOUT: readonly [Milliseconds, Milliseconds] = [1000, 600_000];
 const IDLE: readonly [Milliseconds, Milliseconds] = [1000, 30 * 24 * 3_600_000];
-const NAMES = ['wake', 'wake-target', 'wake-timeout', 'idle-after'] as const;
+export const IDLE_AFTER = 'idle-after';
+const NAMES = ['wake', 'wake-target', 'wake-timeout', IDLE_AFTER] as const;
 const LONGEST_NAME = 253;
 /** RFC 1123, as Kubernetes names its workloads. */
 const WORKLOAD = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
@@ -48,7 +49,7 @@ export function readWake(options: Readonly<Record<string, string>>): WakeReading
     faults.add(`${field(first)} does nothing without ${field('wake')}: give that too, as hold`);
   const target = readTarget(options['wake-target'] ?? '', faults);
   const timeout = readTime('wake-timeout', options, TIMEOUT, DEFAULT_TIMEOUT, faults);
-  const idleAfter = readTime('idle-after', options, IDLE, undefined, faults);
+  const idleAfter = readTime(IDLE_AFTER, options, IDLE, undefined, faults);
   return { wake: how === 'hold' ? { target, timeout, idleAfter } : undefined, faults: faults.sentences() };
 }
 
@@ -95,7 +96,7 @@ function withSuffix(unit: string): string {
 }
 
 function readTime<Otherwise extends Milliseconds | undefined>(
-  name: 'wake-timeout' | 'idle-after',
+  name: 'wake-timeout' | typeof IDLE_AFTER,
   options: Readonly<Record<string, string>>,
   [least, most]: readonly [Milliseconds, Milliseconds],
   otherwise: Otherwise,

@@ -5,7 +5,7 @@
 import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { readWake } from '../../routing/waking.js';
+import { IDLE_AFTER, readWake } from '../../routing/waking.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Milliseconds } from '../../time/duration.js';
 
@@ -104,6 +104,8 @@ export class IdleWatch {
     this.#shortest = Number.POSITIVE_INFINITY;
     for (const family of IP_FAMILIES) {
       for (const port of this.#options.servicePorts(family)) {
+        // Most say nothing, and there may be a hundred thousand.
+        if (port.options[IDLE_AFTER] === undefined) continue;
         const idleAfter = readWake(port.options).wake?.idleAfter;
         if (idleAfter === undefined) continue;
         this.#shortest = Math.min(this.#shortest, idleAfter);
