@@ -101,6 +101,8 @@ export interface NodeConfig {
     readonly webhook: string;
     /** Units of systemd that may be started and stopped, with their suffix. */
     readonly units: readonly string[];
+    /** Deployments and StatefulSets may be given their first replica. */
+    readonly scale: boolean;
   };
   readonly loadBalancer: {
     /** Whether this node announces the addresses of LoadBalancer Services. */

@@ -1,6 +1,7 @@
 /**
- * What follows from first packets that wait, and from Services that are idle: it is told (log, Events, a webhook), and units of systemd
- * that the configuration lists are started and stopped. An annotation alone starts nothing.
+ * What follows from first packets that wait, and from Services that are idle: it is told (log, Events, a webhook), units of systemd
+ * that the configuration lists are started and stopped, and workloads get their first replica if the configuration says so. An
+ * annotation alone starts nothing.
  */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
@@ -8,9 +9,10 @@ import type { WakeListener } from '../../dataplane/wake/Holder.js';
 import type { EventRecorder } from '../../observe/events/EventRecorder.js';
 import { wakeTimedOut, wakeWanted, wentIdle } from '../../observe/events/occurrences.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { readWake, targetText } from '../../routing/waking.js';
+import { readWake, targetText, type WakeTarget } from '../../routing/waking.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Post } from './postJson.js';
+import type { ScaleWorkload } from './scaleWorkload.js';
 import type { Systemctl } from './systemctl.js';
 
 export interface WakingOptions {
@@ -19,6 +21,8 @@ export interface WakingOptions {
   readonly config: Pick<NodeConfig['wake'], 'units' | 'webhook'>;
   readonly systemctl: Systemctl;
   readonly post: Post;
+  /** Undefined: agents do not write replicas. */
+  readonly scale: ScaleWorkload | undefined;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly clock: Clock;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -44,7 +48,7 @@ export class Waking implements WakeListener {
     log.info(`Service ${pathOf(port)}: a connection waits for an endpoint; ${whomOf(port)} should start`);
     events.record(wakeWanted(pathOf(port), whomOf(port), node));
     void this.#tell('wake', port);
-    void this.#order('start', port);
+    void this.#start(port);
   }
 
   timedOut(port: ServicePort): void {
@@ -66,7 +70,9 @@ export class Waking implements WakeListener {
     log.info(`Service ${pathOf(port)}: no connection for its idle-after; ${whomOf(port)} may sleep`);
     events.record(wentIdle(pathOf(port), whomOf(port), node));
     void this.#tell('idle', port);
-    void this.#order('stop', port);
+    const target = readWake(port.options).wake?.target;
+    // Replicas are taken away by whoever owns them: other nodes may have connections.
+    if (target?.kind === 'unit') void this.#order('stop', target, port);
   }
 
   #isFirst(what: Happening, port: ServicePort): boolean {
@@ -97,19 +103,27 @@ export class Waking implements WakeListener {
       log.warn(`penstock.wake.webhook was not told that Service ${pathOf(port)} wants ${event}: ${failure}`);
   }
 
-  async #order(verb: 'start' | 'stop', port: ServicePort): Promise<void> {
-    const { config, systemctl, log } = this.#options;
+  async #start(port: ServicePort): Promise<void> {
+    const { scale, log } = this.#options;
     const target = readWake(port.options).wake?.target;
-    if (target?.kind !== 'unit') return;
-    if (!config.units.includes(target.name)) {
+    if (target?.kind === 'unit') return this.#order('start', target, port);
+    if (target === undefined || scale === undefined) return;
+    const failure = await scale(port.namespace, target);
+    if (failure !== undefined)
+      log.warn(`Service ${pathOf(port)}: ${targetText(target)} was not given a replica: ${failure}`);
+  }
+
+  async #order(verb: 'start' | 'stop', { name }: WakeTarget, port: ServicePort): Promise<void> {
+    const { config, systemctl, log } = this.#options;
+    if (!config.units.includes(name)) {
       log.warn(
-        `Service ${pathOf(port)}: ${target.name} is not to be ${verb === 'start' ? 'started' : 'stopped'}: list it in penstock.wake.units if it is`,
+        `Service ${pathOf(port)}: ${name} is not to be ${verb === 'start' ? 'started' : 'stopped'}: list it in penstock.wake.units if it is`,
       );
       return;
     }
-    const failure = await systemctl(verb, target.name);
+    const failure = await systemctl(verb, name);
     if (failure !== undefined)
-      log.warn(`Service ${pathOf(port)}: systemctl ${verb} ${target.name} failed: ${failure}`);
+      log.warn(`Service ${pathOf(port)}: systemctl ${verb} ${name} failed: ${failure}`);
   }
 }
 

@@ -5,11 +5,13 @@ import type { WakeListener } from '../../dataplane/wake/Holder.js';
 import { Conntrack } from '../../kernel/conntrack/Conntrack.js';
 import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import type { ApiServer } from '../../kubernetes/openApiServer.js';
 import type { EventRecorder } from '../../observe/events/EventRecorder.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Clock } from '../../time/Clock.js';
 import { IdleWatch } from './IdleWatch.js';
 import { postJson } from './postJson.js';
+import { scaleWorkload } from './scaleWorkload.js';
 import { systemctl } from './systemctl.js';
 import { Waking } from './Waking.js';
 
@@ -17,6 +19,8 @@ export interface OpenWakingOptions {
   readonly config: NodeConfig;
   readonly table: Pick<RoutingView, 'servicePorts'>;
   readonly events: EventRecorder;
+  /** Undefined: objects come from manifests alone. */
+  readonly apiServer: ApiServer | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -24,7 +28,7 @@ export interface OpenWakingOptions {
 /** A dump waits for us in it: 40,000 connections are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
-export function openWaking({ config, table, events, clock, log }: OpenWakingOptions): {
+export function openWaking({ config, table, events, apiServer, clock, log }: OpenWakingOptions): {
   readonly listener: WakeListener;
   readonly close: () => void;
 } {
@@ -32,6 +36,7 @@ export function openWaking({ config, table, events, clock, log }: OpenWakingOpti
     node: config.nodeName,
     config: config.wake,
     systemctl,
+    scale: config.wake.scale && apiServer ? scaleWorkload(apiServer, clock) : undefined,
     post: postJson(clock),
     events,
     clock,

@@ -140,7 +140,7 @@ export const configurationSchema = z.strictObject(
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
       web: text(),
       externalBalancer: block({ serve: flag(false), addresses: textList() }),
-      wake: block({ ownPackets: flag(false), webhook: text(), units: textList() }),
+      wake: block({ ownPackets: flag(false), webhook: text(), units: textList(), scale: flag(false) }),
       loadBalancer: block({
         announce: flag(false),
         interfaces: textList(),

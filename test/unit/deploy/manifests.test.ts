@@ -46,6 +46,7 @@ t.test('every file is YAML, and part of something', (t) => {
     'seccomp',
     'side-by-side',
     'userspace',
+    'wake',
   ]);
   const byHand = new Set([
     'kustomization.yaml',

@@ -16,7 +16,7 @@ function portsOf(options: Record<string, string>): readonly ServicePort[] {
   return [...table.servicePorts('IPv4').values()];
 }
 
-function waking(units: readonly string[], webhook = '') {
+function waking(units: readonly string[], webhook = '', scales = false) {
   const clock = new FakeClock();
   const said: string[] = [];
   const orders: string[] = [];
@@ -26,6 +26,12 @@ function waking(units: readonly string[], webhook = '') {
   const it = new Waking({
     node: 'node1',
     config: { units, webhook },
+    scale: scales
+      ? async (namespace, { kind, name }) => {
+          orders.push(`scale ${namespace} ${kind}/${name}`);
+          return failure;
+        }
+      : undefined,
     systemctl: async (verb, unit) => {
       orders.push(`${verb} ${unit}`);
       return failure;
@@ -116,4 +122,19 @@ t.test('the webhook', async (t) => {
   t.strictSame(bodies, ['POST application/json {"event":"wake"}']);
   t.equal(await postJson(systemClock)(`${url}/bad`, {}), 'it answers 500');
   t.equal(await postJson(systemClock)('http://127.0.0.1:1/', {}), 'ECONNREFUSED');
+});
+
+t.test('replicas, where the configuration says so', async (t) => {
+  const { it, said, orders, clock, fails } = waking([], '', true);
+  const ports = portsOf({ ...UNIT, 'wake-target': 'deployment/web' });
+  for (const each of ports) it.wanted(each);
+  t.strictSame(orders, ['scale shop deployment/web']);
+  const [first] = ports;
+  if (first) it.idle(first);
+  t.equal(orders.length, 1, 'none is taken away');
+  fails('it is not there');
+  await clock.pass(10_000);
+  for (const each of ports) it.wanted(each);
+  await settled();
+  t.ok(said.some((text) => /^! .*deployment\/web was not given a replica: it is not there/.test(text)));
 });

@@ -98,7 +98,7 @@ const DEFAULTS = {
       nodes: [],
     },
     externalBalancer: { serve: false, addresses: [] },
-    wake: { ownPackets: false, webhook: '', units: [] },
+    wake: { ownPackets: false, webhook: '', units: [], scale: false },
   },
 };
 
