@@ -68,9 +68,12 @@ export class ServiceGroups {
   /** What was in force when this was called last, of all keys that may be another since. */
   settle(): ReadonlyMap<string, Taken | undefined> {
     this.#touchOrphans();
-    for (const owner of this.#touched) this.#settleEclipse(owner);
     const elsewhere = this.#namespaces();
-    for (const owner of this.#touched) this.#advise(owner, elsewhere);
+    for (const owner of this.#touched) {
+      const slices = this.#slicesOf(owner);
+      this.#settleEclipse(slices);
+      this.#advise(owner, slices, elsewhere);
+    }
     this.#touched.clear();
     const before = this.#before;
     this.#before = new Map();
@@ -109,14 +112,16 @@ export class ServiceGroups {
     if (known === key || (known instanceof Set && known.size === 0)) this.#slices.delete(owner);
   }
 
+  /** In the order of the files. */
   #slicesOf(owner: string): readonly TakenSlice[] {
-    const taken = keysOf(this.#slices.get(owner)).map((key) => this.#taken.get(key));
+    const keys = this.#slices.get(owner);
+    if (keys === undefined) return [];
+    const taken = Array.from(typeof keys === 'string' ? [keys] : keys, (key) => this.#taken.get(key));
     return taken.filter(isSlice).sort((a, b) => inOrder(a.entry, b.entry));
   }
 
   /** Slices of Endpoints go where the Service has EndpointSlices too: those say more, and both would count twice. */
-  #settleEclipse(owner: string): void {
-    const slices = this.#slicesOf(owner);
+  #settleEclipse(slices: readonly TakenSlice[]): void {
     const isServed = slices.some(({ entry }) => entry.madeOf === undefined);
     for (const { entry } of slices) {
       const { key } = entry;
@@ -128,9 +133,8 @@ export class ServiceGroups {
     }
   }
 
-  #advise(owner: string, elsewhere: (name: string) => readonly string[]): void {
+  #advise(owner: string, all: readonly TakenSlice[], elsewhere: (name: string) => readonly string[]): void {
     const service = this.#taken.get(`Service ${owner}`);
-    const all = this.#slicesOf(owner);
     const slices = all.filter(({ entry }) => !this.#eclipsed.has(entry.key));
     if (service === undefined && slices.length > 0) this.#orphaned.add(owner);
     else this.#orphaned.delete(owner);
@@ -196,11 +200,6 @@ function namespacesOf(taken: Iterable<Taken>): Map<string, string[]> {
 
 function isSlice(taken: Taken | undefined): taken is TakenSlice {
   return taken?.object.kind === 'EndpointSlice';
-}
-
-function keysOf(keys: string | ReadonlySet<string> | undefined): string[] {
-  if (keys === undefined) return [];
-  return typeof keys === 'string' ? [keys] : [...keys];
 }
 
 function nameIn(path: string): string {
