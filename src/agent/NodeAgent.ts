@@ -140,6 +140,8 @@ export class NodeAgent {
     const { run, version, host, log } = this.#options;
     const { sysctls, clock, random } = host;
     const config = this.#config;
+    host.heap.grow();
+    this.#open.add('the heap', async () => host.heap.keepSmall());
     const table = makeTable(config, this.#hostAddresses);
     const { sources, apiServer } = await openSources(run, version, host, log);
     for (const source of sources) this.#open.add(source.name, () => source.stop());
@@ -228,6 +230,7 @@ export class NodeAgent {
         return !isLeft;
       },
       afterFirstSync: async () => {
+        host.heap.keepSmall();
         this.#advice.onNode(table);
         await leftovers.run();
         socket?.refreshNote();

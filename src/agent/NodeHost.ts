@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import type { ConntrackTable } from '../dataplane/conntrack/ConntrackCleaner.js';
 import type { Mode } from '../explain/World.js';
+import { type Heap, heap } from '../host/heap.js';
 import { hasLeaveNote } from '../host/leaveNote.js';
 import { setOomScore } from '../host/oomScore.js';
 import { Conntrack } from '../kernel/conntrack/Conntrack.js';
@@ -61,6 +62,7 @@ export interface NodeHost extends SourceHost {
   readonly openAdmin: typeof openAdmin;
   readonly openWaking: typeof openWaking;
   readonly setOomScore: typeof setOomScore;
+  readonly heap: Heap;
   readonly leaving: LeavingHost;
 }
 
@@ -103,6 +105,7 @@ export function thisHost(): NodeHost {
     openAdmin,
     openWaking,
     setOomScore,
+    heap,
     leaving: {
       hasNote: hasLeaveNote,
       readOther: (own, areShared) => otherProxyRules(own, areShared),

@@ -109,6 +109,7 @@ export function simulatedNodeHost(
     }),
     openAdmin: async () => ({ path: '', refreshNote: () => {}, close: open.add('the admin socket') }),
     setOomScore: () => {},
+    heap: simulatedHeap(open),
     leaving: {
       hasNote: () => host.disk.hasLeaveNote,
       readOther: (own, areShared) =>
@@ -128,4 +129,15 @@ async function programOf({ host }: World, process: number, program: string): Pro
   const tool = host.tools(process).find((each) => each.family === family);
   if (!tool) throw Object.assign(new Error(`spawn ${program} ENOENT`), { code: 'ENOENT' });
   return { status: 0, stdout: await tool.saveAll(), stderr: '' };
+}
+
+/** It must not grow for good. */
+function simulatedHeap(open: OpenThings): NodeHost['heap'] {
+  let close = async () => {};
+  return {
+    grow: () => {
+      close = open.add('a heap that grows');
+    },
+    keepSmall: () => void close(),
+  };
 }

@@ -2,6 +2,7 @@
 import type { KernelDifference } from '../../dataplane/KernelDifference.js';
 import { PenstockError } from '../../errors.js';
 import type { Mode } from '../../explain/World.js';
+import { freeHeap } from '../../host/heap.js';
 import { kernelDifferences, readRuleFacts } from '../../modes/kernelDifferences.js';
 import { printable } from '../../net/printable.js';
 import type { Problem } from '../../objects/Problem.js';
@@ -10,7 +11,6 @@ import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
-import { freeHeap } from './freeHeap.js';
 import { type Look, look, readNote } from './look.js';
 import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
