@@ -145,6 +145,11 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     });
   }
 
+  /** Whether the table has what all sources have. */
+  get isComplete(): boolean {
+    return this.#incomplete.size === 0;
+  }
+
   /** Resolves when everything runs; the first sync follows once the sources are complete. */
   async start(): Promise<void> {
     this.#events.record(starting(this.#config.nodeName, this.#config.mode));
@@ -160,7 +165,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
           this.#incomplete.delete(source);
           this.#log.info(`${source.name}: everything has been read`);
           this.#requestSync();
-          if (this.#incomplete.size === 0) this.#follower?.complete();
+          if (this.isComplete) this.#follower?.complete();
         },
         others: (list) => this.#follower?.others?.(list),
         problems: (list) => this.#problems.set(source.name, list),
@@ -228,7 +233,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
 
   #requestSync(): void {
     // Changes that arrive before everything is there are not late yet.
-    if (this.#incomplete.size > 0 || !this.#prepared) return;
+    if (!this.isComplete || !this.#prepared) return;
     this.#progress.requested();
     this.#metrics.syncQueued();
     this.#loop.request();

@@ -27,6 +27,8 @@ export interface DepartureOptions {
   /** The configuration as it would be in another mode. */
   readonly inMode: (mode: Mode) => NodeConfig;
   readonly table: RoutingTable;
+  /** Whether the table has everything that there is: before, nobody can say what another proxy lacks. */
+  readonly isComplete: () => boolean;
   readonly hostAddresses: () => readonly IpAddress[];
   /** Whether `penstock leave` was called on this node. */
   readonly hasNote: () => boolean;
@@ -70,7 +72,7 @@ export class Departure {
     return this.#state;
   }
 
-  /** From now on, once the table is complete. */
+  /** From now on. */
   start(): void {
     this.#scheduleLook();
   }
@@ -166,7 +168,9 @@ export class Departure {
 
   /** `why` it cannot be left to them yet. */
   async #successor(): Promise<{ why?: string; successor?: string; theirs: Mode }> {
-    const { config, inMode, table, hostAddresses, readOther, holdRepairs, chainsAreTheirs } = this.#options;
+    const { config, inMode, table, isComplete, hostAddresses, readOther, holdRepairs, chainsAreTheirs } =
+      this.#options;
+    if (!isComplete()) throw new Error('the Services have not all been read yet');
     const own: Mode = config.mode || 'nftables';
     if (own === 'iptables' || own === 'ipvs') holdRepairs();
     const areShared = own === 'iptables' && (await chainsAreTheirs());

@@ -36,6 +36,7 @@ export function openDeparture(host: DepartureHost): Departure {
   const chains = leaving.sharedChains(config.iptablesBackend);
   return new Departure({
     ...host,
+    isComplete: () => agent().isComplete,
     hasNote: leaving.hasNote,
     readOther: leaving.readOther,
     holdRepairs: () => agent().holdRepairs(true),

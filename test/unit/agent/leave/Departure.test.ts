@@ -41,6 +41,7 @@ function world(mode: Mode = 'nftables', more: Partial<DepartureOptions> = {}) {
   const events: Occurrence[] = [];
   const state = {
     note: false,
+    complete: true,
     target: undefined as string | undefined,
     left: [] as Mode[],
     again: 0,
@@ -53,6 +54,7 @@ function world(mode: Mode = 'nftables', more: Partial<DepartureOptions> = {}) {
     config: toNodeConfig(source, 'node1'),
     inMode: (each) => toNodeConfig({ ...source, mode: each }, 'node1'),
     table,
+    isComplete: () => state.complete,
     hostAddresses: () => [ip('10.200.0.10')],
     hasNote: () => state.note,
     readOther: async (_, areShared) => {
@@ -197,3 +199,17 @@ t.test(
     t.equal(clock.waiting, 0);
   },
 );
+
+t.test('who has not read all Services yet cannot say that another proxy has them all', async (t) => {
+  const { departure, clock, state } = world();
+  state.note = true;
+  state.complete = false;
+  state.target = '10.1.0.1:8080';
+  departure.start();
+  await clock.pass(5000);
+  t.match(departure.state, { type: 'waiting', why: 'the Services have not all been read yet' });
+  t.same(state.left, []);
+  state.complete = true;
+  await clock.pass(2000);
+  t.equal(departure.state.type, 'left');
+});
