@@ -170,12 +170,12 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer:
-  // balancerMetrics.test.ts; what operators alert on: operatorMetrics.test.ts.
+  // balancerMetrics.test.ts; what operators alert on: operatorMetrics.test.ts; of wake on connect: wakeText.test.ts.
   const documented = new Set(
     [
       ...docs.matchAll(/`(kubeproxy_\w+)`/g),
       ...docs.matchAll(
-        /`(penstock_(?!proxy_|api_|lb_|bgp_|bfd_|conntrack_entries|conntrack_limit|mode_info|problems|service_ports)\w+)`/g,
+        /`(penstock_(?!proxy_|api_|lb_|bgp_|bfd_|wake_|conntrack_entries|conntrack_limit|mode_info|problems|service_ports)\w+)`/g,
       ),
     ].map(([, name]) => name),
   );
