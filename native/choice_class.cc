@@ -65,24 +65,6 @@ napi_value CellMemory(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
-napi_value Queue(napi_env env, napi_callback_info info) {
-  const ChoiceCall call(env, info);
-  napi_value number = nullptr;
-  if (call.state != nullptr) napi_create_uint32(env, call.state->thread->queue(), &number);
-  return number;
-}
-
-napi_value Update(napi_env env, napi_callback_info info) {
-  const ChoiceCall call(env, info);
-  uint8_t* data;
-  size_t length;
-  if (call.state == nullptr || !GetBytes(env, call.arguments[0], "records", &data, &length)) return nullptr;
-  bool good = true;
-  if (Catch(env, Choice::kSubsystem, [&] { good = call.state->thread->Update(data, length); }) && !good)
-    ThrowSystemError(env, EINVAL, Choice::kSubsystem, "these records make no sense");
-  return nullptr;
-}
-
 napi_value Hang(napi_env env, napi_callback_info info) {
   const ChoiceCall call(env, info);
   int64_t milliseconds;
@@ -93,31 +75,26 @@ napi_value Hang(napi_env env, napi_callback_info info) {
 
 napi_value Status(napi_env env, napi_callback_info info) {
   const ChoiceCall call(env, info);
-  napi_value result = nullptr;
-  if (call.state == nullptr || napi_create_object(env, &result) != napi_ok) return nullptr;
+  if (call.state == nullptr) return nullptr;
   const ChoiceStatus status = call.state->thread->Status();
-  const std::pair<const char*, uint64_t> numbers[] = {
-      {"decided", status.decided},         {"repeated", status.repeated},   {"forgotten", status.forgotten},
-      {"strangers", status.strangers},     {"nanoseconds", status.nanoseconds}, {"connections", status.connections},
-      {"lost", status.lost},               {"recounted", status.recounted}, {"timesOpen", status.times_open},
-      {"isWatched", status.is_watched ? 1 : 0},
-  };
-  for (const auto& [name, number] : numbers) {
-    napi_value value;
-    if (napi_create_double(env, static_cast<double>(number), &value) != napi_ok ||
-        napi_set_named_property(env, result, name, value) != napi_ok) {
-      return nullptr;
-    }
-  }
-  return result;
+  return NumbersObject(env, {{"decided", status.decided},
+                             {"repeated", status.repeated},
+                             {"forgotten", status.forgotten},
+                             {"strangers", status.strangers},
+                             {"nanoseconds", status.nanoseconds},
+                             {"connections", status.connections},
+                             {"lost", status.lost},
+                             {"recounted", status.recounted},
+                             {"timesOpen", status.times_open},
+                             {"isWatched", status.is_watched ? uint64_t{1} : uint64_t{0}}});
 }
 
 }  // namespace
 
 bool DefineChoiceQueue(napi_env env, napi_value exports) {
   return DefineClass(env, exports, Choice::kClass, New,
-                     {Getter("cells", CellMemory), Getter("queue", Queue), Getter("status", Status),
-                      Method("update", Update), Method("hang", Hang), Method("close", CloseMethod<Choice>)});
+                     {Getter("cells", CellMemory), Getter("queue", QueueGetter<Choice>), Getter("status", Status),
+                      Method("update", UpdateMethod<Choice>), Method("hang", Hang), Method("close", CloseMethod<Choice>)});
 }
 
 }  // namespace penstock

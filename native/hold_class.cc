@@ -57,24 +57,6 @@ napi_value New(napi_env env, napi_callback_info info) {
   return Wrap(env, self, std::move(holder));
 }
 
-napi_value Queue(napi_env env, napi_callback_info info) {
-  const HolderCall call(env, info);
-  napi_value number = nullptr;
-  if (call.state != nullptr) napi_create_uint32(env, call.state->thread->queue(), &number);
-  return number;
-}
-
-napi_value Update(napi_env env, napi_callback_info info) {
-  const HolderCall call(env, info);
-  uint8_t* data;
-  size_t length;
-  if (call.state == nullptr || !GetBytes(env, call.arguments[0], "records", &data, &length)) return nullptr;
-  bool good = true;
-  if (Catch(env, Holder::kSubsystem, [&] { good = call.state->thread->Update(data, length); }) && !good)
-    ThrowSystemError(env, EINVAL, Holder::kSubsystem, "these records make no sense");
-  return nullptr;
-}
-
 // [id, what, id, what, …]
 napi_value TakeEvents(napi_env env, napi_callback_info info) {
   const HolderCall call(env, info);
@@ -93,30 +75,26 @@ napi_value TakeEvents(napi_env env, napi_callback_info info) {
 
 napi_value Status(napi_env env, napi_callback_info info) {
   const HolderCall call(env, info);
-  napi_value result = nullptr;
-  if (call.state == nullptr || napi_create_object(env, &result) != napi_ok) return nullptr;
+  if (call.state == nullptr) return nullptr;
   const HoldStatus status = call.state->thread->Status();
-  const std::pair<const char*, uint64_t> numbers[] = {
-      {"waiting", status.waiting},   {"flows", status.flows},       {"held", status.held},
-      {"released", status.released}, {"cured", status.cured},       {"replaced", status.replaced},
-      {"timedOut", status.timed_out}, {"crowded", status.crowded},  {"passed", status.passed},
-      {"wakes", status.wakes},       {"wakeMs", status.wake_ms},
-  };
-  for (const auto& [name, number] : numbers) {
-    napi_value value;
-    if (napi_create_double(env, static_cast<double>(number), &value) != napi_ok ||
-        napi_set_named_property(env, result, name, value) != napi_ok) {
-      return nullptr;
-    }
-  }
-  return result;
+  return NumbersObject(env, {{"waiting", status.waiting},
+                             {"flows", status.flows},
+                             {"held", status.held},
+                             {"released", status.released},
+                             {"cured", status.cured},
+                             {"replaced", status.replaced},
+                             {"timedOut", status.timed_out},
+                             {"crowded", status.crowded},
+                             {"passed", status.passed},
+                             {"wakes", status.wakes},
+                             {"wakeMs", status.wake_ms}});
 }
 
 }  // namespace
 
 bool DefineHoldQueue(napi_env env, napi_value exports) {
   return DefineClass(env, exports, Holder::kClass, New,
-                     {Getter("queue", Queue), Getter("status", Status), Method("update", Update),
+                     {Getter("queue", QueueGetter<Holder>), Getter("status", Status), Method("update", UpdateMethod<Holder>),
                       Method("takeEvents", TakeEvents), Method("close", CloseMethod<Holder>)});
 }
 

@@ -91,6 +91,28 @@ napi_value CloseMethod(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// update(records): `state->thread->Update(bytes, length)` is false for records that make no sense.
+template <typename State>
+napi_value UpdateMethod(napi_env env, napi_callback_info info) {
+  const Call<State> call(env, info);
+  uint8_t* data;
+  size_t length;
+  if (call.state == nullptr || !GetBytes(env, call.arguments[0], "records", &data, &length)) return nullptr;
+  bool good = true;
+  if (Catch(env, State::kSubsystem, [&] { good = call.state->thread->Update(data, length); }) && !good)
+    ThrowSystemError(env, EINVAL, State::kSubsystem, "these records make no sense");
+  return nullptr;
+}
+
+// `state->thread->queue()`
+template <typename State>
+napi_value QueueGetter(napi_env env, napi_callback_info info) {
+  const Call<State> call(env, info);
+  napi_value number = nullptr;
+  if (call.state != nullptr) napi_create_uint32(env, call.state->thread->queue(), &number);
+  return number;
+}
+
 napi_property_descriptor Method(const char* name, napi_callback method);
 napi_property_descriptor Getter(const char* name, napi_callback getter);
 

@@ -30,6 +30,20 @@ bool SetProperty(napi_env env, napi_value object, const char* name, const char* 
 
 }  // namespace
 
+bool SetNumber(napi_env env, napi_value object, const char* name, double number) {
+  napi_value value;
+  return napi_create_double(env, number, &value) == napi_ok &&
+         napi_set_named_property(env, object, name, value) == napi_ok;
+}
+
+napi_value NumbersObject(napi_env env, std::initializer_list<std::pair<const char*, uint64_t>> numbers) {
+  napi_value object;
+  if (napi_create_object(env, &object) != napi_ok) return nullptr;
+  for (const auto& [name, number] : numbers)
+    if (!SetNumber(env, object, name, static_cast<double>(number))) return nullptr;
+  return object;
+}
+
 bool GetInteger(napi_env env, napi_value value, const char* name, int64_t min, int64_t max, int64_t* out) {
   double number = 0;
   if (napi_get_value_double(env, value, &number) != napi_ok) {

@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
+#include <utility>
 
 namespace penstock {
 
@@ -16,6 +18,11 @@ bool GetString(napi_env env, napi_value value, const char* name, std::string* ou
 bool GetFunction(napi_env env, napi_value value, const char* name);
 bool GetBytes(napi_env env, napi_value value, const char* name, uint8_t** data, size_t* length);
 bool GetUint32s(napi_env env, napi_value value, const char* name, uint32_t** data, size_t* length);
+
+// A property of an object. False with an exception pending.
+bool SetNumber(napi_env env, napi_value object, const char* name, double number);
+// An object with a property for each; nullptr with an exception pending.
+napi_value NumbersObject(napi_env env, std::initializer_list<std::pair<const char*, uint64_t>> numbers);
 
 bool IsUndefined(napi_env env, napi_value value);
 

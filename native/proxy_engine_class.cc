@@ -179,12 +179,6 @@ napi_value ResetEndpoint(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-bool SetNumber(napi_env env, napi_value object, const char* name, double number) {
-  napi_value value;
-  return napi_create_double(env, number, &value) == napi_ok &&
-         napi_set_named_property(env, object, name, value) == napi_ok;
-}
-
 napi_value Status(napi_env env, napi_callback_info info) {
   const ProxyCall call(env, info);
   if (call.state == nullptr) return nullptr;

@@ -26,12 +26,6 @@ struct TableInfo {
 
 constexpr int kGetInfo = 64;  // IPT_SO_GET_INFO, IP6T_SO_GET_INFO
 
-bool SetNumber(napi_env env, napi_value object, const char* name, uint32_t value) {
-  napi_value number;
-  return napi_create_uint32(env, value, &number) == napi_ok &&
-         napi_set_named_property(env, object, name, number) == napi_ok;
-}
-
 napi_value XtablesInfo(napi_env env, napi_callback_info call) {
   size_t argc = 2;
   napi_value argv[2];

@@ -36,10 +36,7 @@ bool Length(napi_env env, napi_value array, const char* name, uint32_t* length) 
   return false;
 }
 
-bool Set(napi_env env, napi_value object, const char* name, double number) {
-  napi_value value;
-  return napi_create_double(env, number, &value) == napi_ok && napi_set_named_property(env, object, name, value) == napi_ok;
-}
+bool Set(napi_env env, napi_value object, const char* name, double number) { return SetNumber(env, object, name, number); }
 
 bool Set(napi_env env, napi_value object, const char* name, const std::string& text) {
   napi_value value;
