@@ -5,6 +5,7 @@ import { PenstockError } from '../errors.js';
 import { type Cidr, familyOf, type IpAddress, parseCidr, parseIp } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
 import { NODE_PORT_WORDS, type NodePortAddresses } from '../net/nodePortAddresses.js';
+import { readUnitName } from '../net/unitName.js';
 import type { Milliseconds } from '../time/duration.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type IgnoredField, ignoredFields } from './file/ignoredFields.js';
@@ -186,7 +187,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       serve: penstock.externalBalancer.serve,
       addresses: penstock.externalBalancer.addresses.flatMap((text) => parseIp(text) ?? []),
     },
-    wake: { ...penstock.wake, units: penstock.wake.units.map(unitName) },
+    wake: { ...penstock.wake, units: penstock.wake.units.flatMap((text) => readUnitName(text) ?? []) },
     loadBalancer: {
       ...penstock.loadBalancer,
       nodes: penstock.loadBalancer.nodes.map(({ name, addresses }) => ({
@@ -195,11 +196,6 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       })),
     },
   };
-}
-
-/** As systemctl reads it: without a suffix it is a service. */
-function unitName(text: string): string {
-  return /\.(service|socket|target)$/.test(text) ? text : `${text}.service`;
 }
 
 function nodeNameOf(name: string): string {

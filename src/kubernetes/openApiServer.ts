@@ -1,6 +1,7 @@
 /** The way to the API server that the configuration asks for. */
 
 import { PenstockError } from '../errors.js';
+import { isWebAddress } from '../net/webAddress.js';
 import { systemClock } from '../time/Clock.js';
 import type { ApiClient } from './http/ApiClient.js';
 import { type Connection, NOBODY } from './kubeconfig/Connection.js';
@@ -48,7 +49,7 @@ async function chooseConnection(
   { kubeconfig, master }: ApiServerChoice,
   env: NodeJS.ProcessEnv,
 ): Promise<Connection | undefined> {
-  if (master !== '' && !/^https?:$/.test(URL.canParse(master) ? new URL(master).protocol : '')) {
+  if (master !== '' && !isWebAddress(master)) {
     throw new PenstockError(
       'PENSTOCK_MASTER_INVALID',
       `--master is ${JSON.stringify(master)}, which is no URL`,

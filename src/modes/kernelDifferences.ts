@@ -28,6 +28,7 @@ import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import type { IpAddress, IpFamily } from '../net/ip.js';
+import { asNew } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { iptablesOptions, openTools } from './iptablesMode.js';
 import { ipvsOptions } from './ipvsMode.js';
@@ -107,8 +108,7 @@ async function ofUserspace(
     const { engine } = factsOf(comparing, family);
     if (engine === undefined) continue;
     const capture = new CaptureView(engine);
-    const ports = [...view.servicePorts(family).values()];
-    capture.apply(ports.map((after) => ({ key: after.key, before: undefined, after })));
+    capture.apply(asNew(view.servicePorts(family).values()));
     views.set(family, capture);
   }
   const seen = { ...comparing, view: throughViews(view, views) };

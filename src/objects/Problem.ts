@@ -16,14 +16,14 @@ export interface Problem {
 /** Whoever reads more than that reads nothing; and a hundred thousand bad objects must not cost as many lines. */
 export const MOST_PROBLEMS = 1000;
 
-/** The first `most`, and how many more there are. `subject`: what they are problems of. */
+/** The first `most`, and how many more there are. `subject`: what they are problems of. `unnamed`: so many are not among them. */
 export function boundedProblems(
   problems: Iterable<Problem>,
   subject: string,
-  most = MOST_PROBLEMS,
+  { most = MOST_PROBLEMS, unnamed = 0 } = {},
 ): readonly Problem[] {
   const shown: Problem[] = [];
-  let hidden = 0;
+  let hidden = unnamed;
   for (const problem of problems) {
     if (shown.length < most) shown.push(problem);
     else hidden++;

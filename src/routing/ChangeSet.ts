@@ -16,6 +16,11 @@ export interface ChangeSet {
   readonly triggerTimes: readonly number[];
 }
 
+/** Whole tables, for whoever knows nothing of them yet. */
+export function asNew(ports: Iterable<ServicePort>): ServicePortChange[] {
+  return Array.from(ports, (after) => ({ key: after.key, before: undefined, after }));
+}
+
 export function isEmpty(changes: ChangeSet): boolean {
   return changes.families.IPv4.length === 0 && changes.families.IPv6.length === 0;
 }

@@ -1,4 +1,5 @@
 /** The annotations `penstock.io/wake…` of a Service (docs/first-packet.md): nobody serves, and a first packet wakes somebody. */
+import { readUnitName } from '../net/unitName.js';
 import { FaultList, quote } from '../objects/read/FaultList.js';
 import { formatDuration, type Milliseconds, parseDuration } from '../time/duration.js';
 import type { ServicePort } from './ServicePort.js';
@@ -34,8 +35,6 @@ const NAMES = ['wake', 'wake-target', 'wake-timeout', IDLE_AFTER] as const;
 const LONGEST_NAME = 253;
 /** RFC 1123, as Kubernetes names its workloads. */
 const WORKLOAD = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
-/** systemd.unit(5). */
-const UNIT = /^[A-Za-z0-9:_.@\\][-A-Za-z0-9:_.@\\]*$/;
 const NONE: WakeReading = { wake: undefined, faults: [] };
 
 /** `options` are the annotations without their prefix, as in Service.options. Never throws. An empty text counts as absent. */
@@ -81,18 +80,16 @@ function readHow(text: string, faults: FaultList): 'hold' | 'off' {
 function readTarget(text: string, faults: FaultList): WakeTarget | undefined {
   if (text === '') return undefined;
   const [, kind = '', name = ''] = /^(deployment|statefulset|unit)\/(.+)$/s.exec(text) ?? [];
-  const isName = name.length <= LONGEST_NAME && (kind === 'unit' ? UNIT : WORKLOAD).test(name);
-  if (kind === 'unit' && isName) return { kind, name: withSuffix(name) };
-  if ((kind === 'deployment' || kind === 'statefulset') && isName) return { kind, name };
+  if (kind === 'unit') {
+    const unit = readUnitName(name);
+    if (unit !== undefined) return { kind, name: unit };
+  } else if (kind === 'deployment' || kind === 'statefulset') {
+    if (name.length <= LONGEST_NAME && WORKLOAD.test(name)) return { kind, name };
+  }
   faults.add(
     `${field('wake-target')} is ${quote(text)}, must be deployment/NAME, statefulset/NAME or unit/NAME; until then nobody is started`,
   );
   return undefined;
-}
-
-/** As systemctl reads a name. */
-function withSuffix(unit: string): string {
-  return /\.(service|socket|target)$/.test(unit) ? unit : `${unit}.service`;
 }
 
 function readTime<Otherwise extends Milliseconds | undefined>(

@@ -251,16 +251,16 @@ export class NodePortSource implements ObjectSource {
   }
 
   #tellProblems(): void {
-    this.#listener?.problems(boundedProblems(this.#problems(), this.name));
+    let unnamed = 0;
+    for (const { more } of this.#services.values()) unnamed += more;
+    this.#listener?.problems(boundedProblems(this.#problems(), this.name, { unnamed }));
   }
 
   *#problems(): Generator<Problem> {
     yield* this.#sourceProblems;
     let all = 0;
-    for (const { problems, more, unchecked } of this.#services.values()) {
+    for (const { problems, unchecked } of this.#services.values()) {
       yield* problems;
-      // They are counted and not shown: as many as are shown came before.
-      for (let i = 0; i < more; i++) yield problems[0] as Problem;
       all += unchecked;
     }
     if (all === 0) return;

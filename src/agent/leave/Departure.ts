@@ -143,7 +143,11 @@ export class Departure {
   }
 
   async #tryToLeave(asked: string): Promise<void> {
-    const { config, log, events, leave } = this.#options;
+    const { config, isComplete, log, events, leave } = this.#options;
+    if (!isComplete()) {
+      this.#wait(asked, 'the Services have not all been read yet');
+      return;
+    }
     try {
       const { why, successor, theirs } = await this.#successor();
       if (why !== undefined || successor === undefined) {
@@ -168,9 +172,7 @@ export class Departure {
 
   /** `why` it cannot be left to them yet. */
   async #successor(): Promise<{ why?: string; successor?: string; theirs: Mode }> {
-    const { config, inMode, table, isComplete, hostAddresses, readOther, holdRepairs, chainsAreTheirs } =
-      this.#options;
-    if (!isComplete()) throw new Error('the Services have not all been read yet');
+    const { config, inMode, table, hostAddresses, readOther, holdRepairs, chainsAreTheirs } = this.#options;
     const own: Mode = config.mode || 'nftables';
     if (own === 'iptables' || own === 'ipvs') holdRepairs();
     const areShared = own === 'iptables' && (await chainsAreTheirs());

@@ -2,7 +2,9 @@
  * Finds Services that may sleep again: those with the annotation idle-after that had no connection for so long, by the kernel's table
  * of connections on this node. A TCP connection counts until both sides have ended it, a UDP flow until the kernel forgets it.
  */
+
 import type { ConntrackEntry } from '../../kernel/conntrack/ConntrackEntry.js';
+import { IpProtocol, TcpState } from '../../kernel/conntrack/constants.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { IDLE_AFTER, readWake } from '../../routing/waking.js';
@@ -36,9 +38,7 @@ interface Seen {
 const SHORTEST_LOOK: Milliseconds = 1000;
 const LONGEST_LOOK: Milliseconds = 30_000;
 const LOOKS_OF_A_TIME = 4;
-const PROTOCOL = { TCP: 6, UDP: 17, SCTP: 132 } as const;
-/** enum tcp_conntrack: TIME_WAIT, CLOSE. */
-const ENDED: readonly (number | undefined)[] = [7, 8];
+const ENDED: readonly (number | undefined)[] = [TcpState.TIME_WAIT, TcpState.CLOSE];
 
 export class IdleWatch {
   readonly #options: IdleWatchOptions;
@@ -124,7 +124,7 @@ export class IdleWatch {
 
 function* placesOf(port: ServicePort): Generator<string> {
   const { clusterIP, externalIPs, loadBalancerIPs, nodePort } = port;
-  const protocol = PROTOCOL[port.protocol];
+  const protocol = IpProtocol[port.protocol];
   if (clusterIP !== undefined) yield placeOf(protocol, clusterIP, port.port);
   for (const vip of [...externalIPs, ...loadBalancerIPs]) yield placeOf(protocol, vip, port.port);
   if (nodePort !== 0) yield placeOf(protocol, '', nodePort);

@@ -78,7 +78,7 @@ export class AnnouncementObjects {
   }
 
   problems(): readonly Problem[] {
-    return boundedProblems([...this.#problems.values()].flat(), 'announcements', MOST_PROBLEMS);
+    return boundedProblems([...this.#problems.values()].flat(), 'announcements', { most: MOST_PROBLEMS });
   }
 
   #take(id: string, known: Known, warnings: readonly Problem[]): void {

@@ -8,6 +8,7 @@ import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { IP_FAMILIES, type IpAddress } from '../../net/ip.js';
 import { servedNodePortAddresses } from '../../net/nodePortAddresses.js';
+import { asNew } from '../../routing/ChangeSet.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { Report } from './Remark.js';
 
@@ -42,10 +43,7 @@ export async function openConnections(
     let open = 0;
     for (const family of IP_FAMILIES) {
       const ports = [...table.servicePorts(family).values()];
-      cleaner.take(
-        family,
-        ports.map((after) => ({ key: after.key, before: undefined, after })),
-      );
+      cleaner.take(family, asNew(ports));
       for (const [protocol, number] of [
         ['TCP', IpProtocol.TCP],
         ['UDP', IpProtocol.UDP],

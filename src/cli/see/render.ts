@@ -24,6 +24,7 @@ import { nftablesOptions } from '../../modes/nftablesMode.js';
 import { captureOptions, engineAddress } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
 import { printableLines } from '../../net/printable.js';
+import { asNew } from '../../routing/ChangeSet.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import { systemClock } from '../../time/Clock.js';
 import { WrongCall } from '../readArguments.js';
@@ -79,9 +80,7 @@ async function renderCapture(family: IpFamily, table: RoutingTable, config: Node
     UDP: { inside: first + 2, outside: first + 3 },
   };
   const view = new CaptureView(engine);
-  view.apply(
-    [...table.servicePorts(family).values()].map((after) => ({ key: after.key, before: undefined, after })),
-  );
+  view.apply(asNew(table.servicePorts(family).values()));
   const onLoopback = localhostFamilies(config, [family]).length > 0;
   const localhostPorts = onLoopback ? { tcp: engine.TCP.inside, udp: engine.UDP.inside } : {};
   return renderNftables(

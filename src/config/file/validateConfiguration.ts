@@ -5,6 +5,8 @@
 
 import { familyOf, isLoopback, parseCidr, parseIp } from '../../net/ip.js';
 import { NODE_PORT_WORDS } from '../../net/nodePortAddresses.js';
+import { readUnitName } from '../../net/unitName.js';
+import { isWebAddress } from '../../net/webAddress.js';
 import { formatDuration } from '../../time/duration.js';
 import { featureGateFault, resolveFeatureGates } from '../featureGates.js';
 import { parseHostPort } from '../hostPort.js';
@@ -21,8 +23,6 @@ const INTERFACE_PREFIX = /^[^\s/:"'\\]{1,14}$/;
 /** A Kubernetes quantity. */
 const BYTE_SIZE = /^\d+(\.\d+)?(k|[KMGTPE]i|[MGTPE])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$/;
-/** systemd.unit(5). */
-const UNIT_NAME = /^[A-Za-z0-9:_.@\\][-A-Za-z0-9:_.@\\]{0,252}$/;
 const LONGEST_VERIFY_PERIOD = 2000;
 const MOST_PROXY_THREADS = 256;
 const INT32_MAX = 2 ** 31 - 1;
@@ -240,15 +240,11 @@ function* wakeFaults(config: KubeProxyConfiguration): Generator<ConfigFault> {
   if (webhook !== '' && !isWebAddress(webhook))
     yield given(config, 'penstock.wake.webhook', 'must be a URL that begins with http:// or https://');
   for (const [i, text] of units.entries())
-    if (!UNIT_NAME.test(text))
+    if (readUnitName(text) === undefined)
       yield {
         path: ['penstock', 'wake', 'units', i],
         message: `must be the name of a unit of systemd such as web.service, not ${quote(text)}`,
       };
-}
-
-function isWebAddress(text: string): boolean {
-  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 /** The parts of a comma list, without blanks around them. */

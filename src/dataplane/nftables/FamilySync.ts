@@ -5,7 +5,7 @@ import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js
 import type { ForeignChange } from '../../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
-import type { ServicePortChange } from '../../routing/ChangeSet.js';
+import { asNew, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Milliseconds } from '../../time/duration.js';
 import type { FamilyReport } from '../Dataplane.js';
@@ -189,8 +189,7 @@ export class FamilySync {
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     kernelMs += await this.#commit(transaction, sweep);
     if (later.length > 0) {
-      const changes = later.map((port) => ({ key: port.key, before: undefined, after: port }));
-      const took = await this.#writePortions(contents, changes, settings);
+      const took = await this.#writePortions(contents, asNew(later), settings);
       if (took === undefined) throw new Error('the sets have no room for what they were made for');
       if (took !== 'nothing') kernelMs += took;
     }

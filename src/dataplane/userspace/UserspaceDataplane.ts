@@ -7,7 +7,7 @@ import { messageOf } from '../../errors.js';
 import { Cells } from '../../kernel/addon/Cells.js';
 import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
-import type { ChangeSet, ServicePortChange } from '../../routing/ChangeSet.js';
+import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { type Clock, every, sleep, systemClock } from '../../time/Clock.js';
 import type { Milliseconds } from '../../time/duration.js';
@@ -270,8 +270,7 @@ export class UserspaceDataplane implements Dataplane {
       if (known?.isFor(address)) return known.apply(changes.families[family]);
       const view = new CaptureView(address);
       this.#views.set(family, view);
-      const ports = [...table.servicePorts(family).values()];
-      view.apply(ports.map((after) => ({ key: after.key, before: undefined, after })));
+      view.apply(asNew(table.servicePorts(family).values()));
       const present = view.servicePorts;
       const keys = new Set([...(known?.servicePorts.keys() ?? []), ...present.keys()]);
       return [...keys].map((key) => ({ key, before: known?.servicePorts.get(key), after: present.get(key) }));

@@ -61,7 +61,7 @@ export const ConntrackStatus = {
 } as const;
 
 /** enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h. */
-export const TcpState = { SYN_SENT: 1, ESTABLISHED: 3, CLOSE: 8 } as const;
+export const TcpState = { SYN_SENT: 1, ESTABLISHED: 3, TIME_WAIT: 7, CLOSE: 8 } as const;
 
 /** IPPROTO_*. */
 export const IpProtocol = { TCP: 6, UDP: 17, SCTP: 132 } as const;
