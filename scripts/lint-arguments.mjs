@@ -12,7 +12,6 @@ const BOUNDED = [
   'src/kernel/nftables/statements.ts: ', // the parts of one key
   'src/kernel/nftables/fields.ts: ', // the parts of one key
   'src/dataplane/nftables/desired/ServiceChain.ts: ', // two rules that mark
-  'src/dataplane/failures/FailureTable.ts: ', // the sets of one table
   'src/config/file/validateConfiguration.ts: ', // the faults of a few fields
   'src/cli/see/selftest/insideNamespaces.ts: ', // the cells of one mode
   'src/cli/see/status.ts: ', // three tests

@@ -18,7 +18,7 @@ import {
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
 } from '../../kernel/nftables/fields.js';
-import { IS_FIRST, IS_NEW, maskOutMark, queueTo } from '../../kernel/nftables/queueing.js';
+import { IS_FIRST, IS_NEW, maskOutMark, type QueueBy, queueTo } from '../../kernel/nftables/queueing.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import {
   goTo,
@@ -33,18 +33,27 @@ import {
   type Statement,
 } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
-import type { Cidr, IpFamily } from '../../net/ip.js';
+import type { Cidr, IpAddress, IpFamily } from '../../net/ip.js';
 import { CHOICE_MASK, isChosenFor } from '../../routing/choice.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import type { QueueContent, QueueSettings } from './QueueTable.js';
+import type { KeyTableContent } from '../family/KeyTable.js';
 
 /** The name of the table in each family. */
 export const CHOICE_TABLE = 'penstock-choice';
 
+/** Of a table that hands first packets to a queue. */
+export interface QueueSettings {
+  readonly family: IpFamily;
+  readonly queue: number;
+  readonly by: QueueBy;
+  /** Of this node, in the family. */
+  readonly nodeAddress: IpAddress | undefined;
+}
+
 type PlaceSet = 'services' | 'node-ports';
 
 /** Of addresses with their ports, and of node ports. */
-export function placeSets(family: IpFamily): readonly SetSpec[] {
+export function placeSets({ family }: Pick<QueueSettings, 'family'>): readonly SetSpec[] {
   const address = family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS;
   return [
     { name: 'services', key: { types: [address, INET_PROTOCOL, INET_SERVICE] } },
@@ -117,7 +126,7 @@ export function* placeElements(port: ServicePort): Generator<readonly [PlaceSet,
   if (nodePort !== 0) yield ['node-ports', protocol + portKey(nodePort)];
 }
 
-export const CHOICE_CONTENT: QueueContent = {
+export const CHOICE_CONTENT: KeyTableContent<QueueSettings> = {
   name: CHOICE_TABLE,
   sets: placeSets,
   chains: choiceChains,

@@ -4,17 +4,20 @@ import { PROTOCOL_NUMBER } from '../../kernel/nftables/statements.js';
 import type { IpAddress } from '../../net/ip.js';
 import { externalVerdict, internalVerdict, type ServicePort } from '../../routing/ServicePort.js';
 import { cidrRange, withoutContained } from '../family/cidrRanges.js';
-import type { FailureSet } from './failureSets.js';
+import { type FailureSet, type FailureSettings, knows } from './failureSets.js';
 
 const PROTOCOL = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 
-export type FailureElement = readonly [set: FailureSet, key: string];
+type FailureElement = readonly [set: FailureSet, key: string];
 
-/** `knows`: the sets that the mode has. */
-export function failureElements(port: ServicePort, knows: (set: FailureSet) => boolean): FailureElement[] {
+/** In the sets that the mode has. */
+export function failureElements(
+  port: ServicePort,
+  settings: Pick<FailureSettings, 'mode'>,
+): FailureElement[] {
   const found: FailureElement[] = [];
   const put = (set: FailureSet, key: string) => {
-    if (knows(set)) found.push([set, key]);
+    if (knows(settings, set)) found.push([set, key]);
   };
   const end = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]) + portKey(port.port);
   const { clusterIP, nodePort } = port;

@@ -7,8 +7,8 @@ import { goTo, type Rule } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
 import { type NodePortAddresses, nodePortRanges } from '../../net/nodePortAddresses.js';
 import { isAsleep } from '../../routing/waking.js';
-import { placeElements, placeSets, toQueue } from '../choice/choiceSets.js';
-import type { QueueContent, QueueSettings } from '../choice/QueueTable.js';
+import { placeElements, placeSets, type QueueSettings, toQueue } from '../choice/choiceSets.js';
+import type { KeyTableContent } from '../family/KeyTable.js';
 
 /** The name of the table in each family. */
 export const HOLD_TABLE = 'penstock-wake';
@@ -22,7 +22,7 @@ export interface HoldOptions {
   readonly nodePortAddresses: NodePortAddresses;
 }
 
-export function holdContent(options: HoldOptions): QueueContent {
+export function holdContent(options: HoldOptions): KeyTableContent<QueueSettings> {
   return {
     name: HOLD_TABLE,
     sets: placeSets,

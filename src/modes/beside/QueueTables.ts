@@ -1,6 +1,7 @@
 /** The tables of both families that hand first packets to one queue, and the way that this kernel has to it. */
 import { append } from '../../append.js';
-import { type QueueContent, QueueTable } from '../../dataplane/choice/QueueTable.js';
+import type { QueueSettings } from '../../dataplane/choice/choiceSets.js';
+import type { KeyTableContent } from '../../dataplane/family/KeyTable.js';
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import type { QueueBy } from '../../kernel/nftables/queueing.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
@@ -10,44 +11,35 @@ import type { IpFamily } from '../../net/ip.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Clock } from '../../time/Clock.js';
+import { KeyTables } from './KeyTables.js';
 
 export class QueueTables {
   readonly families: readonly IpFamily[];
-  readonly #content: QueueContent;
+  readonly #content: KeyTableContent<QueueSettings>;
   readonly #channel: NetlinkChannel;
-  readonly #probe: NftablesTable | undefined;
-  readonly #tables: readonly QueueTable[];
+  readonly #tables: KeyTables<QueueSettings>;
   #by: QueueBy | 'nothing' | undefined;
   /** They may be there from another agent. */
   #mayBeThere = true;
 
-  constructor(families: readonly IpFamily[], content: QueueContent, clock: Clock) {
+  constructor(families: readonly IpFamily[], content: KeyTableContent<QueueSettings>, clock: Clock) {
     this.families = families;
     this.#content = content;
     this.#channel = openNftablesChannel(clock);
-    const tables = families.map((family) => new NftablesTable(this.#channel, family, content.name));
-    this.#probe = tables[0];
-    this.#tables = tables.map((table) => new QueueTable(table, content));
+    this.#tables = new KeyTables(this.#channel, families, content, 'which hands first packets over');
   }
 
-  /** Our own transactions: whoever watches the generation of the rule set must not take them for somebody else's. */
   get committed(): number {
-    return this.#tables.reduce((sum, { committed }) => sum + committed, 0);
+    return this.#tables.committed;
   }
 
   requireFull(): void {
-    for (const each of this.#tables) each.requireFull();
+    this.#tables.requireFull();
   }
 
   /** A sentence when others removed one; the next sync repairs that. */
   async verify(): Promise<string | undefined> {
-    for (const each of this.#tables) {
-      const isThere = await each.isThere().catch(() => true);
-      if (isThere) continue;
-      each.requireFull();
-      return `${each.family}: table ${this.#content.name}, which hands first packets over, is gone`;
-    }
-    return undefined;
+    return this.#tables.verify();
   }
 
   /** Undefined: this kernel has none. It is asked with the very rules that would be written, once. Rejects with NetlinkError. */
@@ -61,7 +53,7 @@ export class QueueTables {
     const by = await this.way(queue);
     if (by === undefined) return;
     this.#mayBeThere = true;
-    for (const each of this.#tables) {
+    for (const each of this.#tables.all) {
       const { family } = each;
       await each.sync(table.servicePorts(family), changes.families[family], {
         family,
@@ -74,7 +66,7 @@ export class QueueTables {
 
   /** Rejects with NetlinkError. */
   async remove(): Promise<void> {
-    if (this.#mayBeThere) for (const each of this.#tables) await each.remove();
+    if (this.#mayBeThere) for (const each of this.#tables.all) await each.remove();
     this.#mayBeThere = false;
   }
 
@@ -83,15 +75,15 @@ export class QueueTables {
   }
 
   async #findWay(queue: number): Promise<QueueBy | 'nothing'> {
-    const table = this.#probe;
-    if (table === undefined) return 'nothing';
-    const { family } = table;
+    const [family] = this.families;
+    if (family === undefined) return 'nothing';
+    const table = new NftablesTable(this.#channel, family, this.#content.name);
     for (const by of ['expression', 'target'] as const) {
+      const settings = { family, queue, by, nodeAddress: undefined };
       const probe = new Transaction(family, `${this.#content.name}-probe`);
       probe.createTable = true;
-      append(probe.newSets, this.#content.sets(family));
-      for (const chain of this.#content.chains({ family, queue, by, nodeAddress: undefined }))
-        probe.addChain(chain);
+      append(probe.newSets, this.#content.sets(settings));
+      for (const chain of this.#content.chains(settings)) probe.addChain(chain);
       if ((await table.check(probe)) === undefined) return by;
     }
     return 'nothing';

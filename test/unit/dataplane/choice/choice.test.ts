@@ -3,7 +3,7 @@ import t from 'tap';
 import { Chooser } from '../../../../src/dataplane/choice/Chooser.js';
 import { CHOICE_CONTENT, choiceChains } from '../../../../src/dataplane/choice/choiceSets.js';
 import { removeRecord, setRecord } from '../../../../src/dataplane/choice/encodeChoice.js';
-import { QueueTable } from '../../../../src/dataplane/choice/QueueTable.js';
+import { KeyTable } from '../../../../src/dataplane/family/KeyTable.js';
 import {
   countIndexes,
   emitServicePort,
@@ -28,6 +28,7 @@ function servicePort(options: Record<string, string>, endpoints: number, fields 
   return found;
 }
 
+const SETTINGS = { family: 'IPv4', queue: 5, by: 'expression', nodeAddress: undefined } as const;
 const LEAST = { algorithm: 'least-connections' };
 
 t.test('who is chosen for', async (t) => {
@@ -70,15 +71,15 @@ t.test('elements: each mark leads to its endpoint, beside the indexes', async (t
   t.ok(chains.includes('cluster chosen '));
   t.ok(chains.includes('local chosen random'), 'who chooses does not know of the short circuit');
   t.strictSame(
-    [...CHOICE_CONTENT.elements(chosen)].map(([set]) => set),
+    [...CHOICE_CONTENT.elements(chosen, SETTINGS)].map(([set]) => set),
     ['services', 'services', 'node-ports'],
   );
-  t.strictSame([...CHOICE_CONTENT.elements(servicePort({}, 3))], []);
+  t.strictSame([...CHOICE_CONTENT.elements(servicePort({}, 3), SETTINGS)], []);
 });
 
 t.test('a packet without a program passes, whatever the kernel has', async (t) => {
   for (const by of ['expression', 'target'] as const) {
-    const [choose] = choiceChains({ family: 'IPv4', queue: 5, by, nodeAddress: undefined });
+    const [choose] = choiceChains({ ...SETTINGS, by });
     for (const rule of choose?.rules ?? []) {
       const last = rule.at(-1)?.expressions.at(-1);
       const flags = by === 'expression' ? last?.values.flags : String(last?.values.info).charCodeAt(4);
@@ -145,7 +146,7 @@ t.test('what the thread is told', async (t) => {
 t.test('a kernel without nf_tables has no table to remove', async (t) => {
   const refused = (code: string) => () => Promise.reject(new NetlinkError('ask', { code, errno: 95 }));
   const tableThat = (code: string) =>
-    new QueueTable({ family: 'IPv4', exists: refused(code), delete: refused(code) } as never, CHOICE_CONTENT);
+    new KeyTable({ family: 'IPv4', exists: refused(code), delete: refused(code) } as never, CHOICE_CONTENT);
   await t.resolves(tableThat('EOPNOTSUPP').remove());
   await t.rejects(tableThat('EPERM').remove(), { code: 'EPERM' });
 });

@@ -30,7 +30,7 @@ t.test('elements: every address of who sleeps, none of who is awake', async (t) 
     externalIPs: [ip('192.0.2.9')],
     ports: [port({ nodePort: 30_080 })],
   };
-  const sets = (each: ServicePort) => [...content([]).elements(each)].map(([set]) => set);
+  const sets = (each: ServicePort) => [...content([]).elements(each, SETTINGS)].map(([set]) => set);
   t.strictSame(sets(servicePort(fields)), ['services', 'services', 'node-ports']);
   t.strictSame(sets(servicePort(fields, true)), []);
   t.strictSame(sets(servicePort({ ...fields, options: {} })), []);

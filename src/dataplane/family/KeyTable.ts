@@ -1,38 +1,32 @@
-/** Keeps a table that hands first packets to a queue in agreement with the routing table, in one IP family. */
-import type { QueueBy } from '../../kernel/nftables/queueing.js';
+/**
+ * Keeps a table beside the rules of a mode, whose chains look up keys of service ports in sets, in agreement with the routing table, in one
+ * IP family.
+ */
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
 import { type ChainSpec, Transaction } from '../../kernel/nftables/Transaction.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { existsHere } from '../../kernel/nftables/table/removeTables.js';
 import { hookText, ruleText, setText, type TableState } from '../../kernel/nftables/table/TableState.js';
-import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { KeySets } from '../family/KeySets.js';
+import { KeySets } from './KeySets.js';
 
-export interface QueueSettings {
-  readonly family: IpFamily;
-  readonly queue: number;
-  readonly by: QueueBy;
-  /** Of this node, in the family. */
-  readonly nodeAddress: IpAddress | undefined;
-}
-
-/** What is in such a table. */
-export interface QueueContent {
+/** What is in such a table. `Settings`: what it depends on beside service ports; another table follows from others. */
+export interface KeyTableContent<Settings> {
   readonly name: string;
-  readonly sets: (family: IpFamily) => readonly SetSpec[];
-  readonly chains: (settings: QueueSettings) => readonly ChainSpec[];
-  readonly elements: (port: ServicePort) => Iterable<readonly [set: string, key: string]>;
+  readonly sets: (settings: Settings) => readonly SetSpec[];
+  readonly chains: (settings: Settings) => readonly ChainSpec[];
+  readonly elements: (port: ServicePort, settings: Settings) => Iterable<readonly [set: string, key: string]>;
 }
 
-export class QueueTable {
+export class KeyTable<Settings> {
   readonly #table: NftablesTable;
-  readonly #content: QueueContent;
+  readonly #content: KeyTableContent<Settings>;
   #keys: KeySets | undefined;
   #settings = '';
 
-  constructor(table: NftablesTable, content: QueueContent) {
+  constructor(table: NftablesTable, content: KeyTableContent<Settings>) {
     this.#table = table;
     this.#content = content;
   }
@@ -60,13 +54,14 @@ export class QueueTable {
   async sync(
     ports: ReadonlyMap<string, ServicePort>,
     changes: readonly ServicePortChange[],
-    settings: QueueSettings,
+    settings: Settings,
   ): Promise<void> {
     const text = JSON.stringify(settings);
     const known = this.#settings === text ? this.#keys : undefined;
     // Until the kernel has agreed nothing is known.
     this.#keys = undefined;
-    const keys = known ?? new KeySets(this.#content.sets(this.family), this.#content.elements);
+    const { sets, elements } = this.#content;
+    const keys = known ?? new KeySets(sets(settings), (port) => elements(port, settings));
     const transaction = new Transaction(this.family, this.#table.name);
     if (known) known.change(changes, transaction);
     else await this.#compare(transaction, keys, ports, settings);
@@ -75,7 +70,7 @@ export class QueueTable {
     this.#keys = keys;
   }
 
-  /** Nobody's packets are handed over. Rejects with NetlinkError. */
+  /** Rejects with NetlinkError. */
   async remove(): Promise<void> {
     this.#keys = undefined;
     if (await existsHere(this.#table)) await this.#table.delete();
@@ -89,7 +84,7 @@ export class QueueTable {
     transaction: Transaction,
     keys: KeySets,
     ports: ReadonlyMap<string, ServicePort>,
-    settings: QueueSettings,
+    settings: Settings,
   ): Promise<void> {
     for (const port of ports.values()) keys.add(port);
     const chains = this.#content.chains(settings);

@@ -1,0 +1,43 @@
+/** A table of one kind in each family, beside the rules of a mode. */
+import { KeyTable, type KeyTableContent } from '../../dataplane/family/KeyTable.js';
+import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import type { IpFamily } from '../../net/ip.js';
+
+export class KeyTables<Settings> {
+  readonly all: readonly KeyTable<Settings>[];
+  readonly #what: string;
+
+  /** `does`: `which hands first packets over`, for people who hear that one is gone. */
+  constructor(
+    channel: NetlinkChannel,
+    families: readonly IpFamily[],
+    content: KeyTableContent<Settings>,
+    does: string,
+  ) {
+    this.all = families.map(
+      (family) => new KeyTable(new NftablesTable(channel, family, content.name), content),
+    );
+    this.#what = `table ${content.name}, ${does}, is gone`;
+  }
+
+  /** Our own transactions: whoever watches the generation of the rule set must not take them for somebody else's. */
+  get committed(): number {
+    return this.all.reduce((sum, { committed }) => sum + committed, 0);
+  }
+
+  requireFull(): void {
+    for (const each of this.all) each.requireFull();
+  }
+
+  /** A sentence when others removed one; the next sync repairs that. */
+  async verify(): Promise<string | undefined> {
+    for (const each of this.all) {
+      const isThere = await each.isThere().catch(() => true);
+      if (isThere) continue;
+      each.requireFull();
+      return `${each.family}: ${this.#what}`;
+    }
+    return undefined;
+  }
+}
