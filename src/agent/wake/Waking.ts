@@ -11,6 +11,7 @@ import { wakeTimedOut, wakeWanted, wentIdle } from '../../observe/events/occurre
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { readWake, targetText, type WakeTarget } from '../../routing/waking.js';
 import type { Clock } from '../../time/Clock.js';
+import { Errands } from './Errands.js';
 import type { Post } from './postJson.js';
 import type { ScaleWorkload } from './scaleWorkload.js';
 import type { Systemctl } from './systemctl.js';
@@ -37,42 +38,46 @@ export class Waking implements WakeListener {
   readonly #options: WakingOptions;
   /** Last time of each `what namespace/name`, in that order. */
   readonly #told = new Map<string, number>();
+  readonly #errands = new Errands();
+  /** Somebody found no room, and it was said. */
+  #isCrowded = false;
 
   constructor(options: WakingOptions) {
     this.#options = options;
   }
 
   wanted(port: ServicePort): void {
-    if (!this.#isFirst('wake', port)) return;
+    if (!this.#isFirst('wake', port) || !this.#hasRoom()) return;
     const { node, events, log } = this.#options;
     log.info(`Service ${pathOf(port)}: a connection waits for an endpoint; ${whomOf(port)} should start`);
     events.record(wakeWanted(pathOf(port), whomOf(port), node));
-    void this.#tell('wake', port);
-    void this.#start(port);
+    this.#errands.run(() => this.#tell('wake', port));
+    this.#errands.run(() => this.#start(port));
   }
 
   timedOut(port: ServicePort): void {
-    if (!this.#isFirst('timeout', port)) return;
+    if (!this.#isFirst('timeout', port) || !this.#hasRoom()) return;
     const { node, events, log } = this.#options;
     const whom = whomOf(port);
     log.warn(
       `Service ${pathOf(port)}: connections waited in vain for an endpoint; did ${whom} start, and is it ready?`,
     );
     events.record(wakeTimedOut(pathOf(port), whom, node));
-    void this.#tell('timeout', port);
+    this.#errands.run(() => this.#tell('timeout', port));
   }
 
   /** It had no connection for as long as its annotation idle-after says. */
   idle(port: ServicePort): void {
+    if (!this.#hasRoom()) return;
     const { node, events, log } = this.#options;
     // Whoever comes from now on wakes it again.
     this.#told.delete(`wake ${pathOf(port)}`);
     log.info(`Service ${pathOf(port)}: no connection for its idle-after; ${whomOf(port)} may sleep`);
     events.record(wentIdle(pathOf(port), whomOf(port), node));
-    void this.#tell('idle', port);
+    this.#errands.run(() => this.#tell('idle', port));
     const target = readWake(port.options).wake?.target;
     // Replicas are taken away by whoever owns them: other nodes may have connections.
-    if (target?.kind === 'unit') void this.#order('stop', target, port);
+    if (target?.kind === 'unit') this.#errands.run(() => this.#order('stop', target, port));
   }
 
   #isFirst(what: Happening, port: ServicePort): boolean {
@@ -85,6 +90,17 @@ export class Waking implements WakeListener {
     if (this.#told.has(name)) return false;
     this.#told.set(name, now);
     return true;
+  }
+
+  /** Whoever finds none is heard again: in ten seconds, or when it was idle once more. */
+  #hasRoom(): boolean {
+    const { hasRoom } = this.#errands;
+    if (!hasRoom && !this.#isCrowded)
+      this.#options.log.warn(
+        'more Services want to wake or sleep than can be asked for: others are asked for later',
+      );
+    this.#isCrowded = !hasRoom;
+    return hasRoom;
   }
 
   async #tell(event: Happening, port: ServicePort): Promise<void> {
@@ -100,7 +116,7 @@ export class Waking implements WakeListener {
       node,
     });
     if (failure !== undefined)
-      log.warn(`penstock.wake.webhook was not told that Service ${pathOf(port)} wants ${event}: ${failure}`);
+      log.warn(`penstock.wake.webhook was not told of Service ${pathOf(port)} (${event}): ${failure}`);
   }
 
   async #start(port: ServicePort): Promise<void> {

@@ -32,6 +32,8 @@ export function openWaking({ config, table, events, apiServer, clock, log }: Ope
   readonly listener: WakeListener;
   readonly close: () => void;
 } {
+  if (config.wake.scale && apiServer === undefined)
+    log.warn('penstock.wake.scale does nothing: there is no API server that has workloads');
   const waking = new Waking({
     node: config.nodeName,
     config: config.wake,

@@ -24,11 +24,12 @@ export function scaleWorkload(api: Pick<ApiServer, 'get' | 'send'>, clock: Clock
     try {
       const scale = await readObject(api, path, `the scale of ${kind}/${name}`, REMEDY, clock);
       if (scale === undefined) return 'it is not there';
-      const { replicas, version } = readScale(scale);
+      const found = readScale(scale);
+      if (found === undefined) return 'the API server answers with no Scale';
       // Whoever owns the replicas has set them: its pods are on their way, or cannot start.
-      if (replicas > 0) return undefined;
+      if (found.replicas > 0) return undefined;
       const status = await api.send('PATCH', path, {
-        metadata: { resourceVersion: version },
+        metadata: { resourceVersion: found.version },
         spec: { replicas: 1 },
       });
       // 409: another node, or the owner, was faster.
@@ -40,12 +41,10 @@ export function scaleWorkload(api: Pick<ApiServer, 'get' | 'send'>, clock: Clock
   };
 }
 
-/** autoscaling/v1 Scale; a field that is absent is 0. */
-function readScale(scale: unknown): { readonly replicas: number; readonly version: unknown } {
+/** autoscaling/v1 Scale; replicas that are absent are 0. Undefined: it is none, and nothing is written on its word. */
+function readScale(scale: unknown): { readonly replicas: number; readonly version: string } | undefined {
   const { metadata, spec } = isRawObject(scale) ? scale : {};
-  const replicas = isRawObject(spec) ? spec.replicas : undefined;
-  return {
-    replicas: typeof replicas === 'number' ? replicas : 0,
-    version: isRawObject(metadata) ? metadata.resourceVersion : undefined,
-  };
+  const version = isRawObject(metadata) ? metadata.resourceVersion : undefined;
+  const replicas = isRawObject(spec) ? (spec.replicas ?? 0) : undefined;
+  return typeof replicas === 'number' && typeof version === 'string' ? { replicas, version } : undefined;
 }

@@ -138,3 +138,41 @@ t.test('replicas, where the configuration says so', async (t) => {
   await settled();
   t.ok(said.some((text) => /^! .*deployment\/web was not given a replica: it is not there/.test(text)));
 });
+
+t.test('somebody who knocks at every Service', async (t) => {
+  const clock = new FakeClock();
+  const said: string[] = [];
+  const asked: (() => void)[] = [];
+  const it = new Waking({
+    node: 'node1',
+    config: { units: [], webhook: 'http://hook/' },
+    systemctl: async () => undefined,
+    scale: undefined,
+    post: () => new Promise((resolve) => asked.push(() => resolve(undefined))),
+    events: { record: () => {} },
+    clock,
+    log: { info: () => {}, warn: (text: string) => said.push(text) },
+  });
+  const table = tableOf(
+    Array.from({ length: 3000 }, (_, i) => service({ name: `s${i}`, options: { wake: 'hold' } })),
+  );
+  table.commit();
+  const ports = [...table.servicePorts('IPv4').values()];
+  t.equal(ports.length, 3000);
+  for (const each of ports) it.wanted(each);
+  t.ok(asked.length <= 8, `${asked.length} at once`);
+  t.strictSame(said, [
+    'more Services want to wake or sleep than can be asked for: others are asked for later',
+  ]);
+  for (let i = 0; i < asked.length; i++) {
+    asked[i]?.();
+    await settled();
+  }
+  t.ok(asked.length > 400 && asked.length < 1010, `${asked.length} in all`);
+  const before = asked.length;
+  await clock.pass(10_000);
+  const [last] = ports.slice(-1);
+  if (last) it.wanted(last);
+  await settled();
+  t.equal(asked.length, before + 1, 'and again when somebody comes');
+});

@@ -44,7 +44,7 @@ t.test('a workload without replicas gets one, unless it changed meanwhile', asyn
 });
 
 t.test('a workload with replicas is left alone', async (t) => {
-  const { asked, scale } = server({ metadata: {}, spec: { replicas: 3 } });
+  const { asked, scale } = server({ ...asleep, spec: { replicas: 3 } });
   t.equal(await scale('shop', WEB), undefined);
   t.equal(asked.length, 1);
 });
@@ -60,5 +60,15 @@ t.test('why not', async (t) => {
   t.match(await server(403).scale('shop', WEB), /the scale of deployment\/web cannot be read: .* 403/);
   t.equal(await server(asleep, 403).scale('shop', WEB), 'the API server answers 403');
   t.match(await server(asleep).scale('shop', { kind: 'unit', name: 'web.service' }), /has no replicas/);
-  t.equal(await server('nonsense', 500).scale('shop', WEB), 'the API server answers 500', 'no object');
+  for (const odd of [
+    'nonsense',
+    { spec: { replicas: 0 } },
+    { ...asleep, spec: { replicas: '0' } },
+    { metadata: asleep.metadata },
+  ]) {
+    const { asked, scale } = server(odd);
+    t.equal(await scale('shop', WEB), 'the API server answers with no Scale', JSON.stringify(odd));
+    t.equal(asked.length, 1, 'nothing is written');
+  }
+  t.equal(await server(asleep, 500).scale('shop', WEB), 'the API server answers 500');
 });
