@@ -109,8 +109,8 @@ if (await inNetns(import.meta.url)) {
 
   t.test('on a terminal: one table in place of the other, and the screen as it was at the end', async (t) => {
     const [file, args] = plain(PENSTOCK, 'top', '--interval', '0.2');
-    // script(1) has a terminal for it.
-    const child = spawn('script', ['-qefc', [file, ...args].join(' '), '/dev/null'], {
+    // script(1) has a terminal for it. Its shell must not stay: Ctrl-C ends dash as well, with a status of its own.
+    const child = spawn('script', ['-qefc', ['exec', file, ...args].join(' '), '/dev/null'], {
       stdio: ['pipe', 'pipe', 'inherit'],
       env: { ...process.env, TERM: 'xterm', COLUMNS: '80' },
     });
