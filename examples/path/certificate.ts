@@ -1,39 +1,18 @@
-/** Certificates from Secrets, written anew: a proxy does not start with one that it cannot read, and one tenant's Secret would stop all. */
+/** A Secret's certificate and key, written anew: a proxy starts with none that it cannot read, and one tenant's would stop all. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { messageOf } from '../../src/errors.js';
-
-/** PEM texts. */
-export interface Secret {
-  readonly cert: string;
-  readonly key: string;
-}
-
-export interface Certificate extends Secret {
-  /** `shop_front`, of its Secret. */
-  readonly file: string;
-}
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
-/** OpenSSL refuses weaker ones at Debian's security level 2. */
-const LEAST_RSA_BITS = 2048;
-const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
 
-/** A text says what is wrong: `is not there`. */
-export function certificateOf(name: string, secret: Secret | undefined): Certificate | string {
-  if (secret === undefined) return 'is not there';
-  try {
-    const chain = (secret.cert.match(BLOCK) ?? []).map((block) => new X509Certificate(block));
-    const [leaf] = chain;
-    const privateKey = createPrivateKey(secret.key);
-    if (leaf === undefined || !leaf.checkPrivateKey(privateKey)) return 'holds no certificate of its key';
-    const { modulusLength = LEAST_RSA_BITS, namedCurve = CURVES[0] } = privateKey.asymmetricKeyDetails ?? {};
-    if (modulusLength < LEAST_RSA_BITS || !CURVES.includes(namedCurve ?? '')) return 'holds a weak key';
-    const cert = chain.map(String).join('');
-    const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    createSecureContext({ cert, key });
-    return { file: name.replace('/', '_'), cert, key };
-  } catch (error) {
-    return `holds no certificate with its key (${messageOf(error)})`;
-  }
+/** Key and chain of `data` (base64, as in the object) as one PEM text. Throws where OpenSSL, as Debian sets it, would refuse it. */
+export function pemOf(data: Readonly<Record<string, unknown>>): string {
+  const [cert, key] = ['tls.crt', 'tls.key'].map((name) =>
+    Buffer.from(String(data[name]), 'base64').toString(),
+  );
+  const privateKey = createPrivateKey(key ?? '');
+  const chain = (cert?.match(BLOCK) ?? []).map((block) => new X509Certificate(block));
+  if (!chain[0]?.checkPrivateKey(privateKey)) throw new Error('no certificate of the key');
+  const pem = `${privateKey.export({ type: 'pkcs8', format: 'pem' })}${chain.join('')}`;
+  createSecureContext({ cert: chain.join(''), key: pem, ciphers: 'DEFAULT@SECLEVEL=2' });
+  return pem;
 }

@@ -1,184 +1,141 @@
-/** All Ingresses together: which host and path leads to which cluster IP. Both proxies' files are written from this one table. */
+/** All Ingresses together, as one list in which the first pattern that fits decides. Both proxies' files are written from it. */
 import { joinHostPort } from '../../src/net/ip.js';
-import type { Problem } from '../../src/objects/Problem.js';
 import type { Service } from '../../src/objects/Service.js';
-import { type Certificate, certificateOf, type Secret } from './certificate.js';
-import type { ClaimedPath, Ingress, ServiceRef } from './readIngress.js';
+import { CANARY, type Ingress, type ServiceRef } from './ingress.js';
 
-/** One port of one Service. */
+/** All by `namespace/name`; Secrets as pemOf() writes them. */
+export interface Objects {
+  readonly ingresses: readonly Ingress[];
+  readonly services: ReadonlyMap<string, Service>;
+  readonly secrets: ReadonlyMap<string, string>;
+}
+
 export interface Backend {
-  /** `shop_cart_80`: names have no underscore, so that no two are the same. */
+  /** `shop_cart_80`, with a canary `shop_cart_80_new_10`: names have no underscore, so that no two are the same. */
   readonly id: string;
-  /** The cluster IP and port: `172.30.0.10:80`. */
-  readonly address: string;
-}
-
-export interface Target {
-  readonly backend: Backend;
-  readonly canary: { readonly backend: Backend; readonly percent: number } | undefined;
-}
-
-export interface Route {
-  readonly type: 'Exact' | 'Prefix';
-  readonly path: string;
-  /** undefined: the Service is not there or cannot be reached; such requests get 503. */
-  readonly target: Target | undefined;
-}
-
-export interface HostRoutes {
-  readonly host: string;
-  /** In the order in which they are tried. */
-  readonly routes: readonly Route[];
-  /** What fits none; undefined: 404. */
-  readonly fallback: Route['target'];
-  readonly certificate: Certificate | undefined;
+  /** Cluster IPs with ports: `172.30.0.10:80`. */
+  readonly servers: readonly { readonly address: string; readonly weight: number }[];
 }
 
 export interface RouteTable {
-  /** Plain hosts, then wildcards, then the rest ('', always there). */
-  readonly hosts: readonly HostRoutes[];
-  readonly problems: readonly Problem[];
+  /**
+   * Patterns are regular expressions of `host/path`, which nginx and HAProxy read alike. `to` is the id of a backend, or `not-found` (404)
+   * or `unavailable` (503), which the proxy answers itself.
+   */
+  readonly routes: readonly { readonly pattern: string; readonly to: string }[];
+  readonly backends: readonly Backend[];
+  /** `file` is below the proxy's folder. */
+  readonly certificates: readonly { readonly host: string; readonly file: string; readonly pem: string }[];
 }
 
-export interface Objects {
-  readonly ingresses: readonly Ingress[];
-  /** By `namespace/name`. */
-  readonly services: ReadonlyMap<string, Service>;
-  /** Of type kubernetes.io/tls, by `namespace/name`. */
-  readonly secrets: ReadonlyMap<string, Secret>;
+/** Host '' is every host. The path of a prefix has no slash at the end: '' is everything. */
+interface Claim {
+  readonly host: string;
+  readonly type: 'Exact' | 'Prefix';
+  readonly path: string;
+  /** undefined: not found. */
+  readonly service: ServiceRef | undefined;
+  readonly metadata: Ingress['metadata'];
 }
 
-interface Draft {
-  readonly routes: Map<string, Route & { readonly owner: string }>;
-  fallback: Route['target'];
-  certificate: Certificate | undefined;
-}
-
-export function buildRoutes({ ingresses, services, secrets }: Objects): RouteTable {
-  const drafts = new Map<string, Draft>([['', newDraft()]]);
-  const problems: Problem[] = [];
-  const draftOf = (host: string): Draft => {
-    const draft = drafts.get(host) ?? newDraft();
-    drafts.set(host, draft);
-    return draft;
-  };
-  for (const ingress of [...ingresses].sort(bySeniority)) {
-    const subject = `Ingress ${ingress.namespace}/${ingress.name}`;
-    const say = (message: string) => problems.push({ subject, message });
-    const target = (ref: ServiceRef): Route['target'] => targetOf(ref, ingress, services, say);
-    const fallback = ingress.fallback && target(ingress.fallback);
-    for (const claim of ingress.paths) {
-      const { routes } = draftOf(claim.host);
-      const owner = routes.get(keyOf(claim))?.owner;
-      if (owner === undefined)
-        routes.set(keyOf(claim), { ...claim, target: target(claim.backend), owner: subject });
-      else
-        say(
-          `${claim.host || 'every host'}${claim.path || '/'} (${claim.type}) belongs to ${owner}, which is older`,
-        );
+/** `say` is told what cannot be done as it was asked for. */
+export function buildRoutes(objects: Objects, say: (line: string) => void): RouteTable {
+  const claims = new Map<string, Claim>();
+  const secured = new Map<string, RouteTable['certificates'][number]>();
+  for (const ingress of objects.ingresses.toSorted(bySeniority)) {
+    for (const claim of claimsOf(ingress)) {
+      const older = claims.get(keyOf(claim));
+      if (older) say(`${nameOf(claim)}: ${keyOf(claim)} belongs to ${nameOf(older)}, which is older`);
+      else claims.set(keyOf(claim), claim);
     }
-    const own = ingress.paths.length === 0 ? [''] : new Set(ingress.paths.map(({ host }) => host));
-    if (fallback) for (const host of own) draftOf(host).fallback ??= fallback;
-    for (const { hosts, secret } of ingress.tls) {
-      const name = `${ingress.namespace}/${secret}`;
-      const found = certificateOf(name, secrets.get(name));
-      if (typeof found === 'string') say(`Secret ${name} ${found}: no TLS for ${hosts.join(', ')}`);
-      else for (const host of hosts) if (drafts.has(host)) draftOf(host).certificate ??= found;
+    for (const { hosts, secretName } of ingress.spec.tls) {
+      const secret = `${ingress.metadata.namespace}/${secretName}`;
+      const [file, pem] = [`tls/${secret.replace('/', '_')}.pem`, objects.secrets.get(secret)];
+      if (pem === undefined)
+        say(`${nameOf(ingress)}: no TLS for ${hosts}: no certificate in Secret ${secret}`);
+      else for (const host of hosts) if (!secured.has(host)) secured.set(host, { host, file, pem });
     }
   }
-  const everybody = drafts.get('')?.fallback;
-  const hosts = [...drafts].map(([host, { routes, fallback, certificate }]) => ({
-    host,
-    routes: [...routes.values()].sort(byPrecedence).map(({ type, path, target }) => ({ type, path, target })),
-    fallback: fallback ?? everybody,
-    certificate,
-  }));
-  return {
-    hosts: hosts.sort((a, b) => rankOf(a.host) - rankOf(b.host) || (a.host < b.host ? -1 : 1)),
-    problems,
-  };
-}
-
-/** What both proxies do, said once: the most specific host decides, then Exact, then the longest prefix of whole elements. */
-export function routeOf(
-  { hosts }: RouteTable,
-  host: string,
-  path: string,
-): Route['target'] | 'unavailable' | 'not found' {
-  const found = hosts.find((each) => hostMatches(each.host, host));
-  const route = found && routeWithin(found.routes, path);
-  if (route !== undefined) return route.target ?? 'unavailable';
-  return found?.fallback ?? 'not found';
-}
-
-/** Of one host's, in their order. */
-export function routeWithin(routes: readonly Route[], path: string): Route | undefined {
-  return routes.find((each) =>
-    each.type === 'Exact' ? path === each.path : `${path}/`.startsWith(`${each.path}/`),
-  );
-}
-
-export function backendsOf(table: RouteTable): readonly Backend[] {
-  const targets = table.hosts.flatMap(({ routes, fallback }) => [
-    ...routes.map(({ target }) => target),
-    fallback,
-  ]);
-  const backends = targets.flatMap((target) =>
-    target ? [target.backend, ...(target.canary ? [target.canary.backend] : [])] : [],
-  );
-  return [...new Map(backends.map((backend) => [backend.id, backend])).values()];
-}
-
-const newDraft = (): Draft => ({ routes: new Map(), fallback: undefined, certificate: undefined });
-const keyOf = ({ type, path }: ClaimedPath): string => `${type} ${path}`;
-const rankOf = (host: string): number => (host === '' ? 2 : host.startsWith('*') ? 1 : 0);
-
-function hostMatches(pattern: string, host: string): boolean {
-  if (pattern === '' || pattern === host) return true;
-  return pattern.startsWith('*.') && host.replace(/^[^.]+/, '*') === pattern;
-}
-
-function bySeniority(a: Ingress, b: Ingress): number {
-  if (a.created !== b.created) return a.created < b.created ? -1 : 1;
-  return `${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1;
-}
-
-function byPrecedence(a: Route, b: Route): number {
-  if (a.type !== b.type) return a.type === 'Exact' ? -1 : 1;
-  return b.path.length - a.path.length || (a.path < b.path ? -1 : 1);
-}
-
-function targetOf(
-  ref: ServiceRef,
-  { namespace, canary }: Ingress,
-  services: Objects['services'],
-  say: (message: string) => void,
-): Route['target'] {
-  const backend = backendOf(ref, namespace, services);
-  if (typeof backend === 'string') {
-    say(`${backend}: its requests get 503`);
-    return undefined;
+  // The most specific host decides alone: what fits none of its paths is not looked for among those of a wildcard.
+  const everything = { host: '', type: 'Prefix', path: '' } as const;
+  const rest = claims.get(keyOf(everything));
+  for (const { host, metadata } of [...claims.values()]) {
+    const last = { ...everything, metadata, service: rest?.service, ...rest, host };
+    if (host !== '' && !claims.has(keyOf(last))) claims.set(keyOf(last), last);
   }
-  if (canary === undefined) return { backend, canary };
-  const other = backendOf({ ...ref, service: canary.service }, namespace, services);
-  if (typeof other !== 'string') return { backend, canary: { backend: other, percent: canary.percent } };
-  say(`${other}: no canary`);
-  return { backend, canary: undefined };
+  const backends = new Map<string, Backend>();
+  const routes = [...claims.values()].sort(byPrecedence).map((claim) => {
+    const backend = claim.service && backendOf(claim.service, claim.metadata, objects.services);
+    if (typeof backend === 'string') say(`${nameOf(claim)}: ${backend}: its requests get 503`);
+    if (typeof backend !== 'object')
+      return { pattern: patternOf(claim), to: backend ? 'unavailable' : 'not-found' };
+    backends.set(backend.id, backend);
+    return { pattern: patternOf(claim), to: backend.id };
+  });
+  return { routes, backends: [...backends.values()], certificates: [...secured.values()] };
 }
 
+const nameOf = ({ metadata }: Pick<Ingress, 'metadata'>) => `Ingress ${metadata.namespace}/${metadata.name}`;
+const keyOf = (claim: Pick<Claim, 'host' | 'type' | 'path'>) =>
+  `${claim.host}${claim.path || '/'} (${claim.type})`;
+
+function claimsOf({ metadata, spec }: Ingress): readonly Claim[] {
+  const claims = spec.rules.flatMap(({ host, http }) =>
+    http.paths.map(({ path, pathType, backend: { service } }): Claim => {
+      if (pathType === 'Exact') return { host, type: 'Exact', path, service, metadata };
+      return { host, type: 'Prefix', path: path.replace(/\/$/, ''), service, metadata };
+    }),
+  );
+  const fallback = spec.defaultBackend?.service;
+  const keys = new Set(claims.map(keyOf));
+  const rests = [...new Set(spec.rules.map(({ host }) => host)), ...(spec.rules.length > 0 ? [] : [''])]
+    .map((host): Claim => ({ host, type: 'Prefix', path: '', service: fallback, metadata }))
+    .filter((claim) => fallback && !keys.has(keyOf(claim)));
+  return [...claims, ...rests];
+}
+
+/** A text says what is missing. */
 function backendOf(
-  { service: name, port }: ServiceRef,
-  namespace: string,
+  ref: ServiceRef,
+  metadata: Ingress['metadata'],
   services: Objects['services'],
 ): Backend | string {
-  const service = services.get(`${namespace}/${name}`);
-  if (service === undefined) return `Service ${namespace}/${name} is not there`;
-  const ip = service.clusterIPs.IPv4 ?? service.clusterIPs.IPv6;
-  // ExternalName among them: a tenant could lead the proxy anywhere.
-  if (ip === undefined) return `Service ${namespace}/${name} has no cluster IP`;
-  const found = service.ports.find(
-    (each) => each.protocol === 'TCP' && (each.port === port || each.name === port),
-  );
-  if (found === undefined) return `Service ${namespace}/${name} has no TCP port ${port}`;
-  return { id: `${namespace}_${name}_${found.port}`, address: joinHostPort(ip, found.port) };
+  const serverOf = (name: string) => {
+    const service = services.get(`${metadata.namespace}/${name}`);
+    // ExternalName has none: a tenant could lead the proxy anywhere.
+    const ip = service?.clusterIPs.IPv4 ?? service?.clusterIPs.IPv6;
+    const tcp = service?.ports.filter(({ protocol }) => protocol === 'TCP');
+    const port = tcp?.find((each) => each.port === ref.port || each.name === ref.port)?.port;
+    return ip && port
+      ? { id: `${metadata.namespace}_${name}_${port}`, address: joinHostPort(ip, port) }
+      : undefined;
+  };
+  const main = serverOf(ref.name);
+  if (!main)
+    return `Service ${metadata.namespace}/${ref.name} is not there, or has no cluster IP or TCP port ${ref.port}`;
+  const [name = '', percent = ''] = metadata.annotations[CANARY]?.split('=') ?? [];
+  const canary = serverOf(name);
+  // Of a canary that is not there the share stays where it was.
+  if (!canary) return { id: main.id, servers: [{ address: main.address, weight: 100 }] };
+  const weights = { [main.address]: 100 - Number(percent), [canary.address]: Number(percent) };
+  const servers = Object.entries(weights).map(([address, weight]) => ({ address, weight }));
+  return { id: `${main.id}_${name}_${percent}`, servers: servers.filter(({ weight }) => weight > 0) };
+}
+
+/** A prefix fits whole elements: `/aaa`, not `/aaab`. A wildcard is one label. */
+function patternOf({ host, type, path }: Claim): string {
+  const literally = (text: string) => text.replace(/[.*+()]/g, '\\$&');
+  const hosts = host === '' ? '[^/]*' : literally(host).replace(/^\\\*/, '[^./]+');
+  return `^${hosts}${literally(path)}${type === 'Exact' ? '$' : '(/|$)'}`;
+}
+
+function bySeniority({ metadata: a }: Ingress, { metadata: b }: Ingress): number {
+  const age = Date.parse(a.creationTimestamp) - Date.parse(b.creationTimestamp);
+  return age || (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1);
+}
+
+function byPrecedence(a: Claim, b: Claim): number {
+  const rank = ({ host }: Claim) => (host === '' ? 2 : host.startsWith('*') ? 1 : 0);
+  if (a.host !== b.host) return rank(a) - rank(b) || (a.host < b.host ? -1 : 1);
+  return a.type === b.type ? b.path.length - a.path.length : a.type === 'Exact' ? -1 : 1;
 }

@@ -12,6 +12,7 @@ import type { OtherObject } from '../ObjectSource.js';
 import { placeOf, placesAround, type Unreadable } from './findManifests.js';
 import { faultProblem, withConsequence } from './manifestErrors.js';
 import { NamedEntries } from './NamedEntries.js';
+import { type IsOther, isOtherGroup } from './otherGroups.js';
 import type { ManifestFault, ManifestObject } from './parseManifest.js';
 import { type Entry, inOrder, readContent } from './readContent.js';
 import { ServiceGroups, type Taken } from './ServiceGroups.js';
@@ -32,10 +33,15 @@ export class ManifestSet {
   readonly #others = new Map<string, readonly OtherObject[]>();
   readonly #named = new NamedEntries();
   readonly #groups = new ServiceGroups();
+  readonly #isOther: IsOther;
   /** Keys of objects in files that changed since update(). */
   readonly #touched = new Set<string>();
   /** What update() said last; undefined when something has changed since. */
   #last: { readonly unreadable: string; readonly problems: readonly Problem[] } | undefined;
+
+  constructor(isOther: IsOther = isOtherGroup) {
+    this.#isOther = isOther;
+  }
 
   /**
    * The file has been read and holds these objects. `since`: when they came to be, for those that do not say it, in
@@ -43,7 +49,7 @@ export class ManifestSet {
    */
   replace(path: string, objects: readonly ManifestObject[], since?: number): void {
     this.#last = undefined;
-    const { entries, problems, others } = readContent(path, objects, since);
+    const { entries, problems, others } = readContent(path, objects, since, this.#isOther);
     this.#drop(path);
     this.#entries.set(path, entries);
     for (const entry of entries) {

@@ -22,6 +22,7 @@ import {
 } from './findManifests.js';
 import { ManifestSet } from './ManifestSet.js';
 import { manifestsMissing, manifestsUnusable } from './manifestErrors.js';
+import type { IsOther } from './otherGroups.js';
 import { type ManifestRead, readManifest } from './readManifest.js';
 import { Seniority } from './Seniority.js';
 
@@ -47,7 +48,7 @@ export class ManifestSource implements ObjectSource {
 
   readonly #path: string;
   readonly #timing: ManifestTiming;
-  readonly #set = new ManifestSet();
+  readonly #set: ManifestSet;
   /** Its date is what the file system takes its times from. */
   readonly #clock: Clock;
   readonly #seniority: Seniority;
@@ -70,7 +71,14 @@ export class ManifestSource implements ObjectSource {
   #due = Number.POSITIVE_INFINITY;
   #looking: Promise<void> | undefined;
 
-  constructor(path: string, timing: ManifestTiming = DEFAULT_TIMING, clock: Clock = systemClock) {
+  /** `isOther`: of whoever wants other objects than the agent does. */
+  constructor(
+    path: string,
+    timing: ManifestTiming = DEFAULT_TIMING,
+    clock: Clock = systemClock,
+    isOther?: IsOther,
+  ) {
+    this.#set = new ManifestSet(isOther);
     this.name = `manifests ${path}`;
     this.#path = path;
     this.#timing = timing;

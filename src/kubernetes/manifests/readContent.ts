@@ -10,7 +10,7 @@ import { type ParseResult, parseObject } from '../../objects/read/parseObject.js
 import type { OtherObject } from '../ObjectSource.js';
 import { withConsequence } from './manifestErrors.js';
 import { ForeignKinds } from './manifestNotes.js';
-import { isOtherGroup } from './otherGroups.js';
+import { type IsOther, isOtherGroup } from './otherGroups.js';
 import type { ManifestObject } from './parseManifest.js';
 
 export interface ManifestFile {
@@ -52,6 +52,7 @@ export function readContent(
   path: string,
   objects: readonly ManifestObject[],
   since: number | undefined,
+  isOther: IsOther = isOtherGroup,
 ): Content {
   const source = { path, since };
   const entries: Entry[] = [];
@@ -65,7 +66,7 @@ export function readContent(
       readEndpoints(raw, where, source, entries, problems);
       continue;
     }
-    if (isOtherGroup(type.apiVersion)) {
+    if (isOther(type.apiVersion, type.kind)) {
       others.push({
         id: `${path} ${others.length}`,
         raw: isRawObject(raw) ? { ...raw, ...type } : raw,

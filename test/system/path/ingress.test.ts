@@ -137,6 +137,13 @@ else if (await inNetns(import.meta.url)) {
         false,
         'no way round by dots',
       );
+      t.equal((await askEdge({ host: 'row1.example', path: '/foo%0a' })).status, 404, 'not Exact /foo');
+      t.equal((await askEdge({ host: 'row1.example/foo', path: '/' })).status, 400, 'no host with a path');
+      t.equal(
+        (await askEdge({ host: 'ROW1.example:80', path: '/foo' })).status,
+        200,
+        'as clients write hosts',
+      );
       t.match(await askEdge({ host: 'whole.example' }), { body: /^s1 / });
       let canary = 0;
       for (let i = 0; i < 200; i++)

@@ -45,6 +45,20 @@ t.test('changes are the difference to what was delivered', async (t) => {
   t.strictSame(changesOf(set.update([])), ['- Service shop/cart', '- EndpointSlice shop/cart-x7k2p']);
 });
 
+t.test('objects that are somebody else’s are told whole, in the order of the files', async (t) => {
+  const pool = { apiVersion: 'metallb.io/v1beta1', kind: 'IPAddressPool', metadata: { name: 'lan' } };
+  const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'tls' } };
+  const rawsOf = (set: ManifestSet) => {
+    set.replace('b.yaml', [at(1, secret), at(5, cart())]);
+    set.replace('a.yaml', [at(1, pool)]);
+    return set.others().map(({ raw }) => raw);
+  };
+  t.strictSame(rawsOf(new ManifestSet()), [pool], 'those of the load balancer');
+  const chosen = new ManifestSet((apiVersion, kind) => apiVersion === 'v1' && kind === 'Secret');
+  t.strictSame(rawsOf(chosen), [secret], 'or those that the owner of the source names');
+  t.strictSame(changesOf(chosen.update([])), ['+ Service shop/cart ClusterIP']);
+});
+
 t.test('ServiceCIDRs come and go like the rest, also as items of their list', async (t) => {
   const set = new ManifestSet();
   const { kind, apiVersion, ...bare } = serviceCIDRManifest(['10.96.0.0/16'], { name: 'more' });
