@@ -132,11 +132,11 @@ export class TierWriter {
     this.#ports = contents.services.length;
     this.#digest = tableDigest(wanted);
     try {
-      if (wanted.length === 0) await this.#tables.remove();
+      if (wanted.length === 0) await this.#tables.clear();
       else
         await this.#tables.write({
           contents,
-          devices: lans.filter(({ isUp }) => isUp).map(({ name }) => name),
+          devices: lans.filter(({ isUp }) => isUp),
           macs: [...macs.values()],
         });
       this.#became(undefined);
@@ -171,7 +171,7 @@ export class TierWriter {
     this.#cancelLook = this.#clock.after(LOOK_MS, () => this.#look());
     if (this.#writing || this.#wish === undefined) return;
     // Slots forget in time, too.
-    this.#tables.missing().then(
+    this.#tables.areAltered().then(
       () => this.#begin(),
       (error: unknown) => this.#log.warn(`the tables of both tiers cannot be looked at: ${messageOf(error)}`),
     );

@@ -95,7 +95,7 @@ export function arrivingTable(
   macs: readonly Uint8Array[],
 ): Transaction {
   const transaction = new Transaction('netdev', TIER_TABLE);
-  transaction.replaceTable = true;
+  transaction.createTable = true;
   transaction.newSets.push(NODES);
   for (const mac of macs) transaction.addElement(NODES, String.fromCharCode(...mac), undefined);
   const entry: Rule[] = [
@@ -178,7 +178,7 @@ function addSlots(transaction: Transaction, table: SlotTable): void {
  */
 export function secondChanceTable(contents: TierContents, family: IpFamily): Transaction {
   const transaction = new Transaction(family, TIER_TABLE);
-  transaction.replaceTable = true;
+  transaction.createTable = true;
   const chances: SetSpec = { name: 'chances', key: { fields: vipFields(family) }, data: 'verdict' };
   transaction.newSets.push(chances);
   const { sourceAddress } = FIELDS[family];

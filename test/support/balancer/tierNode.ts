@@ -51,7 +51,11 @@ createInterface(process.stdin).on('line', async (line) => {
     .filter(([name]) => name !== self)
     .map(([, , , mac]) => Uint8Array.from(Buffer.from(mac.replaceAll(':', ''), 'hex')));
   try {
-    await tables.write({ contents: tierContents(self, services, reachable), devices: [device], macs });
+    await tables.write({
+      contents: tierContents(self, services, reachable),
+      devices: [{ name: device, index }],
+      macs,
+    });
     process.stdout.write('written\n');
   } catch (error) {
     process.stdout.write(`${(error as Error).message.replaceAll('\n', ' ')}\n`);

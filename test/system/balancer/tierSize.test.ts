@@ -40,17 +40,17 @@ if (await inNetns(import.meta.url)) {
     const contents = tierContents('a', services, nodes);
     t.equal(contents.tables.size, 3);
     const tables = new TierTables(channel);
-    await tables.write({ contents, devices: ['lan'], macs: [] });
+    await tables.write({ contents, devices: [{ name: 'lan', index }], macs: [] });
     const listed = shell('nft list map netdev penstock-balancer services-4');
     t.equal(listed.match(/198\.51\./g)?.length, 1000);
-    t.equal(await tables.missing(), false);
+    t.equal(await tables.areAltered(), false);
     t.same(await removeTiers('plan'), [
       'netdev penstock-balancer',
       'ip penstock-balancer',
       'ip6 penstock-balancer',
     ]);
     shell('nft delete table netdev penstock-balancer');
-    t.equal(await tables.missing(), true, 'somebody took one away');
+    t.equal(await tables.areAltered(), true, 'somebody took one away');
     await removeTiers('remove');
     t.same(await removeTiers('plan'), []);
   });

@@ -34,8 +34,11 @@ export const EMPTY_TABLE: TableState = { flags: 0, chains: new Map(), rules: new
 
 /** A text that is the same for chains that are hooked alike, with the same policy. */
 export function hookText({ hook }: ChainSpec): string {
-  return hook ? `${hook.type} ${HOOK_NUMBER[hook.hook]} ${hook.priority} ${ACCEPT}` : '';
+  if (hook === undefined) return '';
+  return `${hook.type} ${HOOK_NUMBER[hook.hook]} ${hook.priority}${atDevice(hook.device)} ${ACCEPT}`;
 }
+
+const atDevice = (name: string | undefined) => (name === undefined ? '' : ` at ${name}`);
 
 /** A text that is the same for rules that do the same. */
 export function ruleText(rule: Rule): string {
@@ -82,11 +85,13 @@ export function readChains(messages: readonly Message[], table: string): Map<str
 function readHook(reader: AttributeReader): string {
   let number = 0;
   let priority = 0;
+  let device: string | undefined;
   while (reader.next()) {
     if (reader.type === HookAttribute.NUMBER) number = reader.u32be();
     else if (reader.type === HookAttribute.PRIORITY) priority = reader.u32be() | 0;
+    else if (reader.type === HookAttribute.DEVICE) device = reader.string();
   }
-  return `${number} ${priority}`;
+  return `${number} ${priority}${atDevice(device)}`;
 }
 
 export function readRules(messages: readonly Message[]): Map<string, string[]> {

@@ -1,0 +1,114 @@
+/**
+ * What makes a table that is there into the one that is wanted, in one transaction, without touching what is right already. Pure.
+ *
+ * Base chains stay, also those that nobody wants any more, which lose their rules: to remove one makes the kernel drop the packets that
+ * wait in any queue (nfnetlink_queue) of the network namespace, also those of other programs.
+ */
+
+import { append } from '../../../append.js';
+import { ElementIndex } from '../ElementIndex.js';
+import type { ComparedElements } from '../ElementListing.js';
+import type { Elements } from '../elements.js';
+import type { SetSpec } from '../SetSpec.js';
+import { Transaction } from '../Transaction.js';
+import { hookText, ruleText, setText, type TableState } from './TableState.js';
+
+/** A table as the kernel has it, or as it was written. */
+export interface PresentTable {
+  readonly state: TableState;
+  readonly elements: ReadonlyMap<string, { compare(wanted: Elements): ComparedElements }>;
+}
+
+const NO_ELEMENTS: Elements = { keys: [], values: [] };
+
+/** `wanted`: a transaction that makes the whole table where there is none. */
+export function tableDifference(wanted: Transaction, present: PresentTable | undefined): Transaction {
+  const difference = new Transaction(wanted.family, wanted.table);
+  if (present === undefined || !isAlike(wanted, present.state)) {
+    difference.createTable = true;
+    difference.replaceTable = present !== undefined;
+    append(difference.newSets, wanted.newSets);
+    append(difference.newChains, wanted.newChains);
+    append(difference.newRules, wanted.newRules);
+    for (const [set, elements] of wanted.newElements) difference.newElements.set(set, elements);
+    return difference;
+  }
+  addChains(difference, wanted, present.state);
+  const sets = new Set(wanted.newSets.map(({ name }) => name));
+  for (const set of wanted.newSets) {
+    if (!present.state.sets.has(set.name)) difference.newSets.push(set);
+    addElements(difference, set, wanted.newElements.get(set) ?? NO_ELEMENTS, present);
+  }
+  // Anonymous sets belong to rules.
+  for (const name of present.state.sets.keys())
+    if (!sets.has(name) && !name.startsWith('__')) difference.deletedSets.push(name);
+  return difference;
+}
+
+/** A table that was written, as if it had been read. */
+export function asPresent(written: Transaction): PresentTable {
+  return {
+    state: {
+      flags: written.tableFlags,
+      chains: new Map(written.newChains.map((chain) => [chain.name, hookText(chain)])),
+      rules: new Map(written.newChains.map(({ name, rules }) => [name, rules.map(ruleText)])),
+      sets: new Map(written.newSets.map((set) => [set.name, setText(set)])),
+    },
+    elements: new Map(
+      written.newSets.map((set) => {
+        const { keys, values } = written.newElements.get(set) ?? NO_ELEMENTS;
+        const compare = (wanted: Elements) => {
+          const index = new ElementIndex(wanted);
+          const unwanted = keys.filter((key, i) => !index.seeText(key, values[i] ?? ''));
+          return { ...index.rest(), unwanted };
+        };
+        return [set.name, { compare }];
+      }),
+    ),
+  };
+}
+
+/** Whether what has the name of something that is wanted can be kept. */
+function isAlike({ tableFlags, newChains, newSets }: Transaction, state: TableState): boolean {
+  return (
+    state.flags === tableFlags &&
+    newChains.every((chain) => [undefined, hookText(chain)].includes(state.chains.get(chain.name))) &&
+    newSets.every((set) => [undefined, setText(set)].includes(state.sets.get(set.name)))
+  );
+}
+
+function addChains(difference: Transaction, wanted: Transaction, state: TableState): void {
+  for (const chain of wanted.newChains) {
+    if (!state.chains.has(chain.name)) difference.addChain(chain);
+    else if (rulesText(state, chain.name) !== chain.rules.map(ruleText).join('\n\n'))
+      difference.rewriteChain(chain);
+  }
+  const chains = new Set(wanted.newChains.map(({ name }) => name));
+  for (const [name, hook] of state.chains) {
+    if (chains.has(name)) continue;
+    if (hook === '') difference.deletedChains.push(name);
+    if (hook === '' || rulesText(state, name) !== '') difference.flushedChains.push(name);
+  }
+}
+
+function addElements(
+  difference: Transaction,
+  set: SetSpec,
+  wanted: Elements,
+  { state, elements }: PresentTable,
+): void {
+  const listing = state.sets.has(set.name) ? elements.get(set.name) : undefined;
+  if (listing === undefined) {
+    for (const [i, key] of wanted.keys.entries()) difference.addElement(set, key, wanted.values[i]);
+    return;
+  }
+  const { missing, changed, unwanted } = listing.compare(wanted);
+  for (const i of changed) difference.deleteElement(set, wanted.keys[i] ?? '');
+  for (const key of unwanted) difference.deleteElement(set, key);
+  for (const i of [...missing, ...changed].sort((a, b) => a - b))
+    difference.addElement(set, wanted.keys[i] ?? '', wanted.values[i]);
+}
+
+function rulesText({ rules }: TableState, chain: string): string {
+  return (rules.get(chain) ?? []).join('\n\n');
+}
