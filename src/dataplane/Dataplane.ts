@@ -142,6 +142,14 @@ export interface FamilyRuleFacts {
 
 export const NO_RULE_FACTS: RuleFacts = { logGroup: 0, families: {} };
 
+/** What an agent said of itself, as far as it can be understood: it may be of another version. */
+export function readRuleFacts(said: unknown): RuleFacts {
+  if (typeof said !== 'object' || said === null) return NO_RULE_FACTS;
+  const { logGroup, families } = said as Partial<RuleFacts>;
+  if (typeof logGroup !== 'number' || typeof families !== 'object' || families === null) return NO_RULE_FACTS;
+  return { logGroup, families };
+}
+
 export interface Dataplane {
   /** For logs: `iptables 1.8.9 (nft)`. */
   readonly description: string;

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino';
 import { append } from '../append.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import { type FamilyRuleFacts, NO_RULE_FACTS, type RuleFacts } from '../dataplane/Dataplane.js';
+import type { FamilyRuleFacts, RuleFacts } from '../dataplane/Dataplane.js';
 import { differences as iptablesDifferences } from '../dataplane/iptables/differences.js';
 import { LIBERAL, ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
 import { ruleSettings } from '../dataplane/iptables/IptablesOptions.js';
@@ -163,12 +163,4 @@ async function ofIpvs(
     append(found, await ipvsDifferences(kernel, view.servicePorts(family), settings));
   }
   return found;
-}
-
-/** What an agent said of itself, as far as it can be understood: it may be of another version. */
-export function readRuleFacts(said: unknown): RuleFacts {
-  if (typeof said !== 'object' || said === null) return NO_RULE_FACTS;
-  const { logGroup, families } = said as Partial<RuleFacts>;
-  if (typeof logGroup !== 'number' || typeof families !== 'object' || families === null) return NO_RULE_FACTS;
-  return { logGroup, families };
 }

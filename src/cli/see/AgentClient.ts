@@ -65,13 +65,13 @@ export class AgentClient {
     if (!isInterrupted) throw noAgent('the agent has ended');
   }
 
-  /** Takes each line of an answer that ends. Rejects with PENSTOCK_NO_AGENT, also when the agent ends meanwhile. */
-  async lines(path: string, take: (value: unknown) => void): Promise<void> {
+  /** Takes each line of an answer that ends, as text. Rejects with PENSTOCK_NO_AGENT, also when the agent ends meanwhile. */
+  async lines(path: string, take: (line: string) => void): Promise<void> {
     const response = await request(this.path, path, PATIENCE_MS);
     if (response.statusCode !== 200)
       throw noAgent('the agent, which is of another version, does not know what is asked');
     try {
-      await eachLine(response, (line) => take(readJson(line, this.path)));
+      await eachLine(response, take);
     } catch (cause) {
       if (cause instanceof PenstockError) throw cause;
       throw noAgent('the agent ended while it was asked', cause);

@@ -1,17 +1,16 @@
 /** penstock diff: what the kernel has against what the objects ask for; or who reaches what in one mode and in another. */
+import { readRuleFacts } from '../../dataplane/Dataplane.js';
 import type { KernelDifference } from '../../dataplane/KernelDifference.js';
-import { PenstockError } from '../../errors.js';
 import type { Mode } from '../../explain/World.js';
 import { freeHeap } from '../../host/heap.js';
-import { kernelDifferences, readRuleFacts } from '../../modes/kernelDifferences.js';
+import { kernelDifferences } from '../../modes/kernelDifferences.js';
 import { printable } from '../../net/printable.js';
 import type { Problem } from '../../objects/Problem.js';
-import { ModelReader } from '../../observe/admin/modelLines.js';
 import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
-import { type Look, look, readNote } from './look.js';
+import { agentView, type Look, look, readNote } from './look.js';
 import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { readConfig } from './readModel.js';
@@ -88,7 +87,7 @@ async function compared(flags: Parameters<typeof readConfig>[0], found: Look): P
   const isAgents = found.from === 'agent';
   const config = isAgents ? readConfig(flags, { called: found.agent.status }).config : found.model.config;
   const said = isAgents ? found.agent.status.ruleFacts : readNote()?.ruleFacts;
-  const view: RoutingView = isAgents ? await agentView(found) : found.model.table;
+  const view: RoutingView = isAgents ? await agentView(found.agent) : found.model.table;
   const mode = isAgents ? (found.agent.status.mode as Mode) : ((config.mode || 'nftables') as Mode);
   const differences = await kernelDifferences({
     config: { ...config, mode },
@@ -102,14 +101,6 @@ async function compared(flags: Parameters<typeof readConfig>[0], found: Look): P
     problems: isAgents ? found.agent.status.problems : found.model.problems,
     agentIsGone: !isAgents && found.agentIsGone,
   };
-}
-
-async function agentView({ agent }: Extract<Look, { from: 'agent' }>): Promise<RoutingView> {
-  const reader = new ModelReader();
-  await agent.lines('/v1/model', (line) => reader.take(line));
-  const view = reader.view();
-  if (!view) throw new PenstockError('PENSTOCK_NO_AGENT', 'the agent did not say what it serves');
-  return view;
 }
 
 const SIGN_COLOURS = { '+': 'green', '-': 'red', '~': 'yellow' } as const;

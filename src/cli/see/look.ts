@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { PenstockError } from '../../errors.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
+import { ModelReader } from '../../observe/admin/modelLines.js';
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
+import type { RoutingView } from '../../routing/RoutingView.js';
 import { WrongCall } from '../readArguments.js';
 import { AgentClient, notPrivileged } from './AgentClient.js';
 import { type ModelFlags, namesSource } from './modelFlags.js';
@@ -67,6 +69,16 @@ export async function servicesOf(found: Look): Promise<readonly ServiceRow[]> {
   return found.from === 'agent'
     ? found.agent.list<ServiceRow>('/v1/services')
     : serviceRows(found.model.table);
+}
+
+/** The routing table as the agent has it; of `services` (`namespace/name`) alone, if any are named. Rejects with PENSTOCK_NO_AGENT. */
+export async function agentView(agent: AgentClient, services: readonly string[] = []): Promise<RoutingView> {
+  const reader = new ModelReader();
+  const words = services.length === 0 ? '' : `?${new URLSearchParams({ service: services.join(',') })}`;
+  await agent.lines(`/v1/model${words}`, (line) => reader.take(line));
+  const view = reader.view();
+  if (!view) throw new PenstockError('PENSTOCK_NO_AGENT', 'the agent did not say what it serves');
+  return view;
 }
 
 export function noSuchService(name: string): WrongCall {

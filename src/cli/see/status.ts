@@ -1,18 +1,23 @@
 /** penstock status: how penstock does on this node. It tests: what an agent believes may not be so. */
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readRuleFacts } from '../../dataplane/Dataplane.js';
+import type { ReadBack } from '../../dataplane/ReadBack.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
+import { IP_FAMILIES } from '../../net/ip.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { readArguments } from '../readArguments.js';
-import { type Look, look } from './look.js';
+import { agentView, type Look, look, readNote } from './look.js';
 import { MODEL_FLAGS } from './modelFlags.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 
 export const HELP = `penstock status [-o json]
 
-Shows how penstock does on this node, and tests it: it asks the agent, and makes
-connections through VIPs of Services that have endpoints.
+Shows how penstock does on this node, and tests it: it asks the agent, makes
+connections through VIPs of Services that have endpoints, and reads back from
+the kernel what the objects ask for these.
 
 Exit status: 0 healthy, 1 something is wrong, 2 could not look.
 `;
@@ -37,6 +42,9 @@ interface Status {
 /** How long a connection may take, in milliseconds. */
 const PATIENCE_MS = 1000;
 const FULL = 0.9;
+/** How often the kernel is asked before it is said to lack something, and how long after each time, in milliseconds. */
+const KERNEL_TRIES = 3;
+const KERNEL_PAUSE_MS = 250;
 
 export async function status(argv: readonly string[]): Promise<number> {
   const { values } = readArguments(argv, { options: { ...OUTPUT_FLAG, ...MODEL_FLAGS } });
@@ -59,7 +67,11 @@ async function statusOf(found: Look): Promise<Status> {
   const conntrack = readConntrack();
   const tests: Test[] = [agentTest(agent), ...(agent ? [readyTest(agent), ...sourceTests(agent)] : [])];
   // An agent of an older version does not say.
-  tests.push(...(await connectionTests(samples ?? [])));
+  const [connections, kernel] = await Promise.all([
+    connectionTests(samples ?? []),
+    kernelTests(found, samples ?? []),
+  ]);
+  tests.push(...connections, ...kernel);
   if (conntrack) {
     const passed = conntrack.used < conntrack.limit * FULL;
     const share = `${conntrack.used} of ${conntrack.limit} connections`;
@@ -128,6 +140,45 @@ async function connectionTests(samples: AgentStatus['samples']): Promise<readonl
         : { name: 'connection', passed: false, says: `${to} ${failure} although it has endpoints` };
     }),
   );
+}
+
+/** What the objects ask for some Services is read back: connections of this node do not come by all of it. */
+async function kernelTests(found: Look, samples: AgentStatus['samples']): Promise<readonly Test[]> {
+  const services = [...new Set(samples.map(({ service }) => service))];
+  const isAgents = found.from === 'agent';
+  // Rules of somebody else's agent, or of another proxy, are not to be held against these objects.
+  const isOwn = isAgents ? found.agent.status.departure !== 'left' : found.agentIsGone;
+  if (services.length === 0 || !isOwn) return [];
+  for (let tries = 1; ; tries++) {
+    const read = await readServices(found, services);
+    if (read === undefined) return [];
+    const passed = read.wrong === '';
+    const asked = services.length === 1 ? 'a Service asks' : `${services.length} Services ask`;
+    // Between the question to the agent and that to the kernel, an endpoint may have come or gone.
+    if (passed || tries === KERNEL_TRIES)
+      return [
+        {
+          name: 'kernel',
+          passed,
+          says: passed ? `has what ${asked} for: ${read.asked} read back` : read.wrong,
+        },
+      ];
+    await sleep(KERNEL_PAUSE_MS);
+  }
+}
+
+async function readServices(found: Look, services: readonly string[]): Promise<ReadBack | undefined> {
+  const isAgents = found.from === 'agent';
+  const view = isAgents ? await agentView(found.agent, services) : found.model.table;
+  const ports = IP_FAMILIES.flatMap((family) =>
+    [...view.servicePorts(family).values()].filter(
+      (port) => services.includes(`${port.namespace}/${port.service}`) && port.endpoints.any,
+    ),
+  );
+  const mode = isAgents ? found.agent.status.mode : found.model.config.mode;
+  const facts = readRuleFacts(isAgents ? found.agent.status.ruleFacts : readNote()?.ruleFacts);
+  const { readBack } = await import('../../modes/readBack.js');
+  return readBack(mode, ports, facts);
 }
 
 /** Undefined when it was accepted. */

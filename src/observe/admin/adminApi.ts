@@ -55,7 +55,7 @@ export function adminApi(facts: AdminFacts): AdminApi {
           ? { json: question.page(wantedFlows(facts.flows.records, question), flowKey) }
           : { follow: (line) => followed(facts.flows, line) };
       case '/v1/model':
-        return { lines: modelLines(facts.table) };
+        return { lines: modelLines(facts.table, servicesOf(question)) };
       case '/v1/syncs':
         return { json: { items: facts.syncs() } };
       case '/v1/balancer':
@@ -70,6 +70,11 @@ export function adminApi(facts: AdminFacts): AdminApi {
         throw new UnknownPath(`there is no ${question.path}`);
     }
   };
+}
+
+/** `service=shop/cart,shop/pay` */
+function servicesOf(question: AdminQuestion): ReadonlySet<string> {
+  return new Set(question.word('service').split(',').filter(Boolean));
 }
 
 function wordsOf(question: AdminQuestion): string {

@@ -1,8 +1,10 @@
 /**
  * The routing table as lines of JSON, for commands that compare it with the kernel: a line of what the node is, then one a
- * service port. Endpoints are short: a table of 50,000 Services must travel in a second.
+ * service port, which begins with its family. Endpoints are short: a table of 50,000 Services must travel in a second.
  */
+
 import { readBalancing } from '../../balancing/readBalancing.js';
+import { PenstockError } from '../../errors.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
 import type { Node } from '../../objects/Node.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
@@ -14,10 +16,10 @@ interface NodeLine {
   readonly serviceCIDRs: Readonly<Record<IpFamily, readonly string[]>>;
 }
 
-/** [address, port, bits of FLAGS] */
+/** [address, port, sum of BITS] */
 type ShortEndpoint = readonly [string, number, number];
 
-const FLAGS = ['local', 'nodeUnknown', 'ready', 'serving', 'terminating'] as const;
+const BITS = { local: 1, nodeUnknown: 2, ready: 4, serving: 8, terminating: 16 } as const;
 const LISTS = ['cluster', 'local', 'reachable'] as const;
 
 interface PortLine extends Omit<ServicePort, 'balancing' | 'endpoints'> {
@@ -29,7 +31,11 @@ interface PortLine extends Omit<ServicePort, 'balancing' | 'endpoints'> {
   readonly of: readonly number[];
 }
 
-export function* modelLines(view: RoutingView): Generator<NodeLine | PortLine> {
+/** `services`: of these alone (`namespace/name`); none: of all. */
+export function* modelLines(
+  view: RoutingView,
+  services: ReadonlySet<string> = new Set(),
+): Generator<NodeLine | PortLine> {
   yield {
     node: view.node,
     nodeObject: view.nodeObject ?? null,
@@ -37,10 +43,11 @@ export function* modelLines(view: RoutingView): Generator<NodeLine | PortLine> {
   };
   // What comes or goes meanwhile is in it or is not.
   for (const family of IP_FAMILIES)
-    for (const port of [...view.servicePorts(family).values()]) yield portLine(port);
+    for (const port of [...view.servicePorts(family).values()])
+      if (services.size === 0 || services.has(`${port.namespace}/${port.service}`)) yield portLine(port);
 }
 
-function portLine({ balancing: _, endpoints, ...rest }: ServicePort): PortLine {
+function portLine({ balancing: _, endpoints, family, ...rest }: ServicePort): PortLine {
   const { all } = endpoints;
   const distinct: (readonly Endpoint[])[] = [];
   const of = LISTS.map((name) => {
@@ -52,60 +59,119 @@ function portLine({ balancing: _, endpoints, ...rest }: ServicePort): PortLine {
   const lists = distinct.map((list) =>
     list.length === all.length ? null : list.map(({ target }) => indexes.get(target) ?? 0),
   );
-  return { ...rest, all: all.map(short), any: endpoints.any, lists, of };
+  return { family, ...rest, all: all.map(short), any: endpoints.any, lists, of };
 }
 
 function short(endpoint: Endpoint): ShortEndpoint {
-  const bits = FLAGS.reduce((sum, flag, i) => sum | (endpoint[flag] ? 1 << i : 0), 0);
+  let bits = 0;
+  if (endpoint.local) bits |= BITS.local;
+  if (endpoint.nodeUnknown) bits |= BITS.nodeUnknown;
+  if (endpoint.ready) bits |= BITS.ready;
+  if (endpoint.serving) bits |= BITS.serving;
+  if (endpoint.terminating) bits |= BITS.terminating;
   return [endpoint.address, endpoint.port, bits];
 }
 
-/** Hints are not sent: they have been heeded. */
+/**
+ * Keeps lines as they came, and reads them when service ports are asked for: who asks for one after the other, once, never has
+ * all of them in memory. Hints are not sent: they have been heeded.
+ */
 export class ModelReader {
   #node: NodeLine | undefined;
-  readonly #ports: Readonly<Record<IpFamily, Map<string, ServicePort>>> = {
-    IPv4: new Map(),
-    IPv6: new Map(),
-  };
+  readonly #lines: Readonly<Record<IpFamily, string[]>> = { IPv4: [], IPv6: [] };
 
-  take(line: unknown): void {
-    if (this.#node === undefined) {
-      this.#node = line as NodeLine;
-      return;
-    }
-    const port = readPort(line as PortLine);
-    this.#ports[port.family].set(port.key, port);
+  /** Throws PENSTOCK_NO_AGENT for what is no line of a model. */
+  take(line: string): void {
+    if (this.#node === undefined) this.#node = readLine<NodeLine>(line);
+    else this.#lines[familyOfLine(line)].push(line);
   }
 
-  /** Undefined before any line came. */
+  /** Undefined before any line came. What it gives throws as take() does. */
   view(): RoutingView | undefined {
     const known = this.#node;
     if (known === undefined) return undefined;
+    const ports = { IPv4: new LinePorts(this.#lines.IPv4), IPv6: new LinePorts(this.#lines.IPv6) };
     return {
       node: known.node,
       nodeObject: known.nodeObject ?? undefined,
       serviceCIDRs: (family) => known.serviceCIDRs[family] as ReturnType<RoutingView['serviceCIDRs']>,
-      servicePorts: (family) => this.#ports[family],
+      servicePorts: (family) => ports[family],
     };
   }
 }
 
-function readPort({ all: shorts, any, lists, of, ...rest }: PortLine): ServicePort {
-  const all = shorts.map(([address, port, bits]): Endpoint => {
-    const flag = (name: (typeof FLAGS)[number]) => (bits & (1 << FLAGS.indexOf(name))) !== 0;
-    return {
-      address: address as IpAddress,
-      port,
-      target: joinHostPort(address as IpAddress, port),
-      local: flag('local'),
-      nodeUnknown: flag('nodeUnknown'),
-      ready: flag('ready'),
-      serving: flag('serving'),
-      terminating: flag('terminating'),
-      zoneHints: [],
-      nodeHints: [],
-    };
+/** Of an older agent, it stands elsewhere in the line. */
+function familyOfLine(line: string): IpFamily {
+  for (const family of IP_FAMILIES) if (line.startsWith(`{"family":"${family}"`)) return family;
+  return readLine<PortLine>(line).family === 'IPv6' ? 'IPv6' : 'IPv4';
+}
+
+function readLine<Line>(text: string): Line {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null) return value as Line;
+  } catch {
+    // Said below.
+  }
+  throw new PenstockError('PENSTOCK_NO_AGENT', 'what the agent says of its service ports cannot be read', {
+    remedy: 'Is it of another version? `penstock status` says so.',
   });
+}
+
+/** Service ports by key. values() reads them anew each time, and nobody keeps them, until one is asked for by its key. */
+class LinePorts implements ReadonlyMap<string, ServicePort> {
+  readonly #lines: readonly string[];
+  #byKey: ReadonlyMap<string, ServicePort> | undefined;
+
+  constructor(lines: readonly string[]) {
+    this.#lines = lines;
+  }
+
+  get size(): number {
+    return this.#lines.length;
+  }
+
+  *values(): MapIterator<ServicePort> {
+    if (this.#byKey) yield* this.#byKey.values();
+    else for (const line of this.#lines) yield readPort(readLine<PortLine>(line));
+  }
+
+  get(key: string): ServicePort | undefined {
+    return this.#all().get(key);
+  }
+
+  has(key: string): boolean {
+    return this.#all().has(key);
+  }
+
+  keys(): MapIterator<string> {
+    return this.#all().keys();
+  }
+
+  entries(): MapIterator<[string, ServicePort]> {
+    return this.#all().entries();
+  }
+
+  [Symbol.iterator](): MapIterator<[string, ServicePort]> {
+    return this.entries();
+  }
+
+  forEach(take: (port: ServicePort, key: string, ports: ReadonlyMap<string, ServicePort>) => void): void {
+    for (const [key, port] of this.entries()) take(port, key, this);
+  }
+
+  #all(): ReadonlyMap<string, ServicePort> {
+    if (!this.#byKey) {
+      const byKey = new Map<string, ServicePort>();
+      for (const port of this.values()) byKey.set(port.key, port);
+      this.#byKey = byKey;
+    }
+    return this.#byKey;
+  }
+}
+
+function readPort({ all: shorts, any, lists, of, ...rest }: PortLine): ServicePort {
+  const all = shorts.map(readEndpoint);
   const read = lists.map((list) => (list === null ? all : list.flatMap((i) => all[i] ?? [])));
   const listOf = (name: (typeof LISTS)[number]) => read[of[LISTS.indexOf(name)] ?? 0] ?? [];
   const endpoints: EndpointSets = {
@@ -122,5 +188,22 @@ function readPort({ all: shorts, any, lists, of, ...rest }: PortLine): ServicePo
     affinitySeconds: rest.affinitySeconds,
     balancing: readBalancing(rest.options).balancing,
     endpoints,
+  };
+}
+
+const NO_HINTS: readonly string[] = [];
+
+function readEndpoint([address, port, bits]: ShortEndpoint): Endpoint {
+  return {
+    address: address as IpAddress,
+    port,
+    target: joinHostPort(address as IpAddress, port),
+    local: (bits & BITS.local) !== 0,
+    nodeUnknown: (bits & BITS.nodeUnknown) !== 0,
+    ready: (bits & BITS.ready) !== 0,
+    serving: (bits & BITS.serving) !== 0,
+    terminating: (bits & BITS.terminating) !== 0,
+    zoneHints: NO_HINTS,
+    nodeHints: NO_HINTS,
   };
 }

@@ -74,6 +74,12 @@ async function raw(method: string, path: string): Promise<number> {
   });
 }
 
+/** What status says of the elements that it read back. */
+async function kernelTest(): Promise<object | undefined> {
+  const { tests } = (await json('status')).value as { tests: { name: string }[] };
+  return tests.find(({ name }) => name === 'kernel');
+}
+
 if (await inNetns(import.meta.url)) {
   nodeWithOutside('10.1.0.1');
   const agent = new AgentProcess('mode: nftables\n');
@@ -107,6 +113,11 @@ if (await inNetns(import.meta.url)) {
       tests.filter(({ name }) => name === 'connection').map(({ passed }) => passed),
       [true],
       'a connection was made',
+    );
+    t.match(
+      tests.find(({ name }) => name === 'kernel'),
+      { passed: true, says: 'has what a Service asks for: 2 read back' },
+      'and its elements were read back',
     );
     t.equal(status.code, 1);
 
@@ -184,6 +195,14 @@ if (await inNetns(import.meta.url)) {
       agent: null,
       counts: { services: 2 },
     });
+    t.match(await kernelTest(), { passed: true });
+    shell('nft flush map ip penstock endpoints');
+    t.match(await kernelTest(), {
+      passed: false,
+      says: /^endpoints lacks 172\.30\.0\.10 \. tcp \. 80 \. \d+ : 10\.1\.0\.1 \. 8080$/,
+    });
+    shell('nft flush chain ip penstock services');
+    t.match(await kernelTest(), { passed: false, says: 'chain services has no rules' });
     t.match(await json('services'), {
       code: 1,
       value: { agent: false, items: [{ service: 'shop/cart' }, {}] },

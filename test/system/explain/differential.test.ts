@@ -85,13 +85,26 @@ function agrees(
     // A datagram that was taken over loopback and finds no endpoint is not always answered.
     if (outcome === 'refused') return seen === 'REFUSED' || (seen === 'SILENT' && isLoopbackDatagram(flow));
     if (outcome === 'dropped') return seen === 'SILENT';
-    return outcome !== 'endpoint';
+    return outcome !== 'endpoint' || (seen === 'SILENT' && mayReachItself({ candidates, masquerade }, flow));
   }
   if (outcome !== 'endpoint')
     return outcome === 'not-a-service' && seen.target.replace('[', '').startsWith(flow.destination);
   const candidate = candidates.find((c) => c.endpoint === seen.target);
   const changed = seen.source !== flow.source;
   return endpoints.includes(seen.target) && changed === (candidate?.masquerade ?? masquerade);
+}
+
+/**
+ * A pod that the objects place on another node is here all the same, so a client may be its own endpoint, and nothing masquerades
+ * that: the pod's kernel drops what comes from outside with an address of its own as source.
+ */
+function mayReachItself(
+  { candidates, masquerade }: Pick<Explanation, 'candidates' | 'masquerade'>,
+  { source }: Flow,
+): boolean {
+  return candidates.some(
+    (c) => c.endpoint.replace(/[[\]]|:\d+$/g, '') === source && !(c.masquerade ?? masquerade),
+  );
 }
 
 function isLoopbackDatagram({ protocol, destination }: Flow): boolean {

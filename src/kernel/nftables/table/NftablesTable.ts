@@ -98,6 +98,21 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     (await this.listElements(set)).each(take);
   }
 
+  /** Those of the keys that a set of this table has. Rejects with NetlinkError. */
+  async findElements(set: SetSpec, keys: readonly string[]): Promise<readonly ReadElement[]> {
+    const found: ReadElement[] = [];
+    // One by one: of several the kernel says nothing more after the first that is missing.
+    for (const key of keys) {
+      const writer = new MessageWriter(256);
+      writeElementRequest(writer, this.family, this.name, set, [key]);
+      const messages = await unlessAbsent(
+        this.#channel.request(`look for an element of ${set.name}`, writer),
+      );
+      readElements(messages ?? [], (element) => found.push(element));
+    }
+    return found;
+  }
+
   /**
    * All of it or nothing. Elements that count and are replaced go on from where they were.
    * Rejects with PENSTOCK_NFTABLES_REFUSED, or with NetlinkError when the outcome is unknown.
