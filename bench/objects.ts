@@ -77,7 +77,7 @@ export function rawObjects(services: number, endpoints: number): object[] {
   ]).flat();
 }
 
-function rawService({ namespace, name, clusterIPs, ports }: Service): object {
+export function rawService({ namespace, name, clusterIPs, ports }: Service): object {
   const clusterIP = clusterIPs.IPv4;
   const spec = { type: 'ClusterIP', clusterIP, clusterIPs: [clusterIP], ipFamilies: ['IPv4'], ports };
   return { apiVersion: 'v1', kind: 'Service', metadata: { namespace, name }, spec };

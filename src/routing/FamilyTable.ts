@@ -1,18 +1,24 @@
 /** The routing table of one IP family. */
+import type { Balancing } from '../balancing/Balancing.js';
 import { messageOf } from '../errors.js';
 import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { Service } from '../objects/Service.js';
 import { allowance } from './build/budget.js';
 import { buildServicePort, isRouted } from './build/buildServicePort.js';
-import type { ServiceBalancing } from './build/ServiceBalancing.js';
 import type { ServiceEndpoints } from './build/ServiceEndpoints.js';
 import { sameServicePort } from './build/sameServicePort.js';
 import { copiesOf, isBudgeted, TableBudget } from './build/TableBudget.js';
 import type { ServicePortChange } from './ChangeSet.js';
 import { ClusterIPs } from './claims/ClusterIPs.js';
 import { ServiceProblems } from './claims/ServiceProblems.js';
-import { claimsOf, type Loss, rivalNodePort, servedAddresses } from './claims/servedAddresses.js';
+import {
+  type Claim,
+  claimsOf,
+  type Loss,
+  rivalNodePorts,
+  servedAddresses,
+} from './claims/servedAddresses.js';
 import { VipClaims } from './claims/VipClaims.js';
 import { type WantedVips, wantedVips } from './claims/wantedVips.js';
 import type { NodeFacts } from './NodeFacts.js';
@@ -21,20 +27,23 @@ import type { ServicePort } from './ServicePort.js';
 /** What the table remembers of one Service. */
 interface Entry {
   readonly wanted: WantedVips;
-  /** The keys that each port claims, by port index. */
-  readonly claims: readonly (readonly string[])[];
+  /** Of all its ports. */
+  readonly claims: readonly Claim[];
   /** Keys of node ports that its VIPs compete with. */
   readonly rivals: readonly string[];
   ports: readonly ServicePort[];
 }
 
-/** What one Service is made of, at the time of an update. */
-export interface ServiceState {
-  readonly service: Service | undefined;
+/** What Services are made of at the time of an update, by `namespace/name`. */
+export interface ServiceParts {
+  service(path: string): Service | undefined;
   /** undefined when there are no slices. */
-  readonly endpoints: ServiceEndpoints | undefined;
-  readonly balancing: ReturnType<ServiceBalancing['of']>;
+  endpoints(path: string): ServiceEndpoints | undefined;
+  balancing(path: string): Balancing;
 }
+
+/** One step of an update, for one Service. */
+type Step = (name: string, parts: ServiceParts, surroundings: Surroundings) => void;
 
 /** What all Services of the family have in common. */
 export interface Surroundings {
@@ -45,6 +54,8 @@ export interface Surroundings {
   readonly ranges: readonly Cidr[];
 }
 
+const NO_KEYS: readonly string[] = [];
+const NO_CLAIMS: readonly Claim[] = [];
 const NO_VIPS: WantedVips = { clusterIP: undefined, loadBalancerIPs: [], externalIPs: [], remarks: [] };
 
 export class FamilyTable {
@@ -91,26 +102,26 @@ export class FamilyTable {
   update(
     dirty: ReadonlySet<string>,
     respecified: ReadonlySet<string>,
-    stateOf: (service: string) => ServiceState,
+    parts: ServiceParts,
     surroundings: Surroundings,
   ): void {
-    for (const name of dirty) this.#stale.add(name);
-    for (const name of respecified) this.#unclaimed.add(name);
     for (const name of this.#unclaimed) {
-      const claimed = this.#attempt(name, () => this.#reclaim(name, stateOf(name).service, surroundings));
-      if (claimed) this.#unclaimed.delete(name);
+      if (!this.#attempt(name, this.#reclaim, parts, surroundings)) continue;
+      this.#unclaimed.delete(name);
+      if (this.#entries.has(name)) this.#stale.add(name);
     }
-    for (const name of this.#claims.settle()) this.#stale.add(name);
-    for (const name of this.#clusterIPs.settle()) this.#stale.add(name);
-    for (const name of this.#stale) {
-      if (!this.#unclaimed.has(name))
-        this.#attempt(name, () => this.#askBudget(name, stateOf(name), surroundings));
-    }
+    for (const name of respecified)
+      if (!this.#attempt(name, this.#reclaim, parts, surroundings)) this.#unclaimed.add(name);
+    // Whoever has no entry now is none of this family's.
+    for (const name of dirty) if (this.#entries.has(name)) this.#stale.add(name);
+    this.#claims.settle(this.#stale);
+    this.#clusterIPs.settle(this.#stale);
+    for (const name of this.#stale)
+      if (!this.#unclaimed.has(name)) this.#attempt(name, this.#askBudget, parts, surroundings);
     for (const name of this.#budget.settle()) this.#stale.add(name);
     for (const name of this.#stale) {
       if (this.#unclaimed.has(name)) continue;
-      const built = this.#attempt(name, () => this.#rebuild(name, stateOf(name), surroundings));
-      if (built) this.#stale.delete(name);
+      if (this.#attempt(name, this.#rebuild, parts, surroundings)) this.#stale.delete(name);
     }
   }
 
@@ -126,9 +137,9 @@ export class FamilyTable {
   }
 
   /** One Service that cannot be handled must not stop the others. */
-  #attempt(name: string, action: () => void): boolean {
+  #attempt(name: string, step: Step, parts: ServiceParts, surroundings: Surroundings): boolean {
     try {
-      action();
+      step.call(this, name, parts, surroundings);
       return true;
     } catch (error) {
       this.#problems.failed(name, messageOf(error));
@@ -141,43 +152,45 @@ export class FamilyTable {
   }
 
   /** Replaces the claims of a Service. */
-  #reclaim(name: string, service: Service | undefined, { ownAddresses, ranges }: Surroundings): void {
+  #reclaim(name: string, parts: ServiceParts, { ownAddresses, ranges }: Surroundings): void {
     const entry = this.#entries.get(name);
-    const routed = this.#routed(service);
-    if (!routed && !entry) return;
+    const routed = this.#routed(parts.service(name));
+    if (!routed && !entry) {
+      this.#problems.clear(name);
+      return;
+    }
     const wanted = routed ? wantedVips(routed, this.family, ranges) : NO_VIPS;
-    const claims = routed?.ports.map((port) => claimsOf(wanted, port)) ?? [];
-    const rivals = routed?.ports.flatMap((port) => rivalNodePort(wanted, port, ownAddresses) ?? []) ?? [];
+    const claims = routed ? claimsOf(wanted, name, routed) : NO_CLAIMS;
+    const rivals = routed ? rivalNodePorts(wanted, routed.ports, ownAddresses) : NO_KEYS;
     // From here on nothing can fail in the middle.
-    for (const [portIndex, keys] of entry?.claims.entries() ?? [])
-      for (const key of keys) this.#claims.remove(key, name, portIndex);
-    for (const [portIndex, list] of claims.entries())
-      for (const { key, rank } of list)
-        this.#claims.add(key, { service: name, rank, created: routed?.created, portIndex });
-    for (const key of entry?.rivals ?? []) this.#claims.unwatch(key, name);
+    for (const { key, portIndex } of entry?.claims ?? NO_CLAIMS) this.#claims.remove(key, name, portIndex);
+    for (const claim of claims) this.#claims.add(claim.key, claim);
+    for (const key of entry?.rivals ?? NO_KEYS) this.#claims.unwatch(key, name);
     for (const key of rivals) this.#claims.watch(key, name);
     this.#moveClusterIP(name, entry?.wanted ?? NO_VIPS, wanted);
-    const keys = claims.map((list) => list.map(({ key }) => key));
-    this.#entries.set(name, { wanted, claims: keys, rivals, ports: entry?.ports ?? [] });
+    this.#entries.set(name, { wanted, claims, rivals, ports: entry?.ports ?? [] });
   }
 
   #moveClusterIP(name: string, before: WantedVips, after: WantedVips): void {
-    for (const ip of [...before.loadBalancerIPs, ...before.externalIPs]) this.#clusterIPs.forgo(ip, name);
+    for (const ip of before.loadBalancerIPs) this.#clusterIPs.forgo(ip, name);
+    for (const ip of before.externalIPs) this.#clusterIPs.forgo(ip, name);
     if (before.clusterIP !== after.clusterIP) {
       if (before.clusterIP !== undefined) this.#clusterIPs.release(before.clusterIP, name);
       if (after.clusterIP !== undefined) this.#clusterIPs.hold(after.clusterIP, name);
     }
-    for (const ip of [...after.loadBalancerIPs, ...after.externalIPs]) this.#clusterIPs.ask(ip, name);
+    for (const ip of after.loadBalancerIPs) this.#clusterIPs.ask(ip, name);
+    for (const ip of after.externalIPs) this.#clusterIPs.ask(ip, name);
   }
 
-  #askBudget(name: string, { service, endpoints, balancing }: ServiceState, { node }: Surroundings): void {
-    const wanted = this.#entries.get(name)?.wanted;
-    const routed = this.#routed(service);
-    if (!routed || !wanted || !isBudgeted(balancing)) {
+  #askBudget(name: string, parts: ServiceParts, { node }: Surroundings): void {
+    const balancing = parts.balancing(name);
+    const routed = isBudgeted(balancing) ? this.#routed(parts.service(name)) : undefined;
+    const wanted = routed && this.#entries.get(name)?.wanted;
+    if (!wanted) {
       this.#budget.set(name, undefined);
       return;
     }
-    const found = endpoints?.ofFamily(this.family, node.name);
+    const found = parts.endpoints(name)?.ofFamily(this.family, node.name);
     const allowed = allowance(routed, found, wanted);
     const lists = routed.ports.map((port) => ({
       endpoints: found?.of(port.name, port.protocol, allowed.endpoints) ?? [],
@@ -186,59 +199,70 @@ export class FamilyTable {
     this.#budget.set(name, { service: routed, balancing, lists });
   }
 
-  #rebuild(name: string, state: ServiceState, { node, ownAddresses }: Surroundings): void {
+  #rebuild(name: string, parts: ServiceParts, { node, ownAddresses }: Surroundings): void {
     const entry = this.#entries.get(name);
     if (!entry) {
       this.#problems.clear(name);
       return;
     }
-    const service = this.#routed(state.service);
-    const losses: Loss[] = [];
-    let remarks: readonly string[] = [];
-    let after: readonly ServicePort[] = [];
-    if (service) {
-      const endpoints = state.endpoints?.ofFamily(this.family, node.name);
-      const allowed = allowance(service, endpoints, entry.wanted);
-      remarks = [...entry.wanted.remarks, ...allowed.remarks, ...this.#budget.remarks(name)];
-      const mostEntries = this.#budget.mostEntries(name);
-      const balancing = mostEntries === undefined ? state.balancing : { ...state.balancing, mostEntries };
-      after = service.ports.map((port, portIndex) => {
-        const served = servedAddresses(
-          allowed.vips,
-          { service: name, created: service.created, portIndex, port },
-          ownAddresses,
-          this.#claims,
-          this.#clusterIPs,
-        );
-        for (const loss of served.losses) losses.push(loss);
-        const all = endpoints?.of(port.name, port.protocol, allowed.endpoints) ?? [];
-        return buildServicePort(service, port, this.family, { served, endpoints: all, balancing }, node);
-      });
+    const service = this.#routed(parts.service(name));
+    if (!service) {
+      this.#problems.clear(name);
+      this.#replace(entry, []);
+      this.#entries.delete(name);
+      return;
     }
-    this.#problems.set(name, losses, remarks);
+    const endpoints = parts.endpoints(name)?.ofFamily(this.family, node.name);
+    const allowed = allowance(service, endpoints, entry.wanted);
+    const mostEntries = this.#budget.mostEntries(name);
+    const asked = parts.balancing(name);
+    const balancing = mostEntries === undefined ? asked : { ...asked, mostEntries };
+    const losses: Loss[] = [];
+    const after = service.ports.map((port, portIndex) => {
+      const asker = { service: name, created: service.created, portIndex, port };
+      const served = servedAddresses(allowed.vips, asker, ownAddresses, this.#claims, this.#clusterIPs);
+      for (const loss of served.losses) losses.push(loss);
+      const all = endpoints?.of(port.name, port.protocol, allowed.endpoints) ?? [];
+      return buildServicePort(
+        service,
+        port,
+        this.family,
+        { path: name, served, endpoints: all, balancing },
+        node,
+      );
+    });
+    const remarks = [entry.wanted.remarks, allowed.remarks, this.#budget.remarks(name)];
+    this.#problems.set(name, losses, remarks.some(({ length }) => length > 0) ? remarks.flat() : NO_KEYS);
     this.#replace(entry, after);
-    if (!service) this.#entries.delete(name);
   }
 
   #replace(entry: Entry, after: readonly ServicePort[]): void {
-    const gone = new Set(entry.ports.map((port) => port.key));
-    const ports = after.map((port) => {
-      gone.delete(port.key);
-      const old = this.#servicePorts.get(port.key);
+    const gone = goneKeys(entry.ports, after);
+    const olds = after.map((port) => this.#servicePorts.get(port.key));
+    const ports = after.map((port, i) => {
+      const old = olds[i];
       return old && sameServicePort(old, port) ? old : port;
     });
-    for (const port of ports) {
-      this.#note(port.key);
+    for (const [i, port] of ports.entries()) {
+      if (olds[i] === port) continue;
+      this.#note(port.key, olds[i]);
       this.#servicePorts.set(port.key, port);
     }
     for (const key of gone) {
-      this.#note(key);
+      this.#note(key, this.#servicePorts.get(key));
       this.#servicePorts.delete(key);
     }
     entry.ports = ports;
   }
 
-  #note(key: string): void {
-    if (!this.#before.has(key)) this.#before.set(key, this.#servicePorts.get(key));
+  #note(key: string, old: ServicePort | undefined): void {
+    if (!this.#before.has(key)) this.#before.set(key, old);
   }
+}
+
+function goneKeys(before: readonly ServicePort[], after: readonly ServicePort[]): Iterable<string> {
+  if (before.every((port, i) => port.key === after[i]?.key)) return NO_KEYS;
+  const gone = new Set(before.map((port) => port.key));
+  for (const port of after) gone.delete(port.key);
+  return gone;
 }

@@ -13,7 +13,7 @@ import { isRouted } from './build/buildServicePort.js';
 import { ServiceBalancing } from './build/ServiceBalancing.js';
 import { ServiceEndpoints } from './build/ServiceEndpoints.js';
 import type { ChangeSet } from './ChangeSet.js';
-import { FamilyTable, type ServiceState } from './FamilyTable.js';
+import { FamilyTable, type ServiceParts } from './FamilyTable.js';
 import type { NodeFacts } from './NodeFacts.js';
 import { ServiceCidrs } from './ServiceCidrs.js';
 import type { ServicePort } from './ServicePort.js';
@@ -149,13 +149,13 @@ export class RoutingTable {
     if (this.hasPendingChanges) this.#generation++;
     if (this.#serviceCIDRs.commit()) this.#respecifyExternalIPs();
     const unread = [...this.#respecified].filter((name) => !this.#readBalancing(name));
-    const stateOf = (name: string): ServiceState => ({
-      service: this.#services.get(name),
-      endpoints: this.#endpoints.get(name),
-      balancing: this.#balancing.of(name),
-    });
+    const parts: ServiceParts = {
+      service: (path) => this.#services.get(path),
+      endpoints: (path) => this.#endpoints.get(path),
+      balancing: (path) => this.#balancing.of(path),
+    };
     for (const family of IP_FAMILIES) {
-      this.#tables[family].update(this.#dirty, this.#respecified, stateOf, {
+      this.#tables[family].update(this.#dirty, this.#respecified, parts, {
         node: this.#node,
         ownAddresses: this.#ownAddresses,
         ranges: this.#serviceCIDRs.of(family),

@@ -62,20 +62,26 @@ function readEndpoints(root: FieldReader, family: IpFamily): readonly SliceEndpo
     const address = readAddress(reader, family);
     const conditions = reader.object('conditions');
     const hints = reader.object('hints');
-    const nodeName = reader.text('nodeName');
-    const endpoint = {
-      nodeName: nodeName === '' ? '' : intern(nodeName),
-      ready: conditions.boolean('ready', true),
-      serving: conditions.boolean('serving', true),
-      terminating: conditions.boolean('terminating', false),
-      zoneHints: readHints(hints, 'forZones'),
-      nodeHints: readHints(hints, 'forNodes'),
-    };
+    const nodeName = internedName(reader.text('nodeName'));
+    const ready = conditions.boolean('ready', true);
+    const serving = conditions.boolean('serving', true);
+    const terminating = conditions.boolean('terminating', false);
+    const zoneHints = readHints(hints, 'forZones');
+    const nodeHints = readHints(hints, 'forNodes');
     const podName = readPodName(reader);
-    if (address !== undefined)
-      endpoints.push({ address, ...(podName === undefined ? {} : { podName }), ...endpoint });
+    if (address === undefined) continue;
+    // Nothing is spread: that makes objects of twice the size, and there are a hundred thousand.
+    endpoints.push(
+      podName === undefined
+        ? { address, nodeName, ready, serving, terminating, zoneHints, nodeHints }
+        : { address, podName, nodeName, ready, serving, terminating, zoneHints, nodeHints },
+    );
   }
   return endpoints;
+}
+
+function internedName(name: string): string {
+  return name === '' ? '' : intern(name);
 }
 
 /** For people: nothing is decided by it, so what is no name counts as none. */

@@ -6,6 +6,8 @@ import type { Problem } from '../../objects/Problem.js';
 import type { Service } from '../../objects/Service.js';
 import { readWake } from '../waking.js';
 
+const NO_FAULTS: readonly string[] = [];
+
 export class ServiceBalancing {
   /** By `namespace/name`; only those that ask for something, which few do. */
   readonly #readings = new Map<string, BalancingReading>();
@@ -33,6 +35,6 @@ export class ServiceBalancing {
 
 function read({ options }: Service): BalancingReading {
   const { balancing, faults } = readBalancing(options);
-  const others = readWake(options).faults;
+  const others = Object.keys(options).length === 0 ? NO_FAULTS : readWake(options).faults;
   return { balancing, faults: others.length === 0 ? faults : [...faults, ...others] };
 }

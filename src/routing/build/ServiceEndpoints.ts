@@ -8,73 +8,84 @@ import type { Protocol } from '../../objects/Service.js';
 import type { Endpoint } from '../ServicePort.js';
 
 const NONE: readonly Endpoint[] = [];
+const NO_SLICES: readonly EndpointSlice[] = [];
 
+/** A slice, and the port number that one port of the Service has in it. */
 interface Source {
   readonly slice: EndpointSlice;
   readonly port: number;
 }
 
 const NO_SOURCES: readonly Source[] = [];
+/** Of one slice: so many are looked through sooner than sorted by name. */
+const FEW_PORTS = 4;
 
 export class ServiceEndpoints {
-  /** By slice name. */
-  readonly #slices = new Map<string, EndpointSlice>();
+  /** By slice name. Nearly all have one: itself. */
+  #slices: EndpointSlice | Map<string, EndpointSlice> | undefined;
 
   get empty(): boolean {
-    return this.#slices.size === 0;
+    return this.#slices === undefined || (this.#slices instanceof Map && this.#slices.size === 0);
   }
 
   get slices(): Iterable<EndpointSlice> {
-    return this.#slices.values();
+    return this.#list();
   }
 
   set(slice: EndpointSlice): void {
-    this.#slices.set(slice.name, slice);
+    const known = this.#slices;
+    if (known instanceof Map) known.set(slice.name, slice);
+    else if (known === undefined || known.name === slice.name) this.#slices = slice;
+    else
+      this.#slices = new Map([
+        [known.name, known],
+        [slice.name, slice],
+      ]);
   }
 
-  delete(sliceName: string): boolean {
-    return this.#slices.delete(sliceName);
+  delete(sliceName: string): void {
+    if (this.#slices instanceof Map) this.#slices.delete(sliceName);
+    else if (this.#slices?.name === sliceName) this.#slices = undefined;
   }
 
   /** The endpoints of one port after the other: what all ports have in common is looked for once. */
   ofFamily(family: IpFamily, nodeName: string): PortEndpoints {
-    return new PortEndpoints(this.#byPort(family), nodeName);
-  }
-
-  #byPort(family: IpFamily): ReadonlyMap<string, readonly Source[]> {
-    const byPort = new Map<string, Source[]>();
-    for (const slice of this.#inOrder()) {
-      if (slice.family !== family) continue;
-      for (const { name, protocol, port } of slice.ports) {
-        const key = keyOf(name, protocol);
-        const known = byPort.get(key);
-        if (known) known.push({ slice, port });
-        else byPort.set(key, [{ slice, port }]);
-      }
-    }
-    return byPort;
+    const list = this.#list();
+    const ours = list.every((slice) => slice.family === family)
+      ? list
+      : list.filter((slice) => slice.family === family);
+    return new PortEndpoints(ours, nodeName);
   }
 
   /** By slice name, so that the outcome does not depend on the order of arrival. */
-  #inOrder(): EndpointSlice[] {
-    const slices = [...this.#slices.values()];
-    return slices.length < 2 ? slices : slices.sort((a, b) => (a.name < b.name ? -1 : 1));
+  #list(): readonly EndpointSlice[] {
+    const slices = this.#slices;
+    if (slices === undefined) return NO_SLICES;
+    if (!(slices instanceof Map)) return [slices];
+    return [...slices.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 }
 
 /** The endpoints of one Service in one family, by port. */
 export class PortEndpoints {
-  readonly #byPort: ReadonlyMap<string, readonly Source[]>;
+  readonly #slices: readonly EndpointSlice[];
   readonly #nodeName: string;
+  /** By keyOf(); made when there is much to look through. */
+  #byPort: ReadonlyMap<string, readonly Source[]> | undefined;
 
-  constructor(byPort: ReadonlyMap<string, readonly Source[]>, nodeName: string) {
-    this.#byPort = byPort;
+  constructor(slices: readonly EndpointSlice[], nodeName: string) {
+    this.#slices = slices;
     this.#nodeName = nodeName;
+  }
+
+  /** No port has more, repetitions included. */
+  get mostOfPort(): number {
+    return this.#slices.reduce((sum, { endpoints, ports }) => sum + endpoints.length * ports.length, 0);
   }
 
   /** How many there are, repetitions included. */
   count(portName: string, protocol: Protocol): number {
-    return this.#sources(portName, protocol).reduce((sum, { slice }) => sum + slice.endpoints.length, 0);
+    return countOf(this.#sources(portName, protocol));
   }
 
   /**
@@ -83,6 +94,21 @@ export class PortEndpoints {
    */
   of(portName: string, protocol: Protocol, limit = Number.POSITIVE_INFINITY): readonly Endpoint[] {
     const sources = this.#sources(portName, protocol);
+    const [source, another] = sources;
+    if (source === undefined) return NONE;
+    // Lists of their exact size, where nothing is left out.
+    const all = ({ slice, port }: Source) =>
+      slice.endpoints.map((endpoint) => toEndpoint(endpoint, port, this.#nodeName));
+    const found =
+      countOf(sources) > limit
+        ? this.#preferred(sources, limit)
+        : another === undefined
+          ? all(source)
+          : sources.flatMap(all);
+    return withoutDuplicates(found.length < 2 ? found : found.sort(byTarget));
+  }
+
+  #preferred(sources: readonly Source[], limit: number): Endpoint[] {
     const found: Endpoint[] = [];
     const take = (test: (endpoint: SliceEndpoint) => boolean) => {
       for (const { slice, port } of sources) {
@@ -92,20 +118,42 @@ export class PortEndpoints {
         }
       }
     };
-    if (this.count(portName, protocol) <= limit) take(() => true);
-    else {
-      const isLocal = (endpoint: SliceEndpoint) => endpoint.nodeName === this.#nodeName;
-      take((endpoint) => endpoint.ready && isLocal(endpoint));
-      take((endpoint) => endpoint.ready && !isLocal(endpoint));
-      take((endpoint) => !endpoint.ready);
-    }
-    if (found.length < 2) return found.length === 0 ? NONE : found;
-    return withoutDuplicates(found.sort(byTarget));
+    const isLocal = (endpoint: SliceEndpoint) => endpoint.nodeName === this.#nodeName;
+    take((endpoint) => endpoint.ready && isLocal(endpoint));
+    take((endpoint) => endpoint.ready && !isLocal(endpoint));
+    take((endpoint) => !endpoint.ready);
+    return found;
   }
 
   #sources(portName: string, protocol: Protocol): readonly Source[] {
-    return this.#byPort.get(keyOf(portName, protocol)) ?? NO_SOURCES;
+    const [slice, another] = this.#slices;
+    if (slice === undefined) return NO_SOURCES;
+    if (another !== undefined || slice.ports.length > FEW_PORTS) {
+      this.#byPort ??= sourcesByPort(this.#slices);
+      return this.#byPort.get(keyOf(portName, protocol)) ?? NO_SOURCES;
+    }
+    const sources: Source[] = [];
+    for (const { name, protocol: found, port } of slice.ports)
+      if (name === portName && found === protocol) sources.push({ slice, port });
+    return sources;
   }
+}
+
+function sourcesByPort(slices: readonly EndpointSlice[]): ReadonlyMap<string, readonly Source[]> {
+  const byPort = new Map<string, Source[]>();
+  for (const slice of slices) {
+    for (const { name, protocol, port } of slice.ports) {
+      const key = keyOf(name, protocol);
+      const known = byPort.get(key);
+      if (known) known.push({ slice, port });
+      else byPort.set(key, [{ slice, port }]);
+    }
+  }
+  return byPort;
+}
+
+function countOf(sources: readonly Source[]): number {
+  return sources.reduce((sum, { slice }) => sum + slice.endpoints.length, 0);
 }
 
 function keyOf(portName: string, protocol: Protocol): string {
@@ -134,6 +182,7 @@ function byTarget(a: Endpoint, b: Endpoint): number {
 
 /** While an endpoint moves between slices both may list it: one that is not shutting down is the newer truth. */
 function withoutDuplicates(sorted: Endpoint[]): readonly Endpoint[] {
+  if (!sorted.some((endpoint, i) => endpoint.target === sorted[i + 1]?.target)) return sorted;
   let kept = 0;
   for (const endpoint of sorted) {
     if (kept === 0 || sorted[kept - 1]?.target !== endpoint.target) sorted[kept++] = endpoint;

@@ -19,6 +19,7 @@ export interface Allowance {
 }
 
 const NO_REMARKS: readonly string[] = [];
+const NO_LIMIT = Number.POSITIVE_INFINITY;
 
 export function allowance(
   service: Service,
@@ -26,14 +27,17 @@ export function allowance(
   wanted: WantedVips,
 ): Allowance {
   const { ports } = service;
-  const pairs = ports.reduce((sum, { name, protocol }) => sum + (endpoints?.count(name, protocol) ?? 0), 0);
   const addresses = wanted.loadBalancerIPs.length + wanted.externalIPs.length;
+  // Nearly all need no closer look.
+  const most = ports.length * (endpoints?.mostOfPort ?? 0) * (1 + addresses);
+  if (most <= MOST_PAIRS_OF_ENDPOINTS) return { endpoints: NO_LIMIT, vips: wanted, remarks: NO_REMARKS };
+  const pairs = ports.reduce((sum, { name, protocol }) => sum + (endpoints?.count(name, protocol) ?? 0), 0);
   if (pairs * (1 + addresses) <= MOST_PAIRS_OF_ENDPOINTS)
-    return { endpoints: Number.POSITIVE_INFINITY, vips: wanted, remarks: NO_REMARKS };
+    return { endpoints: NO_LIMIT, vips: wanted, remarks: NO_REMARKS };
 
   const remarks: string[] = [];
   const isOver = pairs > MOST_PAIRS_OF_ENDPOINTS;
-  const limit = isOver ? Math.max(1, Math.floor(MOST_PAIRS_OF_ENDPOINTS / ports.length)) : Infinity;
+  const limit = isOver ? Math.max(1, Math.floor(MOST_PAIRS_OF_ENDPOINTS / ports.length)) : NO_LIMIT;
   if (isOver) {
     remarks.push(
       `${ports.length} ports with ${pairs} endpoints in sum are more than one Service may have ` +

@@ -29,6 +29,8 @@ export function isRouted(service: Service, family: IpFamily, proxyName: string):
 
 /** What of a service port is neither in the Service nor in its port. */
 export interface PortFacts {
+  /** `namespace/name` of the Service. */
+  readonly path: string;
   readonly served: ServedAddresses;
   /** Sorted by target, each once. */
   readonly endpoints: readonly Endpoint[];
@@ -39,7 +41,7 @@ export function buildServicePort(
   service: Service,
   port: ServicePortSpec,
   family: IpFamily,
-  { served, endpoints, balancing }: PortFacts,
+  { path, served, endpoints, balancing }: PortFacts,
   node: NodeFacts,
 ): ServicePort {
   const { clusterIP, nodePort, externalIPs, loadBalancerIPs } = served;
@@ -49,7 +51,6 @@ export function buildServicePort(
   const mayBeExternal = service.type !== 'ClusterIP' || service.externalIPs.length > 0;
   const externalLocal = mayBeExternal && service.externalTrafficPolicy === 'Local';
   const internalLocal = service.internalTrafficPolicy === 'Local';
-  const path = `${service.namespace}/${service.name}`;
   return {
     key: servicePortKey(path, port.name, port.protocol),
     name: servicePortName(path, port.name),

@@ -14,16 +14,18 @@ interface Shared {
   first: string | undefined;
 }
 
+const NOBODY: readonly string[] = [];
+
 export class ClusterIPs {
   /** Nearly all have one: its name. */
   readonly #holders = new Map<IpAddress, string | Shared>();
   /** The Services that ask for the address as an external or load-balancer IP. */
   readonly #askers = new Map<IpAddress, Set<string>>();
-  /** The addresses that others hold since the last settle(). */
+  /** The addresses that others hold since the last settle(), and that somebody asked for before. */
   readonly #moved = new Set<IpAddress>();
 
   hold(address: IpAddress, service: string): void {
-    this.#moved.add(address);
+    this.#move(address);
     const known = this.#holders.get(address);
     if (known === undefined) this.#holders.set(address, service);
     else if (typeof known === 'string') {
@@ -36,7 +38,7 @@ export class ClusterIPs {
   }
 
   release(address: IpAddress, service: string): void {
-    this.#moved.add(address);
+    this.#move(address);
     const known = this.#holders.get(address);
     if (known === service) this.#holders.delete(address);
     if (typeof known !== 'object') return;
@@ -73,13 +75,16 @@ export class ClusterIPs {
     return holders.first;
   }
 
-  /** The Services for which the answer of heldByOther() may be another since the last call. */
-  settle(): ReadonlySet<string> {
-    const services = new Set<string>();
+  /** Adds the Services for which the answer of heldByOther() may be another since they asked and since the last call. */
+  settle(services: Set<string>): void {
     for (const address of this.#moved)
-      for (const service of this.#askers.get(address) ?? []) services.add(service);
+      for (const service of this.#askers.get(address) ?? NOBODY) services.add(service);
     this.#moved.clear();
-    return services;
+  }
+
+  /** Who asks later asks anew. */
+  #move(address: IpAddress): void {
+    if (this.#askers.has(address)) this.#moved.add(address);
   }
 }
 

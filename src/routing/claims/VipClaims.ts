@@ -28,6 +28,8 @@ interface Contest {
   owner: Claimant | undefined;
 }
 
+const NOBODY: readonly string[] = [];
+
 export class VipClaims {
   /** Nearly all keys have one claimant, and then no contest. */
   readonly #claims = new Map<string, Claimant | Contest>();
@@ -47,20 +49,19 @@ export class VipClaims {
 
   /** The winner, or undefined when nobody claims it. */
   owner(key: string): Claimant | undefined {
-    const found = this.#claims.get(key);
-    if (found === undefined || !isContest(found)) return found;
-    found.owner ??= first(found.claimants.values());
-    return found.owner;
+    return ownerOf(this.#claims.get(key));
   }
 
   /** The better claim counts where a Service's port makes two on one key. */
   add(key: string, claimant: Claimant): void {
-    this.#touch(key);
     const found = this.#claims.get(key);
     if (found === undefined) {
+      // Nobody lost it: only who watches it wants to know.
+      if (this.#watchers.has(key)) this.#touch(key, found);
       this.#claims.set(key, claimant);
       return;
     }
+    this.#touch(key, found);
     const contest = isContest(found) ? found : contestOf(found);
     const id = idOf(claimant.service, claimant.portIndex);
     const same = contest.claimants.get(id);
@@ -73,7 +74,7 @@ export class VipClaims {
   remove(key: string, service: string, portIndex: number): void {
     const found = this.#claims.get(key);
     if (found === undefined) return;
-    this.#touch(key);
+    this.#touch(key, found);
     if (!isContest(found)) {
       if (found.service === service && found.portIndex === portIndex) this.#claims.delete(key);
       return;
@@ -95,27 +96,34 @@ export class VipClaims {
     if (known?.size === 0) this.#watchers.delete(key);
   }
 
-  /** The Services that won or lost something since the last call, and who watches that. */
-  settle(): ReadonlySet<string> {
-    const moved = new Set<string>();
+  /**
+   * Adds the Services that won or lost something since the last call, and who watches that; but not who got what nobody had,
+   * and knows it.
+   */
+  settle(moved: Set<string>): void {
     for (const [key, before] of this.#touched) {
       const now = this.owner(key);
       if (sameClaimant(before, now)) continue;
       if (before) moved.add(before.service);
       if (now) moved.add(now.service);
-      for (const watcher of this.#watchers.get(key) ?? []) moved.add(watcher);
+      for (const watcher of this.#watchers.get(key) ?? NOBODY) moved.add(watcher);
     }
     this.#touched.clear();
-    return moved;
   }
 
-  #touch(key: string): void {
-    if (!this.#touched.has(key)) this.#touched.set(key, this.owner(key));
+  #touch(key: string, found: Claimant | Contest | undefined): void {
+    if (!this.#touched.has(key)) this.#touched.set(key, ownerOf(found));
   }
 }
 
 function isContest(found: Claimant | Contest): found is Contest {
   return 'claimants' in found;
+}
+
+function ownerOf(found: Claimant | Contest | undefined): Claimant | undefined {
+  if (found === undefined || !isContest(found)) return found;
+  found.owner ??= first(found.claimants.values());
+  return found.owner;
 }
 
 function contestOf(claimant: Claimant): Contest {

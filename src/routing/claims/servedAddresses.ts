@@ -1,13 +1,12 @@
 /** Which of the addresses that a port of a Service asks for it gets, and who has the others. */
 import type { IpAddress } from '../../net/ip.js';
-import type { ServicePortSpec } from '../../objects/Service.js';
+import type { Service, ServicePortSpec } from '../../objects/Service.js';
 import type { ClusterIPs } from './ClusterIPs.js';
-import { comesBefore, RANK, type Rank, VipClaims } from './VipClaims.js';
+import { type Claimant, comesBefore, RANK, type Rank, VipClaims } from './VipClaims.js';
 import type { WantedVips } from './wantedVips.js';
 
-export interface Claim {
+export interface Claim extends Claimant {
   readonly key: string;
-  readonly rank: Rank;
 }
 
 export interface ServedAddresses {
@@ -28,33 +27,34 @@ export interface Loss {
 }
 
 const NO_LOSSES: readonly Loss[] = [];
+const NO_KEYS: readonly string[] = [];
 
-/** Every key that the port claims. */
-export function claimsOf(wanted: WantedVips, port: ServicePortSpec): readonly Claim[] {
+/** Everything that the ports of the Service claim. `service`: `namespace/name`. */
+export function claimsOf(wanted: WantedVips, service: string, { created, ports }: Service): readonly Claim[] {
   const claims: Claim[] = [];
-  const claimVip = (ip: IpAddress, rank: Rank) =>
-    claims.push({ key: VipClaims.vipKey(ip, port.protocol, port.port), rank });
-  if (wanted.clusterIP !== undefined) claimVip(wanted.clusterIP, RANK.clusterIP);
-  for (const ip of wanted.loadBalancerIPs) claimVip(ip, RANK.assigned);
-  if (port.nodePort !== 0)
-    claims.push({ key: VipClaims.nodePortKey(port.protocol, port.nodePort), rank: RANK.assigned });
-  for (const ip of wanted.externalIPs) claimVip(ip, RANK.externalIP);
+  const { clusterIP, loadBalancerIPs, externalIPs } = wanted;
+  ports.forEach(({ protocol, port, nodePort }, portIndex) => {
+    const claim = (key: string, rank: Rank) => claims.push({ key, service, rank, created, portIndex });
+    if (clusterIP !== undefined) claim(VipClaims.vipKey(clusterIP, protocol, port), RANK.clusterIP);
+    for (const ip of loadBalancerIPs) claim(VipClaims.vipKey(ip, protocol, port), RANK.assigned);
+    if (nodePort !== 0) claim(VipClaims.nodePortKey(protocol, nodePort), RANK.assigned);
+    for (const ip of externalIPs) claim(VipClaims.vipKey(ip, protocol, port), RANK.externalIP);
+  });
   return claims;
 }
 
 /**
- * The node port that the VIPs of the port compete with; undefined when none of them is an address of this node. Packets to
- * the one are packets to the other.
+ * The node ports that the VIPs of a Service compete with; none when no VIP is an address of this node. Packets to the one are
+ * packets to the other.
  */
-export function rivalNodePort(
+export function rivalNodePorts(
   wanted: WantedVips,
-  port: ServicePortSpec,
+  ports: readonly ServicePortSpec[],
   own: ReadonlySet<IpAddress>,
-): string | undefined {
+): readonly string[] {
   const isOwn = (ip: IpAddress) => own.has(ip);
-  return wanted.loadBalancerIPs.some(isOwn) || wanted.externalIPs.some(isOwn)
-    ? VipClaims.nodePortKey(port.protocol, port.port)
-    : undefined;
+  if (!wanted.loadBalancerIPs.some(isOwn) && !wanted.externalIPs.some(isOwn)) return NO_KEYS;
+  return ports.map(({ protocol, port }) => VipClaims.nodePortKey(protocol, port));
 }
 
 export interface ClaimingPort {
@@ -68,48 +68,69 @@ export interface ClaimingPort {
 /** After all claims were made. */
 export function servedAddresses(
   wanted: WantedVips,
-  { service, created, portIndex, port }: ClaimingPort,
+  asker: ClaimingPort,
   own: ReadonlySet<IpAddress>,
   claims: VipClaims,
   clusterIPs: ClusterIPs,
 ): ServedAddresses {
   const losses: Loss[] = [];
-  const owns = (key: string) => {
-    const owner = claims.owner(key);
-    return owner?.service === service && owner.portIndex === portIndex;
+  const { protocol, port, nodePort } = asker.port;
+  let clusterIP = wanted.clusterIP;
+  if (clusterIP !== undefined) {
+    const key = VipClaims.vipKey(clusterIP, protocol, port);
+    if (!owns(claims, key, asker)) {
+      losses.push({ claim: key, key, address: undefined });
+      clusterIP = undefined;
+    }
+  }
+  let served = nodePort;
+  if (nodePort !== 0) {
+    const key = VipClaims.nodePortKey(protocol, nodePort);
+    if (!owns(claims, key, asker)) {
+      losses.push({ claim: key, key, address: undefined });
+      served = 0;
+    }
+  }
+  const get = (list: readonly IpAddress[], rank: Rank): readonly IpAddress[] => {
+    // Most Services need no second list.
+    const left = list.filter((ip) => {
+      const loss = lossOf(ip, rank, asker, own, claims, clusterIPs);
+      if (loss !== undefined) losses.push(loss);
+      return loss === undefined;
+    });
+    return left.length === list.length ? list : left;
   };
-  const lose = (claim: string, key: string | undefined, address?: IpAddress) => {
-    losses.push({ claim, key, address });
-    return false;
-  };
-  const getsVip = (rank: Rank) => (ip: IpAddress) => {
-    const key = VipClaims.vipKey(ip, port.protocol, port.port);
-    if (!owns(key)) return lose(key, key);
-    if (clusterIPs.heldByOther(ip, service)) return lose(key, undefined, ip);
-    if (!own.has(ip)) return true;
-    const rivalKey = VipClaims.nodePortKey(port.protocol, port.port);
-    const rival = claims.owner(rivalKey);
-    const mayHaveIt =
-      rival === undefined || owns(rivalKey) || comesBefore({ service, rank, created, portIndex }, rival);
-    return mayHaveIt || lose(key, rivalKey);
-  };
-  const vipKey = wanted.clusterIP && VipClaims.vipKey(wanted.clusterIP, port.protocol, port.port);
-  const hasClusterIP = vipKey !== undefined && (owns(vipKey) || lose(vipKey, vipKey));
-  const nodePortKey = VipClaims.nodePortKey(port.protocol, port.nodePort);
-  const hasNodePort = port.nodePort !== 0 && (owns(nodePortKey) || lose(nodePortKey, nodePortKey));
-  const loadBalancerIPs = kept(wanted.loadBalancerIPs, getsVip(RANK.assigned));
-  const externalIPs = kept(wanted.externalIPs, getsVip(RANK.externalIP));
+  const { loadBalancerIPs, externalIPs } = wanted;
   return {
-    clusterIP: hasClusterIP ? wanted.clusterIP : undefined,
-    nodePort: hasNodePort ? port.nodePort : 0,
-    loadBalancerIPs,
-    externalIPs,
+    clusterIP,
+    nodePort: served,
+    loadBalancerIPs: loadBalancerIPs.length === 0 ? loadBalancerIPs : get(loadBalancerIPs, RANK.assigned),
+    externalIPs: externalIPs.length === 0 ? externalIPs : get(externalIPs, RANK.externalIP),
     losses: losses.length === 0 ? NO_LOSSES : losses,
   };
 }
 
-/** The list itself when nothing is left out: most Services need no second one. */
-function kept<T>(list: readonly T[], test: (item: T) => boolean): readonly T[] {
-  const left = list.filter(test);
-  return left.length === list.length ? list : left;
+/** Who else has the external or load-balancer IP; undefined: the asker gets it. */
+function lossOf(
+  ip: IpAddress,
+  rank: Rank,
+  asker: ClaimingPort,
+  own: ReadonlySet<IpAddress>,
+  claims: VipClaims,
+  clusterIPs: ClusterIPs,
+): Loss | undefined {
+  const { protocol, port } = asker.port;
+  const claim = VipClaims.vipKey(ip, protocol, port);
+  if (!owns(claims, claim, asker)) return { claim, key: claim, address: undefined };
+  if (clusterIPs.heldByOther(ip, asker.service)) return { claim, key: undefined, address: ip };
+  if (!own.has(ip)) return undefined;
+  const key = VipClaims.nodePortKey(protocol, port);
+  const rival = claims.owner(key);
+  const mayHaveIt = rival === undefined || owns(claims, key, asker) || comesBefore({ ...asker, rank }, rival);
+  return mayHaveIt ? undefined : { claim, key, address: undefined };
+}
+
+function owns(claims: VipClaims, key: string, { service, portIndex }: ClaimingPort): boolean {
+  const owner = claims.owner(key);
+  return owner?.service === service && owner.portIndex === portIndex;
 }
