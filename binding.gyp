@@ -2,7 +2,7 @@
   "targets": [
     {
       "target_name": "penstock",
-      "sources": ["<!@(printf '%s\\n' native/*.cc native/engine/*.cc native/announce/*.cc native/choice/*.cc native/hold/*.cc)"],
+      "sources": ["<!@(find native -name '*.cc' -not -path 'native/watchdog/*' -not -path 'native/sanitize/*' | LC_ALL=C sort)"],
       "defines": ["NAPI_VERSION=8", "_GNU_SOURCE"],
       "cflags_cc": ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-fexceptions"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-fno-exceptions"],

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "announce/notifier.h"
+#include "notifier.h"
 #include "hold/thread.h"
 #include "napi_class.h"
 

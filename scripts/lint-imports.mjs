@@ -1,7 +1,7 @@
 // Folders import downwards only (docs/architecture.md), no files in a circle, pure folders nothing from outside. Fails with
 // file, line and what is allowed.
 import { circlesOf } from './lib/lint/circles.mjs';
-import { readSources, report } from './lib/lint/sources.mjs';
+import { readNativeSources, readSources, report } from './lib/lint/sources.mjs';
 
 /** Folder of src/ → the folders that it may import from, besides itself. Files of src/ itself: '.'. */
 const PURE = ['net', 'time', 'objects', 'balancing', 'routing'];
@@ -51,6 +51,23 @@ const KERNEL = {
 const SHARED_BY_MODES = ['.', 'family', 'localhost', 'conntrack', 'failures', 'choice', 'wake'];
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'];
 
+/**
+ * Within native/, from the ground up. What the proxy and first packets need (service, engine, choice, hold) knows no JavaScript:
+ * the classes of the addon are above them, in native/ itself. `announce` has its own classes, and the addon's helpers for them.
+ */
+const NATIVE = {
+  service: [],
+  engine: ['service'],
+  choice: ['service'],
+  hold: ['service', 'choice'],
+  announce: ['service'],
+  watchdog: ['choice'],
+  sanitize: ['engine'],
+  '.': ['service', 'engine', 'choice', 'hold', 'announce'],
+};
+const NATIVE_GROUND = ['native/unique_fd.h'];
+const NATIVE_CLASSES = ['native/napi_class.h', 'native/napi_support.h', 'native/notifier.h'];
+
 /** Where faults are known and somebody is at it. An exception that covers nothing fails. */
 const EXCEPTIONS = [
   // Console: node:net for the form of an address.
@@ -66,7 +83,14 @@ for (const { path, imports } of sources) {
     if (wrong !== undefined) faults.push(`${path}:${line}: ${wrong}`);
   }
 }
-const graph = new Map(sources.map(({ path, imports }) => [path, imports.map(({ target }) => target)]));
+const native = readNativeSources();
+for (const { path, imports } of native) {
+  for (const { target, line } of imports) {
+    const wrong = wrongInNative(path, target);
+    if (wrong !== undefined) faults.push(`${path}:${line}: ${wrong}`);
+  }
+}
+const graph = new Map([...sources, ...native].map(({ path, imports }) => [path, imports.map(({ target }) => target)]));
 for (const circle of circlesOf(graph)) faults.push(`these files import each other in a circle: ${circle.join(', ')}`);
 report(faults, EXCEPTIONS);
 
@@ -93,6 +117,14 @@ function wrongInSource(path, target) {
   }
   if (!SHARED_BY_MODES.includes(other)) return `dataplane/${other}/ is unknown to scripts/lint-imports.mjs`;
   return undefined;
+}
+
+function wrongInNative(path, target) {
+  const [from] = roomsOf(path);
+  const [to] = roomsOf(target);
+  if (to === from || NATIVE[from]?.includes(to) || NATIVE_GROUND.includes(target)) return undefined;
+  if (from === 'announce' && NATIVE_CLASSES.includes(target)) return undefined;
+  return `native/${from}/ must not include ${target} (allowed: ${NATIVE[from]?.join(', ') || 'nothing'})`;
 }
 
 /** test/ and bench/ may use src/; a bench uses test/support at most, and nothing imports a test. */

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "../engine/prepare.h"
+#include "../service/prepare.h"
 
 namespace penstock::announce {
 
@@ -371,31 +371,6 @@ void Core::SetState(const Key& key, Entry* entry, State state) {
 
 void Core::Emit(EventKind kind, const Key& key, const std::string& peer, const Mac& mac, int64_t value) {
   events_.push_back({kind, key.first, key.second, peer, mac, value});
-}
-
-void RunOrders(Core* core, const std::vector<Order>& orders, Time now) {
-  for (const Order& order : orders) {
-    switch (order.command) {
-      case Command::kObserve:
-        core->Observe(order.interface, order.address);
-        break;
-      case Command::kClaim:
-        core->BeginClaim(order.interface, order.address, order.claim, now);
-        break;
-      case Command::kCede:
-        core->Cede(order.interface, order.address, order.within, now);
-        break;
-      case Command::kRelease:
-        core->Release(order.interface, order.address);
-        break;
-      case Command::kForget:
-        core->Forget(order.interface, order.address);
-        break;
-      case Command::kAnnounce:
-        core->Announce(order.interface, order.address, now);
-        break;
-    }
-  }
 }
 
 }  // namespace penstock::announce

@@ -162,19 +162,6 @@ class Core {
   bool deaf_ = false;
 };
 
-// What TypeScript orders, in records of orders.ts.
-enum class Command : uint8_t { kObserve, kClaim, kCede, kRelease, kForget, kAnnounce };
-
-struct Order {
-  Command command;
-  int interface;
-  Ip address;
-  Core::Claim claim;
-  Time within;
-};
-
-void RunOrders(Core* core, const std::vector<Order>& orders, Time now);
-
 // Of rendezvous hashing; higher comes first. As in src/balancer/layer2/rendezvous.ts.
 std::pair<uint32_t, uint32_t> RendezvousScore(const std::string& node, const Ip& address);
 

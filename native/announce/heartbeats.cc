@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "../engine/prepare.h"
+#include "../service/prepare.h"
 
 namespace penstock::announce {
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "orders.h"
 #include "responder.h"
 
 namespace penstock::announce {

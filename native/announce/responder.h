@@ -18,6 +18,7 @@
 #include "heartbeats.h"
 #include "link_watch.h"
 #include "links.h"
+#include "orders.h"
 
 namespace penstock::announce {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "../napi_class.h"
-#include "notifier.h"
+#include "../notifier.h"
 #include "records.h"
 #include "responder.h"
 

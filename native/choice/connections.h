@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "../engine/cells.h"
+#include "../service/cells.h"
 #include "flow.h"
 #include "health.h"
 #include "netlink.h"

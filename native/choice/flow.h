@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "../engine/address.h"
+#include "../service/address.h"
 
 namespace penstock::choice {
 

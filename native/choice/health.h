@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "../engine/cells.h"
+#include "../service/cells.h"
 
 namespace penstock::choice {
 

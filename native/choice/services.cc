@@ -2,9 +2,9 @@
 
 #include <utility>
 
-#include "../engine/cells.h"
-#include "../engine/decode.h"
-#include "../engine/prepare.h"
+#include "../service/cells.h"
+#include "../service/decode.h"
+#include "../service/prepare.h"
 
 namespace penstock::choice {
 

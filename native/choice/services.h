@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "../engine/service.h"
+#include "../service/service.h"
 #include "flow.h"
 
 namespace penstock::choice {

@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
-#include "../engine/cells.h"
-#include "../engine/pick.h"
+#include "../service/cells.h"
+#include "../service/pick.h"
 #include "connections.h"
 #include "fair_lock.h"
 #include "health.h"

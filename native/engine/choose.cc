@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "prepare.h"
+#include "../service/prepare.h"
 
 namespace penstock::engine {
 

@@ -9,7 +9,7 @@
 #include <system_error>
 
 #include "bind_ports.h"
-#include "prepare.h"
+#include "../service/prepare.h"
 
 namespace penstock::engine {
 

@@ -1,5 +1,5 @@
 // The proxy engine of mode userspace: its threads and listening sockets, and how it is told what to do. Knows nothing of
-// JavaScript; native/engine_class.cc is the way there.
+// JavaScript; native/proxy_engine_class.cc is the way there.
 #ifndef PENSTOCK_ENGINE_ENGINE_H_
 #define PENSTOCK_ENGINE_ENGINE_H_
 

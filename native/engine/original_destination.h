@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "address.h"
+#include "../service/address.h"
 
 namespace penstock::engine {
 

@@ -10,12 +10,12 @@
 #include <unordered_set>
 #include <vector>
 
-#include "affinity.h"
-#include "cells.h"
-#include "doubts.h"
-#include "health.h"
-#include "shares.h"
-#include "snapshot.h"
+#include "state/affinity.h"
+#include "../service/cells.h"
+#include "state/doubts.h"
+#include "state/health.h"
+#include "state/shares.h"
+#include "state/snapshot.h"
 
 namespace penstock::engine {
 

@@ -2,7 +2,7 @@
 #ifndef PENSTOCK_ENGINE_SOCKETS_H_
 #define PENSTOCK_ENGINE_SOCKETS_H_
 
-#include "service.h"
+#include "../service/service.h"
 
 namespace penstock::engine {
 

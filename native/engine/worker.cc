@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <system_error>
 
-#include "connection.h"
+#include "tcp/connection.h"
 #include "probe.h"
-#include "tcp_listener.h"
-#include "udp_listener.h"
+#include "tcp/tcp_listener.h"
+#include "udp/udp_listener.h"
 
 namespace penstock::engine {
 

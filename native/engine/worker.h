@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "../unique_fd.h"
-#include "links.h"
-#include "pick.h"
-#include "pipe_pool.h"
+#include "state/links.h"
+#include "../service/pick.h"
+#include "tcp/pipe_pool.h"
 #include "shared.h"
 #include "timer_wheel.h"
 

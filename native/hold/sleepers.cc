@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "../engine/decode.h"
+#include "../service/decode.h"
 
 namespace penstock::hold {
 

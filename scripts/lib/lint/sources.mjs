@@ -20,6 +20,24 @@ export function readSources(...tops) {
   );
 }
 
+const INCLUDE = /^#include "([^"]+)"/gm;
+
+/** The same of the addon, native/: includes of the project's own files. */
+export function readNativeSources() {
+  return readdirSync(join(ROOT, 'native'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .sort()
+    .map((name) => {
+      const path = join('native', name);
+      const text = readFileSync(join(ROOT, path), 'utf8');
+      const imports = [...text.matchAll(INCLUDE)].map(({ 1: written, index }) => ({
+        target: join(dirname(path), written),
+        line: text.slice(0, index).split('\n').length,
+      }));
+      return { path, lines: text.trimEnd().split('\n').length, imports };
+    });
+}
+
 function readSource(path) {
   const text = readFileSync(join(ROOT, path), 'utf8');
   const imports = [...text.matchAll(IMPORT)].map((found) => ({

@@ -1,4 +1,4 @@
-/** sfc32 (Chris Doty-Humphrey, public domain), the engine's generator: native/engine/pick.h. Not for secrets. */
+/** sfc32 (Chris Doty-Humphrey, public domain), the engine's generator: native/service/pick.h. Not for secrets. */
 export class Sfc32 {
   #a: number;
   #b = 0x9e3779b9 | 0;

@@ -1,6 +1,6 @@
 /**
  * Which endpoint a new connection goes to: the reference of what docs/balancing.md promises. The engine of mode
- * userspace (native/engine/pick.cc) answers the same for the same draws.
+ * userspace (native/service/pick.cc) answers the same for the same draws.
  */
 import type { IpAddress } from '../../net/ip.js';
 import type { Algorithm, Balancing, Weights } from '../Balancing.js';

@@ -1,4 +1,4 @@
-/** Service ports in the form that the engine reads (native/engine/decode.cc): records, little endian, one after another. */
+/** Service ports in the form that the engine reads (native/service/decode.cc): records, little endian, one after another. */
 import type { Algorithm, Weights } from '../../balancing/Balancing.js';
 import { type Cidr, type IpAddress, ipToBytes, prefixLength } from '../../net/ip.js';
 import type { Endpoint, ServicePort } from '../../routing/ServicePort.js';

@@ -8,7 +8,7 @@ const OUT_OF_DESCRIPTORS = 3;
 const SHARE_USED_UP = 4;
 const LOOP = 5;
 const NODE_ADDRESS = 6;
-/** native/engine/health.h, Failure. */
+/** native/engine/state/health.h, Failure. */
 const TIMED_OUT = 1;
 
 export interface EventLine {

@@ -1,5 +1,5 @@
 /**
- * The memory that the engine and we share (native/engine/cells.h): eight 64-bit words for every service port and every
+ * The memory that the engine and we share (native/service/cells.h): eight 64-bit words for every service port and every
  * endpoint of it. We give out the cells, the engine's threads count in them, and nobody waits for anybody.
  */
 import type { Milliseconds } from '../../time/duration.js';

@@ -1,4 +1,4 @@
-/** BFD (RFC 5880, 5881) in a thread, as the native addon exports it: the contract of native/announce/bfd_class.cc. */
+/** BFD (RFC 5880, 5881) in a thread, as the native addon exports it: the contract of native/announce/bfd/bfd_class.cc. */
 
 export const BFD_STATES = ['admin down', 'down', 'init', 'up'] as const;
 

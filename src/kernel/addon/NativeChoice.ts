@@ -35,7 +35,7 @@ export interface NativeChoiceStatus {
 export interface NativeChoice {
   readonly queue: number;
   readonly status: NativeChoiceStatus;
-  /** Cells of 64 bytes, native/engine/cells.h. Another object at each call, over the same memory. */
+  /** Cells of 64 bytes, native/service/cells.h. Another object at each call, over the same memory. */
   readonly cells: ArrayBuffer;
   /** Service ports that are new, changed or gone, as encodeChoice.ts writes them; in force when it returns. Throws EINVAL. */
   update(records: Uint8Array): void;

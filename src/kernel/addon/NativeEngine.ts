@@ -28,7 +28,7 @@ export interface NativeEngineStatus {
 
 /** Throws system errors as Node does. Its threads run from the beginning; nobody is accepted before startListening(). */
 export interface NativeEngine {
-  /** Cells of 64 bytes, native/engine/cells.h. Another object at each call, over the same memory. */
+  /** Cells of 64 bytes, native/service/cells.h. Another object at each call, over the same memory. */
   readonly cells: ArrayBuffer;
   readonly status: NativeEngineStatus;
   /** 0 when there is none. protocol 6 or 17; side 0: from this node or its pods, 1: from elsewhere. */

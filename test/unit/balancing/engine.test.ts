@@ -24,7 +24,7 @@ const cells = new Cells(engine.cells, () => 0);
 const words = new BigUint64Array(engine.cells);
 const SERVICE_CELL = cells.takeService() as number;
 const CELLS = Array.from({ length: 5000 }, () => cells.takeEndpoint() as number);
-/** native/engine/cells.h: eight words for each, the second is `active`. */
+/** native/service/cells.h: eight words for each, the second is `active`. */
 const activeWord = (endpoint: number) => (CELLS[endpoint] as number) * 8 + 1;
 
 /** Of one list of endpoints; connections come one after the other and do not stay. */
@@ -113,7 +113,7 @@ const situations: fc.Arbitrary<Situation> = fc
   }));
 
 t.test('the generator is sfc32', async (t) => {
-  // Printed by the class in native/engine/pick.h.
+  // Printed by the class in native/service/pick.h.
   const known: readonly [seed: number, drawn: readonly number[]][] = [
     [1, [3739678614, 2725338478, 3923878172, 2212199553]],
     [0xffffffff, [2903837132, 2757460323, 2032916747, 4182873111]],

@@ -2,7 +2,7 @@
 #ifndef PENSTOCK_ENGINE_TCP_LISTENER_H_
 #define PENSTOCK_ENGINE_TCP_LISTENER_H_
 
-#include "worker.h"
+#include "../worker.h"
 
 namespace penstock::engine {
 

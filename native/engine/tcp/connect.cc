@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "choose.h"
+#include "../choose.h"
 #include "connection.h"
-#include "keeps_source.h"
-#include "sockets.h"
+#include "../keeps_source.h"
+#include "../sockets.h"
 
 namespace penstock::engine {
 

@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "../unique_fd.h"
-#include "address.h"
+#include "../../unique_fd.h"
+#include "../address.h"
 #include "bfd_session.h"
 
 namespace penstock::announce {

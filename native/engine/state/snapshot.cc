@@ -4,8 +4,8 @@
 #include <cstring>
 #include <random>
 
-#include "cells.h"
-#include "decode.h"
+#include "../../service/cells.h"
+#include "../../service/decode.h"
 
 namespace penstock::engine {
 

@@ -5,9 +5,9 @@
 
 #include <cstdint>
 
-#include "cells.h"
-#include "pick.h"
-#include "service.h"
+#include "../../service/cells.h"
+#include "../../service/pick.h"
+#include "../../service/service.h"
 
 namespace penstock::engine {
 

@@ -2,7 +2,7 @@
 #ifndef PENSTOCK_ENGINE_PORT_UNREACHABLE_H_
 #define PENSTOCK_ENGINE_PORT_UNREACHABLE_H_
 
-#include "address.h"
+#include "../../service/address.h"
 
 namespace penstock::engine {
 

@@ -6,9 +6,9 @@
 #include <cerrno>
 
 #include "connection.h"
-#include "keeps_source.h"
-#include "original_destination.h"
-#include "sockets.h"
+#include "../keeps_source.h"
+#include "../original_destination.h"
+#include "../sockets.h"
 
 namespace penstock::engine {
 

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "address.h"
+#include "../../service/address.h"
 
 namespace penstock::engine {
 

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "hash_trie.h"
-#include "service.h"
+#include "../../service/hash_trie.h"
+#include "../../service/service.h"
 
 namespace penstock::engine {
 

@@ -6,8 +6,8 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "address.h"
-#include "service.h"
+#include "../../service/address.h"
+#include "../../service/service.h"
 #include "snapshot.h"
 
 namespace penstock::engine {

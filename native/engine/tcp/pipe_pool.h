@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "shared.h"
+#include "../shared.h"
 
 namespace penstock::engine {
 

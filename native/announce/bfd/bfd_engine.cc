@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "socket_address.h"
+#include "../socket_address.h"
 
 namespace penstock::announce {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pick.h"
+#include "../../service/pick.h"
 
 namespace penstock::engine {
 

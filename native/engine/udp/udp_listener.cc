@@ -6,10 +6,10 @@
 
 #include <cerrno>
 
-#include "choose.h"
-#include "keeps_source.h"
+#include "../choose.h"
+#include "../keeps_source.h"
 #include "port_unreachable.h"
-#include "sockets.h"
+#include "../sockets.h"
 #include "udp_flow.h"
 
 namespace penstock::engine {

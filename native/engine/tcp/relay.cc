@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "connection.h"
-#include "sockets.h"
+#include "../sockets.h"
 
 namespace penstock::engine {
 

@@ -2,11 +2,11 @@
 #include <memory>
 #include <utility>
 
-#include "../napi_class.h"
+#include "../../napi_class.h"
 #include "bfd_engine.h"
-#include "notifier.h"
-#include "records.h"
-#include "responder_class.h"
+#include "../../notifier.h"
+#include "../records.h"
+#include "../responder_class.h"
 
 namespace penstock {
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "worker.h"
+#include "../worker.h"
 
 namespace penstock::engine {
 

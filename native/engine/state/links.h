@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <unordered_map>
 
-#include "address.h"
+#include "../../service/address.h"
 
 namespace penstock::engine {
 

@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <memory>
 
-#include "address.h"
-#include "service.h"
+#include "../../service/address.h"
+#include "../../service/service.h"
 
 namespace penstock::engine {
 

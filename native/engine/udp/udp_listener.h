@@ -6,8 +6,8 @@
 #include <unordered_map>
 
 #include "datagrams.h"
-#include "original_destination.h"
-#include "worker.h"
+#include "../original_destination.h"
+#include "../worker.h"
 
 namespace penstock::engine {
 

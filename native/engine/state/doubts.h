@@ -8,7 +8,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "address.h"
+#include "../../service/address.h"
 
 namespace penstock::engine {
 

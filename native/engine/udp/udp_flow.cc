@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "sockets.h"
+#include "../sockets.h"
 
 namespace penstock::engine {
 
