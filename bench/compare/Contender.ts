@@ -128,7 +128,12 @@ export const CLUSTER_CIDRS: Readonly<Record<IpFamily, string>> = {
   IPv6: 'fd00:244::/32',
 };
 
-/** What both understand, and nothing else. JSON, for the API server here speaks no protobuf. */
+/** JSON, for the API server here speaks no protobuf. */
+export function clientConnection(kubeconfigPath: string): string {
+  return `clientConnection: {kubeconfig: '${kubeconfigPath}', acceptContentTypes: application/json, contentType: application/json}`;
+}
+
+/** What both understand, and nothing else. */
 export function configuration(mode: string, kubeconfigPath: string, families: readonly IpFamily[]): string {
   return `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
@@ -136,14 +141,14 @@ mode: ${mode}
 hostnameOverride: node1
 clusterCIDR: ${families.map((family) => CLUSTER_CIDRS[family]).join(',')}
 detectLocalMode: ClusterCIDR
-clientConnection: {kubeconfig: '${kubeconfigPath}', acceptContentTypes: application/json, contentType: application/json}
+${clientConnection(kubeconfigPath)}
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 `;
 }
 
-function kubeconfig(server: string): string {
+export function kubeconfig(server: string): string {
   return `apiVersion: v1
 kind: Config
 current-context: here

@@ -1,8 +1,8 @@
 /** scripts/compare: kube-proxy, whose binary is given, and penstock with the same objects, side by side. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { readArguments, WrongCall } from '../../src/cli/readArguments.js';
@@ -15,8 +15,9 @@ import { messageOf } from '../../src/errors.js';
 import type { IpFamily } from '../../src/net/ip.js';
 import { printable } from '../../src/net/printable.js';
 import type { ContenderCommand } from './Contender.js';
-import { type InsideTask, inside } from './inside.js';
-import { type Comparison, comparisonText, flowRows, type SpeedRow } from './report.js';
+import type { ConformanceResult } from './conformance.js';
+import { type InsideTask, inside, type ScenarioTask } from './inside.js';
+import { type Comparison, comparisonText, conformanceRows, flowRows, type SpeedRow } from './report.js';
 import type { SpeedResult } from './speed.js';
 
 const HELP = `scripts/compare --kube-proxy PATH [--mode MODE] [--penstock-mode MODE…] [--size NxM…] [-o json]
@@ -29,7 +30,10 @@ Markdown. PATH is a kube-proxy: nodes have it, and images (registry.k8s.io/kube-
   --mode MODE            of kube-proxy: iptables (default), ipvs, nftables
   --penstock-mode MODE   may be repeated; default: the same as kube-proxy's, and nftables
   --family 4|6           of flows: only this one
-  --only flows|speed     only this half
+  --conformance FOLDER   with flows.json and run.py (needs python3): these flows too; default: ../shared/conformance, if it is there
+  --scenario TEXT        only conformance flows of scenarios with this in their name
+  --only flows|conformance|speed
+                         only this part
   --size NxM             for the speed table: N Services of M endpoints; may be repeated; default: 1000x5
   --changes N            of an endpoint, at each size; default: 10
   --patience SECONDS     how long each may take to serve; default: 300
@@ -39,6 +43,7 @@ Exit status: 0 no flow differs, 1 some do, 2 could not look.
 `;
 
 const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
+const SHARED = fileURLToPath(new URL('../../../../shared/conformance', import.meta.url));
 const OPTIONS = {
   ...OUTPUT_FLAG,
   'kube-proxy': { type: 'string' },
@@ -46,6 +51,8 @@ const OPTIONS = {
   'penstock-mode': { type: 'string', multiple: true },
   family: { type: 'string' },
   only: { type: 'string' },
+  conformance: { type: 'string' },
+  scenario: { type: 'string' },
   size: { type: 'string', multiple: true },
   changes: { type: 'string' },
   patience: { type: 'string' },
@@ -62,13 +69,14 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  if (values.inside !== undefined) return inside(JSON.parse(values.inside) as InsideTask);
+  if (values.inside !== undefined) return inside(JSON.parse(values.inside) as InsideTask | ScenarioTask);
   const format = formatOf(values.output);
   const path = programOf(values['kube-proxy']);
   const mode = modeFlag(values.mode) ?? 'iptables';
   const own = values['penstock-mode']?.map((text) => modeFlag(text) ?? mode) ?? [mode, 'nftables'];
   const families = familiesOf(values.family);
-  const only = oneOf('--only', values.only, ['flows', 'speed']);
+  const only = oneOf('--only', values.only, ['flows', 'conformance', 'speed']);
+  const conformance = conformanceFolder(values.conformance, only === 'conformance');
   const sizes = (values.size ?? ['1000x5']).map(sizeOf);
   const changes = count('--changes', values.changes, 10);
   const patienceMs = count('--patience', values.patience, 300) * 1000;
@@ -85,12 +93,19 @@ async function main(argv: readonly string[]): Promise<number> {
   const kubeProxy = await versionOf(path);
   const machine = `Linux ${release()}, ${cpus().length} cores, load ${loadavg()[0]?.toFixed(2)} at the start`;
   const cells: CellResult[][] = [];
-  for (const contender of only === 'speed' ? [] : contenders)
+  for (const contender of only === undefined || only === 'flows' ? contenders : [])
     cells.push(
       await ask<CellResult[]>('flows', { do: 'flows', penstock: PENSTOCK, contender, families, patienceMs }),
     );
+  const observed: (readonly ConformanceResult[])[] = [];
+  if (conformance !== undefined && (only === undefined || only === 'conformance'))
+    for (const contender of contenders) {
+      const scenario = values.scenario ?? '';
+      const what = { penstock: PENSTOCK, contender, folder: conformance, scenario, patienceMs };
+      observed.push(await ask<ConformanceResult[]>('conformance flows', { do: 'conformance', ...what }));
+    }
   const speed: SpeedRow[] = [];
-  for (const [services, endpoints] of only === 'flows' ? [] : sizes) {
+  for (const [services, endpoints] of only === undefined || only === 'speed' ? sizes : []) {
     const results: SpeedResult[] = [];
     for (const contender of contenders) {
       const what = { penstock: PENSTOCK, contender, services, endpoints, changes, patienceMs };
@@ -100,17 +115,19 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const names = contenders.map(({ name }) => name);
   const flows = flowRows(cells);
+  const conforming = conformanceRows(observed);
   const comparison: Comparison = {
     kubeProxy,
     penstock: packageVersion(),
     machine,
     contenders: names,
     flows,
+    conformance: conforming,
     speed,
   };
   if (format === 'json') printJson(comparison);
   else process.stdout.write(comparisonText(comparison));
-  return flows.every(({ same }) => same) ? 0 : 1;
+  return [...flows, ...conforming].every(({ same }) => same) ? 0 : 1;
 }
 
 async function ask<T extends object>(what: string, task: InsideTask): Promise<T> {
@@ -151,9 +168,20 @@ function familiesOf(text: string | undefined): readonly IpFamily[] {
   return [which === '4' ? 'IPv4' : 'IPv6'];
 }
 
+/** Undefined: there are none, and nobody asked for them. */
+function conformanceFolder(text: string | undefined, isAsked: boolean): string | undefined {
+  const folder = text === undefined ? SHARED : resolve(text);
+  const missing = ['flows.json', 'run.py'].find((name) => !existsSync(join(folder, name)));
+  if (missing === undefined) return folder;
+  if (text === undefined && !isAsked) return undefined;
+  throw new WrongCall(`--conformance ${folder}: there is no ${missing} in it`);
+}
+
 function oneOf(flag: string, text: string | undefined, words: readonly string[]): string | undefined {
   if (text !== undefined && !words.includes(text))
-    throw new WrongCall(`${flag} ${JSON.stringify(text)}: there are ${words.join(' and ')}`);
+    throw new WrongCall(
+      `${flag} ${JSON.stringify(text)}: there are ${words.slice(0, -1).join(', ')} and ${words.at(-1)}`,
+    );
   return text;
 }
 

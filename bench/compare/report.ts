@@ -2,6 +2,7 @@
 import { type CellResult, VIP_KINDS } from '../../src/cli/see/selftest/Cell.js';
 import { printable } from '../../src/net/printable.js';
 import { median, table } from '../statistics.js';
+import type { ConformanceResult } from './conformance.js';
 import type { SpeedResult } from './speed.js';
 
 export interface Comparison {
@@ -13,6 +14,7 @@ export interface Comparison {
   /** The columns: `kube-proxy, mode iptables`. The first is kube-proxy. */
   readonly contenders: readonly string[];
   readonly flows: readonly FlowRow[];
+  readonly conformance: readonly ConformanceRow[];
   readonly speed: readonly SpeedRow[];
 }
 
@@ -20,6 +22,12 @@ export interface Comparison {
 export interface FlowRow extends Omit<CellResult, 'mode' | 'result' | 'connections' | 'says'> {
   readonly same: boolean;
   readonly results: readonly Pick<CellResult, 'result' | 'connections' | 'says' | 'explain'>[];
+}
+
+/** A list has one item for each contender. */
+export interface ConformanceRow extends Pick<ConformanceResult, 'scenario' | 'flow'> {
+  readonly same: boolean;
+  readonly results: readonly Pick<ConformanceResult, 'passed' | 'saw'>[];
 }
 
 export interface SpeedRow {
@@ -48,8 +56,20 @@ export function flowRows(cells: readonly (readonly CellResult[])[]): FlowRow[] {
   });
 }
 
+/** `observed`: of each contender, the same flows in the same order. */
+export function conformanceRows(observed: readonly (readonly ConformanceResult[])[]): ConformanceRow[] {
+  const [first = []] = observed;
+  return first.map(({ scenario, flow }, i) => {
+    const results = observed.flatMap((list) => list[i] ?? []).map(({ passed, saw }) => ({ passed, saw }));
+    const same = results.every(
+      ({ passed, saw }) => saw === results[0]?.saw || (passed && results[0]?.passed),
+    );
+    return { scenario, flow, same, results };
+  });
+}
+
 export function comparisonText(comparison: Comparison): string {
-  const { kubeProxy, penstock, machine, flows, speed } = comparison;
+  const { kubeProxy, penstock, machine, flows, conformance, speed } = comparison;
   return [
     '# kube-proxy and penstock, side by side',
     '',
@@ -58,6 +78,7 @@ export function comparisonText(comparison: Comparison): string {
     `- ${machine}`,
     '',
     ...(flows.length > 0 ? flowsText(comparison) : []),
+    ...(conformance.length > 0 ? conformanceText(comparison) : []),
     ...(speed.length > 0 ? speedText(comparison) : []),
   ].join('\n');
 }
@@ -90,6 +111,41 @@ function flowsText({ contenders, flows }: Comparison): string[] {
     ...flowTexts(different, contenders),
     ...(odd.length > 0 ? [`${odd.length} flows are the same, and not as documented:`, ''] : []),
     ...flowTexts(odd, contenders),
+  ];
+}
+
+function conformanceText({ contenders, conformance }: Comparison): string[] {
+  const groups = new Map<string, ConformanceRow[]>();
+  for (const row of conformance) {
+    const name = row.scenario.split('/')[0] ?? '';
+    groups.set(name, [...(groups.get(name) ?? []), row]);
+  }
+  const counts = (title: string, rows: readonly ConformanceRow[]) => [
+    title,
+    ...contenders.map(
+      (_, i) => `${rows.filter(({ results }) => results[i]?.passed).length} of ${rows.length}`,
+    ),
+  ];
+  const rows = [...groups].map(([name, list]) => counts(`scenarios ${name}/…`, list));
+  const different = conformance.filter(({ same }) => !same);
+  return [
+    '## Conformance flows',
+    '',
+    'Real packets in the scenarios of kube-proxy\u2019s own tests. Counted are those that come out where these tests have them; some are',
+    'written for one mode, and another may differ on purpose.',
+    '',
+    table(['', ...contenders], [...rows, counts('all', conformance)]),
+    different.length === 0 ? 'No flow differs.' : `${different.length} flows differ:`,
+    '',
+    ...different.flatMap(({ scenario, flow, results }) =>
+      [
+        `- ${scenario}: ${flow}`,
+        ...contenders.map(
+          (name, i) => `  - ${name}: ${results[i]?.saw}${results[i]?.passed ? ', as meant' : ''}`,
+        ),
+        '',
+      ].map(printable),
+    ),
   ];
 }
 

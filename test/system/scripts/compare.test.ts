@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { PENSTOCK } from '../../support/AgentProcess.js';
+import { needsShared } from '../../support/shared.js';
 
 t.setTimeout(900_000);
 const MAIN = fileURLToPath(new URL('../../../bench/compare/main.js', import.meta.url));
@@ -64,6 +65,30 @@ t.test('with one that masquerades what it must not: each flow is named, exit sta
   }
 });
 
+t.test('conformance flows, where they are: what each saw of a flow that differs', needsShared, async (t) => {
+  const path = program('masquerades', standIn('s/masqueradeAll: false/masqueradeAll: true/'));
+  const scenario = [
+    '--only',
+    'conformance',
+    '--scenario',
+    'iptables/TestInternalTrafficPolicy/internalTrafficPolicy_is_cluster',
+  ];
+  const words = [...scenario, '--penstock-mode', 'iptables', '-o', 'json'];
+  const { stdout, stderr, code } = await compare('--kube-proxy', path, ...words);
+  t.equal(code, 1, stderr);
+  const { flows, conformance, speed } = JSON.parse(stdout);
+  t.same([flows, speed], [[], []], 'nothing else is done');
+  t.equal(conformance.length, 2);
+  const different = conformance.filter(({ same }: { same: boolean }) => !same);
+  t.ok(different.length > 0);
+  for (const { flow, results } of different) {
+    t.match(results[0], { passed: false, saw: /:\d+.*, masqueraded/ }, flow);
+    t.match(results[1], { passed: true, saw: /, not masqueraded/ }, flow);
+  }
+  for (const { same, results } of conformance)
+    t.ok(!same || results.every(({ passed }: { passed: boolean }) => passed));
+});
+
 t.test('what cannot be looked at: one line, exit status 2', async (t) => {
   const quiet = program('quiet', 'exec sleep 60');
   const plainFile = join(folder, 'plain');
@@ -77,7 +102,8 @@ t.test('what cannot be looked at: one line, exit status 2', async (t) => {
     [['--kube-proxy', '/bin/false'], /false does not say its --version/],
     [['--kube-proxy', quiet, '--size', '1000'], /--size "1000" is no size/],
     [['--kube-proxy', quiet, '--mode', 'fast'], /there is no mode "fast"/],
-    [['--kube-proxy', quiet, '--only', 'all'], /--only "all": there are flows and speed/],
+    [['--kube-proxy', quiet, '--only', 'all'], /--only "all": there are flows, conformance and speed/],
+    [['--kube-proxy', quiet, '--conformance', folder], /--conformance .*: there is no flows\.json in it/],
     [['--kube-proxy', quiet, '--kubeproxy', 'x'], /there is no flag --kubeproxy.*Did you mean --kube-proxy/],
     [
       ['--kube-proxy', program('dies', 'echo "no such device" >&2; exit 3'), '--only', 'flows'],
