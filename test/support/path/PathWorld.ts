@@ -23,6 +23,7 @@ import {
   pathObjects,
   pathSecret,
 } from './pathObjects.js';
+import { stockRules } from './stockRules.js';
 
 export const CLIENT = '203.0.113.5';
 const NODES = [
@@ -94,7 +95,7 @@ export class PathWorld {
   async ready(node: LanAgent): Promise<void> {
     const url = 'http://127.0.0.1:10256/readyz';
     const ask = () => node.run(`curl -s -o /dev/null -m 2 -w "%{http_code}" ${url} || true`) === '200';
-    if (!(await eventually(ask, 60_000))) throw new Error(`${node.name} is not ready:\n${node.output}`);
+    if (!(await eventually(ask, 120_000))) throw new Error(`${node.name} is not ready:\n${node.output}`);
   }
 
   async until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
@@ -109,6 +110,35 @@ export class PathWorld {
     node.mode = mode;
     node.start();
     await this.ready(node);
+  }
+
+  /** Both nodes with pods, at the same time. */
+  async changeMode(mode: string): Promise<void> {
+    const [, ...nodes] = this.nodes;
+    await Promise.all(nodes.map((node) => this.restart(node, 'SIGTERM', mode)));
+  }
+
+  /**
+   * Stock's recorded rules instead of the agents of both nodes with pods. No agent is there for tier 1, so the router sends each
+   * address to the node with its pod, as where that node announces it.
+   */
+  async beginStock(): Promise<void> {
+    for (const number of [2, 3] as const) {
+      const node = this.nodes[number - 1] as LanAgent;
+      await node.end('SIGTERM');
+      node.penstock('cleanup');
+      const file = join(this.folder, `stock${number}`);
+      writeFileSync(file, stockRules(number));
+      node.run(`iptables-restore < ${file}`);
+    }
+    shell(`ip route add ${EDGE_VIP} via 192.0.2.2; ip route add ${API_VIP} via 192.0.2.3`);
+  }
+
+  /** Its rules go; agents are to be started. */
+  endStock(): void {
+    shell(`ip route del ${EDGE_VIP}; ip route del ${API_VIP}`);
+    writeFileSync(join(this.folder, 'empty'), '*mangle\nCOMMIT\n*filter\nCOMMIT\n*nat\nCOMMIT\n');
+    for (const node of this.nodes.slice(1)) node.run(`iptables-restore < ${join(this.folder, 'empty')}`);
   }
 
   startApp(name: PodName): void {

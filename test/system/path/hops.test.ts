@@ -4,6 +4,7 @@ import { inNetns } from '../../support/inNetns.js';
 import { CLIENT, PathWorld } from '../../support/path/PathWorld.js';
 import { EDGE_NODE_PORT } from '../../support/path/pathObjects.js';
 import { noProxies } from '../../support/pathProxies.js';
+import { needsShared } from '../../support/shared.js';
 
 const SHOP = { host: 'shop.example' };
 const skip = noProxies();
@@ -12,7 +13,7 @@ if (skip) t.test('the way of outside traffic', { skip }, async () => {});
 else if (await inNetns(import.meta.url)) {
   const world = new PathWorld();
   t.teardown(() => world.close());
-  const [node1, node2, node3] = world.nodes;
+  const [node1, node2] = world.nodes;
   await world.start('nftables');
   /** What nginx and the app said of the client's address. */
   const seen = async (question: object = {}) => {
@@ -25,7 +26,7 @@ else if (await inNetns(import.meta.url)) {
 
   for (const mode of ['nftables', 'iptables', 'userspace']) {
     t.test(`the client's address in mode ${mode}`, async (t) => {
-      if (mode !== 'nftables') for (const node of [node2, node3]) await world.restart(node, 'SIGTERM', mode);
+      if (mode !== 'nftables') await world.changeMode(mode);
       t.match(await seen(), kept, 'policy Local, two tiers');
       t.match(await seen(nodePort), kept, 'policy Local, node port');
       t.match((await seen()).peer, /^10\.244\.[23]\.10$/, 'the app is asked by nginx');
@@ -63,7 +64,7 @@ else if (await inNetns(import.meta.url)) {
       world.startEdge(edge, 2);
     }
     world.write({ edgePolicy: 'Local', edgeAnnotations: {} });
-    for (const node of [node2, node3]) await world.restart(node, 'SIGTERM', 'nftables');
+    await world.changeMode('nftables');
     await world.until('the way as before', async () => (await seen()).edge === CLIENT);
   });
 
@@ -131,5 +132,20 @@ else if (await inNetns(import.meta.url)) {
     t.match(node2.penstock('explain', CLIENT, '192.0.2.100:80/TCP'), /shop\/edge[\s\S]*10\.244\.2\.10/);
     t.match(node2.penstock('explain', '10.244.2.10', 'shop/app:http'), /shop\/app[\s\S]*10\.244\.[23]\.11/);
     t.match(node1.penstock('explain', CLIENT, '192.0.2.100:80/TCP'), /shop\/edge/);
+  });
+
+  t.test('stock’s recorded rules on the same way', needsShared, async (t) => {
+    await world.beginStock();
+    t.match(node2.run('iptables-save -t nat'), /golden\/s05-lb-etp-local/, 'as they were recorded');
+    t.match(node2.run('nft list tables'), /^(?![\s\S]*penstock)/, 'and none of ours');
+    await world.until('an answer', async () => (await seen()).status === 200);
+    t.match(await seen(), kept, 'policy Local');
+    t.match(await seen(nodePort), kept, 'policy Local, node port');
+    t.match((await seen({ path: '/v2' })).peer, '127.0.0.1', 'the sidecar');
+    const { status, body } = await world.askApi('/api/orders/7', 'key-of-ben');
+    t.match([status, body], [200, /^pod3 127\.0\.0\.1 203\.0\.113\.5$/m], 'the API gateway');
+    const pods = new Set<string>();
+    for (let i = 0; i < 40; i++) pods.add((await world.ask(SHOP)).body.split(' ')[0] ?? '');
+    t.strictSame([...pods].sort(), ['pod1', 'pod2']);
   });
 }
