@@ -64,6 +64,25 @@ if (await inNetns(import.meta.url)) {
     t.ok(disruptions[0].connects > 0);
   });
 
+  t.test('a change of mode under traffic, and back, breaks and refuses nothing', async (t) => {
+    t.setTimeout(LIMIT_MS);
+    const words = ['selftest', '--namespaces', '--mode', 'nftables', '--family', '4', '--disrupt', 'mode'];
+    const { stdout } = await promisify(execFile)(...plain(PENSTOCK, ...words, '-o', 'json'), {
+      maxBuffer: 1 << 26,
+    });
+    const { passed, disruptions, notes } = JSON.parse(stdout);
+    t.ok(passed);
+    t.match(disruptions[0], {
+      mode: 'nftables',
+      disruption: 'to mode iptables and back',
+      failed: 0,
+      broken: 0,
+      held: 20,
+    });
+    t.ok(disruptions[0].connects > 0);
+    t.match(notes.join(), /mode userspace was not tested: .* is a restart/);
+  });
+
   t.test('killed in the middle, it leaves no process behind', async (t) => {
     t.setTimeout(LIMIT_MS);
     const child = spawn(...plain(PENSTOCK, 'selftest', '--namespaces', '--mode', 'nftables'), {
@@ -110,6 +129,7 @@ if (await inNetns(import.meta.url)) {
       ['--mode', 'nftables'],
       ['--disrupt', 'restart'],
       ['--namespaces', '--disrupt', 'nothing'],
+      ['--namespaces', '--mode', 'userspace', '--disrupt', 'mode'],
       ['--namespaces', '--mode', 'nothing'],
       ['--namespaces', '--service', 'a/b'],
       ['--family', '5'],

@@ -1,6 +1,6 @@
 /** The selftest in namespaces of its own, seen from inside: this process is their first, and they end with it. */
 import { mkdtempSync } from 'node:fs';
-import { messageOf } from '../../../errors.js';
+import { messageOf, PenstockError } from '../../../errors.js';
 import type { Explanation } from '../../../explain/explain.js';
 import type { Mode } from '../../../explain/World.js';
 import type { IpFamily } from '../../../net/ip.js';
@@ -55,7 +55,7 @@ async function test({ modes, families, disrupt: kind, sysdump }: NamespacesTask)
   const disruptions: DisruptionResult[] = [];
   const notes: string[] = [];
   const wanted = modes ?? MODES;
-  const usable = kind === 'mode' ? await usableModes(MODES, notes) : MODES;
+  const usable = kind === 'mode' ? await changeableModes(wanted, modes !== undefined, notes) : MODES;
   for (const mode of wanted.filter((each) => usable.includes(each))) {
     const agent = newAgent(mode);
     try {
@@ -79,6 +79,36 @@ async function test({ modes, families, disrupt: kind, sysdump }: NamespacesTask)
 
 function newAgent(mode: Mode): TestAgent {
   return new TestAgent(mode, mkdtempSync('/run/selftest-'));
+}
+
+/**
+ * Those that an agent can change to and from while it runs. Rejects with PENSTOCK_CANNOT_TEST when one that was asked for is none of
+ * them, or there is none to change to: what was not counted has not passed.
+ */
+async function changeableModes(
+  wanted: readonly Mode[],
+  isAskedFor: boolean,
+  notes: string[],
+): Promise<readonly Mode[]> {
+  if (isAskedFor && wanted.includes('userspace')) throw cannotTest(USERSPACE_RESTARTS);
+  const usable = await usableModes(
+    MODES.filter((mode) => mode !== 'userspace'),
+    notes,
+  );
+  const lacking = isAskedFor ? wanted.find((mode) => !usable.includes(mode)) : undefined;
+  if (lacking !== undefined) throw cannotTest(notes.find((note) => note.includes(lacking)) ?? lacking);
+  if (usable.length < 2) throw cannotTest(`there is no other mode to change to: ${notes.join('; ')}`);
+  notes.push(USERSPACE_RESTARTS);
+  return usable;
+}
+
+const USERSPACE_RESTARTS =
+  'mode userspace was not tested: its connections end with its process, so to change to it or from it is a restart';
+
+function cannotTest(message: string): PenstockError {
+  return new PenstockError('PENSTOCK_CANNOT_TEST', message, {
+    remedy: '`penstock doctor` says which modes this kernel can.',
+  });
 }
 
 /** Those in which an agent gets ready on this kernel. */
