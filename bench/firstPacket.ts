@@ -1,0 +1,249 @@
+/**
+ * npm run bench -- firstPacket [choice | flood]
+ *
+ * What it costs that a thread of the agent has a connection's first packet (docs/first-packet.md), mode nftables, one node:
+ * `choice`: new connections to a Service whose endpoints are chosen by least-connections beside one whose endpoints are drawn by lot, in turns.
+ * `flood`: 100,000 SYN a second for a Service that sleeps: what the agent's memory does, and what connections to another Service notice,
+ * beside the same flood for a Service that refuses. Client, node and pods are network namespaces joined by veth.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { median, table } from './statistics.js';
+
+const PAIRS = 31;
+const RUN_MS = 400;
+const FLOOD_PAIRS = 7;
+const FLOOD_MS = 2500;
+const PER_SECOND = 100_000;
+const PODS = [2, 3, 4, 5].map((last) => `10.200.0.${last}`);
+const VIPS = {
+  lot: '172.30.0.11',
+  chosen: '172.30.0.12',
+  asleep: '172.30.0.13',
+  refuses: '172.30.0.14',
+} as const;
+const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
+
+interface Connects {
+  readonly perSecond: number;
+  readonly failed: number;
+  /** Microseconds. */
+  readonly p50: number;
+  readonly p99: number;
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'penstock-first-packet-'));
+const processes: ChildProcess[] = [];
+const sh = (script: string) =>
+  execFileSync('sh', ['-ec', script], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const [C, N, P] = ['pq-client', 'pq-node', 'pq-pods'];
+
+const [asked = ''] = process.argv.slice(2);
+try {
+  await build();
+  const agent = await startAgent();
+  if (asked !== 'flood') await measureChoice();
+  if (asked !== 'choice') await measureFlood(agent);
+} finally {
+  for (const child of processes) child.kill('SIGKILL');
+  for (const ns of [C, N, P]) sh(`ip netns del ${ns} 2>/dev/null || true`);
+  rmSync(folder, { recursive: true });
+}
+
+async function measureChoice(): Promise<void> {
+  const rows: (string | number)[][] = [];
+  for (const atOnce of [1, 16]) {
+    const ratios: number[] = [];
+    const [lot, chosen]: [Connects[], Connects[]] = [[], []];
+    for (let i = 0; i < PAIRS; i++) {
+      const first = await connects(i % 2 === 0 ? VIPS.lot : VIPS.chosen, atOnce);
+      const second = await connects(i % 2 === 0 ? VIPS.chosen : VIPS.lot, atOnce);
+      const [byLot, byChoice] = i % 2 === 0 ? [first, second] : [second, first];
+      lot.push(byLot);
+      chosen.push(byChoice);
+      ratios.push(byChoice.perSecond / byLot.perSecond);
+    }
+    const of = (list: readonly Connects[], what: 'p50' | 'p99') => median(list.map((each) => each[what]));
+    rows.push([
+      `${atOnce} at a time`,
+      atOnce === 1 ? '0.80' : '0.95',
+      median(ratios),
+      Math.min(...ratios),
+      Math.max(...ratios),
+      of(lot, 'p50'),
+      of(chosen, 'p50'),
+      of(lot, 'p99'),
+      of(chosen, 'p99'),
+    ]);
+  }
+  const decided = metric('penstock_choice_decided_total');
+  if (!(decided > 0)) throw new Error('nothing was chosen: does this kernel have nfnetlink_queue?');
+  const header = ['new connections, chosen to by lot', 'limit', 'ratio', 'least', 'most'];
+  const times = ['p50 by lot, µs', 'p50 chosen', 'p99 by lot', 'p99 chosen'];
+  process.stdout.write(
+    `${PAIRS} pairs of ${RUN_MS} ms, ${decided} chosen\n\n${table([...header, ...times], rows)}\n`,
+  );
+}
+
+async function measureFlood(agent: ChildProcess): Promise<void> {
+  const memory = () =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1]) / 1024;
+  const before = memory();
+  let most = before;
+  const ratios: number[] = [];
+  let waiting = 0;
+  let sent = 0;
+  let took = 0;
+  const underFlood = async (address: string) => {
+    const flooding = tool('synFlood', ['10.202.1.0', address, '80', String(PER_SECOND), String(FLOOD_MS)]);
+    await sleep((FLOOD_MS - RUN_MS) / 2);
+    const { perSecond } = await connects(VIPS.lot, 1);
+    waiting = Math.max(waiting, metric('penstock_wake_waiting_packets'));
+    most = Math.max(most, memory());
+    const result = (await flooding) as { sent: number; ms: number };
+    sent += result.sent;
+    took += result.ms;
+    return perSecond;
+  };
+  for (let i = 0; i < FLOOD_PAIRS; i++) {
+    const [first, second] = i % 2 === 0 ? [VIPS.refuses, VIPS.asleep] : [VIPS.asleep, VIPS.refuses];
+    const one = await underFlood(first);
+    const two = await underFlood(second);
+    ratios.push(i % 2 === 0 ? two / one : one / two);
+  }
+  const rows = [
+    ['SYN a second', PER_SECOND, (sent / took) * 1000],
+    ['packets that wait, most', 1024, waiting],
+    ['agent, MiB: before', '', before],
+    ['agent, MiB: most', '', most],
+    ['connects to another Service, to those beside a flood that is refused', '1.00', median(ratios)],
+    ['of its pairs the least', '', Math.min(...ratios)],
+    ['of its pairs the most', '', Math.max(...ratios)],
+  ];
+  process.stdout.write(
+    `${FLOOD_PAIRS} pairs of floods of ${FLOOD_MS} ms\n\n${table(['', 'limit', 'here'], rows)}`,
+  );
+}
+
+function service(
+  name: string,
+  clusterIP: string,
+  annotations: Readonly<Record<string, string>> = {},
+): object {
+  const ports = [{ name: 'http', port: 80, protocol: 'TCP' }];
+  const metadata = { name, namespace: 'shop', annotations };
+  return { apiVersion: 'v1', kind: 'Service', metadata, spec: { clusterIP, ports } };
+}
+
+function slice(name: string): object {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: `${name}-1`, namespace: 'shop', labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    endpoints: PODS.map((address) => ({
+      addresses: [address],
+      conditions: { ready: true },
+      nodeName: 'node-0',
+    })),
+  };
+}
+
+async function build(): Promise<void> {
+  for (const name of ['connect', 'synFlood'])
+    sh(`cc -O2 -o ${join(folder, name)} ${fileURLToPath(new URL(`../../bench/${name}.c`, import.meta.url))}`);
+  sh(`
+    for ns in ${C} ${N} ${P}; do ip netns add $ns; ip -n $ns link set lo up; done
+    ip -n ${C} link add name eth0 type veth peer name client netns ${N}
+    ip -n ${P} link add name eth0 type veth peer name pod netns ${N}
+    ip -n ${C} addr add 10.201.0.2/24 dev eth0; ip -n ${C} link set eth0 up
+    ip -n ${C} addr add 10.202.0.0/16 dev lo
+    ip -n ${N} addr add 10.201.0.1/24 dev client; ip -n ${N} link set client up
+    ${PODS.map((pod) => `ip -n ${P} addr add ${pod}/24 dev eth0`).join('; ')}; ip -n ${P} link set eth0 up
+    ip -n ${N} addr add 10.200.0.1/24 dev pod; ip -n ${N} link set pod up
+    ip -n ${N} route add 10.202.0.0/16 via 10.201.0.2
+    ip -n ${C} route add default via 10.201.0.1; ip -n ${P} route add default via 10.200.0.1
+    ip netns exec ${N} sysctl -qw net.ipv4.ip_forward=1
+  `);
+  const server = spawn('ip', ['netns', 'exec', P as string, join(folder, 'connect'), 'server', '8080'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  processes.push(server);
+  await once(server.stdout, 'data');
+}
+
+async function startAgent(): Promise<ChildProcess> {
+  const objects = [
+    service('lot', VIPS.lot),
+    slice('lot'),
+    service('chosen', VIPS.chosen, { 'penstock.io/algorithm': 'least-connections' }),
+    slice('chosen'),
+    service('asleep', VIPS.asleep, { 'penstock.io/wake': 'hold', 'penstock.io/wake-timeout': '10m' }),
+    service('refuses', VIPS.refuses),
+  ];
+  sh(`mkdir ${join(folder, 'manifests')}`);
+  writeFileSync(
+    join(folder, 'manifests/objects.json'),
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
+  );
+  const config = join(folder, 'config.yaml');
+  writeFileSync(
+    config,
+    'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmode: nftables\nhostnameOverride: node-0\n' +
+      'clusterCIDR: 10.0.0.0/8\nhealthzBindAddress: 127.0.0.1:10256\nmetricsBindAddress: 127.0.0.1:10249\n' +
+      'conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}\n',
+  );
+  const words = [
+    `--net=/run/netns/${N}`,
+    PENSTOCK,
+    'run',
+    '--config',
+    config,
+    '--manifests',
+    join(folder, 'manifests'),
+  ];
+  const agent = spawn('nsenter', words, { stdio: ['ignore', 'ignore', 'inherit'] });
+  processes.push(agent);
+  const ready = `ip netns exec ${N} curl -sf http://127.0.0.1:10256/readyz >/dev/null 2>&1`;
+  sh(`for i in $(seq 600); do ${ready} && exit 0; sleep 0.1; done; exit 1`);
+  return agent;
+}
+
+function metric(name: string): number {
+  const text = sh(`ip netns exec ${N} curl -sf http://127.0.0.1:10249/metrics`);
+  let sum = 0;
+  for (const line of text.split('\n'))
+    if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
+  return sum;
+}
+
+async function connects(address: string, atOnce: number): Promise<Connects> {
+  const found = (await tool('connect', [
+    'client',
+    address,
+    '80',
+    String(RUN_MS),
+    String(atOnce),
+  ])) as Connects;
+  if (found.failed > 0) throw new Error(`${address}: ${found.failed} connections failed`);
+  return found;
+}
+
+async function tool(name: string, words: readonly string[]): Promise<unknown> {
+  const child = spawn('ip', ['netns', 'exec', C as string, join(folder, name), ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk) => {
+    text += chunk;
+  });
+  const [status] = (await once(child, 'close')) as [number];
+  if (status !== 0) throw new Error(`${name} ended with status ${status}`);
+  return JSON.parse(text);
+}
