@@ -63,7 +63,7 @@ export interface ProxyReport {
   readonly unknown: number;
   /** File descriptors in use by connections, now. */
   readonly descriptors: number;
-  readonly servicePorts: readonly ProxiedServicePort[];
+  readonly servicePorts: Iterable<ProxiedServicePort>;
 }
 
 export interface ProxiedServicePort {

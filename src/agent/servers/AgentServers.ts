@@ -6,9 +6,9 @@ import type { Dataplane } from '../../dataplane/Dataplane.js';
 import { messageOf } from '../../errors.js';
 import type { ServerName } from '../../observe/events/occurrences.js';
 import { startHealthServer } from '../../observe/http/HealthServer.js';
-import { type Page, startMetricsServer } from '../../observe/http/MetricsServer.js';
+import { type LongPage, type Page, startMetricsServer } from '../../observe/http/MetricsServer.js';
 import type { AgentMetrics } from '../../observe/metrics/AgentMetrics.js';
-import { choiceText } from '../../observe/metrics/ChoiceMetrics.js';
+import { choicePieces } from '../../observe/metrics/ChoiceMetrics.js';
 import { contactMetrics } from '../../observe/metrics/contactMetrics.js';
 import { operatorText, readConntrackUse } from '../../observe/metrics/operatorMetrics.js';
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
@@ -88,7 +88,7 @@ export class AgentServers {
 
   #metrics(): ServerBinding {
     const { config, pages } = this.#options;
-    const all = new Map([...pages, ['/metrics', this.#metricsPage()] as const]);
+    const all = new Map<string, Page | LongPage>([...pages, ['/metrics', this.#metricsPage()]]);
     const open = () => startMetricsServer({ ...config.metrics, pages: all });
     return new ServerBinding({ name: 'metrics server', open, ...this.#rest });
   }
@@ -101,7 +101,7 @@ export class AgentServers {
     return [new ServerBinding({ name: 'page', open, ...this.#rest })];
   }
 
-  #metricsPage(): Page {
+  #metricsPage(): LongPage {
     const { config, agent, dataplane, table, metrics, balancer } = this.#options;
     const limit = config.serviceMetricsLimit;
     const services = new ServiceMetrics({
@@ -113,24 +113,22 @@ export class AgentServers {
     });
     const endpointLimit = config.endpointMetricsLimit;
     const proxy = new ProxyMetrics({ limit, endpointLimit, read: () => dataplane.proxyReport?.() });
+    const read = this.#read.bind(this);
+    async function* pieces(): AsyncGenerator<string> {
+      yield await metrics.text();
+      yield rulePacketText(await read('packet counters of rules', () => dataplane.rulePackets?.()));
+      yield* services.pieces();
+      yield* proxy.pieces();
+      yield* choicePieces(dataplane.choiceReport?.(), { limit, endpointLimit });
+      yield wakeText(dataplane.wakeReport?.());
+      const conntrack = readConntrackUse();
+      yield operatorText({ mode: config.mode, table, problems: agent.problems(), conntrack });
+      yield contactMetrics(agent.contacts()) + balancerText(balancer(), limit);
+    }
     return {
       contentType: metrics.contentType,
       headers: metrics.headers,
-      body: async () =>
-        (await metrics.text()) +
-        rulePacketText(await this.#read('packet counters of rules', () => dataplane.rulePackets?.())) +
-        (await services.text()) +
-        (await proxy.text()) +
-        (await choiceText(dataplane.choiceReport?.(), { limit, endpointLimit })) +
-        wakeText(dataplane.wakeReport?.()) +
-        operatorText({
-          mode: config.mode,
-          table,
-          problems: agent.problems(),
-          conntrack: readConntrackUse(),
-        }) +
-        contactMetrics(agent.contacts()) +
-        balancerText(balancer(), limit),
+      pieces,
     };
   }
 

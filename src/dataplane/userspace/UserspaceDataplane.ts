@@ -205,7 +205,7 @@ export class UserspaceDataplane implements Dataplane {
   }
 
   proxyReport(): ProxyReport {
-    return proxyReport(this.#engine.status, this.#table.rows, this.#cells);
+    return proxyReport(this.#engine.status, this.#table, this.#cells);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
 /** What is known of first packets that are decided in user space, as metrics. Values are looked up when somebody asks. */
-import { firstEndpoints, labelsOf, type OfServicePort } from './LimitedSeries.js';
-import { type Metric, metricText, metricTextInTurns } from './metricText.js';
+import { firstEndpoints, type OfServicePort } from './LimitedSeries.js';
+import { type Metric, metricPieces, metricText } from './metricText.js';
+import { WorkTurns } from './WorkTurns.js';
 
 export interface ChoiceFigures {
   readonly queue: number;
@@ -80,23 +81,20 @@ const OF_ENDPOINT: readonly [Metric, (figures: ChosenEndpointFigures) => number]
   ],
 ];
 
-/** In Prometheus' text format; empty when nothing is decided. Others have their turn in between. */
-export async function choiceText(
+/** In Prometheus' text format; none when nothing is decided. Others have their turn in between. */
+export async function* choicePieces(
   figures: ChoiceFigures | undefined,
   { limit, endpointLimit }: ChoiceLimits,
-): Promise<string> {
-  if (figures === undefined) return '';
-  const texts = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: of(figures.status) }]));
-  if (limit === 0 || endpointLimit === 0) return texts.join('');
-  const rows = figures.servicePorts
-    .slice(0, limit)
-    .map((port) => ({ labels: labelsOf(port), endpoints: port.endpoints }));
-  const endpoints = await firstEndpoints(rows, endpointLimit);
+): AsyncGenerator<string> {
+  if (figures === undefined) return;
+  for (const [metric, of] of WHOLE) yield metricText(metric, [{ labels: {}, value: of(figures.status) }]);
+  if (limit === 0 || endpointLimit === 0) return;
+  const turns = new WorkTurns();
+  const endpoints = await firstEndpoints(figures.servicePorts.slice(0, limit), endpointLimit, turns);
   for (const [metric, of] of OF_ENDPOINT) {
     const series = endpoints.map(({ labels, figures }) => ({ labels, value: of(figures) }));
-    texts.push(await metricTextInTurns(metric, series));
+    yield* metricPieces(metric, series, turns);
   }
-  return texts.join('');
 }
 
 function counter(name: string, help: string): Metric {

@@ -6,18 +6,18 @@ import {
   firstEndpoints,
   type LabelledEndpoint,
   LimitedSeries,
-  labelsOf,
   type OfServicePort,
-  OTHERS,
+  seriesOf,
 } from './LimitedSeries.js';
-import { type Metric, metricText, metricTextInTurns, type Series } from './metricText.js';
+import { type Metric, metricPieces, metricText, type Series } from './metricText.js';
+import { type TakesTurns, WorkTurns } from './WorkTurns.js';
 
 export interface ProxyFigures {
   readonly active: number;
   readonly unknown: number;
   readonly descriptors: number;
-  /** In a lasting order. */
-  readonly servicePorts: readonly ProxiedServicePortFigures[];
+  /** In a lasting order; looked up when somebody asks. */
+  readonly servicePorts: Iterable<ProxiedServicePortFigures>;
 }
 
 interface ProxiedServicePortFigures extends OfServicePort {
@@ -51,7 +51,8 @@ export interface ProxyMetricsOptions {
 }
 
 const COUNTS = ['connections', 'retries', 'failed'] as const;
-type ServicePortFigure = (typeof COUNTS)[number] | 'active' | 'ejected';
+const LEVELS = ['active', 'ejected'] as const;
+type ServicePortFigure = (typeof COUNTS | typeof LEVELS)[number];
 
 const WHOLE: readonly [Metric, Exclude<keyof ProxyFigures, 'servicePorts'>][] = [
   [gauge('connections_active', 'TCP connections and UDP flows that are open.'), 'active'],
@@ -115,39 +116,34 @@ const OF_ENDPOINT: readonly [Metric, readonly EndpointValue[]][] = [
 
 export class ProxyMetrics {
   readonly #options: ProxyMetricsOptions;
-  readonly #series: LimitedSeries<(typeof COUNTS)[number]>;
+  readonly #series: LimitedSeries<(typeof COUNTS)[number], (typeof LEVELS)[number]>;
 
   constructor(options: ProxyMetricsOptions) {
     this.#options = options;
-    this.#series = new LimitedSeries(options.limit, COUNTS);
+    this.#series = new LimitedSeries(options.limit, COUNTS, LEVELS);
   }
 
-  /** In Prometheus' text format; empty when there is nothing to tell. Others have their turn in between. */
-  async text(): Promise<string> {
+  /** In Prometheus' text format; none when there is nothing to tell. Others have their turn in between. */
+  async *pieces(turns: TakesTurns = new WorkTurns()): AsyncGenerator<string> {
     const figures = this.#options.read();
-    if (figures === undefined) return '';
-    const whole = WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: figures[of] }]));
-    return whole.join('') + (await this.#servicePortsText(figures.servicePorts));
+    if (figures === undefined) return;
+    for (const [metric, of] of WHOLE) yield metricText(metric, [{ labels: {}, value: figures[of] }]);
+    yield* this.#servicePortPieces(figures.servicePorts, turns);
   }
 
-  async #servicePortsText(servicePorts: readonly ProxiedServicePortFigures[]): Promise<string> {
+  async *#servicePortPieces(
+    servicePorts: ProxyFigures['servicePorts'],
+    turns: TakesTurns,
+  ): AsyncGenerator<string> {
     const { limit, endpointLimit } = this.#options;
-    if (limit === 0) return '';
-    const { named, others } = this.#series.share(servicePorts);
-    const rows = named.map((each) => ({ ...each, labels: labelsOf(each) }));
-    const { sums } = this.#series;
-    const now = { active: sum(others, 'active'), ejected: sum(others, 'ejected') };
-    const rest = others.length > 0 || sums.connections > 0 ? [{ labels: OTHERS, ...sums, ...now }] : [];
-    const texts: string[] = [];
-    for (const [metric, of] of OF_SERVICE_PORT) {
-      const series = [...rows, ...rest].map((row) => ({ labels: row.labels, value: row[of] }));
-      texts.push(await metricTextInTurns(metric, series));
-    }
-    if (endpointLimit === 0) return texts.join('');
-    const endpoints = await firstEndpoints(rows, endpointLimit);
+    if (limit === 0) return;
+    const { named, others } = await this.#series.share(servicePorts, turns);
+    for (const [metric, of] of OF_SERVICE_PORT)
+      yield* metricPieces(metric, seriesOf(named, others, of), turns);
+    if (endpointLimit === 0) return;
+    const endpoints = await firstEndpoints(named, endpointLimit, turns);
     for (const [metric, values] of OF_ENDPOINT)
-      texts.push(await metricTextInTurns(metric, endpointSeries(endpoints, values)));
-    return texts.join('');
+      yield* metricPieces(metric, endpointSeries(endpoints, values), turns);
   }
 }
 
@@ -157,10 +153,6 @@ function* endpointSeries(
 ): Generator<Series> {
   for (const { labels, figures } of endpoints)
     for (const { more, value } of values) yield { labels: { ...labels, ...more }, value: value(figures) };
-}
-
-function sum(servicePorts: readonly ProxiedServicePortFigures[], of: 'active' | 'ejected'): number {
-  return servicePorts.reduce((total, each) => total + each[of], 0);
 }
 
 function counter(name: string, help: string): Metric {

@@ -1,6 +1,7 @@
 /** What the kernel counted for service ports, as metrics. Values are looked up when somebody asks. */
-import { LimitedSeries, labelsOf, type OfServicePort, OTHERS } from './LimitedSeries.js';
-import { type Metric, metricText } from './metricText.js';
+import { LimitedSeries, type OfServicePort, seriesOf } from './LimitedSeries.js';
+import { metricPieces } from './metricText.js';
+import { type TakesTurns, WorkTurns } from './WorkTurns.js';
 
 /** What the kernel counted for a service port since it is there. */
 export interface CountedServicePort extends OfServicePort {
@@ -36,20 +37,13 @@ export class ServiceMetrics {
     this.#series = new LimitedSeries(options.limit, ['connections', 'bytes']);
   }
 
-  /** In Prometheus' text format; empty when there is nothing to tell. Rejects as `read` does. */
-  async text(): Promise<string> {
-    if (this.#options.limit === 0) return '';
+  /** In Prometheus' text format; none when there is nothing to tell. Others have their turn in between. Rejects as `read` does. */
+  async *pieces(turns: TakesTurns = new WorkTurns()): AsyncGenerator<string> {
+    if (this.#options.limit === 0) return;
     const counted = await this.#options.read();
-    if (counted === undefined) return '';
-    const { named, others } = this.#series.share(counted);
-    const { sums } = this.#series;
-    const rest = others.length > 0 || sums.connections > 0 ? [{ labels: OTHERS, ...sums }] : [];
-    const rows = [...named.map((each) => ({ ...each, labels: labelsOf(each) })), ...rest];
-    const text = (metric: Metric, value: 'connections' | 'bytes') =>
-      metricText(
-        metric,
-        rows.map((row) => ({ labels: row.labels, value: row[value] })),
-      );
-    return text(CONNECTIONS, 'connections') + text(BYTES, 'bytes');
+    if (counted === undefined) return;
+    const { named, others } = await this.#series.share(counted, turns);
+    for (const [metric, value] of [[CONNECTIONS, 'connections'] as const, [BYTES, 'bytes'] as const])
+      yield* metricPieces(metric, seriesOf(named, others, value), turns);
   }
 }

@@ -2,7 +2,7 @@
  * One metric in Prometheus' text format 0.0.4, as prom-client writes it, for series that are not worth keeping in
  * memory between two scrapes.
  */
-import { WorkTurns } from './WorkTurns.js';
+import type { TakesTurns } from './WorkTurns.js';
 
 export interface Metric {
   readonly name: string;
@@ -23,19 +23,25 @@ export function metricText(metric: Metric, series: Iterable<Series>): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** The same, for thousands of series: others have their turn in between. */
-export async function metricTextInTurns(metric: Metric, series: Iterable<Series>): Promise<string> {
-  const lines = headOf(metric);
-  const turns = new WorkTurns();
+/** The same in pieces, for thousands of series: others have their turn in between. */
+export async function* metricPieces(
+  metric: Metric,
+  series: Iterable<Series>,
+  turns: TakesTurns,
+): AsyncGenerator<string> {
+  let lines = headOf(metric);
   for (const each of series) {
     lines.push(lineOf(metric, each));
-    if (lines.length % LINES_BETWEEN_LOOKS === 0 && turns.isOver()) await turns.next();
+    if (lines.length < LINES_OF_PIECE) continue;
+    yield `${lines.join('\n')}\n`;
+    lines = [];
+    if (turns.isOver()) await turns.next();
   }
-  return `${lines.join('\n')}\n`;
+  if (lines.length > 0) yield `${lines.join('\n')}\n`;
 }
 
-/** How often the clock is asked. */
-const LINES_BETWEEN_LOOKS = 64;
+/** Some kilobytes. */
+const LINES_OF_PIECE = 64;
 
 function headOf({ name, help, type }: Metric): string[] {
   return [`# HELP ${name} ${escapeHelp(help)}`, `# TYPE ${name} ${type}`];

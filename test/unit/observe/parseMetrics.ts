@@ -45,3 +45,10 @@ export function seriesValue(
   if (found.length > 1) throw new Error(`${found.length} series ${name} ${JSON.stringify(labels)}`);
   return found[0]?.value;
 }
+
+/** A page that is made in pieces. */
+export async function textOf(pieces: AsyncIterable<string>): Promise<string> {
+  let text = '';
+  for await (const piece of pieces) text += piece;
+  return text;
+}

@@ -11,10 +11,11 @@ import {
 import type { NativeChoice } from '../../../../src/kernel/addon/NativeChoice.js';
 import { NetlinkError } from '../../../../src/kernel/netlink/NetlinkError.js';
 import { indexKey } from '../../../../src/kernel/nftables/dataTypes.js';
-import { choiceText } from '../../../../src/observe/metrics/ChoiceMetrics.js';
+import { choicePieces } from '../../../../src/observe/metrics/ChoiceMetrics.js';
 import { CHOICE_MASK, CHOICE_SHIFT, choiceMarks, isChosenFor } from '../../../../src/routing/choice.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import { endpoint, ip, port, service, slice, tableOf } from '../../../support/builders.js';
+import { textOf } from '../../observe/parseMetrics.js';
 
 function servicePort(options: Record<string, string>, endpoints: number, fields = {}): ServicePort {
   const addresses = Array.from({ length: endpoints }, (_, i) => `10.1.${i >> 8}.${i & 255}`);
@@ -133,11 +134,11 @@ t.test('what the thread is told', async (t) => {
   chooser.apply('IPv4', [{ key, before: chosen, after: fewer }]);
   const [reported] = chooser.report().servicePorts;
   t.equal([...(reported?.endpoints ?? [])].length, 3);
-  const text = await choiceText(chooser.report(), { limit: 10, endpointLimit: 2 });
+  const text = await textOf(choicePieces(chooser.report(), { limit: 10, endpointLimit: 2 }));
   t.match(text, /^penstock_choice_decided_total 4$/m);
   t.match(text, /^penstock_choice_decision_seconds_total 2$/m);
   t.equal(text.match(/^penstock_choice_endpoint_away\{/gm)?.length, 2, 'the limit holds');
-  t.equal(await choiceText(undefined, { limit: 1, endpointLimit: 1 }), '');
+  t.equal(await textOf(choicePieces(undefined, { limit: 1, endpointLimit: 1 })), '');
   chooser.apply('IPv4', [{ key, before: fewer, after: servicePort({}, 3) }]);
   t.strictSame(chooser.report().servicePorts, []);
   t.strictSame(told, [1, 1, 2], 'set, set, removed');

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { AgentMetrics } from '../../../../src/observe/metrics/AgentMetrics.js';
-import { type ChoiceFigures, choiceText } from '../../../../src/observe/metrics/ChoiceMetrics.js';
+import { type ChoiceFigures, choicePieces } from '../../../../src/observe/metrics/ChoiceMetrics.js';
 import { rulePacketText } from '../../../../src/observe/metrics/RulePacketMetrics.js';
 import type { ChangeSet, ServicePortChange } from '../../../../src/routing/ChangeSet.js';
 import { node, remove, service, slice, upsert } from '../../../support/builders.js';
 import { fromRoot } from '../../../support/fromRoot.js';
-import { type ParsedSeries, parseMetrics, seriesValue } from '../parseMetrics.js';
+import { type ParsedSeries, parseMetrics, seriesValue, textOf } from '../parseMetrics.js';
 
 const START = Date.UTC(2026, 0, 1);
 const SYNC = 'kubeproxy_sync_proxy_rules_duration_seconds';
@@ -145,7 +145,7 @@ t.test('plain counters', async (t) => {
 
 t.test('first packets that were decided, as many endpoints as are allowed', async (t) => {
   const pageOf = async (limit: number, endpointLimit: number) =>
-    parseMetrics(await choiceText(CHOICE, { limit, endpointLimit }));
+    parseMetrics(await textOf(choicePieces(CHOICE, { limit, endpointLimit })));
   const chosen = (page: readonly ParsedSeries[]) =>
     page.filter(({ name }) => name === 'penstock_choice_endpoint_chosen_total').length;
   const page = await pageOf(2, 3);
@@ -154,7 +154,7 @@ t.test('first packets that were decided, as many endpoints as are allowed', asyn
   t.equal(chosen(page), 3);
   t.equal(chosen(await pageOf(1, 100)), 2);
   t.equal(chosen(await pageOf(1, 0)), 0, 'no series of endpoints unless they are asked for');
-  t.equal(await choiceText(undefined, { limit: 1, endpointLimit: 1 }), '', 'nobody asks for it');
+  t.equal(await textOf(choicePieces(undefined, { limit: 1, endpointLimit: 1 })), '', 'nobody asks for it');
 });
 
 t.test('the page has the metrics of the process, and docs/metrics.md speaks of all of ours', async (t) => {
@@ -166,7 +166,7 @@ t.test('the page has the metrics of the process, and docs/metrics.md speaks of a
     pages.push(await metrics.text());
   }
   const rules = rulePacketText({ invalidDropped: 0, localhostNodePortsAccepted: 0 });
-  const page = pages.join('') + rules + (await choiceText(CHOICE, { limit: 1, endpointLimit: 1 }));
+  const page = pages.join('') + rules + (await textOf(choicePieces(CHOICE, { limit: 1, endpointLimit: 1 })));
   t.match(page, /^process_resident_memory_bytes \d+$/m);
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   // Those of the proxy: ProxyMetrics.test.ts; of the API server: contactMetrics.test.ts; of the load balancer:

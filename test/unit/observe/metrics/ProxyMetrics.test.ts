@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { type ProxyFigures, ProxyMetrics } from '../../../../src/observe/metrics/ProxyMetrics.js';
 import { fromRoot } from '../../../support/fromRoot.js';
-import { parseMetrics, seriesValue } from '../parseMetrics.js';
+import { parseMetrics, seriesValue, textOf } from '../parseMetrics.js';
 
-type Figures = ProxyFigures['servicePorts'][number];
+type Figures = ProxyFigures['servicePorts'] extends Iterable<infer Each> ? Each : never;
 
 function figures(service: string, connections: number, fields: Partial<Figures> = {}): Figures {
   const key = `shop/${service}:http/TCP`;
@@ -33,7 +33,7 @@ function figures(service: string, connections: number, fields: Partial<Figures> 
 
 function page(limit: number, ...servicePorts: readonly Figures[]): Promise<string> {
   const read = () => ({ active: 7, unknown: 8, descriptors: 9, servicePorts });
-  return new ProxyMetrics({ limit, endpointLimit: 1000, read }).text();
+  return textOf(new ProxyMetrics({ limit, endpointLimit: 1000, read }).pieces());
 }
 
 t.test('the whole proxy', async (t) => {
@@ -72,7 +72,7 @@ t.test('above the limit service ports are one series, and their endpoints none',
     read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: present }),
   });
   const others = async (name: string) =>
-    seriesValue(parseMetrics(await metrics.text()), `penstock_proxy_service_port_${name}`, {
+    seriesValue(parseMetrics(await textOf(metrics.pieces())), `penstock_proxy_service_port_${name}`, {
       service: '(others)',
     });
   t.equal(await others('connections_total'), 30);
@@ -82,14 +82,17 @@ t.test('above the limit service ports are one series, and their endpoints none',
   t.equal(await others('connections_total'), 35, 'what b counted stays in the sum');
   t.equal(await others('retries_total'), 105);
   t.equal(await others('connections_active'), 2, 'what b had open does not');
-  const named = parseMetrics(await metrics.text()).filter(({ labels }) => labels.endpoint !== undefined);
+  const named = parseMetrics(await textOf(metrics.pieces())).filter(
+    ({ labels }) => labels.endpoint !== undefined,
+  );
   t.strictSame(new Set(named.map(({ labels }) => labels.service)), new Set(['a']));
 });
 
 t.test('limit 0: the proxy as a whole only; no proxy: nothing', async (t) => {
   const series = parseMetrics(await page(0, figures('cart', 10)));
   t.equal(series.length, 3);
-  t.equal(await new ProxyMetrics({ limit: 10, endpointLimit: 10, read: () => undefined }).text(), '');
+  const none = new ProxyMetrics({ limit: 10, endpointLimit: 10, read: () => undefined });
+  t.equal(await textOf(none.pieces()), '');
 });
 
 t.test('docs/metrics.md speaks of all of them, and of no others', async (t) => {
@@ -107,11 +110,13 @@ t.test('series of endpoints are bounded, and off unless they are asked for', asy
   })) as unknown as Figures['endpoints'];
   const servicePorts = Array.from({ length: 1200 }, (_, i) => figures(`s${i}`, 1, { endpoints }));
   const textWith = (endpointLimit: number) =>
-    new ProxyMetrics({
-      limit: 1200,
-      endpointLimit,
-      read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts }),
-    }).text();
+    textOf(
+      new ProxyMetrics({
+        limit: 1200,
+        endpointLimit,
+        read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts }),
+      }).pieces(),
+    );
   const lines = (text: string) =>
     text.split('\n').filter((line) => line.startsWith('penstock_proxy_endpoint_')).length;
   t.equal(lines(await textWith(0)), 0);
@@ -128,4 +133,71 @@ t.test('series of endpoints are bounded, and off unless they are asked for', asy
   clearInterval(neighbour);
   t.equal(lines(text), 84_000);
   t.ok(longest > 0 && longest < 1000, `at most ${longest.toFixed(1)} ms of processor time between two turns`);
+});
+
+/** Each piece of work takes a whole turn. */
+class ShortTurns {
+  taken = 0;
+
+  isOver(): boolean {
+    return true;
+  }
+
+  async next(): Promise<void> {
+    this.taken++;
+  }
+}
+
+t.test(
+  '10,000 service ports are looked at, shared out and written in turns, whether they are named or not',
+  async (t) => {
+    const all = Array.from({ length: 10_000 }, (_, i) => figures(`s${i}`, i));
+    let lookedAt = 0;
+    const turns = new ShortTurns();
+    // How many were looked at in one turn.
+    let most = 0;
+    let last = 0;
+    turns.next = async () => {
+      turns.taken++;
+      most = Math.max(most, lookedAt - last);
+      last = lookedAt;
+    };
+    function* servicePorts() {
+      for (const each of all) {
+        lookedAt++;
+        yield each;
+      }
+    }
+    const read = () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: servicePorts() });
+    const metrics = new ProxyMetrics({ limit: 1000, endpointLimit: 1000, read });
+    const pieces: string[] = [];
+    for await (const piece of metrics.pieces(turns)) pieces.push(piece);
+    t.equal(lookedAt, 10_000, 'once each');
+    t.equal(most, 1);
+    t.ok(turns.taken >= 20_000, `${turns.taken} turns`);
+    const longest = Math.max(...pieces.map((piece) => piece.split('\n').length));
+    t.ok(longest <= 70, `${longest} lines at once`);
+    const text = pieces.join('');
+    t.equal(text.split('\n').filter((line) => line.startsWith('penstock_proxy_endpoint_')).length, 7000);
+  },
+);
+
+t.test('two scrapes at once count nothing twice', async (t) => {
+  let connections = 10;
+  const read = () => ({
+    active: 0,
+    unknown: 0,
+    descriptors: 0,
+    servicePorts: [figures('a', 1), figures('b', connections), figures('c', connections)],
+  });
+  const metrics = new ProxyMetrics({ limit: 1, endpointLimit: 0, read });
+  const others = async () =>
+    seriesValue(
+      parseMetrics(await textOf(metrics.pieces(new ShortTurns()))),
+      'penstock_proxy_service_port_connections_total',
+      { service: '(others)' },
+    );
+  t.strictSame(await Promise.all([others(), others(), others()]), [20, 20, 20]);
+  connections = 15;
+  t.strictSame(await Promise.all([others(), others()]), [30, 30]);
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { type CountedServicePort, ServiceMetrics } from '../../../../src/observe/metrics/ServiceMetrics.js';
-import { type ParsedSeries, parseMetrics, seriesValue } from '../parseMetrics.js';
+import { type ParsedSeries, parseMetrics, seriesValue, textOf } from '../parseMetrics.js';
 
 const CONNECTIONS = 'penstock_service_port_connections_total';
 const BYTES = 'penstock_service_port_first_packet_bytes_total';
@@ -17,7 +17,7 @@ function scraper(limit: number): (...now: readonly CountedServicePort[]) => Prom
   const metrics = new ServiceMetrics({ limit, read: async () => present });
   return async (...now) => {
     present = now;
-    return parseMetrics(await metrics.text());
+    return parseMetrics(await textOf(metrics.pieces()));
   };
 }
 
@@ -75,15 +75,15 @@ t.test('a place that becomes free is taken; the sum of the others never falls', 
 
 t.test('nothing to tell', async (t) => {
   const none = new ServiceMetrics({ limit: 0, read: () => Promise.reject(new Error('must not be read')) });
-  t.equal(await none.text(), '', 'limit 0');
+  t.equal(await textOf(none.pieces()), '', 'limit 0');
   const unknown = new ServiceMetrics({ limit: 1, read: async () => undefined });
-  t.equal(await unknown.text(), '', 'nobody counts');
+  t.equal(await textOf(unknown.pieces()), '', 'nobody counts');
 });
 
 t.test('a time without counts changes nobody’s place', async (t) => {
   let present: readonly CountedServicePort[] | undefined = [counted('b', 1)];
   const metrics = new ServiceMetrics({ limit: 1, read: async () => present });
-  const scrape = async () => connections(parseMetrics(await metrics.text()));
+  const scrape = async () => connections(parseMetrics(await textOf(metrics.pieces())));
   t.strictSame(await scrape(), { b: 1 });
   present = undefined;
   t.strictSame(await scrape(), {});
