@@ -16,12 +16,14 @@ export interface ModeChoice {
   readonly warnings: readonly string[];
 }
 
-/** Asks this kernel. A kernel that cannot be asked at all lacks everything. */
-export async function probeKernel(): Promise<readonly FeatureResult[] | Error> {
+/** Asks this kernel. A kernel that cannot be asked at all lacks everything. `more`: asked beside what mode nftables can use. */
+export async function probeKernel(more?: typeof probeFeatures): Promise<readonly FeatureResult[] | Error> {
   try {
     const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
     try {
-      return await probeFeatures(channel, hostFamilies());
+      const families = hostFamilies();
+      const results = await probeFeatures(channel, families);
+      return more === undefined ? results : [...results, ...(await more(channel, families))];
     } finally {
       channel.close();
     }
@@ -37,7 +39,7 @@ export async function probeKernel(): Promise<readonly FeatureResult[] | Error> {
 export async function settleMode(
   config: NodeConfig,
   withMode: (mode: NodeConfig['mode']) => NodeConfig,
-  probe: typeof probeKernel,
+  probe: () => ReturnType<typeof probeKernel>,
   log: Logger,
 ): Promise<NodeConfig> {
   if (config.mode !== '' && config.mode !== 'nftables') return config;

@@ -8,6 +8,7 @@ import { checkHost, type Finding, type HostView } from '../../host/hostChecks.js
 import type { FeatureResult } from '../../kernel/nftables/features.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
 import { openXtables } from '../../kernel/xtables/selectBackend.js';
+import { probeQueue } from '../../modes/beside/probeQueue.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { IP_FAMILIES } from '../../net/ip.js';
@@ -64,7 +65,7 @@ function asRoot(): boolean {
 }
 
 async function examine(): Promise<Report> {
-  const probed = await probeKernel();
+  const probed = await probeKernel(probeQueue);
   const iptables = await describeIptables();
   const { mode, reason, warnings } = chooseMode(probed);
   const possible = mode === 'nftables' || Object.values(iptables).some((text) => !text.startsWith('no: '));

@@ -31,17 +31,20 @@ import { NftablesTable } from './table/NftablesTable.js';
 /** Never comes to be. */
 const PROBE_TABLE = 'penstock-probe';
 
-export interface Feature {
+export interface KernelFeature {
   readonly name: string;
   /** `mode nftables`: without it nothing works. Else what does not. */
   readonly neededFor: string;
   /** As in the kernel's configuration. */
   readonly kernelOption: string;
+}
+
+export interface Feature extends KernelFeature {
   readonly probe: (family: IpFamily) => Transaction;
 }
 
 export interface FeatureResult {
-  readonly feature: Feature;
+  readonly feature: KernelFeature;
   readonly family: IpFamily;
   /** What the kernel said; undefined: it is there. */
   readonly error: Error | undefined;

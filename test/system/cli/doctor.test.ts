@@ -15,6 +15,10 @@ if (await inNetns(import.meta.url)) {
     const { status, stdout } = doctor();
     t.equal(status, 0);
     t.match(stdout, /ok +random numbers +mode nftables +CONFIG_NFT_NUMGEN/);
+    t.match(
+      stdout,
+      /ok +queues of first packets +penstock\.io\/wake, .*CONFIG_NFT_QUEUE or CONFIG_NETFILTER_XT_TARGET_NFQUEUE/,
+    );
     t.match(stdout, /iptables, IPv4: iptables \d/);
     t.match(stdout, /mode: "" means nftables here/);
     t.match(stdout, /On this host:\n {2}nftables: table ip penstock/);

@@ -6,6 +6,7 @@ import {
 } from '../../../src/config/file/KubeProxyConfiguration.js';
 import { type NodeConfig, toNodeConfig } from '../../../src/config/NodeConfig.js';
 import { FEATURES, type FeatureResult } from '../../../src/kernel/nftables/features.js';
+import { probeQueue, QUEUES } from '../../../src/modes/beside/probeQueue.js';
 import { chooseMode, probeKernel, requireNftables, settleMode } from '../../../src/modes/chooseMode.js';
 import { createLogger } from '../../../src/observe/log/createLogger.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -44,6 +45,25 @@ if (await inNetns(import.meta.url)) {
       /source-hash, maglev will not work: this kernel lacks "hashes" for IPv4, CONFIG_NFT_HASH/,
     );
     t.same(requireNftables(kernelWithout('hashes')), chooseMode(kernelWithout('hashes')).warnings);
+  });
+
+  t.test('without queues everything else works', async (t) => {
+    const error = new Error('ENOENT (no such file or directory)');
+    const { mode, warnings } = chooseMode([...kernelWithout(), { feature: QUEUES, family: 'IPv4', error }]);
+    t.equal(mode, 'nftables');
+    t.match(warnings, [/^penstock\.io\/wake, .* will not work: .*CONFIG_NFT_QUEUE or/]);
+    t.equal(warnings.length, 1);
+    const probed = await probeKernel(probeQueue);
+    if (probed instanceof Error) throw probed;
+    const found = probed.filter(({ feature }) => feature === QUEUES);
+    t.same(
+      found.map(({ family, error: why }) => [family, why]),
+      [
+        ['IPv4', undefined],
+        ['IPv6', undefined],
+      ],
+    );
+    t.equal(listedRuleset(), '', 'to ask leaves no trace');
   });
 
   t.test('this kernel has everything, and asking it leaves no trace', async (t) => {
