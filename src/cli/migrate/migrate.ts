@@ -11,7 +11,7 @@ import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { MODEL_FLAGS, MODEL_HELP, modeFlag, namesSource } from '../see/modelFlags.js';
 import { print } from '../see/output.js';
-import { readModel } from '../see/readModel.js';
+import { readModel, requireAllFiles } from '../see/readModel.js';
 import { checkConfig } from '../swap/config.js';
 import { kubeProxyFlags } from '../swap/kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from '../swap/ruleFiles.js';
@@ -69,6 +69,7 @@ export async function migrate(argv: readonly string[]): Promise<number> {
     );
   }
   const model = await readModel({ ...flags, mode });
+  requireAllFiles(model.problems);
   const texts = files ?? (isHere ? await readHere(unseen) : undefined);
   const other = texts && readRules(texts, model.world, model.rules);
   if (!texts && !isHere)

@@ -8,6 +8,7 @@ import { readOnce } from '../../agent/readOnce.js';
 import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import { PenstockError } from '../../errors.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
@@ -81,6 +82,18 @@ export async function readModel(
     table,
     problems: [...problems, ...table.problems()],
   };
+}
+
+/**
+ * For commands whose answer is about all Services: throws PENSTOCK_MANIFESTS_UNREADABLE when a whole file was left out. Objects that were
+ * set aside are no reason, as an agent sets them aside too.
+ */
+export function requireAllFiles(problems: readonly Problem[]): void {
+  const left = problems.find(({ subject, where }) => where === subject || where?.startsWith(`${subject}:`));
+  if (left === undefined) return;
+  throw new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `${left.subject}: ${left.message}`, {
+    remedy: 'Correct the file, or leave it out.',
+  });
 }
 
 function modeOf(text: string | undefined, otherwise: Mode): Mode {

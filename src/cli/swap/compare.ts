@@ -3,11 +3,12 @@ import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
 import { compareRules } from '../../compare/compareRules.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
 import { reportJson, reportText } from '../../compare/report.js';
+import { PenstockError } from '../../errors.js';
 import { printable } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
-import { MODEL_FLAGS, MODEL_HELP, namesSource } from '../see/modelFlags.js';
+import { MODEL_FLAGS, MODEL_HELP, modeFlag, namesSource } from '../see/modelFlags.js';
 import { formatOf, OUTPUT_FLAG, print } from '../see/output.js';
-import { readModel } from '../see/readModel.js';
+import { readModel, requireAllFiles } from '../see/readModel.js';
 import { kubeProxyFlags } from './kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from './ruleFiles.js';
 
@@ -40,15 +41,25 @@ export async function compare(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const format = formatOf(values.output);
+  modeFlag(values.mode);
   const files = ruleFiles(values);
   const texts = files ?? (await otherProxyRules());
   const flags = files || namesSource(values) ? values : { ...kubeProxyFlags(), ...values };
   const { world, rules, problems } = await readModel(flags, { mode: modeOf(texts) });
+  requireAllFiles(problems);
   for (const { subject, message } of problems) {
     process.stderr.write(`penstock compare: ${printable(`${subject}: ${message}`)}\n`);
   }
   const other = readRules(texts, world, rules);
   const comparison = compareRules(world, rules, other);
+  if (comparison.asked === 0)
+    throw new PenstockError(
+      'PENSTOCK_MANIFESTS_NONE',
+      'there is no Service to ask about, and no rules of any',
+      {
+        remedy: 'Give --manifests with Services and EndpointSlices, or --kubeconfig.',
+      },
+    );
   process.stdout.write(format === 'json' ? reportJson(comparison, other) : reportText(comparison, other));
   const [first] = other.notFollowed;
   if (format === 'text' && first !== undefined) {

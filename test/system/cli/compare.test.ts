@@ -23,7 +23,11 @@ if (await inNetns(import.meta.url)) {
   };
 
   t.test('a wrong call is one line and status 2', async (t) => {
+    const rules = write('rules', '*nat\n:KUBE-SERVICES - [0:0]\nCOMMIT\n');
     for (const args of [
+      ['--mode', 'fast'],
+      ['--manifests', write('broken', 'a: [\n'), '--iptables-save', rules],
+      ['--manifests', write('nothing', '---\n'), '--iptables-save', rules],
       ['--mode', 'fast', '--manifests', folder, '--nft', '/dev/null'],
       ['-o', 'xml'],
       ['--ipset', '/dev/null'],
