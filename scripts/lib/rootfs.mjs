@@ -103,7 +103,7 @@ function runInside(root, workdir, command) {
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
       maxBuffer: 64 * 1024 * 1024,
-      timeout: 300_000,
+      timeout: 1_200_000,
     });
   } catch (error) {
     throw new Error(`RUN ${command}: ${error.message}\n${error.stdout}`);
