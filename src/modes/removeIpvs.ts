@@ -5,7 +5,7 @@ import { append } from '../append.js';
 import { kernelName, SET_NAMES, type SetName, setSpec } from '../dataplane/ipvs/desired/sets.js';
 import { ownServers } from '../dataplane/ipvs/kernel/ownership.js';
 import { SERVICE_LINK, ServiceLink } from '../dataplane/ipvs/kernel/ServiceLink.js';
-import { planRemoval, readSavedRules } from '../dataplane/ipvs/rules/planRules.js';
+import { planOwnRemoval, planRemoval, readSavedRules } from '../dataplane/ipvs/rules/planRules.js';
 import { PenstockError } from '../errors.js';
 import { primaryAddresses } from '../kernel/host/hostAddresses.js';
 import { Ipset } from '../kernel/ipset/Ipset.js';
@@ -26,21 +26,26 @@ export interface IpvsRemoval {
   readonly error?: unknown;
 }
 
+/** `not kube-proxy's`: what kube-proxy's mode ipvs has too stays, as that goes on with it. */
+export type IpvsShare = 'all' | "not kube-proxy's";
+
 /**
  * `plan` changes nothing; `replace`: another mode serves already, and short connections under way are to end well first.
  * Never rejects: what failed is in the result, and the rest was done.
  */
 export async function removeIpvs(
   what: 'plan' | 'remove' | 'replace',
+  share: IpvsShare = 'all',
   clock = systemClock,
 ): Promise<IpvsRemoval> {
   // Rules refer to sets, so they go first.
+  const planRules = share === 'all' ? planRemoval : planOwnRemoval;
   const rules = await removeRules(what === 'plan' ? 'plan' : 'remove', (saved) =>
-    planRemoval(readSavedRules(Object.values(saved).join(''))),
+    planRules(readSavedRules(Object.values(saved).join(''))),
   );
   const objects: string[] = [];
   try {
-    await removeObjects(what, clock, objects);
+    await removeObjects(what, share, clock, objects);
     return { rules, objects };
   } catch (error) {
     return { rules, objects, error };
@@ -49,6 +54,7 @@ export async function removeIpvs(
 
 async function removeObjects(
   what: 'plan' | 'remove' | 'replace',
+  share: IpvsShare,
   clock: Clock,
   removed: string[],
 ): Promise<void> {
@@ -64,10 +70,10 @@ async function removeObjects(
       const { IPv4: source } = await primaryAddresses();
       if (source !== undefined) await link.connectFrom(source);
     }
-    await removeServers(what, clock, generic, sets, removed);
+    await removeServers(what, share, clock, generic, sets, removed);
     const how = what === 'plan' ? 'plan' : 'remove';
-    if (await link.delete(how)) removed.push(`link ${SERVICE_LINK}`);
-    if (ipset) await removeSets(how, ipset, sets, removed);
+    if (share === 'all' && (await link.delete(how))) removed.push(`link ${SERVICE_LINK}`);
+    if (ipset) await removeSets(how, share, ipset, sets, removed);
   } finally {
     for (const channel of channels) channel.close();
   }
@@ -105,6 +111,7 @@ async function readSets(ipset: Ipset): Promise<FamilySets[]> {
 
 async function removeServers(
   what: 'plan' | 'remove' | 'replace',
+  share: IpvsShare,
   clock: Clock,
   channel: NetlinkChannel,
   families: readonly FamilySets[],
@@ -117,7 +124,9 @@ async function removeServers(
   const gone = families.flatMap(({ family, sets }) => {
     const ofFamily = services.filter((service) => service.family === family);
     const ours = ownServers(ofFamily, sets, { excludeCIDRs: [] }, () => false);
-    return ofFamily.filter((service) => ours.has(virtualServerKey(service)));
+    const own = ofFamily.filter((service) => ours.has(virtualServerKey(service)));
+    // kube-proxy has none with a mark.
+    return share === 'all' ? own : own.filter((service) => 'mark' in service);
   });
   if (what === 'replace') await connectionsEnded(ipvs, gone, clock);
   if (what !== 'plan') await ipvs.commit(gone.map((service) => ({ action: 'delete service', service })));
@@ -130,12 +139,14 @@ async function removeServers(
 /** Rejects when a rule of somebody else refers to one of them. */
 async function removeSets(
   what: 'plan' | 'remove',
+  share: IpvsShare,
   ipset: Ipset,
   families: readonly FamilySets[],
   removed: string[],
 ): Promise<void> {
   for (const { family, sets } of families) {
-    const names = [...sets.keys()].map((name) => kernelName(name, family));
+    const wanted = [...sets.keys()].filter((name) => share === 'all' || name.startsWith('PENSTOCK-'));
+    const names = wanted.map((name) => kernelName(name, family));
     if (what === 'remove') {
       const [refused] = await ipset.commit(names.map((name) => ({ action: 'destroy', set: { name } })));
       if (refused) throw refused.error;

@@ -34,7 +34,7 @@ export async function removeOtherModes(
     if (config.serviceProxyName !== '') return left;
     // First ipvs: what is left of chains that both have is then removed with mode iptables.
     if (config.mode !== 'ipvs') {
-      const { rules, objects, error } = await removeIpvs('replace', clock);
+      const { rules, objects, error } = await removeIpvs('replace', 'all', clock);
       append(left, reportRules('ipvs', rules, log));
       if (objects.length > 0)
         log.info(`removed what mode ipvs left: ${objects.length} virtual servers, sets and links`);

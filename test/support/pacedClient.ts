@@ -4,15 +4,18 @@ import { ask } from './loopbackEndpoints.js';
 export class PacedClient {
   readonly #address: string;
   readonly #answers: readonly string[];
+  readonly #pauseMs: number;
   #going = true;
   readonly #done: Promise<void>;
   connects = 0;
   /** Answers that are none of the expected. */
   readonly failures: string[] = [];
 
-  constructor(address: string, answers: readonly string[]) {
+  /** `pauseMs`: between two connects. */
+  constructor(address: string, answers: readonly string[], pauseMs = 4) {
     this.#address = address;
     this.#answers = answers;
+    this.#pauseMs = pauseMs;
     this.#done = this.#run();
   }
 
@@ -25,7 +28,7 @@ export class PacedClient {
     while (this.#going) {
       // Paced: after some 23,000 connects in a row source ports come round again and meet connections in TIME_WAIT,
       // and then one times out now and then, whatever happens to the rules.
-      await new Promise((resolve) => setTimeout(resolve, 4));
+      await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
       const answer = await ask(this.#address);
       this.connects++;
       if (!this.#answers.includes(answer)) this.failures.push(answer);

@@ -36,7 +36,7 @@ export interface DepartureOptions {
   readonly readOther: (own: Mode, areShared: boolean) => Promise<RuleTexts>;
   /** Modes with chains of kube-proxy's names: what others write into them is not repaired any more. */
   readonly holdRepairs: () => void;
-  /** Mode iptables: whether somebody else writes our chains now. */
+  /** Modes with chains of kube-proxy's names: whether somebody else writes them now. */
   readonly chainsAreTheirs: () => Promise<boolean>;
   readonly stay: () => Promise<void>;
   /** Ends the syncs, removes our rules, lets go of ports. Rejects with why something is left; is then called again. */
@@ -174,8 +174,9 @@ export class Departure {
   async #successor(): Promise<{ why?: string; successor?: string; theirs: Mode }> {
     const { config, inMode, table, hostAddresses, readOther, holdRepairs, chainsAreTheirs } = this.#options;
     const own: Mode = config.mode || 'nftables';
-    if (own === 'iptables' || own === 'ipvs') holdRepairs();
-    const areShared = own === 'iptables' && (await chainsAreTheirs());
+    const hasSharedChains = own === 'iptables' || own === 'ipvs';
+    if (hasSharedChains) holdRepairs();
+    const areShared = hasSharedChains && (await chainsAreTheirs());
     const texts = await readOther(own, areShared);
     const theirs = modeOf(texts);
     const world = worldOf(table, config.serviceProxyName, hostAddresses());

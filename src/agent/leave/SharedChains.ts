@@ -1,5 +1,5 @@
 /**
- * Mode iptables and kube-proxy's write the same chains. Whether kube-proxy writes them now shows a rule without an effect in the
+ * Modes iptables and ipvs and kube-proxy's write the same chains. Whether kube-proxy writes them now shows a rule without an effect in the
  * chain KUBE-MARK-MASQ: kube-proxy writes that chain anew with each of its syncs, and the rule is gone.
  */
 import type { IptablesBackend } from '../../config/file/KubeProxyConfiguration.js';

@@ -7,8 +7,8 @@ import { type ProgramRunner, runCommand } from '../../kernel/xtables/runCommand.
 const NOTHING: RuleTexts = { iptablesSave: [], nft: undefined, ipvsadm: undefined, ipset: undefined };
 
 /**
- * `own`: the mode of the penstock that runs here, whose rules are not taken for the other's. In mode iptables the chains are the
- * same: they are read if `sharedChains` says that somebody else writes them now. Rejects with PENSTOCK_RULES_UNREADABLE when no
+ * `own`: the mode of the penstock that runs here, whose rules are not taken for the other's. Modes iptables and ipvs have chains of
+ * the same names as the other's: where `sharedChains` says that somebody else writes them now, they are the other's. Rejects with PENSTOCK_RULES_UNREADABLE when no
  * other proxy has rules here.
  */
 export async function otherProxyRules(
@@ -25,13 +25,18 @@ export async function otherProxyRules(
   }
   if (tables.length > 0) return { ...NOTHING, nft: { name: 'nft list table', text: tables.join('\n') } };
   const read = [await output(run, 'iptables-save', []), await output(run, 'ip6tables-save', [])];
-  const saves = own === 'ipvs' ? read.map(withoutModeIpvs) : read;
+  const isIptables = read.some(({ text = '' }) => SERVICE_CHAIN.test(text));
+  // Two proxies in mode ipvs have everything in common, so what is there is the other's once that one writes it.
+  const isSharedIpvs = own === 'ipvs' && sharedChains && !isIptables;
+  const saves = own !== 'ipvs' ? read : read.map(isSharedIpvs ? withoutOwnChains : withoutModeIpvs);
   const iptablesSave = saves.flatMap((saved, i) =>
-    isOthers(saved.text ?? '', own, sharedChains)
+    isOthers(saved.text ?? '', isSharedIpvs ? undefined : own, sharedChains)
       ? [{ name: i === 0 ? 'iptables-save' : 'ip6tables-save', text: saved.text ?? '' }]
       : [],
   );
-  const ipvsadm = own === 'ipvs' ? {} : await output(run, 'ipvsadm', ['-Sn']);
+  // kube-proxy writes its rules after its virtual servers.
+  const isTheirs = own === 'ipvs' ? isSharedIpvs : own !== 'iptables' || sharedChains;
+  const ipvsadm = isTheirs ? await output(run, 'ipvsadm', ['-Sn']) : {};
   if (ipvsadm.text !== undefined && /^-A /m.test(ipvsadm.text)) {
     const ipset = await output(run, 'ipset', ['save']);
     return {
@@ -64,10 +69,18 @@ function withoutModeIpvs(saved: Output): Output {
   return { ...saved, text: lines.join('\n') };
 }
 
+/** In mode ipvs: the rules without those that kube-proxy does not have. */
+function withoutOwnChains(saved: Output): Output {
+  const lines = saved.text?.split('\n').filter((line) => !line.includes('PENSTOCK-'));
+  return lines === undefined ? saved : { ...saved, text: lines.join('\n') };
+}
+
+/** Mode ipvs has KUBE-SERVICES too, but no chains for Services. */
+const SERVICE_CHAIN = /^:KUBE-(SVC|SEP|EXT)-/m;
+
 function isOthers(saved: string, own: Mode | undefined, sharedChains: boolean): boolean {
   if (own === 'iptables') return sharedChains && saved.includes('KUBE-SERVICES');
-  // Mode ipvs has KUBE-SERVICES too, but no chains for Services.
-  return own === 'ipvs' ? /^:KUBE-(SVC|SEP|EXT)-/m.test(saved) : saved.includes('KUBE-SERVICES');
+  return own === 'ipvs' ? SERVICE_CHAIN.test(saved) : saved.includes('KUBE-SERVICES');
 }
 
 interface Output {

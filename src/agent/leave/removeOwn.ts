@@ -1,6 +1,5 @@
 /** When the node is left to another proxy whose rules are in force: ours go, and what both have stays. */
 import { ROUTE_LOCALNET } from '../../dataplane/iptables/IptablesDataplane.js';
-import { PenstockError } from '../../errors.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
@@ -14,17 +13,11 @@ export async function removeOwn(own: Mode, theirs: Mode, sysctls: Sysctls): Prom
     await removeNftables('remove', own === 'nftables' ? 'userspace' : 'nftables');
     return;
   }
-  if (own === theirs) {
-    if (own === 'iptables') return;
-    throw new PenstockError(
-      'PENSTOCK_MODE_MISSING',
-      'mode ipvs has virtual servers, sets and addresses in common with the other proxy',
-      { remedy: 'End penstock: the other proxy goes on with them.' },
-    );
-  }
+  if (own === 'iptables' && theirs === 'iptables') return;
   // In this order, as chains that both have go with the last; those of the other proxy in mode iptables stay.
   if (own === 'ipvs') {
-    const { rules, error } = await removeIpvs('replace');
+    const { rules, error } =
+      theirs === 'ipvs' ? await removeIpvs('remove', "not kube-proxy's") : await removeIpvs('replace');
     throwFirst([...rules.map((removal) => removal.error), error]);
     return;
   }

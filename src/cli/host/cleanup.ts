@@ -5,7 +5,7 @@ import { missingForCleanup, requireAll, thisProcess } from '../../host/privilege
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
-import { removeIpvs } from '../../modes/removeIpvs.js';
+import { type IpvsShare, removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
@@ -27,8 +27,8 @@ and the sets are kube-proxy's too); puts kernel parameters back to what they wer
 
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
-  --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays. auto: asks the
-                kube-proxy on 127.0.0.1:10249; where none answers, everything goes
+  --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays, kernel parameters
+                too. auto: asks the kube-proxy on 127.0.0.1:10249; where none answers, everything goes
   --dry-run     print what would be done
   --check       only say whether anything of ours is there
 
@@ -70,10 +70,12 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (concerns('nftables', 'userspace')) failures += await cleanNftables(what, mode);
   if (concerns('userspace') && what === 'remove') failures += await cleanRoutes();
   // Chains that modes ipvs and iptables both have go with the last of them.
-  if (concerns('ipvs')) failures += await cleanIpvs(what);
+  if (mode === undefined || mode === 'ipvs')
+    failures += await cleanIpvs(what, keeps === 'ipvs' ? "not kube-proxy's" : 'all');
   if (concerns('iptables')) failures += await cleanIptables(what);
   if (what === 'remove' && mode === undefined) {
-    failures += putBackSysctls();
+    // kube-proxy sets the same ones, at its start only.
+    if (keeps === undefined) failures += putBackSysctls();
     failures += await cleanFiles();
     failures += await saysWhatIsLeft(keeps, process.stderr);
   }
@@ -145,8 +147,8 @@ async function cleanRoutes(): Promise<number> {
 }
 
 /** Returns the number of failures. */
-async function cleanIpvs(what: 'plan' | 'remove'): Promise<number> {
-  const { rules, objects, error } = await removeIpvs(what);
+async function cleanIpvs(what: 'plan' | 'remove', share: IpvsShare): Promise<number> {
+  const { rules, objects, error } = await removeIpvs(what, share);
   const failures = reportRules(
     rules.filter(({ input, error }) => input !== '' || error !== undefined),
     what,

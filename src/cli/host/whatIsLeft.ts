@@ -20,12 +20,11 @@ export async function whatIsLeft(keeps: KubeProxyMode | undefined): Promise<read
     }
   };
   await look('nftables', async () => (await removeOwnTables('plan')).map((table) => `table ${table}`));
-  if (keeps !== 'ipvs')
-    await look('ipvs', async () => {
-      const { rules, objects, error } = await removeIpvs('plan');
-      if (error !== undefined) throw error;
-      return [...objects, ...(keeps === 'iptables' ? [] : rules.flatMap(chainsLeft))];
-    });
+  await look('ipvs', async () => {
+    const { rules, objects, error } = await removeIpvs('plan', keeps === 'ipvs' ? "not kube-proxy's" : 'all');
+    if (error !== undefined) throw error;
+    return [...objects, ...(keeps === 'iptables' ? [] : rules.flatMap(chainsLeft))];
+  });
   if (keeps === undefined || keeps === 'nftables') {
     await look('iptables', async () => {
       const removals = await removeIptables('plan');

@@ -1,9 +1,9 @@
 /** A node is handed back to another proxy under traffic, while Services come, go and change: no connect fails. */
-import { spawn } from 'node:child_process';
 import t from 'tap';
 import { AgentProcess, PENSTOCK, status } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, listedRuleset, plain, savedRules, shell } from '../../support/iptables.js';
+import { eventually, listedRuleset, savedRules, shell } from '../../support/iptables.js';
+import { leaveNode } from '../../support/leaveNode.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { PacedClient } from '../../support/pacedClient.js';
 import { StandIn, type StandInMode, type StandInService } from '../../support/StandIn.js';
@@ -18,15 +18,6 @@ const pairs: readonly (readonly [string, StandInMode])[] = [
   ['iptables', 'nftables'],
   ['iptables', 'iptables-nft'],
 ];
-
-/** `penstock leave …`: its output and exit status. */
-async function leave(...args: readonly string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(...plain(PENSTOCK, 'leave', ...args));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, output };
-}
 
 const hasOurs = (mode: string) =>
   mode === 'iptables' ? savedRules().includes('KUBE-SERVICES') : /table ip6? penstock/.test(listedRuleset());
@@ -49,7 +40,7 @@ if (await inNetns(import.meta.url)) {
       await agent.ready(90_000);
       const client = new PacedClient(CART.clusterIP, PODS);
 
-      const leaving = leave('--timeout', '120');
+      const leaving = leaveNode('--timeout', '120');
       t.ok(await eventually(() => agent.output.includes('waiting until'), 60_000), 'it was asked');
       t.ok(
         await eventually(() => agent.output.includes('no other proxy has rules here'), 60_000),
@@ -102,12 +93,12 @@ if (await inNetns(import.meta.url)) {
       if (!isShared) {
         t.ok(await eventually(() => agent.output.includes('idling'), 60_000), 'it still is to leave');
         t.notOk(hasOurs(mode));
-        const back = await leave('--withdraw', '--timeout', '90');
+        const back = await leaveNode('--withdraw', '--timeout', '90');
         t.equal(back.code, 0, back.output);
         t.match(back.output, `serving in mode ${mode}`);
         t.ok(hasOurs(mode), 'it serves again');
         t.equal(await ask('172.30.0.3').then((answer) => PODS.includes(answer)), true);
-      } else await leave('--withdraw', '--timeout', '90');
+      } else await leaveNode('--withdraw', '--timeout', '90');
 
       await client.stop();
       t.ok(client.connects > 100, `${client.connects} connects were made`);

@@ -1,9 +1,8 @@
-/** Mode ipvs hands a node back to kube-proxy's mode iptables under traffic, while Services come, go and change: no connect fails. */
-import { spawn } from 'node:child_process';
+/** Mode ipvs takes a node from kube-proxy's mode iptables and hands it back under traffic, while Services come and change: no connect fails. */
 import t from 'tap';
-import { AgentProcess, PENSTOCK, status } from '../../support/AgentProcess.js';
+import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inVm } from '../../support/inVm.js';
-import { eventually, plain } from '../../support/iptables.js';
+import { eventually } from '../../support/iptables.js';
 import {
   addresses,
   LIMIT_MS,
@@ -13,6 +12,7 @@ import {
   sets,
   settings,
 } from '../../support/ipvsAgent.js';
+import { leaveNode } from '../../support/leaveNode.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
 import { PacedClient } from '../../support/pacedClient.js';
 import { StandIn, type StandInService } from '../../support/StandIn.js';
@@ -22,20 +22,12 @@ const PODS = ['10.1.0.1', '10.1.0.2', '10.1.0.3'];
 const [FIRST = '', , LAST = ''] = PODS;
 const CART: StandInService = { name: 'cart', clusterIP: '172.30.0.1', endpoints: PODS };
 
-async function leave(...args: readonly string[]): Promise<{ code: number | null; output: string }> {
-  const child = spawn(...plain(PENSTOCK, 'leave', ...args));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
-  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, output };
-}
-
 if (await inVm(import.meta.url)) {
   t.setTimeout(LIMIT_MS);
   const server = await serveOnLoopback(PODS);
   t.teardown(() => server.close());
 
-  t.test('mode ipvs leaves the node to kube-proxy in mode iptables', async (t) => {
+  t.test('mode ipvs takes the node from kube-proxy in mode iptables and leaves it to that', async (t) => {
     t.setTimeout(LIMIT_MS);
     await using agent = new AgentProcess(settings('ipvs'));
     const write = (services: readonly StandInService[]) =>
@@ -44,11 +36,13 @@ if (await inVm(import.meta.url)) {
         services.flatMap((service) => shopObjects(service)),
       );
     write([CART]);
+    new StandIn('iptables-legacy').write([CART]);
+    const client = new PacedClient(CART.clusterIP, PODS);
     agent.start();
     await agent.ready(READY_MS);
-    const client = new PacedClient(CART.clusterIP, PODS);
+    t.ok(await eventually(() => !legacyRules().includes('KUBE-SVC-'), READY_MS), 'their chains go');
 
-    const leaving = leave('--timeout', '240');
+    const leaving = leaveNode('--timeout', '240');
     t.ok(
       await eventually(() => agent.output.includes('no other proxy has rules here'), READY_MS),
       'it waits',

@@ -7,12 +7,20 @@ import {
   targetOf,
 } from '../../../kernel/xtables/parseSave.js';
 import { RestoreInput } from '../../../kernel/xtables/RestoreInput.js';
+import { CLUSTER_CLIENT_TAG } from '../desired/clusterClientMark.js';
 import type { RuleSettings } from '../desired/IpvsSettings.js';
 import * as chain from './chains.js';
 import { type FixedRules, fixedRules } from './fixedRules.js';
 
 /** In a rule that asks a set of this mode; mode iptables has none. */
 const NAMES_SET = /--(?:match|map)-set (?:KUBE|PENSTOCK)-/;
+
+const OWN_PREFIX = 'PENSTOCK-';
+
+/** In chains of kube-proxy's names, a rule that kube-proxy never writes: node ports on loopback, marks of clients in the cluster. */
+const OWN_RULE = new RegExp(
+  `--(?:match|map)-set ${OWN_PREFIX}|-j REDIRECT |--mark 0x[0-9a-f]+/${CLUSTER_CLIENT_TAG} `,
+);
 
 /** Tables that exist. */
 export type SavedRules = Readonly<Partial<Record<chain.Table, SavedTable>>>;
@@ -97,6 +105,35 @@ export function planRemoval(present: SavedRules): RestoreInput {
     // What stays may be as this mode wrote it: neither chains nor sets could go before the rules that name them.
     const isOwn = (rule: string) => names.includes(targetOf(rule) ?? '') || NAMES_SET.test(rule);
     input.add(deleteRules(there, besideIptables ? shared : [], isOwn));
+    for (const name of names) input.add(`-X ${name}\n`);
+    input.add('COMMIT\n');
+  }
+  return input;
+}
+
+/**
+ * Removes the rules that kube-proxy's mode ipvs does not have: of all that this mode wrote, what kube-proxy neither keeps up to date nor
+ * removes. The rest stays, in whichever form it is.
+ */
+export function planOwnRemoval(present: SavedRules): RestoreInput {
+  const input = new RestoreInput();
+  for (const table of chain.TABLES) {
+    const there = present[table];
+    const names = chain.CHAINS[table].filter(
+      (name) => name.startsWith(OWN_PREFIX) && there?.chains.has(name),
+    );
+    const isOwnJump = (rule: string) => names.includes(targetOf(rule) ?? '');
+    const jumps = deleteRules(there, ['INPUT', 'OUTPUT'], isOwnJump);
+    const rules = deleteRules(
+      there,
+      chain.CHAINS[table].filter((name) => !names.includes(name)),
+      (rule) => OWN_RULE.test(rule),
+    );
+    if (names.length === 0 && rules === '') continue;
+    input.add(`*${table}\n`);
+    for (const name of names) input.add(`:${name} - [0:0]\n`);
+    input.add(jumps);
+    input.add(rules);
     for (const name of names) input.add(`-X ${name}\n`);
     input.add('COMMIT\n');
   }

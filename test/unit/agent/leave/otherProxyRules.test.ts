@@ -67,3 +67,29 @@ t.test('in another mode sets are the other proxy\u2019s', async (t) => {
   t.match(ipvsadm?.text, /^-A -t/);
   t.match(iptablesSave[0]?.text, /match-set KUBE-CLUSTER-IP/);
 });
+
+t.test(
+  'two proxies in mode ipvs: what is there is the other\u2019s once that one writes the chains',
+  async (t) => {
+    await t.rejects(otherProxyRules('ipvs', false, node(OURS)), { code: 'PENSTOCK_RULES_UNREADABLE' });
+    const { iptablesSave, ipvsadm, ipset } = await otherProxyRules('ipvs', true, node(OURS));
+    t.match(ipvsadm?.text, /^-A -t/);
+    t.ok(ipset);
+    t.match(iptablesSave[0]?.text, /match-set KUBE-CLUSTER-IP/);
+    t.notMatch(iptablesSave[0]?.text, /PENSTOCK-/, 'what kube-proxy does not have is not taken for its own');
+  },
+);
+
+t.test('in mode ipvs, another that writes chains of Services is in mode iptables', async (t) => {
+  const { ipvsadm, iptablesSave } = await otherProxyRules('ipvs', true, node([...OURS, ...THEIRS]));
+  t.equal(ipvsadm, undefined);
+  t.match(iptablesSave[0]?.text, /KUBE-SVC-A/);
+});
+
+t.test(
+  'in mode iptables, virtual servers alone are not enough: kube-proxy writes its rules after them',
+  async (t) => {
+    await t.rejects(otherProxyRules('iptables', false, node(THEIRS)), { code: 'PENSTOCK_RULES_UNREADABLE' });
+    t.match((await otherProxyRules('iptables', true, node(OURS))).ipvsadm?.text, /^-A -t/);
+  },
+);

@@ -11,6 +11,7 @@ import {
   describeMissing,
   isOtherMode,
   NO_SAVED_RULES,
+  planOwnRemoval,
   planRemoval,
   planRules,
   readSavedRules,
@@ -54,6 +55,10 @@ class Host {
   async remove(): Promise<void> {
     const input = planRemoval(await this.present());
     if (!input.isEmpty) await (await this.#tool).restore(input);
+  }
+
+  async removeOwn(): Promise<void> {
+    await (await this.#tool).restore(planOwnRemoval(await this.present()));
   }
 
   async writeIptables(): Promise<void> {
@@ -164,6 +169,26 @@ t.test('rules name every set but the record, and no other', async (t) => {
 
 t.test('an empty host has nothing to remove', async (t) => {
   t.ok(planRemoval(NO_SAVED_RULES).isEmpty);
+});
+
+t.test('where kube-proxy goes on in mode ipvs, only what it does not have is removed', async (t) => {
+  const host = new Host();
+  await host.write();
+  const before = host.fake.dump();
+  await host.removeOwn();
+  const after = host.fake.dump();
+  const isOwn = (rule: string) => /PENSTOCK-|REDIRECT|--mark 0x70000000/.test(rule);
+  const wanted = Object.entries(before)
+    .filter(([name]) => !name.includes('PENSTOCK-'))
+    .map(([name, rules]) => [name, rules.filter((rule) => !isOwn(rule))] as const);
+  t.strictSame(after, Object.fromEntries(wanted));
+  t.ok(
+    Object.values(after)
+      .flat()
+      .some((rule) => rule.includes('KUBE-LOOP-BACK')),
+    'what kube-proxy has is there',
+  );
+  t.ok(planOwnRemoval(await host.present()).isEmpty, 'nothing is left to remove');
 });
 
 /** The order of jumps from base chains depends on who came first. */
