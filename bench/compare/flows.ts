@@ -73,7 +73,7 @@ async function expectations(
   writeFileSync(manifests, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
   writeFileSync(config, configuration(mode, '', families).replace(/^clientConnection.*$/m, ''));
   const { world, rules, table } = await readModel({ manifests, config });
-  const list = (await serviceRows(table)).flatMap((row) =>
+  const list = (await serviceRows(table, mode)).flatMap((row) =>
     cellsOf(row, { mode: modeFlag(mode) ?? 'iptables', clients: CLIENTS, nodeAddresses: NODE, families }),
   );
   const [pod] = PODS;

@@ -36,7 +36,7 @@ function keyOf({ place, client, name }: Question): string {
 function answer(world: World, rules: Rules, { flow }: Question): Answer {
   const decision = decide(world, rules, flow);
   const isSticky = decision.winner?.service.affinitySeconds !== undefined;
-  return answerOf(ENDINGS[decision.verdict.type], destinations(decision, flow, rules), isSticky);
+  return answerOf(ENDINGS[decision.verdict.type], destinations(world, decision, flow, rules), isSticky);
 }
 
 /** `10.1.0.1:8080, 10.1.0.2:8080 (sees the node)`, `refused`. */

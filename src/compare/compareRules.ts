@@ -74,7 +74,11 @@ export function compareRules(world: World, rules: Rules, other: OtherProxy): Com
     const near = index.worldFor(flow);
     const decision = decide(near, rules, flow);
     const isSticky = decision.winner?.service.affinitySeconds !== undefined;
-    const ours = answerOf(ENDINGS[decision.verdict.type], destinations(decision, flow, rules), isSticky);
+    const ours = answerOf(
+      ENDINGS[decision.verdict.type],
+      destinations(near, decision, flow, rules),
+      isSticky,
+    );
     const theirs = answerOfReach(other.tracer.trace(flow));
     if (sameAnswer(ours, theirs)) continue;
     const stock = other.mode === 'ipvs' ? stockAnswer(near, decision, flow) : undefined;

@@ -1,7 +1,6 @@
 /** What becomes of the first packet of a flow, before anybody has put it into words. */
 import type { AddressKind, Candidate, Claims } from './claims.js';
 import type { KnownEndpoint } from './endpoints.js';
-import type { Flow, Rules } from './World.js';
 
 /** Every reason there is: docs/see.md has a chapter for each. */
 export type Reason =
@@ -67,17 +66,4 @@ export function forward(
 
 export function refuse(type: 'reject' | 'drop' | 'pass', reason: RefusalReason): Verdict {
   return { type, reason };
-}
-
-/** An endpoint that is reached by itself must see another address than its own. */
-export function isMasqueraded(
-  { applies }: Masquerade,
-  endpoint: KnownEndpoint,
-  flow: Flow,
-  { mode }: Pick<Rules, 'mode'>,
-): boolean {
-  if (applies || endpoint.address !== flow.source) return applies;
-  // Modes with a set of hairpins have those in it that may run here.
-  const isAnywhere = mode === 'iptables' || mode === 'userspace';
-  return isAnywhere || endpoint.local || endpoint.nodeName === '';
 }

@@ -37,13 +37,20 @@ export function isFromPod(world: World, rules: Rules, family: IpFamily, flow: Fl
       return flow.interface === undefined
         ? flow.origin === 'pod'
         : flow.interface.startsWith(detector.prefix);
-    case 'ClusterCIDR': {
-      const range = detector.cidrs[family];
-      return range === undefined ? undefined : contains(range, flow.source);
-    }
+    case 'ClusterCIDR':
     case 'NodeCIDR': {
-      const range = world.podCIDRs[family];
+      const range = podRange(world, rules, family);
       return range === undefined ? undefined : contains(range, flow.source);
     }
   }
+}
+
+/** Where pods have their addresses, if they are told by that. */
+export function podRange(
+  world: World,
+  { detectLocal }: Pick<Rules, 'detectLocal'>,
+  family: IpFamily,
+): string | undefined {
+  if (detectLocal.type === 'ClusterCIDR') return detectLocal.cidrs[family];
+  return detectLocal.type === 'NodeCIDR' ? world.podCIDRs[family] : undefined;
 }

@@ -1,12 +1,22 @@
 /** Objects, node, configuration and a packet → what becomes of it. The one evaluator: `penstock explain` and the tests ask it. */
 import { readBalancing } from '../balancing/readBalancing.js';
-import { type Decision, type Destination, forward, isMasqueraded, type Outcome, refuse } from './Decision.js';
-import type { KnownEndpoint } from './endpoints.js';
+import type { IpFamily } from '../net/ip.js';
+import type { Service } from '../objects/Service.js';
+import { isServed } from './claims.js';
+import {
+  type Decision,
+  type Destination,
+  forward,
+  type Masquerade,
+  type Outcome,
+  refuse,
+} from './Decision.js';
+import { endpointSets, type KnownEndpoint } from './endpoints.js';
 import { iptablesPath } from './iptablesPath.js';
 import { ipvsPath } from './ipvsPath.js';
 import { nftablesPath } from './nftablesPath.js';
 import { userspacePath } from './userspacePath.js';
-import type { Flow, Mode, Rules, World } from './World.js';
+import { type Flow, familyOfFlow, type Mode, type Rules, type World } from './World.js';
 
 const PATHS: Readonly<Record<Mode, (world: World, rules: Rules, flow: Flow) => Decision>> = {
   iptables: iptablesPath,
@@ -28,6 +38,7 @@ export function decide(world: World, rules: Rules, flow: Flow): Decision {
 
 /** The endpoints of a decision, each with its share of the connections. */
 export function destinations(
+  world: World,
   { verdict, winner }: Decision,
   flow: Flow,
   rules: Pick<Rules, 'mode'>,
@@ -37,16 +48,45 @@ export function destinations(
   const total = verdict.endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0);
   return verdict.endpoints.map((endpoint) => ({
     target: endpoint.target,
-    masquerade: isMasqueraded(verdict.masquerade, endpoint, flow, rules),
+    masquerade: isMasqueraded(world, verdict.masquerade, endpoint, flow, rules),
     chance: weightOf(endpoint) / total,
   }));
+}
+
+/** An endpoint that is reached by itself must see another address than its own. */
+export function isMasqueraded(
+  world: World,
+  { applies }: Masquerade,
+  endpoint: KnownEndpoint,
+  flow: Flow,
+  { mode }: Pick<Rules, 'mode'>,
+): boolean {
+  if (applies || endpoint.address !== flow.source) return applies;
+  if (mode === 'iptables' || mode === 'userspace' || endpoint.local || endpoint.nodeName === '') return true;
+  // The other modes have one set for all Services of what may run here: of addresses, in mode ipvs with ports.
+  return world.services.some((service) =>
+    reachableOf(world, service, familyOfFlow(flow)).some(
+      ({ protocol, endpoint: each }) =>
+        each.address === flow.source &&
+        (each.local || each.nodeName === '') &&
+        (mode === 'nftables' || (each.target === endpoint.target && protocol === flow.protocol)),
+    ),
+  );
+}
+
+function reachableOf(world: World, service: Service, family: IpFamily) {
+  if (!isServed(world, service, family)) return [];
+  return service.ports.flatMap((port) => {
+    const { cluster, local } = endpointSets(world, service, port, family);
+    return [...cluster, ...local].map((endpoint) => ({ protocol: port.protocol, endpoint }));
+  });
 }
 
 export function evaluate(world: World, rules: Rules, flow: Flow): Outcome {
   const decision = decide(world, rules, flow);
   switch (decision.verdict.type) {
     case 'forward':
-      return destinations(decision, flow, rules);
+      return destinations(world, decision, flow, rules);
     case 'reject':
       return 'REJECT';
     case 'drop':

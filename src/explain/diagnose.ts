@@ -1,7 +1,7 @@
 /** Why nobody can serve, and why an address is no Service's: what an operator would look for next, from the objects alone. */
 import type { IpFamily } from '../net/ip.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
-import { readWake, targetText } from '../routing/waking.js';
+import { holdsFirstPackets, readWake, targetText } from '../routing/waking.js';
 import { isLocalAddress } from './addresses.js';
 import { type Candidate, isServed, kindsOf, nameOf, pathOf, vipsOf } from './claims.js';
 import { endpointSets } from './endpoints.js';
@@ -17,7 +17,7 @@ export function whoWakes(
   const { wake } = readWake(service.options);
   const { any } = endpointSets(world, service, port, familyOfFlow(flow));
   if (!wake || any || port.protocol === 'SCTP') return [];
-  if (mode === 'ipvs') return ['asleep, but mode ipvs holds no packets: nobody wakes'];
+  if (!holdsFirstPackets(mode)) return ['asleep, but mode ipvs holds no packets: nobody wakes'];
   const whom = targetText(wake.target);
   return isLocalAddress(world, flow.source)
     ? [

@@ -10,8 +10,8 @@ import {
   pathOf,
   staysOnNode,
 } from './claims.js';
-import { type Decision, isMasqueraded, type Reason } from './Decision.js';
-import { decide, destinations } from './decide.js';
+import type { Decision, Reason } from './Decision.js';
+import { decide, destinations, isMasqueraded } from './decide.js';
 import { whoWakes, whyNoEndpoints, whyNoService } from './diagnose.js';
 import { type EndpointSets, endpointSets, whyNot } from './endpoints.js';
 import { inSourceRanges, sourceRanges } from './policies.js';
@@ -91,7 +91,7 @@ export function explain(
   const toNode = isLocalAddress(world, flow.destination);
   const outcome = verdict.type === 'pass' ? (toNode ? 'node' : 'not-a-service') : OUTCOMES[verdict.type];
   const text = REASONS[reason];
-  const targets = destinations(decision, flow, rules);
+  const targets = destinations(world, decision, flow, rules);
   const ranges = winner && kind === 'load-balancer IP' ? sourceRanges(winner, family) : [];
   const notes = [
     ...notesOf(world, flow, decision, reason, rules),
@@ -129,7 +129,7 @@ export function explain(
     sourceRanges: ranges,
     clientInSourceRanges:
       ranges.length === 0 || (winner !== undefined && inSourceRanges(world, flow, winner)),
-    candidates: candidatesOf(decision, flow, rules, sets),
+    candidates: candidatesOf(world, decision, flow, rules, sets),
     losers: losersOf(world, flow, decision),
     notes,
     mode: rules.mode,
@@ -173,6 +173,7 @@ export function podAt(world: World, address: string): string {
 }
 
 function candidatesOf(
+  world: World,
   decision: Decision,
   flow: Flow,
   rules: Rules,
@@ -180,7 +181,7 @@ function candidatesOf(
 ): ExplainedEndpoint[] {
   if (!sets || !decision.winner) return [];
   const { verdict, winner, kind } = decision;
-  const shares = new Map(destinations(decision, flow, rules).map((d) => [d.target, d.chance]));
+  const shares = new Map(destinations(world, decision, flow, rules).map((d) => [d.target, d.chance]));
   // A port that no Service has is no endpoint's.
   if (verdict.type !== 'forward' && verdict.reason === 'unknown-port') return [];
   const policy = verdict.type === 'forward' ? verdict.policy : policyOf(winner, kind);
@@ -191,7 +192,7 @@ function candidatesOf(
     node: endpoint.nodeName,
     gets: shares.has(endpoint.target),
     share: shares.get(endpoint.target) ?? 0,
-    masquerade: verdict.type === 'forward' && isMasqueraded(verdict.masquerade, endpoint, flow, rules),
+    masquerade: verdict.type === 'forward' && isMasqueraded(world, verdict.masquerade, endpoint, flow, rules),
     out: whyNot(endpoint, sets, chosen, policy) ?? (verdict.type === 'forward' ? '' : ENDS_BEFORE),
   }));
 }

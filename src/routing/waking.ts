@@ -57,6 +57,11 @@ export function isAsleep({ protocol, endpoints, options }: ServicePort): boolean
   return !endpoints.any && protocol !== 'SCTP' && readWake(options).wake !== undefined;
 }
 
+/** Whether first packets wait at all in a mode; else a Service that should wake refuses as others without endpoints do. */
+export function holdsFirstPackets(mode: string): boolean {
+  return mode !== 'ipvs';
+}
+
 /** `deployment/web` */
 export function targetText(target: WakeTarget | undefined): string {
   return target === undefined ? 'whoever listens' : `${target.kind}/${target.name}`;

@@ -57,11 +57,12 @@ export function makeAdmin(options: AdminOptions): Admin {
   const startedAt = Math.floor(options.clock.date());
   const status = () => statusOf(options, networkNamespace, startedAt);
   const facts: AdminFacts = {
+    mode: config.mode,
     table,
     world: () => worldOf(table, config.serviceProxyName, hostAddresses()),
     rules: (world) => rulesOf(config, world),
     problems: () => agent.problems(),
-    status: async () => ({ ...status(), ...(await tableStatus(table)) }),
+    status: async () => ({ ...status(), ...(await tableStatus(table, config.mode)) }),
     flows: options.flows,
     balancer: options.balancer,
     syncs: () => agent.syncs.records,

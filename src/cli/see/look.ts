@@ -68,7 +68,7 @@ async function readObjects(flags: ModelFlags, called?: AgentNote): Promise<Model
 export async function servicesOf(found: Look): Promise<readonly ServiceRow[]> {
   return found.from === 'agent'
     ? found.agent.list<ServiceRow>('/v1/services')
-    : serviceRows(found.model.table);
+    : serviceRows(found.model.table, found.model.config.mode);
 }
 
 /** The routing table as the agent has it; of `services` (`namespace/name`) alone, if any are named. Rejects with PENSTOCK_NO_AGENT. */

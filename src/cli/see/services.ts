@@ -1,5 +1,5 @@
 /** penstock services: every port of every Service that this node serves, and whether it can. */
-import type { ServiceRow } from '../../observe/admin/serviceRows.js';
+import { lacksEndpoints, type ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
 import { look, servicesOf } from './look.js';
 import { MODEL_FLAGS, MODEL_HELP } from './modelFlags.js';
@@ -9,6 +9,7 @@ export const HELP = `penstock services [NAME] [--namespace NS] [--problems] [-o 
 
 Lists what this node serves: one line for each port of a Service. NAME is a part
 of namespace/service. ENDPOINTS are those that serve, of all, and those here.
+A Service is asleep that has none and wakes at the first packet.
 
   --namespace NS         only of this namespace
   --problems             only those that lack endpoints
@@ -37,10 +38,10 @@ export async function services(argv: readonly string[]): Promise<number> {
   const all = await servicesOf(found);
   const [part = ''] = words;
   const rows = all.filter(
-    ({ service, state }) =>
-      service.includes(part) &&
-      (values.namespace === undefined || service.startsWith(`${values.namespace}/`)) &&
-      (!values.problems || state !== 'ok'),
+    (row) =>
+      row.service.includes(part) &&
+      (values.namespace === undefined || row.service.startsWith(`${values.namespace}/`)) &&
+      (!values.problems || lacksEndpoints(row)),
   );
   if (format === 'json') printJson({ agent: found.from === 'agent', items: rows });
   else print(servicesText(rows, found.from === 'model' && found.agentIsGone));

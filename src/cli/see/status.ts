@@ -63,7 +63,10 @@ export async function status(argv: readonly string[]): Promise<number> {
 async function statusOf(found: Look): Promise<Status> {
   const agent = found.from === 'agent' ? found.agent.status : null;
   const { counts, withoutEndpoints, samples } =
-    agent ?? (await tableStatus(found.from === 'model' ? found.model.table : NO_TABLE));
+    agent ??
+    (found.from === 'model'
+      ? await tableStatus(found.model.table, found.model.config.mode)
+      : await tableStatus(NO_TABLE, ''));
   const conntrack = readConntrack();
   const tests: Test[] = [agentTest(agent), ...(agent ? [readyTest(agent), ...sourceTests(agent)] : [])];
   // An agent of an older version does not say.
@@ -223,7 +226,8 @@ function statusText(report: Status): string[] {
     ...field(
       'serves',
       `${counts.services} Services, ${counts.servicePorts} ports, ${counts.endpoints} endpoints; ` +
-        `${counts.withoutEndpoints} ports without endpoints, ${counts.withoutLocalEndpoints} without local ones`,
+        `${counts.withoutEndpoints} ports without endpoints, ${counts.withoutLocalEndpoints} without local ones` +
+        (counts.asleep > 0 ? `, ${counts.asleep} asleep` : ''),
     ),
     ...report.withoutEndpoints.flatMap((key, i) => field(i === 0 ? 'without' : '', key)),
     ...tests.flatMap(({ name, passed, says }) => field(name, `${passed ? '' : 'FAILED: '}${says}`)),

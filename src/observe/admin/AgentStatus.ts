@@ -38,6 +38,8 @@ export interface AgentStatus {
     readonly endpoints: number;
     readonly withoutEndpoints: number;
     readonly withoutLocalEndpoints: number;
+    /** Have no endpoints either, but a first packet waits for one. */
+    readonly asleep: number;
   };
   /** The first by name; `counts` has how many there are. */
   readonly withoutEndpoints: readonly string[];
@@ -61,17 +63,18 @@ const SAMPLES = 3;
 /** The part that follows from the routing table. In turns: what comes or goes meanwhile is in it or is not. */
 export async function tableStatus(
   view: Pick<RoutingView, 'servicePorts'>,
+  mode: string,
   turns: TakesTurns = new WorkTurns(),
 ): Promise<Pick<AgentStatus, 'counts' | 'withoutEndpoints' | 'samples'>> {
   const services = new Set<string>();
   const without = new FirstByKey(SHOWN_SERVICES);
   const samples = new FirstByKey(SAMPLES);
-  const states = { ok: 0, 'no endpoints': 0, 'no local endpoints': 0 };
+  const states = { ok: 0, asleep: 0, 'no endpoints': 0, 'no local endpoints': 0 };
   let endpoints = 0;
   for (const ports of portsByKey(view)) {
     if (turns.isOver()) await turns.next();
     const [{ key, namespace, service, protocol }] = ports;
-    const state = stateOf(ports);
+    const state = stateOf(ports, mode);
     states[state]++;
     services.add(`${namespace}/${service}`);
     for (const port of ports) endpoints += port.endpoints.all.length;
@@ -83,10 +86,11 @@ export async function tableStatus(
   return {
     counts: {
       services: services.size,
-      servicePorts: states.ok + states['no endpoints'] + states['no local endpoints'],
+      servicePorts: Object.values(states).reduce((sum, count) => sum + count, 0),
       endpoints,
       withoutEndpoints: states['no endpoints'],
       withoutLocalEndpoints: states['no local endpoints'],
+      asleep: states.asleep,
     },
     withoutEndpoints: without.list().map(([{ key }]) => key),
     samples: samples.list().map((ports) => {

@@ -14,9 +14,16 @@ import type { AgentStatus } from './AgentStatus.js';
 import { modelLines } from './modelLines.js';
 import { PagedRows } from './PagedRows.js';
 import type { SyncRecord } from './SyncHistory.js';
-import { type EndpointRow, endpointRows, type ServiceRow, serviceRows } from './serviceRows.js';
+import {
+  type EndpointRow,
+  endpointRows,
+  lacksEndpoints,
+  type ServiceRow,
+  serviceRows,
+} from './serviceRows.js';
 
 export interface AdminFacts {
+  readonly mode: string;
   readonly table: RoutingTable;
   readonly world: () => World;
   readonly rules: (world: World) => Rules;
@@ -33,7 +40,7 @@ const REPLAYED = 10;
 export function adminApi(facts: AdminFacts): AdminApi {
   const generation = () => facts.table.generation;
   const services = new PagedRows<ServiceRow>(
-    async (words) => wantedRows(await serviceRows(facts.table), words),
+    async (words) => wantedRows(await serviceRows(facts.table, facts.mode), words),
     generation,
   );
   const endpoints = new PagedRows<EndpointRow>(async (service) => {
@@ -89,7 +96,7 @@ function wantedRows(rows: readonly ServiceRow[], words: string): readonly Servic
   return rows.filter(
     (row) =>
       (service === '' || row.service === service) &&
-      (state === '' || row.state !== 'ok') &&
+      (state === '' || lacksEndpoints(row)) &&
       (part === '' || texts(row).some((text) => text.includes(part))),
   );
 }

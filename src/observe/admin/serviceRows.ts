@@ -2,11 +2,12 @@
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { type Endpoint, isExternallyAccessible, type ServicePort } from '../../routing/ServicePort.js';
+import { holdsFirstPackets, isAsleep } from '../../routing/waking.js';
 import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { sortInTurns } from './sortInTurns.js';
 
-/** `ok`: every way to the Service has an endpoint. The rest: for whom it has none. */
-export type ServiceState = 'ok' | 'no endpoints' | 'no local endpoints';
+/** `ok`: every way to the Service has an endpoint. `asleep`: none has, and a first packet waits until one has. The rest: for whom it has none. */
+export type ServiceState = 'ok' | 'asleep' | 'no endpoints' | 'no local endpoints';
 
 export interface ServiceRow {
   /** `namespace/service:port/PROTOCOL`: unique, and the order of rows. */
@@ -41,20 +42,21 @@ export function* portsByKey(view: Pick<RoutingView, 'servicePorts'>): Generator<
   for (const [key, port] of ipv6 ?? []) if (!ipv4?.has(key)) yield [port];
 }
 
-/** Sorted by key. In turns, as the next one. */
+/** Sorted by key; `mode` says whether first packets wait. In turns, as the next one. */
 export async function serviceRows(
   view: Pick<RoutingView, 'servicePorts'>,
+  mode: string,
   turns: TakesTurns = new WorkTurns(),
 ): Promise<ServiceRow[]> {
   const rows: ServiceRow[] = [];
   for (const ports of portsByKey(view)) {
     if (turns.isOver()) await turns.next();
-    rows.push(rowOf(ports));
+    rows.push(rowOf(ports, mode));
   }
   return sortInTurns(rows, turns);
 }
 
-function rowOf(ports: SamePort): ServiceRow {
+function rowOf(ports: SamePort, mode: string): ServiceRow {
   const [first] = ports;
   const all = (list: (port: ServicePort) => readonly string[]) => ports.flatMap(list);
   const count = (list: (port: ServicePort) => readonly Endpoint[]) =>
@@ -78,18 +80,24 @@ function rowOf(ports: SamePort): ServiceRow {
       serving: count((port) => port.endpoints.reachable),
       here: count((port) => port.endpoints.reachable.filter((e) => e.local)),
     },
-    state: stateOf(ports),
+    state: stateOf(ports, mode),
   };
 }
 
-export function stateOf(ports: readonly ServicePort[]): ServiceState {
+export function stateOf(ports: readonly ServicePort[], mode: string): ServiceState {
   // One family that serves is enough: clients of the other may not exist.
-  if (!ports.some((port) => port.endpoints.any)) return 'no endpoints';
+  if (!ports.some((port) => port.endpoints.any))
+    return holdsFirstPackets(mode) && ports.some(isAsleep) ? 'asleep' : 'no endpoints';
   const isLocal = (port: ServicePort) =>
     port.internalPolicy === 'Local' || (port.externalPolicy === 'Local' && isExternallyAccessible(port));
   return ports.some((port) => port.endpoints.any && isLocal(port) && port.endpoints.local.length === 0)
     ? 'no local endpoints'
     : 'ok';
+}
+
+/** Whether somebody is refused for want of an endpoint. */
+export function lacksEndpoints({ state }: Pick<ServiceRow, 'state'>): boolean {
+  return state === 'no endpoints' || state === 'no local endpoints';
 }
 
 export interface EndpointRow {

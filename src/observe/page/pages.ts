@@ -41,6 +41,7 @@ async function overview(source: PageSource, _: URLSearchParams, status: AgentSta
     ['Endpoints', counts.endpoints],
     ['Ports without endpoints', counts.withoutEndpoints],
     ['Without local endpoints', counts.withoutLocalEndpoints],
+    ['Asleep', counts.asleep],
     ['Conflicts and set aside', status.problemCount],
   ] as const;
   return {
@@ -123,6 +124,7 @@ function addresses(row: ServiceRow): readonly string[] {
 
 function stateText(state: ServiceRow['state']): Html {
   if (state === 'ok') return html`<span class="good">ok</span>`;
+  if (state === 'asleep') return html`<span class="soft">asleep</span>`;
   return html`<span class="${state === 'no endpoints' ? 'bad' : 'warn'}">${state}</span>`;
 }
 

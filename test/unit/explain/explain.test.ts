@@ -283,3 +283,62 @@ t.test('every reason has its chapter', async (t) => {
   const docs = readFileSync(fromRoot('docs/see.md'), 'utf8');
   for (const reason of Object.keys(REASONS)) t.match(docs, new RegExp(`^#### ${reason}$`, 'm'), reason);
 });
+
+t.test('a pod that reaches itself: one set of all Services says what runs here', async (t) => {
+  const itself = [endpoint('10.244.2.8', { podName: 'cart-b', nodeName: 'node2' })];
+  const [other] = [
+    service({ name: 'other', clusterIPs: { IPv4: ip('10.96.0.11') }, ports: [port({ name: 'http' })] }),
+  ];
+  const ports = [endpointPort({ name: 'http' })];
+  const elsewhere = slice(itself, { ports });
+  const here = slice([endpoint('10.244.2.8', { podName: 'cart-b', nodeName: 'node1' })], {
+    name: 'other-1',
+    serviceName: 'other',
+    ports,
+  });
+  const masquerades = (
+    mode: Rules['mode'],
+    slices: readonly EndpointSlice[],
+    services = [CART, other as Service],
+  ) => ask('10.244.2.8', 'cart:http', world(services, slices), { ...RULES, mode }).masquerade;
+  t.equal(masquerades('nftables', [elsewhere]), false, 'it does not run here');
+  t.equal(
+    masquerades('nftables', [elsewhere, here]),
+    true,
+    'another Service has it as an endpoint that does',
+  );
+  t.equal(masquerades('ipvs', [elsewhere, here]), true, 'the same port');
+  t.equal(
+    masquerades('nftables', [elsewhere, here], [CART]),
+    false,
+    'a slice without its Service is in no set',
+  );
+  t.equal(masquerades('userspace', [elsewhere]), true, 'the proxy connects from another address anyway');
+});
+
+t.test('mode userspace tells pods by their range alone', async (t) => {
+  const seen = (
+    client: string,
+    sourceAddress: 'auto' | 'transparent',
+    detectLocal: Rules['detectLocal'],
+    more = {},
+  ) =>
+    ask(client, '10.96.0.10:80', world([CART], [CART_SLICE]), {
+      ...RULES,
+      mode: 'userspace',
+      sourceAddress,
+      detectLocal,
+      ...more,
+    }).masquerade;
+  const bridge: Rules['detectLocal'] = { type: 'BridgeInterface', name: 'cni0' };
+  t.equal(seen('203.0.113.9', 'transparent', RULES.detectLocal), true, 'outside of the range');
+  t.equal(seen('203.0.113.9', 'transparent', bridge), false, 'no range: nobody is told from a pod');
+  t.equal(seen('203.0.113.9', 'transparent', bridge, { masqueradeAll: true }), true);
+  t.equal(seen('10.244.2.9', 'auto', bridge), true, 'careful: answers might go another way');
+  t.equal(
+    seen('10.244.2.9', 'auto', { type: 'ClusterCIDR', cidrs: {} }),
+    true,
+    'a range of the other family is none',
+  );
+  t.equal(seen('10.244.2.9', 'auto', RULES.detectLocal), false);
+});

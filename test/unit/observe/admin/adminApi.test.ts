@@ -36,6 +36,7 @@ function apiWorld() {
     },
   });
   const api = adminApi({
+    mode: 'nftables',
     table: counted,
     world: () => t.fail() as never,
     rules: () => t.fail() as never,

@@ -60,6 +60,7 @@ function countsOf(rows: readonly ServiceRow[]) {
       endpoints: rows.reduce((sum, { endpoints }) => sum + endpoints.all, 0),
       withoutEndpoints: of('no endpoints').length,
       withoutLocalEndpoints: of('no local endpoints').length,
+      asleep: of('asleep').length,
     },
     withoutEndpoints: of('no endpoints')
       .slice(0, 20)
@@ -78,8 +79,8 @@ t.test('status counts what the list of Services shows, and tries the first that 
       table.apply(changes);
       table.commit();
       const turns = new ShortTurns();
-      const status = await tableStatus(table, turns);
-      t.strictSame(status, countsOf(await serviceRows(table)));
+      const status = await tableStatus(table, 'nftables', turns);
+      t.strictSame(status, countsOf(await serviceRows(table, 'nftables')));
       t.equal(turns.taken, status.counts.servicePorts, 'each in its turn');
       tried += status.samples.length;
     }),

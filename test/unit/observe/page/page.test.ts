@@ -21,7 +21,14 @@ const STATUS = {
   ready: true,
   waitingFor: '',
   sources: [{ resource: 'Services', connected: false, reason: EVIL }],
-  counts: { services: 1, servicePorts: 1, endpoints: 1, withoutEndpoints: 1, withoutLocalEndpoints: 0 },
+  counts: {
+    services: 1,
+    servicePorts: 1,
+    endpoints: 1,
+    withoutEndpoints: 1,
+    withoutLocalEndpoints: 0,
+    asleep: 0,
+  },
   problemCount: 1,
   residentMemory: 1 << 20,
 };
