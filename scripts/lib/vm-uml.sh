@@ -9,8 +9,9 @@ prepare_machine() {
 }
 
 # The command's output comes out of two serial lines, descriptors 3 and 4; the console has the kernel's words only.
+# Without uml_dir the machine notes itself in a folder of $HOME, and panics where there is none.
 start_machine() {
-  setsid linux.uml rootfstype=hostfs rootflags=/ ro "mem=${memory}M" selinux=0 quiet \
+  setsid linux.uml rootfstype=hostfs rootflags=/ ro "mem=${memory}M" "uml_dir=$job/" selinux=0 quiet \
     con=null con0=null,fd:1 ssl=null ssl0=null,fd:3 ssl1=null,fd:4 \
     "init=$root/scripts/lib/vm-uml-init" "PENSTOCK_VM_JOB=$job" </dev/null >"$job/console" 2>&1 &
   machine=$!

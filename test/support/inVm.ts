@@ -23,8 +23,11 @@ export async function inVm(testFileUrl: string): Promise<boolean> {
   // The machine's own time limit tells more than tap's.
   const timeout = (SECONDS + 5) * 1000;
   t.setTimeout(timeout);
+  // Without HOME, as some that run tests have none.
+  const { HOME: _, ...env } = process.env;
   await t.spawn(SCRIPT, ['--timeout', `${SECONDS}`, process.execPath, ...process.execArgv, file], {
     timeout,
+    env,
   });
   return false;
 }
