@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { IpAddress } from '../src/net/ip.js';
 import { rawObjects, rawSlice, service, slice } from './objects.js';
-import { median, table } from './statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const ROUNDS = 12;
 const RUN_MS = 1000;
@@ -46,7 +46,7 @@ const processes: ChildProcess[] = [];
 const sh = (script: string) => execFileSync('sh', ['-ec', script], { stdio: ['ignore', 'pipe', 'inherit'] });
 
 try {
-  execFileSync('cc', ['-O2', '-o', tool, fileURLToPath(new URL('../../bench/connect.c', import.meta.url))]);
+  execFileSync('cc', ['-O2', '-o', tool, fileURLToPath(new URL('../../bench/traffic/connect.c', import.meta.url))]);
   for (const [index, world] of WORLDS.entries()) await build(index, world);
   const rates = WORLDS.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {

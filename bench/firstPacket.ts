@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { median, table } from './statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const PAIRS = 31;
 const RUN_MS = 400;
@@ -157,7 +157,7 @@ function slice(name: string): object {
 
 async function build(): Promise<void> {
   for (const name of ['connect', 'synFlood'])
-    sh(`cc -O2 -o ${join(folder, name)} ${fileURLToPath(new URL(`../../bench/${name}.c`, import.meta.url))}`);
+    sh(`cc -O2 -o ${join(folder, name)} ${fileURLToPath(new URL(`../../bench/traffic/${name}.c`, import.meta.url))}`);
   sh(`
     for ns in ${C} ${N} ${P}; do ip netns add $ns; ip -n $ns link set lo up; done
     ip -n ${C} link add name eth0 type veth peer name client netns ${N}

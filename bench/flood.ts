@@ -12,8 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { usageOf } from './processUsage.js';
-import { median, table } from './statistics.js';
+import { usageOf } from './parts/processUsage.js';
+import { median, table } from './parts/statistics.js';
 
 const PER_SECOND = 50_000;
 const ROUNDS = 8;
@@ -47,7 +47,7 @@ const inside = (world: World, role: 'c' | 'n' | 'p') => `pf-${role}-${world}`;
 
 try {
   for (const tool of ['connect', 'synFlood'])
-    sh(`cc -O2 -o ${join(folder, tool)} ${fileURLToPath(new URL(`../../bench/${tool}.c`, import.meta.url))}`);
+    sh(`cc -O2 -o ${join(folder, tool)} ${fileURLToPath(new URL(`../../bench/traffic/${tool}.c`, import.meta.url))}`);
   for (const world of WORLDS) await build(world);
   const agent = await startAgent('told');
   const other = await startAgent('silent');

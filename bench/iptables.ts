@@ -8,10 +8,10 @@
  *            first TCP connect to the cluster IP that the new endpoint answers
  */
 import { fileURLToPath } from 'node:url';
-import { type AgentResult, measureAgent } from './agent.js';
-import { inNamespace } from './inNamespace.js';
-import { type CoreResult, measureCore, measureTool, type ToolResult } from './iptablesCore.js';
-import { median, quantile, table } from './statistics.js';
+import { type AgentResult, measureAgent } from './parts/agent.js';
+import { inNamespace } from './parts/inNamespace.js';
+import { type CoreResult, measureCore, measureTool, type ToolResult } from './parts/iptablesCore.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const SIZES = [
   [1000, 5],

@@ -3,9 +3,9 @@
  * same. Runs in the virtual machine: scripts/vm node dist/bench/ipvs.js
  */
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './inNamespace.js';
-import type { IpvsResult } from './ipvsCore.js';
-import { median, quantile, table } from './statistics.js';
+import { inNamespace } from './parts/inNamespace.js';
+import type { IpvsResult } from './parts/ipvsCore.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const ENDPOINTS = 5;
 const SIZES = [200, 1000, 5000];
@@ -15,7 +15,7 @@ const measure = async (services: number) =>
   JSON.parse(await inNamespace(fileURLToPath(import.meta.url), ['measure', String(services)])) as IpvsResult;
 
 if (process.argv[2] === 'measure') {
-  const { measureIpvs } = await import('./ipvsCore.js');
+  const { measureIpvs } = await import('./parts/ipvsCore.js');
   process.stdout.write(`${JSON.stringify(await measureIpvs(Number(process.argv[3]), ENDPOINTS))}\n`);
 } else {
   // The first rules make the kernel load its modules, whoever writes them: seconds that belong to nobody's figures.

@@ -16,8 +16,8 @@ import { askFor, LanHost, makeLan } from '../test/support/balancer/lan.js';
 import { LanAgent } from '../test/support/balancer/lanAgent.js';
 import { Talk } from '../test/support/balancer/Talk.js';
 import { plain, shell } from '../test/support/iptables.js';
-import { inNamespace } from './inNamespace.js';
-import { median, table } from './statistics.js';
+import { inNamespace } from './parts/inNamespace.js';
+import { median, table } from './parts/statistics.js';
 
 const VIP = '192.0.2.100';
 /** For packets and connects per second: led to by routes, not announced on the LAN. */
@@ -85,7 +85,7 @@ async function round(part: Part): Promise<Figures> {
   shell('sysctl -qw net.ipv4.fib_multipath_hash_policy=1');
   const folder = mkdtempSync(join(tmpdir(), 'penstock-bench-lb-'));
   const [connectTool, floodTool] = ['connect', 'lbFlood'].map((name) => {
-    const source = fileURLToPath(new URL(`../../bench/${name}.c`, import.meta.url));
+    const source = fileURLToPath(new URL(`../../bench/traffic/${name}.c`, import.meta.url));
     execFileSync('cc', ['-O2', '-o', join(folder, `.${name}`), source]);
     return join(folder, `.${name}`);
   }) as [string, string];

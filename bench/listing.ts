@@ -10,10 +10,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './inNamespace.js';
-import { filledTable, openDataplane } from './nftablesCore.js';
+import { inNamespace } from './parts/inNamespace.js';
+import { filledTable, openDataplane } from './nftables/nftablesCore.js';
 import { service, slice } from './objects.js';
-import { median, table } from './statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const SIZES = [
   [1000, 5],

@@ -8,11 +8,11 @@
  *            first TCP connect to the cluster IP that the new endpoint answers
  */
 import { fileURLToPath } from 'node:url';
-import { type AgentResult, measureAgent } from './agent.js';
-import { inNamespace } from './inNamespace.js';
-import { type ChurnResult, measureChurn } from './nftablesChurn.js';
-import { type CoreResult, measureCore } from './nftablesCore.js';
-import { median, quantile, table } from './statistics.js';
+import { type AgentResult, measureAgent } from './parts/agent.js';
+import { inNamespace } from './parts/inNamespace.js';
+import { type ChurnResult, measureChurn } from './nftables/nftablesChurn.js';
+import { type CoreResult, measureCore } from './nftables/nftablesCore.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const SIZES = [
   [1000, 5],

@@ -12,14 +12,14 @@ import { CLIENT, PathWorld } from '../test/support/path/PathWorld.js';
 import { API_VIP, EDGE_NODE_PORT, EDGE_VIP } from '../test/support/path/pathObjects.js';
 import { noProxies } from '../test/support/pathProxies.js';
 import { needsShared } from '../test/support/shared.js';
-import { inNamespace } from './inNamespace.js';
-import type { PathFigures } from './pathClient.js';
-import { median, table } from './statistics.js';
+import { inNamespace } from './parts/inNamespace.js';
+import type { PathFigures } from './parts/pathClient.js';
+import { median, table } from './parts/statistics.js';
 
 const STOCK = 'stock’s rules';
 const MODES = ['nftables', 'iptables', 'userspace', ...('skip' in needsShared ? [] : [STOCK])];
 const RUN_MS = 1500;
-const CLIENT_PROGRAM = fileURLToPath(new URL('./pathClient.js', import.meta.url));
+const CLIENT_PROGRAM = fileURLToPath(new URL('./parts/pathClient.js', import.meta.url));
 
 /** In the order in which a request gets longer. */
 const HOPS = [

@@ -17,10 +17,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './inNamespace.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { rawObjects } from './objects.js';
-import { ownMicroseconds, usageOf } from './processUsage.js';
-import { median, quantile, table } from './statistics.js';
+import { ownMicroseconds, usageOf } from './parts/processUsage.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
 const RUNS = 5;

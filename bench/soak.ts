@@ -20,8 +20,8 @@ import { FakeApiServer, type RawApiObject } from '../test/support/FakeApiServer.
 import { callRoughly, serveRoughly } from '../test/support/roughTraffic.js';
 import { type ServedApi, serveApi } from '../test/support/serveApi.js';
 import { shopObjects } from '../test/support/shopObjects.js';
-import { inNamespace } from './inNamespace.js';
-import { usageOf } from './processUsage.js';
+import { inNamespace } from './parts/inNamespace.js';
+import { usageOf } from './parts/processUsage.js';
 
 const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
 const PATHS = {

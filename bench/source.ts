@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { KubernetesSource } from '../src/kubernetes/KubernetesSource.js';
 import { openApiServer } from '../src/kubernetes/openApiServer.js';
 import { rawObjects, rawSlice, slice } from './objects.js';
-import { table } from './statistics.js';
+import { table } from './parts/statistics.js';
 
 const COUNT = 10_000;
 const ENDPOINTS = 10;

@@ -8,9 +8,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './inNamespace.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { rawObjects } from './objects.js';
-import { median, table } from './statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const SERVICES = 30;
 const ENDPOINTS = 3;

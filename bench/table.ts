@@ -12,7 +12,7 @@ import { type ApiObject, objectName } from '../src/objects/ApiObject.js';
 import { parseObject } from '../src/objects/read/parseObject.js';
 import { RoutingTable } from '../src/routing/RoutingTable.js';
 import { rawService, rawSlice, service, slice } from './objects.js';
-import { median, table } from './statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const FLAGS = ['--max-semi-space-size=2', '--optimize-for-size'];
 const OPTIONS = { nodeName: 'node-0', serviceProxyName: '', fallbackAddresses: {}, fixedAddresses: {} };

@@ -14,9 +14,9 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { median } from './statistics.js';
-import { CONTENDERS, install, versionOf } from './userspaceProxies.js';
-import { Samples } from './userspaceReport.js';
+import { median } from './parts/statistics.js';
+import { CONTENDERS, install, versionOf } from './userspace/userspaceProxies.js';
+import { Samples } from './userspace/userspaceReport.js';
 import {
   bulk,
   connectionLatency,
@@ -30,8 +30,8 @@ import {
   type RunSettings,
   requestLatency,
   requests,
-} from './userspaceRuns.js';
-import { World, type WorldSettings } from './userspaceWorld.js';
+} from './userspace/userspaceRuns.js';
+import { World, type WorldSettings } from './userspace/userspaceWorld.js';
 
 const KINDS = ['idle', 'connect', 'keepalive', 'bulk', 'udp', 'latency'] as const;
 
@@ -95,7 +95,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   install(proxies);
   for (const tool of TOOLS) {
-    const source = fileURLToPath(new URL(`../../bench/${tool}.c`, import.meta.url));
+    const source = fileURLToPath(new URL(`../../bench/userspace/${tool}.c`, import.meta.url));
     execFileSync('cc', ['-O2', '-Wall', '-pthread', '-o', join(folder, tool), source]);
   }
   await withWorlds(settings, measureThroughput);

@@ -1,7 +1,7 @@
 /** The page for a sceptic: what both do with the same connections, and how fast; as Markdown and as JSON. */
 import { type CellResult, VIP_KINDS } from '../../src/cli/see/selftest/Cell.js';
 import { printable } from '../../src/net/printable.js';
-import { median, table } from '../statistics.js';
+import { median, table } from '../parts/statistics.js';
 import type { ConformanceResult } from './conformance.js';
 import type { SpeedResult } from './speed.js';
 

@@ -1,10 +1,10 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SyncLoop } from '../src/agent/sync/SyncLoop.js';
-import { systemClock } from '../src/time/Clock.js';
+import { SyncLoop } from '../../src/agent/sync/SyncLoop.js';
+import { systemClock } from '../../src/time/Clock.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
-import { slice } from './objects.js';
-import { median, quantile } from './statistics.js';
+import { slice } from '../objects.js';
+import { median, quantile } from '../parts/statistics.js';
 
 const CHANGES_PER_SECOND = 1000;
 const SECONDS = 30;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { busyMicroseconds, ownMicroseconds } from './processUsage.js';
+import { busyMicroseconds, ownMicroseconds } from '../parts/processUsage.js';
 import type { World } from './userspaceWorld.js';
 
 export interface RunSettings {

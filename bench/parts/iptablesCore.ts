@@ -3,19 +3,19 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { UNHEARD } from '../src/dataplane/Dataplane.js';
-import { IptablesDataplane } from '../src/dataplane/iptables/IptablesDataplane.js';
-import { ruleSettings } from '../src/dataplane/iptables/IptablesOptions.js';
-import { NO_RULES } from '../src/dataplane/iptables/plan/ExistingRules.js';
-import { planFull } from '../src/dataplane/iptables/plan/planFull.js';
-import { RuleSet } from '../src/dataplane/iptables/plan/RuleSet.js';
-import { renderServicePort } from '../src/dataplane/iptables/rules/renderServicePort.js';
-import { SECTION_LIMIT } from '../src/dataplane/iptables/rules/sections.js';
-import { Sysctls } from '../src/kernel/sysctl/Sysctls.js';
-import { runCommand } from '../src/kernel/xtables/runCommand.js';
-import { openXtables } from '../src/kernel/xtables/selectBackend.js';
-import { RoutingTable } from '../src/routing/RoutingTable.js';
-import { BENCH_OPTIONS, service, slice } from './objects.js';
+import { UNHEARD } from '../../src/dataplane/Dataplane.js';
+import { IptablesDataplane } from '../../src/dataplane/iptables/IptablesDataplane.js';
+import { ruleSettings } from '../../src/dataplane/iptables/IptablesOptions.js';
+import { NO_RULES } from '../../src/dataplane/iptables/plan/ExistingRules.js';
+import { planFull } from '../../src/dataplane/iptables/plan/planFull.js';
+import { RuleSet } from '../../src/dataplane/iptables/plan/RuleSet.js';
+import { renderServicePort } from '../../src/dataplane/iptables/rules/renderServicePort.js';
+import { SECTION_LIMIT } from '../../src/dataplane/iptables/rules/sections.js';
+import { Sysctls } from '../../src/kernel/sysctl/Sysctls.js';
+import { runCommand } from '../../src/kernel/xtables/runCommand.js';
+import { openXtables } from '../../src/kernel/xtables/selectBackend.js';
+import { RoutingTable } from '../../src/routing/RoutingTable.js';
+import { BENCH_OPTIONS, service, slice } from '../objects.js';
 
 export interface ToolResult {
   readonly onePieceMs: number;

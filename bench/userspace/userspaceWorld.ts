@@ -6,7 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { killWithChildren, type Usage, usageOf } from './processUsage.js';
+import { killWithChildren, type Usage, usageOf } from '../parts/processUsage.js';
 import {
   type Contender,
   ENDPOINTS,

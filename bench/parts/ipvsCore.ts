@@ -1,20 +1,20 @@
 /** Routing table and mode ipvs in this process and network namespace. */
 
-import { UNHEARD } from '../src/dataplane/Dataplane.js';
-import type { IpvsOptions } from '../src/dataplane/ipvs/desired/IpvsSettings.js';
-import { IpvsDataplane } from '../src/dataplane/ipvs/IpvsDataplane.js';
-import { KernelFamily } from '../src/dataplane/ipvs/kernel/KernelFamily.js';
-import { ServiceLink } from '../src/dataplane/ipvs/kernel/ServiceLink.js';
-import { renderFamily } from '../src/dataplane/ipvs/renderFamily.js';
-import { Ipset } from '../src/kernel/ipset/Ipset.js';
-import { Ipvs } from '../src/kernel/ipvs/Ipvs.js';
-import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
-import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
-import { runCommand } from '../src/kernel/xtables/runCommand.js';
-import { openXtables } from '../src/kernel/xtables/selectBackend.js';
-import { XtablesTool } from '../src/kernel/xtables/XtablesTool.js';
-import { RoutingTable } from '../src/routing/RoutingTable.js';
-import { BENCH_OPTIONS, service, slice } from './objects.js';
+import { UNHEARD } from '../../src/dataplane/Dataplane.js';
+import type { IpvsOptions } from '../../src/dataplane/ipvs/desired/IpvsSettings.js';
+import { IpvsDataplane } from '../../src/dataplane/ipvs/IpvsDataplane.js';
+import { KernelFamily } from '../../src/dataplane/ipvs/kernel/KernelFamily.js';
+import { ServiceLink } from '../../src/dataplane/ipvs/kernel/ServiceLink.js';
+import { renderFamily } from '../../src/dataplane/ipvs/renderFamily.js';
+import { Ipset } from '../../src/kernel/ipset/Ipset.js';
+import { Ipvs } from '../../src/kernel/ipvs/Ipvs.js';
+import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
+import { runCommand } from '../../src/kernel/xtables/runCommand.js';
+import { openXtables } from '../../src/kernel/xtables/selectBackend.js';
+import { XtablesTool } from '../../src/kernel/xtables/XtablesTool.js';
+import { RoutingTable } from '../../src/routing/RoutingTable.js';
+import { BENCH_OPTIONS, service, slice } from '../objects.js';
 
 export interface IpvsResult {
   readonly firstMs: number;

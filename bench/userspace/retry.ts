@@ -55,7 +55,7 @@ const world = new World('penstock', folder, {
 });
 try {
   for (const tool of ['userspaceLoad', 'userspaceBackend']) {
-    const source = fileURLToPath(new URL(`../../bench/${tool}.c`, import.meta.url));
+    const source = fileURLToPath(new URL(`../../../bench/userspace/${tool}.c`, import.meta.url));
     execFileSync('cc', ['-O2', '-Wall', '-pthread', '-o', join(folder, tool), source]);
   }
   await world.build(folder, folder);

@@ -1,16 +1,16 @@
 /** Routing table and nftables dataplane in this process and network namespace, objects in memory. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { UNHEARD } from '../src/dataplane/Dataplane.js';
-import type { NftablesOptions } from '../src/dataplane/nftables/desired/NftablesSettings.js';
-import { NftablesDataplane, TABLE } from '../src/dataplane/nftables/NftablesDataplane.js';
-import { hostAddresses } from '../src/kernel/host/hostAddresses.js';
-import { NetlinkProtocol } from '../src/kernel/netlink/constants.js';
-import { NetlinkChannel } from '../src/kernel/netlink/NetlinkChannel.js';
-import { readGeneration } from '../src/kernel/nftables/readGeneration.js';
-import { NftablesTable } from '../src/kernel/nftables/table/NftablesTable.js';
-import { RoutingTable } from '../src/routing/RoutingTable.js';
-import { CLUSTER_CIDR, service, slice } from './objects.js';
+import { UNHEARD } from '../../src/dataplane/Dataplane.js';
+import type { NftablesOptions } from '../../src/dataplane/nftables/desired/NftablesSettings.js';
+import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
+import { hostAddresses } from '../../src/kernel/host/hostAddresses.js';
+import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
+import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
+import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
+import { RoutingTable } from '../../src/routing/RoutingTable.js';
+import { CLUSTER_CIDR, service, slice } from '../objects.js';
 
 const CHANGES = 400;
 

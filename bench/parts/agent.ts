@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { IpAddress } from '../src/net/ip.js';
-import { rawObjects, rawSlice, service, slice } from './objects.js';
+import type { IpAddress } from '../../src/net/ip.js';
+import { rawObjects, rawSlice, service, slice } from '../objects.js';
 
-const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
+const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
 const LIVE_ADDRESSES = ['10.200.0.1', '10.200.0.2'] as IpAddress[];
 const CHANGES = 10;
 const TICKS_PER_SECOND = 100;

@@ -1,5 +1,5 @@
 /** The table of `npm run bench -- userspace`: medians, and penstock's ratio to whom it is held against, round by round. */
-import { median, table } from './statistics.js';
+import { median, table } from '../parts/statistics.js';
 import { CONTENDERS, type Contender } from './userspaceProxies.js';
 import { type Figures, OTHERS, OTHERS_WITH_LATENCY } from './userspaceRuns.js';
 

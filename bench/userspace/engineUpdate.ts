@@ -2,14 +2,14 @@
  * npm run bench -- engineUpdate: what one change costs the engine of mode userspace, by the number of service ports it has.
  * No packet is sent.
  */
-import { UNWEIGHTED } from '../src/balancing/Balancing.js';
-import { ServiceRecords } from '../src/dataplane/userspace/encodeServices.js';
-import { readProxyOptions } from '../src/dataplane/userspace/proxyOptions.js';
-import type { NativeEngine } from '../src/kernel/addon/NativeEngine.js';
-import { nativeAddon } from '../src/kernel/addon/nativeAddon.js';
-import { type IpAddress, joinHostPort } from '../src/net/ip.js';
-import type { Endpoint, ServicePort } from '../src/routing/ServicePort.js';
-import { median, quantile, table } from './statistics.js';
+import { UNWEIGHTED } from '../../src/balancing/Balancing.js';
+import { ServiceRecords } from '../../src/dataplane/userspace/encodeServices.js';
+import { readProxyOptions } from '../../src/dataplane/userspace/proxyOptions.js';
+import type { NativeEngine } from '../../src/kernel/addon/NativeEngine.js';
+import { nativeAddon } from '../../src/kernel/addon/nativeAddon.js';
+import { type IpAddress, joinHostPort } from '../../src/net/ip.js';
+import type { Endpoint, ServicePort } from '../../src/routing/ServicePort.js';
+import { median, quantile, table } from '../parts/statistics.js';
 
 const SIZES = [10, 1_000, 10_000, 50_000, 100_000];
 const ENDPOINTS = 5;

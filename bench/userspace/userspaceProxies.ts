@@ -25,7 +25,7 @@ export interface ProxySettings {
   readonly haproxy: 'listens' | 'redirected';
 }
 
-const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
+const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
 const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 // dpkg-query's own placeholders.
