@@ -46,7 +46,12 @@ const processes: ChildProcess[] = [];
 const sh = (script: string) => execFileSync('sh', ['-ec', script], { stdio: ['ignore', 'pipe', 'inherit'] });
 
 try {
-  execFileSync('cc', ['-O2', '-o', tool, fileURLToPath(new URL('../../bench/traffic/connect.c', import.meta.url))]);
+  execFileSync('cc', [
+    '-O2',
+    '-o',
+    tool,
+    fileURLToPath(new URL('../../bench/traffic/connect.c', import.meta.url)),
+  ]);
   for (const [index, world] of WORLDS.entries()) await build(index, world);
   const rates = WORLDS.map((): number[] => []);
   for (let round = 0; round < ROUNDS; round++) {

@@ -157,7 +157,9 @@ function slice(name: string): object {
 
 async function build(): Promise<void> {
   for (const name of ['connect', 'synFlood'])
-    sh(`cc -O2 -o ${join(folder, name)} ${fileURLToPath(new URL(`../../bench/traffic/${name}.c`, import.meta.url))}`);
+    sh(
+      `cc -O2 -o ${join(folder, name)} ${fileURLToPath(new URL(`../../bench/traffic/${name}.c`, import.meta.url))}`,
+    );
   sh(`
     for ns in ${C} ${N} ${P}; do ip netns add $ns; ip -n $ns link set lo up; done
     ip -n ${C} link add name eth0 type veth peer name client netns ${N}

@@ -47,7 +47,9 @@ const inside = (world: World, role: 'c' | 'n' | 'p') => `pf-${role}-${world}`;
 
 try {
   for (const tool of ['connect', 'synFlood'])
-    sh(`cc -O2 -o ${join(folder, tool)} ${fileURLToPath(new URL(`../../bench/traffic/${tool}.c`, import.meta.url))}`);
+    sh(
+      `cc -O2 -o ${join(folder, tool)} ${fileURLToPath(new URL(`../../bench/traffic/${tool}.c`, import.meta.url))}`,
+    );
   for (const world of WORLDS) await build(world);
   const agent = await startAgent('told');
   const other = await startAgent('silent');

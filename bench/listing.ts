@@ -10,9 +10,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './parts/inNamespace.js';
 import { filledTable, openDataplane } from './nftables/nftablesCore.js';
 import { service, slice } from './objects.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { median, table } from './parts/statistics.js';
 
 const SIZES = [

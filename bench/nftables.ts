@@ -8,10 +8,10 @@
  *            first TCP connect to the cluster IP that the new endpoint answers
  */
 import { fileURLToPath } from 'node:url';
-import { type AgentResult, measureAgent } from './parts/agent.js';
-import { inNamespace } from './parts/inNamespace.js';
 import { type ChurnResult, measureChurn } from './nftables/nftablesChurn.js';
 import { type CoreResult, measureCore } from './nftables/nftablesCore.js';
+import { type AgentResult, measureAgent } from './parts/agent.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { median, quantile, table } from './parts/statistics.js';
 
 const SIZES = [

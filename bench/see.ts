@@ -17,8 +17,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './parts/inNamespace.js';
 import { rawObjects } from './objects.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { ownMicroseconds, usageOf } from './parts/processUsage.js';
 import { median, quantile, table } from './parts/statistics.js';
 

@@ -8,8 +8,8 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from './parts/inNamespace.js';
 import { rawObjects } from './objects.js';
+import { inNamespace } from './parts/inNamespace.js';
 import { median, table } from './parts/statistics.js';
 
 const SERVICES = 30;

@@ -6,10 +6,10 @@
  * namespace of its own, milliseconds in the kernel.
  */
 import { fileURLToPath } from 'node:url';
-import { inNamespace } from '../parts/inNamespace.js';
-import { filledTable, openDataplane } from './nftablesCore.js';
 import { service, slice } from '../objects.js';
+import { inNamespace } from '../parts/inNamespace.js';
 import { median, quantile } from '../parts/statistics.js';
+import { filledTable, openDataplane } from './nftablesCore.js';
 
 const ALGORITHMS = ['random', 'round-robin', 'least-connections', 'source-hash'] as const;
 const SERVICES = 1000;

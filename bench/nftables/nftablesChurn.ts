@@ -2,9 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncLoop } from '../../src/agent/sync/SyncLoop.js';
 import { systemClock } from '../../src/time/Clock.js';
-import { filledTable, openDataplane } from './nftablesCore.js';
 import { slice } from '../objects.js';
 import { median, quantile } from '../parts/statistics.js';
+import { filledTable, openDataplane } from './nftablesCore.js';
 
 const CHANGES_PER_SECOND = 1000;
 const SECONDS = 30;

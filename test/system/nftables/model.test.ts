@@ -13,14 +13,8 @@ import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.
 import { inNetns } from '../../support/inNetns.js';
 import { type Described, describeNotice, describeRuleset } from '../../support/model/describeRuleset.js';
 import { ModelKernel } from '../../support/model/ModelKernel.js';
-import {
-  type Batch,
-  batches,
-  beginnings,
-  LOOP,
-  TABLES,
-  writeBatch,
-} from '../../support/model/nftCommands.js';
+import { type Batch, batches, beginnings, LOOP, TABLES } from '../../support/model/nftCommands.js';
+import { writeBatch } from '../../support/model/writeBatch.js';
 
 const IPV4 = 2;
 const histories = fc.tuple(beginnings, fc.array(batches, { minLength: 1, maxLength: 15, size: 'max' }));
