@@ -257,6 +257,7 @@ export class NodeAgent {
       departure: () => departure.state,
       flows: flows.log,
       balancer: () => balancer.report(),
+      ledOn: balancer.ledOn,
       version,
       clock,
       hostAddresses: () => addresses.addresses,

@@ -9,6 +9,7 @@ import type { AnnouncerReport } from '../balancer/announce/report.js';
 import { removeTiers } from '../balancer/tiers/removeTiers.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { messageOf } from '../errors.js';
+import type { World } from '../explain/World.js';
 import type { EventRecorder } from '../observe/events/EventRecorder.js';
 import {
   type AddressOccurrence,
@@ -33,6 +34,7 @@ export interface BalancerOptions {
 
 export interface BalancerHandle {
   readonly follower: AgentOptions['follower'];
+  readonly ledOn: NonNullable<World['ledOn']>;
   /** Or why there is nothing to report. */
   report(): AnnouncerReport | string;
   close(): Promise<void>;
@@ -57,7 +59,7 @@ export async function openBalancer(options: BalancerOptions): Promise<BalancerHa
 }
 
 function without(why: string): BalancerHandle {
-  return { follower: undefined, report: () => why, close: async () => {} };
+  return { follower: undefined, ledOn: () => undefined, report: () => why, close: async () => {} };
 }
 
 async function removeLeftTables(log: Logger): Promise<void> {
@@ -114,6 +116,7 @@ function follow(handle: AnnouncerHandle): BalancerHandle {
         if (complete) handle.servicesComplete();
       },
     },
+    ledOn: (address, protocol, port) => announcer.ledOn(address, protocol, port),
     report: () => announcer.report(),
     close: () => handle.close(),
   };

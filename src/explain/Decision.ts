@@ -35,6 +35,8 @@ export type Verdict =
       readonly policy: 'Cluster' | 'Local';
       readonly endpoints: readonly KnownEndpoint[];
       readonly masquerade: Masquerade;
+      /** The share (0..1) of each node, where two tiers choose the node first; absent: endpoints are chosen by their weights alone. */
+      readonly nodeShares?: ReadonlyMap<string, number>;
     }
   | { readonly type: 'reject' | 'drop' | 'pass'; readonly reason: RefusalReason };
 

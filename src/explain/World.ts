@@ -23,6 +23,15 @@ export interface World {
   readonly hostAddresses: readonly string[];
   /** Where cluster IPs are taken from. */
   readonly serviceCIDRs?: readonly string[];
+  /**
+   * Where two tiers lead connections from outside that arrive here: the share (0..1) of each node, this one too. Undefined for what only
+   * the rules of this node decide.
+   */
+  readonly ledOn?: (
+    address: string,
+    protocol: Protocol,
+    port: number,
+  ) => ReadonlyMap<string, number> | undefined;
   /** Services with this value of the label service.kubernetes.io/service-proxy-name are ours; absent: those without it. */
   readonly serviceProxyName?: string;
 }

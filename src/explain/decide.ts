@@ -3,14 +3,7 @@ import { readBalancing } from '../balancing/readBalancing.js';
 import type { IpFamily } from '../net/ip.js';
 import type { Service } from '../objects/Service.js';
 import { isServed } from './claims.js';
-import {
-  type Decision,
-  type Destination,
-  forward,
-  type Masquerade,
-  type Outcome,
-  refuse,
-} from './Decision.js';
+import { type Decision, type Destination, type Masquerade, type Outcome, refuse } from './Decision.js';
 import { endpointSets, type KnownEndpoint } from './endpoints.js';
 import { iptablesPath } from './iptablesPath.js';
 import { ipvsPath } from './ipvsPath.js';
@@ -33,7 +26,7 @@ export function decide(world: World, rules: Rules, flow: Flow): Decision {
   const serving = verdict.endpoints.filter((endpoint) => weightOf(endpoint) > 0);
   if (serving.length === verdict.endpoints.length) return decision;
   if (serving.length === 0) return { ...decision, verdict: refuse('reject', 'no-endpoints') };
-  return { ...decision, verdict: forward(serving, verdict.policy, verdict.masquerade) };
+  return { ...decision, verdict: { ...verdict, endpoints: serving } };
 }
 
 /** The endpoints of a decision, each with its share of the connections. */
@@ -45,11 +38,20 @@ export function destinations(
 ): readonly Destination[] {
   if (verdict.type !== 'forward') return [];
   const weightOf = weights(winner?.service.options ?? {});
-  const total = verdict.endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0);
+  const { nodeShares } = verdict;
+  const rivalsOf = ({ nodeName }: KnownEndpoint) =>
+    nodeShares ? verdict.endpoints.filter((other) => other.nodeName === nodeName) : verdict.endpoints;
+  const totals = new Map<string, number>();
+  const totalOf = (endpoint: KnownEndpoint) => {
+    const group = nodeShares ? endpoint.nodeName : '';
+    const total = totals.get(group) ?? rivalsOf(endpoint).reduce((sum, rival) => sum + weightOf(rival), 0);
+    totals.set(group, total);
+    return total;
+  };
   return verdict.endpoints.map((endpoint) => ({
     target: endpoint.target,
     masquerade: isMasqueraded(world, verdict.masquerade, endpoint, flow, rules),
-    chance: weightOf(endpoint) / total,
+    chance: ((nodeShares?.get(endpoint.nodeName) ?? 1) * weightOf(endpoint)) / totalOf(endpoint),
   }));
 }
 

@@ -62,6 +62,18 @@ export function endpointSets(
   };
 }
 
+/** Who serves under policy Local of these nodes. */
+export function servingOn(
+  { all }: Pick<EndpointSets, 'all'>,
+  nodes: ReadonlyMap<string, number>,
+): readonly KnownEndpoint[] {
+  return [...nodes.keys()].flatMap((node) => {
+    const there = all.filter((e) => e.nodeName === node);
+    const ready = there.filter((e) => e.ready);
+    return ready.length > 0 ? ready : there.filter((e) => e.serving && e.terminating);
+  });
+}
+
 /** Each target once, sorted. Of two slices that list it the one counts where it is not shutting down. */
 function endpointsOf(
   world: World,

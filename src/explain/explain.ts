@@ -261,6 +261,14 @@ function problemNotes(problems: readonly Problem[], flow: Flow, { winner }: Deci
     .map(({ subject, message }) => `set aside: ${subject}: ${message}`);
 }
 
+/** `node2 67 %, node3 33 %` */
+function sharesText(shares: ReadonlyMap<string, number>): string {
+  return [...shares]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([node, share]) => `${node} ${Math.round(share * 100)} %`)
+    .join(', ');
+}
+
 function notesOf(
   world: World,
   flow: Flow,
@@ -272,6 +280,8 @@ function notesOf(
   const notes: string[] = [];
   if (verdict.type === 'forward' && winner) {
     const sets = endpointSets(world, winner.service, winner.port, family);
+    const { nodeShares } = verdict;
+    if (nodeShares) notes.push(`tier 1 on this node leads connections on: ${sharesText(nodeShares)}`);
     if (sets.lastResort) notes.push('no endpoint is ready; those that are terminating serve to the end');
     if (sets.topology !== 'none') {
       const left = sets.all.filter((e) => e.ready).length - sets.cluster.length;

@@ -3,7 +3,7 @@ import type { IpFamily } from '../net/ip.js';
 import { contains, isFromPod, isLocalAddress, isLoopback, ofFamily } from './addresses.js';
 import { type Candidate, loadBalancerIPs, owns, staysOnNode } from './claims.js';
 import { forward, refuse, type Verdict } from './Decision.js';
-import { endpointSets } from './endpoints.js';
+import { endpointSets, servingOn } from './endpoints.js';
 import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
 
 export function toClusterIP(world: World, rules: Rules, flow: Flow, { service, port }: Candidate): Verdict {
@@ -47,6 +47,18 @@ export function fromOutside(world: World, rules: Rules, flow: Flow, { service, p
       applies: true,
       because: 'external policy Local binds outsiders only; the node itself is masqueraded',
     });
+  }
+  const nodeShares = world.ledOn?.(flow.destination, flow.protocol, flow.port);
+  const led = nodeShares ? servingOn(sets, nodeShares) : [];
+  if (nodeShares && led.length > 0) {
+    const because = 'tier 1 leads to a node with endpoints, which sees the client as it is';
+    return {
+      type: 'forward',
+      policy: 'Local',
+      endpoints: led,
+      masquerade: { applies: false, because },
+      nodeShares,
+    };
   }
   if (sets.local.length === 0) return refuse('drop', 'no-local-endpoints');
   return forward(sets.local, 'Local', {

@@ -1,6 +1,6 @@
 /** Mode userspace: the rules of mode nftables lead to the proxy, which decides whose address the endpoint sees. */
 import { isLocalAddress, podRange } from './addresses.js';
-import { type Decision, forward, type Masquerade, refuse } from './Decision.js';
+import { type Decision, type Masquerade, refuse } from './Decision.js';
 import { nftablesPath } from './nftablesPath.js';
 import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
 
@@ -45,16 +45,16 @@ export function userspacePath(world: World, rules: Rules, flow: Flow): Decision 
   const wanted = SOURCES.find((each) => each === asked) ?? rules.sourceAddress ?? 'node';
   if (wanted === 'node') {
     const because = 'the proxy connects with the address of the node (source address "node")';
-    return { ...decision, verdict: forward(verdict.endpoints, verdict.policy, { applies: true, because }) };
+    return { ...decision, verdict: { ...verdict, masquerade: { applies: true, because } } };
   }
   if (podRange(world, rules, familyOfFlow(flow)) === undefined) {
     const masquerade = withoutRange(rules, decision, wanted);
-    if (masquerade) return { ...decision, verdict: forward(verdict.endpoints, verdict.policy, masquerade) };
+    if (masquerade) return { ...decision, verdict: { ...verdict, masquerade } };
   }
   const [endpoint] = verdict.endpoints;
   if (endpoint && verdict.endpoints.every(({ address }) => isLocalAddress(world, address))) {
     const because = 'an endpoint on the node itself sees the address of the node';
-    return { ...decision, verdict: forward(verdict.endpoints, verdict.policy, { applies: true, because }) };
+    return { ...decision, verdict: { ...verdict, masquerade: { applies: true, because } } };
   }
   return decision;
 }

@@ -104,6 +104,7 @@ export function simulatedNodeHost(
     }),
     openBalancer: async () => ({
       follower: undefined,
+      ledOn: () => undefined,
       report: () => 'there is none',
       close: open.add('the load balancer'),
     }),

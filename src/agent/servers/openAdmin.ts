@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { type Dataplane, NO_RULE_FACTS } from '../../dataplane/Dataplane.js';
 import { messageOf } from '../../errors.js';
+import type { World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets, agentNote } from '../../kernel/host/stateFiles.js';
@@ -27,6 +28,7 @@ export interface AdminOptions {
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   /** Or why there is none. */
   readonly balancer: () => object | string;
+  readonly ledOn: NonNullable<World['ledOn']>;
   readonly version: string;
   readonly clock: Clock;
   readonly hostAddresses: () => readonly IpAddress[];
@@ -59,7 +61,7 @@ export function makeAdmin(options: AdminOptions): Admin {
   const facts: AdminFacts = {
     mode: config.mode,
     table,
-    world: () => worldOf(table, config.serviceProxyName, hostAddresses()),
+    world: () => ({ ...worldOf(table, config.serviceProxyName, hostAddresses()), ledOn: options.ledOn }),
     rules: (world) => rulesOf(config, world),
     problems: () => agent.problems(),
     status: async () => ({ ...status(), ...(await tableStatus(table, config.mode)) }),

@@ -200,6 +200,11 @@ export class Announcer {
     });
   }
 
+  /** The share (0..1) of each node of the connections from outside to an announced port; undefined: no two tiers for it. */
+  ledOn(address: string, protocol: string, port: number): ReadonlyMap<string, number> | undefined {
+    return this.#tiers?.ledOn(address, protocol, port);
+  }
+
   report(): AnnouncerReport {
     return reportOf({
       own: this.#own,

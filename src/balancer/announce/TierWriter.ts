@@ -6,7 +6,7 @@ import type { Clock } from '../../time/Clock.js';
 import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
 import type { TierTables } from '../tiers/TierTables.js';
-import { type TierNode, tableDigest, tierContents } from '../tiers/tierContents.js';
+import { type TierNode, type TierService, tableDigest, tierContents } from '../tiers/tierContents.js';
 import { AliveNodes } from './AliveNodes.js';
 import type { BalancedService } from './LoadBalancerServices.js';
 import type { LanInterface } from './OwnNode.js';
@@ -39,6 +39,7 @@ const RETRY_MS = 5000;
 const LOOK_MS = 30_000;
 
 export class TierWriter {
+  readonly #node: string;
   readonly #tables: TierTables;
   readonly #clock: Clock;
   readonly #log: Pick<Logger, 'warn'>;
@@ -52,6 +53,10 @@ export class TierWriter {
   #reason: string | undefined;
   #ports = 0;
   #digest = '';
+  /** What was written last. */
+  #led:
+    | { readonly services: readonly TierService[]; readonly reachable: ReadonlyMap<string, TierNode> }
+    | undefined;
   #cancelLook: () => void;
   #cancelRetry: () => void = () => {};
   #cancelAgain: () => void = () => {};
@@ -66,6 +71,7 @@ export class TierWriter {
     log: Pick<Logger, 'warn'>,
     onWorks: () => void,
   ) {
+    this.#node = node;
     this.#alive = new AliveNodes(node);
     this.#silent = new SilentNodes(askMachine, clock, () => this.#begin());
     this.#tables = tables;
@@ -82,6 +88,21 @@ export class TierWriter {
 
   get state(): TierState {
     return { works: this.works, reason: this.#reason, ports: this.#ports, digest: this.#digest };
+  }
+
+  /** The share (0..1) of each node of the connections from outside to an announced port; undefined: none is led on. */
+  ledOn(address: string, protocol: string, port: number): ReadonlyMap<string, number> | undefined {
+    const led = this.#led?.services.find(
+      (each) => each.address === address && each.protocol === protocol && each.port === port,
+    );
+    if (led === undefined || !this.works) return undefined;
+    const shares = new Map<string, number>();
+    for (const slot of led.table) {
+      // A slot without a node that can be reached stays here.
+      const node = slot !== undefined && this.#led?.reachable.has(slot) ? slot : this.#node;
+      shares.set(node, (shares.get(node) ?? 0) + 1 / led.table.length);
+    }
+    return shares;
   }
 
   set(wish: TierWish): void {
@@ -131,6 +152,7 @@ export class TierWriter {
     const macs = new Map([...told, ...heardMacs].map((mac) => [mac.join(), mac]));
     this.#ports = contents.services.length;
     this.#digest = tableDigest(wanted);
+    this.#led = { services: wanted, reachable };
     try {
       if (wanted.length === 0) await this.#tables.clear();
       else

@@ -71,6 +71,7 @@ if (await inNetns(import.meta.url)) {
       version: '1',
       clock: systemClock,
       balancer: () => 'none',
+      ledOn: () => undefined,
       hostAddresses: () => [],
     });
     const server = await openAdmin(

@@ -342,3 +342,47 @@ t.test('mode userspace tells pods by their range alone', async (t) => {
   );
   t.equal(seen('10.244.2.9', 'auto', RULES.detectLocal), false);
 });
+
+t.test('a node where packets arrive leads them on to nodes with endpoints', async (t) => {
+  const local = service({
+    ...CART,
+    type: 'LoadBalancer',
+    externalTrafficPolicy: 'Local',
+    loadBalancerIngress: [{ ip: ip('192.0.2.80'), ipMode: 'VIP' }],
+  });
+  const on = (nodeName: string, address: string, more = {}) => endpoint(address, { nodeName, ...more });
+  const there = slice(
+    [
+      on('node2', '10.244.2.1'),
+      on('node2', '10.244.2.2'),
+      on('node3', '10.244.3.1'),
+      on('node3', '10.244.3.2', { ready: false, serving: true, terminating: true }),
+      on('node4', '10.244.4.1'),
+    ],
+    { ports: [endpointPort({ name: 'http' })] },
+  );
+  const shares = new Map([
+    ['node2', 0.6],
+    ['node3', 0.4],
+  ]);
+  const ledOn: World['ledOn'] = (address, protocol, number) =>
+    address === '192.0.2.80' && protocol === 'TCP' && number === 80 ? shares : undefined;
+  const here = world([local], [there], { ledOn });
+  const said = ask('203.0.113.9', '192.0.2.80:80', here);
+  t.match(said, { outcome: 'endpoint', policy: 'Local', masquerade: false, seenSource: '203.0.113.9' });
+  t.strictSame(
+    said.candidates.map(({ endpoint: target, share, out }) => [target, Math.round(share * 100), out]),
+    [
+      ['10.244.2.1:8080', 30, ''],
+      ['10.244.2.2:8080', 30, ''],
+      ['10.244.3.1:8080', 40, ''],
+      ['10.244.3.2:8080', 0, 'terminating, and others are ready'],
+      ['10.244.4.1:8080', 0, 'on node node4 (policy Local)'],
+    ],
+  );
+  t.strictSame(said.notes, ['tier 1 on this node leads connections on: node2 60 %, node3 40 %']);
+  t.equal(ask('203.0.113.9', '192.0.2.80:80', world([local], [there])).reason, 'no-local-endpoints');
+  const gone = world([local], [there], { ledOn: () => new Map([['node5', 1]]) });
+  t.equal(ask('203.0.113.9', '192.0.2.80:80', gone).reason, 'no-local-endpoints', 'nobody serves there');
+  t.equal(ask('10.244.9.9', '192.0.2.80:80', here).policy, 'Cluster', 'a pod does not arrive from outside');
+});
