@@ -27,6 +27,8 @@ interface PortLine extends Omit<ServicePort, 'balancing' | 'endpoints'> {
   readonly any: boolean;
   /** Lists of indexes in `all`; null is all of them. Lists that are one in the table are one here. */
   readonly lists: readonly (readonly number[] | null)[];
+  /** Of its balancing; the rest of that follows from the options. */
+  readonly mostEntries?: number;
   /** For each of LISTS: which of `lists`. */
   readonly of: readonly number[];
 }
@@ -47,7 +49,7 @@ export function* modelLines(
       if (services.size === 0 || services.has(`${port.namespace}/${port.service}`)) yield portLine(port);
 }
 
-function portLine({ balancing: _, endpoints, family, ...rest }: ServicePort): PortLine {
+function portLine({ balancing, endpoints, family, ...rest }: ServicePort): PortLine {
   const { all } = endpoints;
   const distinct: (readonly Endpoint[])[] = [];
   const of = LISTS.map((name) => {
@@ -59,7 +61,9 @@ function portLine({ balancing: _, endpoints, family, ...rest }: ServicePort): Po
   const lists = distinct.map((list) =>
     list.length === all.length ? null : list.map(({ target }) => indexes.get(target) ?? 0),
   );
-  return { family, ...rest, all: all.map(short), any: endpoints.any, lists, of };
+  const { mostEntries } = balancing;
+  const line = { family, ...rest, all: all.map(short), any: endpoints.any, lists, of };
+  return mostEntries === undefined ? line : { ...line, mostEntries };
 }
 
 function short(endpoint: Endpoint): ShortEndpoint {
@@ -170,7 +174,8 @@ class LinePorts implements ReadonlyMap<string, ServicePort> {
   }
 }
 
-function readPort({ all: shorts, any, lists, of, ...rest }: PortLine): ServicePort {
+function readPort({ all: shorts, any, lists, of, mostEntries, ...rest }: PortLine): ServicePort {
+  const { balancing } = readBalancing(rest.options);
   const all = shorts.map(readEndpoint);
   const read = lists.map((list) => (list === null ? all : list.flatMap((i) => all[i] ?? [])));
   const listOf = (name: (typeof LISTS)[number]) => read[of[LISTS.indexOf(name)] ?? 0] ?? [];
@@ -186,7 +191,7 @@ function readPort({ all: shorts, any, lists, of, ...rest }: PortLine): ServicePo
     // JSON has no undefined.
     clusterIP: rest.clusterIP,
     affinitySeconds: rest.affinitySeconds,
-    balancing: readBalancing(rest.options).balancing,
+    balancing: mostEntries === undefined ? balancing : { ...balancing, mostEntries },
     endpoints,
   };
 }

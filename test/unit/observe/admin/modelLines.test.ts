@@ -4,7 +4,7 @@ import { IP_FAMILIES } from '../../../../src/net/ip.js';
 import { ModelReader, modelLines } from '../../../../src/observe/admin/modelLines.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import { NODE, routingChanges } from '../../../support/arbitraries.js';
-import { tableOf } from '../../../support/builders.js';
+import { endpoint, endpointPort, ip, port, service, slice, tableOf } from '../../../support/builders.js';
 
 /** Hints have been heeded when endpoints were selected. */
 function withoutHints(port: ServicePort): ServicePort {
@@ -43,6 +43,41 @@ t.test('what travels as lines is the table that was sent', async (t) => {
     { numRuns: 200 },
   );
 });
+
+t.test(
+  'the budget of a Service travels too: without it diff and status would want more than the agent writes',
+  async (t) => {
+    const names = Array.from({ length: 100 }, (_, i) => `p${i}`);
+    const pods = Array.from({ length: 20 }, (_, i) => ip(`10.128.0.${i + 1}`));
+    const weights = JSON.stringify(Object.fromEntries(pods.map((pod, i) => [pod, i % 2 === 0 ? 100 : 99])));
+    const table = tableOf([
+      service({
+        name: 'big',
+        options: { algorithm: 'maglev', weights },
+        ports: names.map((name, i) => port({ name, port: 1 + i })),
+      }),
+      slice(
+        pods.map((pod) => endpoint(pod)),
+        {
+          name: 'big-1',
+          serviceName: 'big',
+          ports: names.map((name, i) => endpointPort({ name, port: 1000 + i })),
+        },
+      ),
+    ]);
+    table.commit();
+    const reader = new ModelReader();
+    for (const line of modelLines(table)) reader.take(JSON.stringify(line));
+    const [sent, read] = [table, reader.view()].map((view) => [
+      ...(view?.servicePorts('IPv4').values() ?? []),
+    ]);
+    t.ok((sent?.[0]?.balancing.mostEntries ?? 0) > 0, 'it is over its budget');
+    t.strictSame(
+      read?.map(({ balancing }) => balancing),
+      sent?.map(({ balancing }) => balancing),
+    );
+  },
+);
 
 t.test('an answer without lines is none', async (t) => {
   t.equal(new ModelReader().view(), undefined);
