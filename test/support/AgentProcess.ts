@@ -1,6 +1,6 @@
 /** `penstock run` as a process, in the network namespace of the test. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,9 @@ import { eventually, plain } from './iptables.js';
 /** PENSTOCK_PROGRAM names another installation: a bundle starts sooner where the processor is emulated. */
 export const PENSTOCK =
   process.env.PENSTOCK_PROGRAM ?? fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
+
+/** An agent ends itself long before that (agent/serveNode.ts). */
+const END_MS = 120_000;
 
 export class AgentProcess {
   readonly folder = mkdtempSync(join(tmpdir(), 'penstock-test-'));
@@ -79,15 +82,23 @@ export class AgentProcess {
     return ended;
   }
 
-  /** As end(), for one that ends by itself. */
+  /** As end(), for one that ends by itself. Rejects with how it stands when it does not: it is killed then. */
   async ended(): Promise<number | string> {
     const child = this.#child;
     if (!child) return -1;
     return (
       child.exitCode ??
       child.signalCode ??
-      new Promise((resolve) => {
-        child.once('close', (code, name) => resolve(code ?? name ?? -1));
+      new Promise((resolve, reject) => {
+        const late = setTimeout(() => {
+          const state = `${exited(child)}\n${describeProcess(child.pid)}`;
+          child.kill('SIGKILL');
+          reject(new Error(`penstock did not end in ${END_MS / 1000} s: ${state}\n${this.output}`));
+        }, END_MS);
+        child.once('close', (code, name) => {
+          clearTimeout(late);
+          resolve(code ?? name ?? -1);
+        });
       })
     );
   }
@@ -107,4 +118,34 @@ export function status(path: string, port = 10256, host = '127.0.0.1'): Promise<
     }).on('error', () => resolve(0));
     request.on('timeout', () => request.destroy());
   });
+}
+
+/** Whether it has ended, while somebody else has its output open. */
+function exited({ exitCode, signalCode }: ChildProcess): string {
+  return exitCode === null && signalCode === null ? 'it runs' : 'it has ended, but its output is open';
+}
+
+/** Each thread with what it waits for, and each program that it started. */
+function describeProcess(pid: number | undefined): string {
+  const read = (path: string) => {
+    try {
+      return readFileSync(path, 'utf8').trim();
+    } catch {
+      return '';
+    }
+  };
+  const tasks = read(`/proc/${pid}/status`) === '' ? [] : readdirSync(`/proc/${pid}/task`);
+  const programs = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(
+      (name) =>
+        `${name}: ${read(`/proc/${name}/cmdline`).replaceAll('\0', ' ')}: ${read(`/proc/${name}/wchan`)}`,
+    );
+  return [
+    ...tasks.map((task) => {
+      const of = (name: string) => read(`/proc/${pid}/task/${task}/${name}`);
+      return `thread ${task} ${of('comm')}: ${/State:.*/.exec(of('status'))?.[0]}, in ${of('wchan')}, ${of('syscall')}`;
+    }),
+    ...programs,
+  ].join('\n');
 }
