@@ -15,7 +15,7 @@ t.teardown(() => rmSync(folder, { recursive: true }));
 function choose(overrides: string, env: Record<string, string> = {}): string {
   const script = `set -eu; root=${folder}; die() { echo "$1"; exit 125; }
     . ${ROOT}/scripts/lib/vm-kernel.sh; ${overrides}; choose_kernel; echo "$kernel: $why"`;
-  const { stdout } = spawnSync('bash', ['-c', script], {
+  const { stdout } = spawnSync('bash', ['--norc', '-c', script], {
     encoding: 'utf8',
     env: { PATH: process.env.PATH, ...env },
   });

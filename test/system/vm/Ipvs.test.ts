@@ -184,7 +184,7 @@ if (await inVm(import.meta.url)) {
       { action: 'add service', service },
       { action: 'add destination', service, destination },
     ]);
-    spawnSync('bash', ['-c', 'for i in 1 2 3; do echo x >/dev/udp/127.0.0.2/53; done']);
+    spawnSync('bash', ['--norc', '-c', 'for i in 1 2 3; do echo x >/dev/udp/127.0.0.2/53; done']);
     t.match(await ipvs.listDestinations(service), [{ activeConnections: 0, inactiveConnections: 3 }]);
     // The kernel adds counters up every two seconds.
     const counted = async () => (await ipvs.getService(service))?.counters.connections === 3;

@@ -47,7 +47,7 @@ function release(from: string, out: string, umask: string): Record<string, strin
     ./scripts/lib/release/deb-package "$1" "$2/manuals" "$2"
     ./scripts/lib/release/chart-package "$2"
     rm -r "$2/manuals"`;
-  const { status, stderr } = spawnSync('bash', ['-euc', script, 'bash', from, out], {
+  const { status, stderr } = spawnSync('bash', ['--norc', '-euc', script, 'bash', from, out], {
     cwd: ROOT,
     encoding: 'utf8',
     env: {

@@ -61,7 +61,7 @@ t.test('bash completes', { skip: has('bash') ? false : 'bash is not here' }, asy
   writeFileSync(file, bashCompletion(commands));
   const complete = (...words: readonly string[]) => {
     const script = `. ${file}; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _penstock; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout, stderr } = spawnSync('bash', ['-euc', script, 'bash', 'penstock', ...words], {
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-euc', script, 'bash', 'penstock', ...words], {
       encoding: 'utf8',
       cwd: join(file, '..'),
     });
