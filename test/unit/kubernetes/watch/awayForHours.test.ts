@@ -23,7 +23,7 @@ t.test('the server goes for 85 minutes and comes back', async (t) => {
   t.match(
     away[0],
     new RegExp(
-      `^API server ${world.api.url}: .*(ECONNREFUSED|ECONNRESET|broke off).* \\(.*; \\d+ attempts? in \\d+ s\\)\\. ` +
+      `^API server ${world.api.url}: .*(ECONNREFUSED|ECONNRESET|broke off).* \\(.*; \\d+ attempts? in \\d+ (s|min)\\)\\. ` +
         'The rules stay as they are and it is tried on\\. Check that the API server runs',
     ),
     'which server, why, what that means, what to do',
