@@ -39,19 +39,16 @@ export function destinations(
   if (verdict.type !== 'forward') return [];
   const weightOf = weights(winner?.service.options ?? {});
   const { nodeShares } = verdict;
-  const rivalsOf = ({ nodeName }: KnownEndpoint) =>
-    nodeShares ? verdict.endpoints.filter((other) => other.nodeName === nodeName) : verdict.endpoints;
+  // Where the node was chosen first, its endpoints share what it gets.
+  const groupOf = ({ nodeName }: KnownEndpoint) => (nodeShares ? nodeName : '');
   const totals = new Map<string, number>();
-  const totalOf = (endpoint: KnownEndpoint) => {
-    const group = nodeShares ? endpoint.nodeName : '';
-    const total = totals.get(group) ?? rivalsOf(endpoint).reduce((sum, rival) => sum + weightOf(rival), 0);
-    totals.set(group, total);
-    return total;
-  };
+  for (const each of verdict.endpoints)
+    totals.set(groupOf(each), (totals.get(groupOf(each)) ?? 0) + weightOf(each));
   return verdict.endpoints.map((endpoint) => ({
     target: endpoint.target,
     masquerade: isMasqueraded(world, verdict.masquerade, endpoint, flow, rules),
-    chance: ((nodeShares?.get(endpoint.nodeName) ?? 1) * weightOf(endpoint)) / totalOf(endpoint),
+    chance:
+      ((nodeShares?.get(endpoint.nodeName) ?? 1) * weightOf(endpoint)) / (totals.get(groupOf(endpoint)) ?? 1),
   }));
 }
 

@@ -57,9 +57,14 @@ export function isAsleep({ protocol, endpoints, options }: ServicePort): boolean
   return !endpoints.any && protocol !== 'SCTP' && readWake(options).wake !== undefined;
 }
 
-/** Whether first packets wait at all in a mode; else a Service that should wake refuses as others without endpoints do. */
+/** Whether first packets wait at all in a mode. */
 export function holdsFirstPackets(mode: string): boolean {
   return mode !== 'ipvs';
+}
+
+/** Whether it does in a mode: else the service port refuses, as others without endpoints do. */
+export function sleepsIn(mode: string, port: ServicePort): boolean {
+  return holdsFirstPackets(mode) && isAsleep(port);
 }
 
 /** `deployment/web` */

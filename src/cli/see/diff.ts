@@ -1,5 +1,4 @@
 /** penstock diff: what the kernel has against what the objects ask for; or who reaches what in one mode and in another. */
-import { readRuleFacts } from '../../dataplane/Dataplane.js';
 import type { KernelDifference } from '../../dataplane/KernelDifference.js';
 import type { Mode } from '../../explain/World.js';
 import { freeHeap } from '../../host/heap.js';
@@ -10,7 +9,7 @@ import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
 import { diffModes } from './diffModes.js';
-import { agentView, type Look, look, readNote } from './look.js';
+import { agentView, type Look, look, ruleFactsOf } from './look.js';
 import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 import { readConfig } from './readModel.js';
@@ -86,13 +85,12 @@ async function compared(flags: Parameters<typeof readConfig>[0], found: Look): P
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
   const isAgents = found.from === 'agent';
   const config = isAgents ? readConfig(flags, { called: found.agent.status }).config : found.model.config;
-  const said = isAgents ? found.agent.status.ruleFacts : readNote()?.ruleFacts;
   const view: RoutingView = isAgents ? await agentView(found.agent) : found.model.table;
   const mode = isAgents ? (found.agent.status.mode as Mode) : ((config.mode || 'nftables') as Mode);
   const differences = await kernelDifferences({
     config: { ...config, mode },
     view,
-    facts: readRuleFacts(said),
+    facts: ruleFactsOf(found),
     log,
   });
   return {

@@ -1,5 +1,6 @@
 /** Where a command gets its answer from: what the call names, else a running agent, else what the last agent was given. */
 import { readFileSync } from 'node:fs';
+import { type RuleFacts, readRuleFacts } from '../../dataplane/Dataplane.js';
 import { PenstockError } from '../../errors.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
@@ -79,6 +80,11 @@ export async function agentView(agent: AgentClient, services: readonly string[] 
   const view = reader.view();
   if (!view) throw new PenstockError('PENSTOCK_NO_AGENT', 'the agent did not say what it serves');
   return view;
+}
+
+/** What rules depend on beside the objects, as the agent says it, or as the last one noted it. Throws PENSTOCK_NOT_PRIVILEGED. */
+export function ruleFactsOf(found: Look): RuleFacts {
+  return readRuleFacts(found.from === 'agent' ? found.agent.status.ruleFacts : readNote()?.ruleFacts);
 }
 
 export function noSuchService(name: string): WrongCall {

@@ -2,14 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readRuleFacts } from '../../dataplane/Dataplane.js';
 import type { ReadBack } from '../../dataplane/ReadBack.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { readArguments } from '../readArguments.js';
-import { agentView, type Look, look, readNote } from './look.js';
+import { agentView, type Look, look, ruleFactsOf } from './look.js';
 import { MODEL_FLAGS } from './modelFlags.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
 
@@ -179,9 +178,8 @@ async function readServices(found: Look, services: readonly string[]): Promise<R
     ),
   );
   const mode = isAgents ? found.agent.status.mode : found.model.config.mode;
-  const facts = readRuleFacts(isAgents ? found.agent.status.ruleFacts : readNote()?.ruleFacts);
   const { readBack } = await import('../../modes/readBack.js');
-  return readBack(mode, ports, facts);
+  return readBack(mode, ports, ruleFactsOf(found));
 }
 
 /** Undefined when it was accepted. */

@@ -1,12 +1,11 @@
 /** Finds the service ports that the kernel refuses, by halves, in a fresh table that never comes to be. */
+import { PROBE_TABLE } from '../../kernel/nftables/features.js';
 import type { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { isMomentary } from '../family/momentary.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
 import { planFull } from './plan/planFull.js';
 
-/** Name of the table that is tried. */
-const PROBE_TABLE = 'penstock-probe';
 /** More than this, and it is not the service ports that are at fault. */
 const MOST = 64;
 /** How often the kernel is asked about one service port when its answer may be another a moment later. */

@@ -1,4 +1,5 @@
 /** A few service ports as the kernel has them, element by element: quick however large the table is. */
+import { DORMANT } from '../../kernel/nftables/constants.js';
 import type { ReadElement } from '../../kernel/nftables/elements.js';
 import { printElement } from '../../kernel/nftables/elements.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
@@ -14,8 +15,6 @@ const WAYS_IN = ['nat-prerouting', 'nat-output'] as const;
 const SERVICES = 'services';
 /** Elements of one set: a Service with weights may have 100,000. */
 const MOST_OF_A_SET = 64;
-/** NFT_TABLE_F_DORMANT (linux/netfilter/nf_tables.h): the table is there, and no packet sees it. */
-const DORMANT = 0x1;
 /** Sizes of sets do not matter to who reads them. */
 const ANY_SIZES = { 'service-ips': 0, 'node-ports': 0, endpoints: 0, 'node-port-endpoints': 0 };
 

@@ -28,8 +28,8 @@ import {
 import { type ChainSpec, Transaction } from './Transaction.js';
 import { NftablesTable } from './table/NftablesTable.js';
 
-/** Never comes to be. */
-const PROBE_TABLE = 'penstock-probe';
+/** Never comes to be: what the kernel says to transactions that would make it is all that is wanted. */
+export const PROBE_TABLE = 'penstock-probe';
 
 export interface KernelFeature {
   readonly name: string;

@@ -37,7 +37,8 @@ export function maskOutMark(mask: number): Statement {
 }
 
 /** Kernels have nft's own expression (CONFIG_NFT_QUEUE), the target of iptables (CONFIG_NETFILTER_XT_TARGET_NFQUEUE), or both. */
-export type QueueBy = 'expression' | 'target';
+export const QUEUE_WAYS = ['expression', 'target'] as const;
+export type QueueBy = (typeof QUEUE_WAYS)[number];
 
 /** NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS. */
 const BYPASS = 1;

@@ -3,7 +3,7 @@ import { append } from '../../append.js';
 import type { QueueSettings } from '../../dataplane/choice/choiceSets.js';
 import type { KeyTableContent } from '../../dataplane/family/KeyTable.js';
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import type { QueueBy } from '../../kernel/nftables/queueing.js';
+import { QUEUE_WAYS, type QueueBy } from '../../kernel/nftables/queueing.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
@@ -78,7 +78,7 @@ export class QueueTables {
     const [family] = this.families;
     if (family === undefined) return 'nothing';
     const table = new NftablesTable(this.#channel, family, this.#content.name);
-    for (const by of ['expression', 'target'] as const) {
+    for (const by of QUEUE_WAYS) {
       const settings = { family, queue, by, nodeAddress: undefined };
       const probe = new Transaction(family, `${this.#content.name}-probe`);
       probe.createTable = true;

@@ -1,13 +1,11 @@
 /** Whether rules of this kernel can hand first packets to a program: asked by `penstock doctor` only, as an agent asks when a Service does. */
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import type { FeatureResult, KernelFeature } from '../../kernel/nftables/features.js';
-import { queueTo } from '../../kernel/nftables/queueing.js';
+import { type FeatureResult, type KernelFeature, PROBE_TABLE } from '../../kernel/nftables/features.js';
+import { QUEUE_WAYS, queueTo } from '../../kernel/nftables/queueing.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { IpFamily } from '../../net/ip.js';
 
-/** Never comes to be. */
-const PROBE_TABLE = 'penstock-probe';
 /** Any: nothing is bound to it. */
 const QUEUE_NUMBER = 0;
 
@@ -26,7 +24,7 @@ export async function probeQueue(
   for (const family of families) {
     const table = new NftablesTable(channel, family, PROBE_TABLE);
     let error: Error | undefined;
-    for (const by of ['expression', 'target'] as const) {
+    for (const by of QUEUE_WAYS) {
       const probe = new Transaction(family, PROBE_TABLE);
       probe.createTable = true;
       const hook = { type: 'filter', hook: 'prerouting', priority: -110 } as const;

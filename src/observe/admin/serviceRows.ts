@@ -2,7 +2,7 @@
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { type Endpoint, isExternallyAccessible, type ServicePort } from '../../routing/ServicePort.js';
-import { holdsFirstPackets, isAsleep } from '../../routing/waking.js';
+import { sleepsIn } from '../../routing/waking.js';
 import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { sortInTurns } from './sortInTurns.js';
 
@@ -87,7 +87,7 @@ function rowOf(ports: SamePort, mode: string): ServiceRow {
 export function stateOf(ports: readonly ServicePort[], mode: string): ServiceState {
   // One family that serves is enough: clients of the other may not exist.
   if (!ports.some((port) => port.endpoints.any))
-    return holdsFirstPackets(mode) && ports.some(isAsleep) ? 'asleep' : 'no endpoints';
+    return ports.some((port) => sleepsIn(mode, port)) ? 'asleep' : 'no endpoints';
   const isLocal = (port: ServicePort) =>
     port.internalPolicy === 'Local' || (port.externalPolicy === 'Local' && isExternallyAccessible(port));
   return ports.some((port) => port.endpoints.any && isLocal(port) && port.endpoints.local.length === 0)

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { holdsFirstPackets, isAsleep } from '../../routing/waking.js';
+import { sleepsIn } from '../../routing/waking.js';
 import { type Metric, metricText, type Series } from './metricText.js';
 
 export interface OperatorFacts {
@@ -32,12 +32,11 @@ const LIMIT = gauge('conntrack_limit', 'How many it tracks at most; new connecti
 export function operatorText({ mode, table, problems, conntrack }: OperatorFacts): string {
   const ports: Series[] = [];
   const without: Series[] = [];
-  const holds = holdsFirstPackets(mode);
   for (const family of IP_FAMILIES) {
     const labels = { ip_family: family };
     const all = table.servicePorts(family);
     let count = 0;
-    for (const port of all.values()) if (!port.endpoints.any && !(holds && isAsleep(port))) count++;
+    for (const port of all.values()) if (!port.endpoints.any && !sleepsIn(mode, port)) count++;
     ports.push({ labels, value: all.size });
     without.push({ labels, value: count });
   }

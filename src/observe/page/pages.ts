@@ -74,7 +74,8 @@ function verdict({ ready, waitingFor, sources, counts, problemCount }: AgentStat
     return html`<p class="verdict warn">${counts.withoutEndpoints === 1 ? 'One service port has' : `${counts.withoutEndpoints} service ports have`} no endpoints. <a href="/services?state=problems">Show them</a></p>`;
   if (problemCount > 0)
     return html`<p class="verdict warn">${problemCount === 1 ? 'One object is' : `${problemCount} objects are`} set aside or in conflict. <a href="/conflicts">Show them</a></p>`;
-  return html`<p class="verdict">The agent is ready, and every service port has endpoints.</p>`;
+  const awake = counts.asleep > 0 ? ' that is awake' : '';
+  return html`<p class="verdict">The agent is ready, and every service port${awake} has endpoints.</p>`;
 }
 
 async function services(source: PageSource, words: URLSearchParams): Promise<PageContent> {

@@ -98,15 +98,10 @@ export function planRemoval(present: SavedRules): RestoreInput {
     const names = chain.CHAINS[table].filter(
       (name) => chains.includes(name) && !(besideIptables && shared.includes(name)),
     );
-    input.add(`*${table}\n`);
-    // A declaration empties the chain, so that none refers to another when they are removed.
-    for (const name of names) input.add(`:${name} - [0:0]\n`);
-    for (const jump of jumps) input.add(jump);
     // What stays may be as this mode wrote it: neither chains nor sets could go before the rules that name them.
     const isOwn = (rule: string) => names.includes(targetOf(rule) ?? '') || NAMES_SET.test(rule);
-    input.add(deleteRules(there, besideIptables ? shared : [], isOwn));
-    for (const name of names) input.add(`-X ${name}\n`);
-    input.add('COMMIT\n');
+    const rules = deleteRules(there, besideIptables ? shared : [], isOwn);
+    addRemoval(input, table, names, `${jumps.join('')}${rules}`);
   }
   return input;
 }
@@ -130,14 +125,19 @@ export function planOwnRemoval(present: SavedRules): RestoreInput {
       (rule) => OWN_RULE.test(rule),
     );
     if (names.length === 0 && rules === '') continue;
-    input.add(`*${table}\n`);
-    for (const name of names) input.add(`:${name} - [0:0]\n`);
-    input.add(jumps);
-    input.add(rules);
-    for (const name of names) input.add(`-X ${name}\n`);
-    input.add('COMMIT\n');
+    addRemoval(input, table, names, `${jumps}${rules}`);
   }
   return input;
+}
+
+/** `rules`: lines that delete what leads to the chains. */
+function addRemoval(input: RestoreInput, table: chain.Table, chains: readonly string[], rules: string): void {
+  input.add(`*${table}\n`);
+  // A declaration empties the chain, so that none refers to another when they are removed.
+  for (const name of chains) input.add(`:${name} - [0:0]\n`);
+  input.add(rules);
+  for (const name of chains) input.add(`-X ${name}\n`);
+  input.add('COMMIT\n');
 }
 
 function missingJumps(table: chain.Table, present: SavedRules): readonly chain.Jump[] {

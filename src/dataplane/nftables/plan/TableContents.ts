@@ -5,7 +5,6 @@
 
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
-import { ruleText } from '../../../kernel/nftables/table/TableState.js';
 import { WantedKeys } from '../../family/WantedKeys.js';
 import { type AffinityTime, fixedChains } from '../desired/fixedChains.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
@@ -140,8 +139,4 @@ export function sizesFor(
     endpoints: size('endpoints'),
     'node-port-endpoints': size('node-port-endpoints'),
   };
-}
-
-export function chainText({ rules }: ChainSpec): string {
-  return rules.map(ruleText).join('\n\n');
 }

@@ -2,12 +2,13 @@
 import { ipKey } from '../../../kernel/nftables/dataTypes.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { type ChainSpec, Transaction } from '../../../kernel/nftables/Transaction.js';
+import { chainText } from '../../../kernel/nftables/table/TableState.js';
 import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
-import { chainText, SIZED_SETS, type TableContents } from './TableContents.js';
+import { SIZED_SETS, type TableContents } from './TableContents.js';
 
 /**
  * Updates `contents` on the way: when the transaction is not committed, they are worth nothing any more. Undefined

@@ -4,13 +4,20 @@ import { ipKey } from '../../../kernel/nftables/dataTypes.js';
 import type { ElementListing } from '../../../kernel/nftables/ElementListing.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
-import { hookText, setText, type TableState } from '../../../kernel/nftables/table/TableState.js';
+import {
+  chainText,
+  hookText,
+  presentText,
+  setText,
+  type TableState,
+} from '../../../kernel/nftables/table/TableState.js';
+import { changeElements } from '../../../kernel/nftables/table/tableDifference.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import { countElements, countIndexes } from '../desired/servicePortElements.js';
 import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
-import { chainText, SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
+import { SIZED_SETS, sizesFor, TableContents } from './TableContents.js';
 
 /** What the kernel has: undefined when there is no table. */
 export interface Present {
@@ -45,7 +52,7 @@ export async function planFull(
   for (const set of wantedSets) {
     if (LEARNED_SETS.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
-    if (present && kept.sets.has(set.name)) difference(transaction, set, wanted, await present.list(set));
+    if (present && kept.sets.has(set.name)) changeElements(transaction, set, wanted, await present.list(set));
     else for (const [i, key] of wanted.keys.entries()) transaction.addElement(set, key, wanted.values[i]);
   }
   return { transaction, contents };
@@ -124,8 +131,7 @@ export function planChains(
     } else if (hook !== hookText(chain)) {
       transaction.replaceChain(chain);
     } else if (!isAdministrators(chain.name)) {
-      const present = (state?.rules.get(chain.name) ?? []).join('\n\n');
-      if (rewriteAll || present !== chainText(chain)) transaction.rewriteChain(chain);
+      if (rewriteAll || presentText(state, chain.name) !== chainText(chain)) transaction.rewriteChain(chain);
     }
   }
   for (const name of state?.chains.keys() ?? []) {
@@ -148,21 +154,4 @@ export function elementsOf(set: string, collected: Collected, contents: TableCon
     return { keys: [...contents.shared[set as keyof TableContents['shared']].keys()], values: [] };
   }
   return collected.sets.get(set as SetName) ?? { keys: [], values: [] };
-}
-
-export function difference(
-  transaction: Transaction,
-  set: SetSpec,
-  wanted: KeysAndValues,
-  present: ElementListing,
-): void {
-  const { missing, changed, unwanted } = present.compare(wanted);
-  // In the order of what is wanted: a transaction must not depend on how the kernel lists.
-  const replaced = new Set(changed);
-  for (const i of [...missing, ...changed].sort((a, b) => a - b)) {
-    const key = wanted.keys[i] ?? '';
-    if (replaced.has(i)) transaction.deleteElement(set, key);
-    transaction.addElement(set, key, wanted.values[i]);
-  }
-  for (const key of unwanted) transaction.deleteElement(set, key);
 }

@@ -2,9 +2,10 @@
 
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
 import type { NftablesTable } from '../../../kernel/nftables/table/NftablesTable.js';
+import { changeElements } from '../../../kernel/nftables/table/tableDifference.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import { Collected } from './Collected.js';
-import { difference, elementsOf, planChains } from './planFull.js';
+import { elementsOf, planChains } from './planFull.js';
 import type { TableContents } from './TableContents.js';
 
 /** The sets whose elements were changed; chains are always looked at, there are few. */
@@ -27,7 +28,7 @@ export async function planRepair(
   for (const set of [...Object.values(contents.sets), ...contents.affinitySets.values()]) {
     if (!damage.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
-    difference(transaction, set, wanted, await table.listElements(set));
+    changeElements(transaction, set, wanted, await table.listElements(set));
   }
   return transaction;
 }

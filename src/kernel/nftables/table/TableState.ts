@@ -45,6 +45,18 @@ export function ruleText(rule: Rule): string {
   return rule.flatMap(({ expressions }) => expressions.map(canonicalExpression)).join('\n');
 }
 
+/** A text that is the same for chains whose rules do the same, wherever they are hooked. */
+export function chainText({ rules }: Pick<ChainSpec, 'rules'>): string {
+  return rules.map(ruleText).join(BETWEEN_RULES);
+}
+
+/** The same of a chain that was read; '' of one without rules, or that is not there. */
+export function presentText(state: TableState | undefined, chain: string): string {
+  return (state?.rules.get(chain) ?? []).join(BETWEEN_RULES);
+}
+
+const BETWEEN_RULES = '\n\n';
+
 /** A text that is the same for sets declared alike. */
 export function setText(spec: SetSpec): string {
   const writer = new MessageWriter(512);

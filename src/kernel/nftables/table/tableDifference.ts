@@ -11,12 +11,17 @@ import type { ComparedElements } from '../ElementListing.js';
 import type { Elements } from '../elements.js';
 import type { SetSpec } from '../SetSpec.js';
 import { Transaction } from '../Transaction.js';
-import { hookText, ruleText, setText, type TableState } from './TableState.js';
+import { chainText, hookText, presentText, ruleText, setText, type TableState } from './TableState.js';
 
 /** A table as the kernel has it, or as it was written. */
 export interface PresentTable {
   readonly state: TableState;
-  readonly elements: ReadonlyMap<string, { compare(wanted: Elements): ComparedElements }>;
+  readonly elements: ReadonlyMap<string, ComparableElements>;
+}
+
+/** Those of a set: as the kernel listed them, or as they were written. */
+export interface ComparableElements {
+  compare(wanted: Elements): ComparedElements;
 }
 
 const NO_ELEMENTS: Elements = { keys: [], values: [] };
@@ -80,14 +85,13 @@ function isAlike({ tableFlags, newChains, newSets }: Transaction, state: TableSt
 function addChains(difference: Transaction, wanted: Transaction, state: TableState): void {
   for (const chain of wanted.newChains) {
     if (!state.chains.has(chain.name)) difference.addChain(chain);
-    else if (rulesText(state, chain.name) !== chain.rules.map(ruleText).join('\n\n'))
-      difference.rewriteChain(chain);
+    else if (presentText(state, chain.name) !== chainText(chain)) difference.rewriteChain(chain);
   }
   const chains = new Set(wanted.newChains.map(({ name }) => name));
   for (const [name, hook] of state.chains) {
     if (chains.has(name)) continue;
     if (hook === '') difference.deletedChains.push(name);
-    if (hook === '' || rulesText(state, name) !== '') difference.flushedChains.push(name);
+    if (hook === '' || presentText(state, name) !== '') difference.flushedChains.push(name);
   }
 }
 
@@ -98,17 +102,24 @@ function addElements(
   { state, elements }: PresentTable,
 ): void {
   const listing = state.sets.has(set.name) ? elements.get(set.name) : undefined;
-  if (listing === undefined) {
-    for (const [i, key] of wanted.keys.entries()) difference.addElement(set, key, wanted.values[i]);
-    return;
-  }
-  const { missing, changed, unwanted } = listing.compare(wanted);
-  for (const i of changed) difference.deleteElement(set, wanted.keys[i] ?? '');
-  for (const key of unwanted) difference.deleteElement(set, key);
-  for (const i of [...missing, ...changed].sort((a, b) => a - b))
-    difference.addElement(set, wanted.keys[i] ?? '', wanted.values[i]);
+  if (listing) changeElements(difference, set, wanted, listing);
+  else for (const [i, key] of wanted.keys.entries()) difference.addElement(set, key, wanted.values[i]);
 }
 
-function rulesText({ rules }: TableState, chain: string): string {
-  return (rules.get(chain) ?? []).join('\n\n');
+/** Makes the elements that a set has into those that are wanted. */
+export function changeElements(
+  transaction: Transaction,
+  set: SetSpec,
+  wanted: Elements,
+  present: ComparableElements,
+): void {
+  const { missing, changed, unwanted } = present.compare(wanted);
+  // In the order of what is wanted: a transaction must not depend on how the kernel lists.
+  const replaced = new Set(changed);
+  for (const i of [...missing, ...changed].sort((a, b) => a - b)) {
+    const key = wanted.keys[i] ?? '';
+    if (replaced.has(i)) transaction.deleteElement(set, key);
+    transaction.addElement(set, key, wanted.values[i]);
+  }
+  for (const key of unwanted) transaction.deleteElement(set, key);
 }
