@@ -2,8 +2,9 @@
  * npm run bench -- path [ROUNDS]
  *
  * What each hop of the way of outside traffic costs (docs/path.md): requests a second, each on a connection of its own, eight at a
- * time, and p50 and p99, as ratios to asking the app's pod itself in the same round. The world is that of test/system/path; its two nodes
- * with pods change their mode in each round, so that all modes, and stock's recorded rules, are measured side by side.
+ * time, and p50 and p99, as ratios to asking the app's pod itself. All hops are asked in short turns; the ratio is
+ * that of a turn to the app's turn beside it. The world is that of test/system/path; its two nodes with pods change their mode in
+ * each round, so that all modes, and stock's recorded rules, are measured side by side.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +19,8 @@ import { median, table } from './parts/statistics.js';
 
 const STOCK = 'stock’s rules';
 const MODES = ['nftables', 'iptables', 'userspace', ...('skip' in needsShared ? [] : [STOCK])];
-const RUN_MS = 1500;
+const TURNS = 100;
+const REQUESTS = 32;
 const CLIENT_PROGRAM = fileURLToPath(new URL('./parts/pathClient.js', import.meta.url));
 
 /** In the order in which a request gets longer. */
@@ -31,42 +33,46 @@ const HOPS = [
   ['API gateway, two sidecars', `http://${API_VIP}/api/orders/7`, 'api.example'],
 ] as const;
 
-/** Mode → hop → figures of each round. */
+/** Mode → round → figures of each hop. */
 type Measured = Readonly<Record<string, readonly (readonly PathFigures[])[]>>;
 
-const [word, rounds = '5'] = process.argv.slice(2);
+const [word, rounds = '3'] = process.argv.slice(2);
 if (word === 'inside') console.log(JSON.stringify(await measure(Number(rounds))));
 else await main(word);
 
-async function main(given = '5'): Promise<void> {
+async function main(given = '3'): Promise<void> {
   const missing = noProxies();
   if (missing !== false) throw new Error(missing);
   if ('skip' in needsShared) console.log(`stock's rules are left out: ${needsShared.skip}`);
   const measured = JSON.parse(
     await inNamespace(fileURLToPath(import.meta.url), ['inside', given]),
   ) as Measured;
-  for (const key of ['perSecond', 'p50', 'p99'] as const) {
-    const of = (mode: string, hop: number) => measured[mode]?.[hop]?.map((figures) => figures[key]) ?? [];
-    const ratio = (mode: string, hop: number) => {
-      const direct = of(mode, 0);
-      return median(of(mode, hop).map((value, round) => value / (direct[round] ?? Number.NaN))).toFixed(2);
-    };
-    const [title, unit] = key === 'perSecond' ? ['requests a second', '/s'] : [key, 'ms'];
-    console.log(
-      table(
-        [title, ...MODES],
-        HOPS.map(([hop], i) => [
-          hop,
-          ...MODES.map((mode) => {
-            const value = median(of(mode, i));
-            return `${ratio(mode, i)} (${value.toFixed(value < 100 ? 1 : 0)} ${unit})`;
-          }),
-        ]),
-      ),
-    );
-  }
+  const rounds = (mode: string) => measured[mode] ?? [];
+  const perSecond = (mode: string, hop: number) => rounds(mode).flatMap((hops) => hops[hop]?.perSecond ?? []);
+  const latency = (key: 'p50' | 'p99') => (mode: string, hop: number) =>
+    rounds(mode).map((hops) => hops[hop]?.[key] ?? Number.NaN);
+  print('requests a second', '/s', perSecond);
+  print('p50', 'ms', latency('p50'));
+  print('p99', 'ms', latency('p99'));
   const all = Object.values(measured).flat(2);
   console.log(`${all.reduce((sum, { failed }) => sum + failed, 0)} failed`);
+}
+
+/** A table of medians, each as a ratio to the app itself in the same turn or round. */
+function print(title: string, unit: string, of: (mode: string, hop: number) => readonly number[]): void {
+  const cell = (mode: string, hop: number) => {
+    const direct = of(mode, 0);
+    const values = of(mode, hop);
+    const ratio = median(values.map((value, i) => value / (direct[i] ?? Number.NaN)));
+    const value = median(values);
+    return `${ratio.toFixed(2)} (${value.toFixed(value < 100 ? 1 : 0)} ${unit})`;
+  };
+  console.log(
+    table(
+      [title, ...MODES],
+      HOPS.map(([hop], i) => [hop, ...MODES.map((mode) => cell(mode, i))]),
+    ),
+  );
 }
 
 async function measure(times: number): Promise<Measured> {
@@ -77,20 +83,15 @@ async function measure(times: number): Promise<Measured> {
     world.startSidecar('pod3', 'all');
     world.startApiGateway((text) => text.replace(/^.*deny_status 429.*\n/m, ''));
     world.startSidecar('api', 'outbound');
-    const measured = Object.fromEntries(
-      MODES.map((mode) => [mode, HOPS.map((): PathFigures[] => [])] as const),
-    );
+    const measured: Record<string, PathFigures[][]> = Object.fromEntries(MODES.map((mode) => [mode, []]));
     for (let round = 0; round < times; round++) {
       for (let m = 0; m < MODES.length; m++) {
-        // Each round begins with another mode and another hop, so that none always comes after the same one.
+        // Each round begins with another mode, so that none always comes after the same one.
         const mode = MODES[(round + m) % MODES.length] as string;
         if (mode === STOCK) await world.beginStock();
         else await world.changeMode(mode);
         await allAnswer(world);
-        for (let i = 0; i < HOPS.length; i++) {
-          const index = (round + i) % HOPS.length;
-          measured[mode]?.[index]?.push(ask(index));
-        }
+        measured[mode]?.push(askAll());
         if (mode === STOCK) world.endStock();
       }
     }
@@ -100,12 +101,13 @@ async function measure(times: number): Promise<Measured> {
   }
 }
 
-function ask(index: number): PathFigures {
-  const [, url, host] = HOPS[index] as (typeof HOPS)[number];
-  const ended = spawnSync(process.execPath, [CLIENT_PROGRAM, url, host, String(RUN_MS), CLIENT], {
+function askAll(): PathFigures[] {
+  const hops = JSON.stringify(HOPS.map(([, url, host]) => [url, host]));
+  const ended = spawnSync(process.execPath, [CLIENT_PROGRAM, hops, String(TURNS), String(REQUESTS), CLIENT], {
     encoding: 'utf8',
   });
-  return JSON.parse(ended.stdout) as PathFigures;
+  if (ended.status !== 0) throw new Error(`the client ended with ${ended.status}: ${ended.stderr}`);
+  return JSON.parse(ended.stdout) as PathFigures[];
 }
 
 async function allAnswer(world: PathWorld): Promise<void> {
