@@ -2,6 +2,7 @@
  * penstock's answer to every question, held against the rules of another proxy. Both ways: what rules lead to that no
  * Service asks for is a difference too.
  */
+import type { Decision } from '../explain/Decision.js';
 import { decide, destinations } from '../explain/decide.js';
 import type { Rules, World } from '../explain/World.js';
 import { type IpFamily, joinHostPort } from '../net/ip.js';
@@ -32,7 +33,7 @@ export interface Answer {
   /** Percent of the connections, in the order of the endpoints; undefined where a scheduler decides. */
   readonly shares: readonly number[] | undefined;
   /** How a packet ends that reaches no endpoint; empty when each reaches one. */
-  readonly otherwise: readonly ('refused' | 'dropped' | 'not touched')[];
+  readonly otherwise: readonly ('refused' | 'dropped' | 'not touched' | 'held until an endpoint is ready')[];
 }
 
 export interface Comparison {
@@ -84,7 +85,9 @@ export function compareRules(world: World, rules: Rules, other: OtherProxy): Com
     const stock = other.mode === 'ipvs' ? stockAnswer(near, decision, flow) : undefined;
     const stocks = stock && answerOf(stock.refused ? 'refused' : undefined, stock.endpoints, isSticky);
     const isStock = stocks !== undefined && sameAnswer(stocks, theirs);
-    const meant = isStock ? stock?.because : unknownToObjects(question, ours, theirs);
+    const meant = isStock
+      ? stock?.because
+      : (holdsAlone(decision, theirs) ?? unknownToObjects(question, ours, theirs));
     // Rules that are neither as ours nor as kube-proxy's should be: told is how they differ from what it should have.
     differences.push({ question, ours: isStock ? ours : (stocks ?? ours), theirs, meant });
   }
@@ -99,6 +102,7 @@ export const ENDINGS = {
   forward: undefined,
   reject: 'refused',
   drop: 'dropped',
+  hold: 'held until an endpoint is ready',
   pass: 'not touched',
 } as const;
 
@@ -145,6 +149,13 @@ export function sameAnswer(a: Answer, b: Answer): boolean {
 export function sameShares(a: Answer, b: Answer): boolean {
   if (a.shares === undefined || b.shares === undefined) return true;
   return a.shares.every((share, i) => Math.abs(share - (b.shares?.[i] ?? 0)) < 1);
+}
+
+/** Other proxies hold no packets: where a Service sleeps they refuse. */
+function holdsAlone({ verdict }: Decision, theirs: Answer): string | undefined {
+  return verdict.type === 'hold' && theirs.endpoints.length === 0
+    ? 'its annotation wake holds the first packet, which other proxies do not do'
+    : undefined;
 }
 
 /** A Service without endpoints that is not among the objects given: nobody is reached there either way. */

@@ -1,10 +1,12 @@
 /** What becomes of the first packet of a flow, before anybody has put it into words. */
+import type { Wake } from '../routing/waking.js';
 import type { AddressKind, Candidate, Claims } from './claims.js';
 import type { KnownEndpoint } from './endpoints.js';
 
 /** Every reason there is: docs/see.md has a chapter for each. */
 export type Reason =
   | 'forwarded'
+  | 'asleep'
   | 'no-endpoints'
   | 'no-local-endpoints'
   | 'source-range'
@@ -21,7 +23,7 @@ export type Reason =
   | 'endpoint-silent';
 
 /** Of rules. */
-export type RefusalReason = Exclude<Reason, 'forwarded' | 'endpoint-refused' | 'endpoint-silent'>;
+export type RefusalReason = Exclude<Reason, 'forwarded' | 'asleep' | 'endpoint-refused' | 'endpoint-silent'>;
 
 export interface Masquerade {
   readonly applies: boolean;
@@ -38,6 +40,8 @@ export type Verdict =
       /** The share (0..1) of each node, where two tiers choose the node first; absent: endpoints are chosen by their weights alone. */
       readonly nodeShares?: ReadonlyMap<string, number>;
     }
+  /** It waits until somebody serves. */
+  | { readonly type: 'hold'; readonly reason: 'asleep'; readonly wake: Wake }
   | { readonly type: 'reject' | 'drop' | 'pass'; readonly reason: RefusalReason };
 
 export interface Decision {
@@ -55,8 +59,8 @@ export interface Destination {
   readonly chance: number;
 }
 
-/** For tests: NONE is a packet that is not touched. */
-export type Outcome = 'REJECT' | 'DROP' | 'NONE' | readonly Destination[];
+/** For tests: NONE is a packet that is not touched, HOLD one that waits. */
+export type Outcome = 'REJECT' | 'DROP' | 'NONE' | 'HOLD' | readonly Destination[];
 
 export function forward(
   endpoints: readonly KnownEndpoint[],
@@ -68,4 +72,8 @@ export function forward(
 
 export function refuse(type: 'reject' | 'drop' | 'pass', reason: RefusalReason): Verdict {
   return { type, reason };
+}
+
+export function hold(wake: Wake): Verdict {
+  return { type: 'hold', reason: 'asleep', wake };
 }

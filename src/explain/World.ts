@@ -47,6 +47,8 @@ export interface RuleOptions {
   readonly nodePortsOnPrimary?: boolean;
   /** Mode userspace: whose address endpoints see unless the Service says it. Absent: the node's. */
   readonly sourceAddress?: 'auto' | 'node' | 'transparent';
+  /** Packets of the node itself wake Services that sleep, too. */
+  readonly ownPacketsWake?: boolean;
 }
 
 export interface Rules extends RuleOptions {

@@ -3,12 +3,13 @@ import { readBalancing } from '../balancing/readBalancing.js';
 import type { IpFamily } from '../net/ip.js';
 import type { Service } from '../objects/Service.js';
 import { isServed } from './claims.js';
-import { type Decision, type Destination, type Masquerade, type Outcome, refuse } from './Decision.js';
+import { type Decision, type Destination, hold, type Masquerade, type Outcome, refuse } from './Decision.js';
 import { endpointSets, type KnownEndpoint } from './endpoints.js';
-import { iptablesPath } from './iptablesPath.js';
-import { ipvsPath } from './ipvsPath.js';
-import { nftablesPath } from './nftablesPath.js';
-import { userspacePath } from './userspacePath.js';
+import { iptablesPath } from './paths/iptablesPath.js';
+import { ipvsPath } from './paths/ipvsPath.js';
+import { nftablesPath } from './paths/nftablesPath.js';
+import { userspacePath } from './paths/userspacePath.js';
+import { sleepOf } from './sleep.js';
 import { type Flow, familyOfFlow, type Mode, type Rules, type World } from './World.js';
 
 const PATHS: Readonly<Record<Mode, (world: World, rules: Rules, flow: Flow) => Decision>> = {
@@ -21,7 +22,10 @@ const PATHS: Readonly<Record<Mode, (world: World, rules: Rules, flow: Flow) => D
 export function decide(world: World, rules: Rules, flow: Flow): Decision {
   const decision = PATHS[rules.mode](world, rules, flow);
   const { verdict, winner } = decision;
-  if (verdict.type !== 'forward' || !winner) return decision;
+  if (verdict.type !== 'forward' || !winner) {
+    const sleep = sleepOf(world, rules, flow, decision);
+    return sleep?.type === 'held' ? { ...decision, verdict: hold(sleep.wake) } : decision;
+  }
   const weightOf = weights(winner.service.options);
   const serving = verdict.endpoints.filter((endpoint) => weightOf(endpoint) > 0);
   if (serving.length === verdict.endpoints.length) return decision;
@@ -92,6 +96,8 @@ export function evaluate(world: World, rules: Rules, flow: Flow): Outcome {
       return 'DROP';
     case 'pass':
       return 'NONE';
+    case 'hold':
+      return 'HOLD';
   }
 }
 

@@ -1,30 +1,9 @@
 /** Why nobody can serve, and why an address is no Service's: what an operator would look for next, from the objects alone. */
 import type { IpFamily } from '../net/ip.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
-import { holdsFirstPackets, readWake, targetText } from '../routing/waking.js';
-import { isLocalAddress } from './addresses.js';
 import { type Candidate, isServed, kindsOf, nameOf, pathOf, vipsOf } from './claims.js';
 import { endpointSets } from './endpoints.js';
-import { type Flow, familyOfFlow, type Mode, type World } from './World.js';
-
-/** Of a Service that nobody serves: who wakes to a first packet (docs/first-packet.md), in one sentence or none. */
-export function whoWakes(
-  world: World,
-  { service, port }: Candidate,
-  flow: Flow,
-  mode: Mode,
-): readonly string[] {
-  const { wake } = readWake(service.options);
-  const { any } = endpointSets(world, service, port, familyOfFlow(flow));
-  if (!wake || any || port.protocol === 'SCTP') return [];
-  if (!holdsFirstPackets(mode)) return ['asleep, but mode ipvs holds no packets: nobody wakes'];
-  const whom = targetText(wake.target);
-  return isLocalAddress(world, flow.source)
-    ? [
-        `asleep: a first packet from elsewhere is held and wakes ${whom}; those of the node itself do with penstock.wake.ownPackets`,
-      ]
-    : [`asleep: the first packet is held and wakes ${whom}`];
-}
+import { type Flow, familyOfFlow, type World } from './World.js';
 
 /** Sentences; the first is the cause that is nearest. */
 export function whyNoEndpoints(

@@ -1,4 +1,6 @@
 /** What becomes of a connection, with every reason, as plain data: `penstock explain -o json` prints it as it is. */
+import { counts } from '../balancing/Balancing.js';
+import { readBalancing } from '../balancing/readBalancing.js';
 import type { Problem } from '../objects/Problem.js';
 import { isFromPod, isLocalAddress } from './addresses.js';
 import {
@@ -12,14 +14,18 @@ import {
 } from './claims.js';
 import type { Decision, Reason } from './Decision.js';
 import { decide, destinations, isMasqueraded } from './decide.js';
-import { whoWakes, whyNoEndpoints, whyNoService } from './diagnose.js';
+import { whyNoEndpoints, whyNoService } from './diagnose.js';
 import { type EndpointSets, endpointSets, whyNot } from './endpoints.js';
 import { inSourceRanges, sourceRanges } from './policies.js';
 import { REASONS } from './reasons.js';
+import { sleepOf, waitingNotes } from './sleep.js';
 import { type Flow, familyOfFlow, type Mode, type Rules, type World } from './World.js';
 
 export interface Explanation {
-  /** `node`: the node itself answers. `not-a-service`: the packet goes its way untouched. */
+  /**
+   * `endpoint` without `endpoints`, reason `asleep`: its first packet waits for one. `node`: the node itself answers. `not-a-service`: the
+   * packet goes its way untouched.
+   */
   readonly outcome: 'endpoint' | 'refused' | 'dropped' | 'node' | 'not-a-service';
   readonly reason: Reason;
   /** The reason in a sentence, and what to do. */
@@ -75,7 +81,7 @@ export interface ExplainedEndpoint {
   readonly out: string;
 }
 
-const OUTCOMES = { forward: 'endpoint', reject: 'refused', drop: 'dropped' } as const;
+const OUTCOMES = { forward: 'endpoint', hold: 'endpoint', reject: 'refused', drop: 'dropped' } as const;
 
 /** `problems`: what was set aside of the objects. */
 export function explain(
@@ -100,11 +106,12 @@ export function explain(
   const masquerade = targets.length > 0 && targets.every((d) => d.masquerade);
   const forwarded = verdict.type === 'forward';
   const sets = winner && endpointSets(world, winner.service, winner.port, family);
+  const sleep = sleepOf(world, rules, flow, decision);
   return {
     outcome,
     reason,
     because: text.says,
-    remedy: text.remedy,
+    remedy: sleep?.type === 'wakes nobody' ? sleep.remedy : text.remedy,
     isProblem: text.isProblem,
     service: winner ? pathOf(winner.service) : null,
     servicePort: winner && reason !== 'unknown-port' ? nameOf(winner) : null,
@@ -203,7 +210,7 @@ const ENDS_BEFORE = 'nothing: the packet ends before';
 /** Who serves; of a packet that is refused for another reason than that nobody does, who would. */
 function chosenOf(verdict: Decision['verdict'], sets: EndpointSets, policy: 'Cluster' | 'Local') {
   if (verdict.type === 'forward') return verdict.endpoints;
-  if (verdict.reason === 'no-endpoints' || verdict.reason === 'no-local-endpoints') return [];
+  if (['no-endpoints', 'no-local-endpoints', 'asleep'].includes(verdict.reason)) return [];
   return policy === 'Local' ? sets.local : sets.cluster;
 }
 
@@ -272,10 +279,11 @@ function sharesText(shares: ReadonlyMap<string, number>): string {
 function notesOf(
   world: World,
   flow: Flow,
-  { winner, verdict }: Decision,
+  decision: Decision,
   reason: Reason,
-  { mode }: Rules,
+  rules: Rules,
 ): readonly string[] {
+  const { winner, verdict } = decision;
   const family = familyOfFlow(flow);
   const notes: string[] = [];
   if (verdict.type === 'forward' && winner) {
@@ -288,6 +296,11 @@ function notesOf(
       if (left > 0 && verdict.policy === 'Cluster')
         notes.push(`topology: hints for this ${sets.topology} leave out ${left} ready endpoints`);
     }
+    const { algorithm } = readBalancing(winner.service.options).balancing;
+    if (counts(algorithm) && verdict.endpoints.length > 1)
+      notes.push(
+        `algorithm ${algorithm}: who has the fewest connections gets it; the shares are those of equally busy endpoints`,
+      );
     const hairpin = verdict.endpoints.some((e) => e.address === flow.source);
     if (hairpin && !verdict.masquerade.applies && verdict.endpoints.length > 1)
       notes.push(
@@ -295,8 +308,13 @@ function notesOf(
       );
     return notes;
   }
-  if (winner && (reason === 'no-endpoints' || reason === 'node-sends-elsewhere'))
-    return [...whoWakes(world, winner, flow, mode), ...whyNoEndpoints(world, winner, family)];
+  if (winner && verdict.type === 'hold')
+    return [...waitingNotes(verdict.wake), ...whyNoEndpoints(world, winner, family)];
+  if (winner && (reason === 'no-endpoints' || reason === 'node-sends-elsewhere')) {
+    const sleep = sleepOf(world, rules, flow, decision);
+    const asleep = sleep?.type === 'wakes nobody' ? [sleep.why] : [];
+    return [...asleep, ...whyNoEndpoints(world, winner, family)];
+  }
   if (winner && reason === 'no-local-endpoints') {
     const { all } = endpointSets(world, winner.service, winner.port, family);
     const nodes = [...new Set(all.filter((e) => e.ready).map((e) => e.nodeName || '(unknown)'))].sort();

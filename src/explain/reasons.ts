@@ -10,8 +10,32 @@ export interface ReasonText {
   readonly isProblem: boolean;
 }
 
+const ENDS = {
+  endpoint: 'reaches an endpoint',
+  refused: 'is refused',
+  dropped: 'is dropped: no answer at all',
+  node: 'is for the node itself',
+  'not-a-service': 'is no business of penstock: it goes its way untouched',
+} as const;
+
+/** Completes "the connection". */
+export function endText({
+  outcome,
+  reason,
+}: {
+  readonly outcome: keyof typeof ENDS;
+  readonly reason: Reason;
+}): string {
+  return reason === 'asleep' ? 'waits until an endpoint is ready' : ENDS[outcome];
+}
+
 export const REASONS: Readonly<Record<Reason, ReasonText>> = {
   forwarded: { says: 'an endpoint gets the connection', remedy: '', isProblem: false },
+  asleep: {
+    says: 'the Service sleeps: its first packet waits until an endpoint is ready, and goes there then',
+    remedy: '',
+    isProblem: false,
+  },
   'no-endpoints': {
     says: 'no endpoint of the Service can serve',
     remedy:

@@ -34,10 +34,11 @@ export interface RuleSource {
   readonly localhostNodePorts: boolean;
   readonly nodePortAddresses: NodePortAddresses;
   readonly userspace: { readonly sourceAddress: 'auto' | 'node' | 'transparent' };
+  readonly wake: { readonly ownPackets: boolean };
 }
 
 export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'nodeAddresses'>): Rules {
-  const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace } = config;
+  const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace, wake } = config;
   return {
     mode: config.mode || 'nftables',
     detectLocal,
@@ -49,6 +50,7 @@ export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'node
     ),
     nodePortsOnPrimary: nodePortAddresses === 'primary',
     sourceAddress: userspace.sourceAddress,
+    ownPacketsWake: wake.ownPackets,
   };
 }
 

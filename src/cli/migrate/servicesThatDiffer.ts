@@ -1,5 +1,5 @@
 /** Services that clients find different once penstock serves them: by the rules in force now, and by what no rule shows. */
-import { type Answer, compareRules, type Difference } from '../../compare/compareRules.js';
+import { type Answer, compareRules, type Difference, ENDINGS } from '../../compare/compareRules.js';
 import type { OtherRules } from '../../compare/readRules.js';
 import type { Rules, World } from '../../explain/World.js';
 import { joinHostPort } from '../../net/ip.js';
@@ -52,7 +52,8 @@ function byRules(differences: readonly Difference[]): Remark[] {
 /** Somebody is reached now who would be reached no more, or by other clients only. */
 function isWorse(ours: Answer, theirs: Answer): boolean {
   const isLost = theirs.endpoints.some((endpoint) => !ours.endpoints.includes(endpoint));
-  return isLost || ours.otherwise.some((ending) => !theirs.otherwise.includes(ending));
+  const isHeld = ours.otherwise.every((ending) => ending === ENDINGS.hold);
+  return isLost || (!isHeld && ours.otherwise.some((ending) => !theirs.otherwise.includes(ending)));
 }
 
 function words({ endpoints, otherwise, masqueraded, sticky }: Answer): string {

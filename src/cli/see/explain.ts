@@ -31,8 +31,9 @@ DESTINATION  VIP:PORT/PROTO, [VIP]:PORT, SERVICE:PORT, NAMESPACE/SERVICE:PORT NA
 A running agent is asked, as root.
 
 ${MODEL_HELP}
-Exit status: 0 it reaches an endpoint, or is none of penstock's business; 1 it is
-refused, dropped, or otherwise not as it should be; 2 could not look.
+Exit status: 0 it reaches an endpoint, waits for one that wakes, or is none of
+penstock's business; 1 it is refused, dropped, or otherwise not as it should be;
+2 could not look.
 
   penstock explain shop/web-1 shop/cart:http
   penstock explain 203.0.113.9 192.0.2.10:443/TCP --manifests manifests/ -o json

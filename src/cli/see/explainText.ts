@@ -1,15 +1,8 @@
 /** An explanation for a person. */
 import type { ExplainedEndpoint, Explanation } from '../../explain/explain.js';
+import { endText } from '../../explain/reasons.js';
 import { type IpAddress, joinHostPort } from '../../net/ip.js';
 import { colour, field, table, WIDTH, wrap } from './output.js';
-
-const ENDS = {
-  endpoint: 'reaches an endpoint',
-  refused: 'is refused',
-  dropped: 'is dropped: no answer at all',
-  node: 'is for the node itself',
-  'not-a-service': 'is no business of penstock: it goes its way untouched',
-} as const;
 
 /** Endpoints beyond this number are counted, not listed. */
 const SHOWN = 20;
@@ -20,15 +13,16 @@ export function explanationText(e: Explanation): string[] {
   const who =
     client.name === '' ? `${client.is} ${client.address}` : `${client.is} ${client.name} (${client.address})`;
   const good = e.isProblem ? 'red' : 'green';
+  const isForwarded = e.reason === 'forwarded';
   return [
     ...wrap(`${who} → ${e.servicePort ?? e.service ?? destination.is} ${to}`, WIDTH),
-    ...wrap(`${ENDS[e.outcome]} [${e.reason}]`, WIDTH).map((line) => colour(good, line)),
+    ...wrap(`${endText(e)} [${e.reason}]`, WIDTH).map((line) => colour(good, line)),
     '',
-    ...(e.outcome === 'endpoint' ? [] : field('because', e.because)),
+    ...(isForwarded ? [] : field('because', e.because)),
     ...e.notes.flatMap((note, i) => field(i === 0 ? 'note' : '', note)),
     ...(e.remedy === '' ? [] : field('to do', e.remedy)),
     ...serviceLines(e),
-    ...(e.outcome === 'endpoint'
+    ...(isForwarded
       ? [
           ...field('masquerade', `${e.masquerade ? 'yes' : 'no'}: ${e.masqueradeBecause}`),
           ...field('source seen', e.seenSource),

@@ -21,7 +21,7 @@ export function stockAnswer(
   { winner, kind, verdict }: Decision,
   flow: PacketFlow,
 ): StockAnswer | undefined {
-  if (winner === undefined) return undefined;
+  if (winner === undefined || verdict.type === 'hold') return undefined;
   const { service, port } = winner;
   const family = flow.destination.includes(':') ? 'IPv6' : 'IPv4';
   const sets = endpointSets(world, service, port, family);

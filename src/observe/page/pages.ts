@@ -2,7 +2,7 @@
 
 import { PenstockError } from '../../errors.js';
 import type { Explanation } from '../../explain/explain.js';
-import { REASONS } from '../../explain/reasons.js';
+import { endText, REASONS } from '../../explain/reasons.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { AgentStatus } from '../admin/AgentStatus.js';
 import type { SyncRecord } from '../admin/SyncHistory.js';
@@ -143,7 +143,9 @@ async function service(source: PageSource, words: URLSearchParams): Promise<Page
 <h2>Endpoints</h2>
 ${
   endpoints.items.length === 0
-    ? html`<p class="bad">None: no EndpointSlice of this Service has an address for its ports.</p>`
+    ? ports.every(({ state }) => state === 'asleep')
+      ? html`<p class="soft">None: it sleeps, and its first connection waits until one is ready.</p>`
+      : html`<p class="bad">None: no EndpointSlice of this Service has an address for its ports.</p>`
     : endpointTable(endpoints.items)
 }
 ${endpoints.next === '' ? NOTHING : html`<p class="soft">The first ${endpoints.items.length}; penstock endpoints ${name} has all.</p>`}
@@ -302,14 +304,6 @@ async function explain(source: PageSource, words: URLSearchParams): Promise<Page
   };
 }
 
-const ENDS = {
-  endpoint: 'reaches an endpoint',
-  refused: 'is refused',
-  dropped: 'is dropped: no answer at all',
-  node: 'is for the node itself',
-  'not-a-service': 'is no business of penstock: it goes its way untouched',
-} as const;
-
 async function answer(source: PageSource, client: string, to: string): Promise<Html> {
   let e: Explanation;
   try {
@@ -327,10 +321,10 @@ async function answer(source: PageSource, client: string, to: string): Promise<H
     ['Policy', e.policy ?? ''],
     ['Affinity', e.affinitySeconds === null ? '' : `${e.affinitySeconds} s`],
     ['Source ranges', e.sourceRanges.join(', ')],
-    ['Masquerade', e.outcome === 'endpoint' ? `${e.masquerade ? 'yes' : 'no'}: ${e.masqueradeBecause}` : ''],
-    ['Source seen', e.outcome === 'endpoint' ? e.seenSource : ''],
+    ['Masquerade', e.reason === 'forwarded' ? `${e.masquerade ? 'yes' : 'no'}: ${e.masqueradeBecause}` : ''],
+    ['Source seen', e.reason === 'forwarded' ? e.seenSource : ''],
   ];
-  return html`<p class="verdict ${e.isProblem ? 'bad' : ''}">${e.client.name || e.client.address} to ${to} <strong>${ENDS[e.outcome]}</strong> <span class="soft">${e.reason}</span></p>
+  return html`<p class="verdict ${e.isProblem ? 'bad' : ''}">${e.client.name || e.client.address} to ${to} <strong>${endText(e)}</strong> <span class="soft">${e.reason}</span></p>
 <dl class="facts">${facts.map(([key, value]) => (value === '' ? NOTHING : html`<dt>${key}</dt><dd>${value}</dd>`))}</dl>
 ${
   e.candidates.length === 0

@@ -1,12 +1,15 @@
 /** A Service without endpoints holds first packets until somebody serves: who waits is connected once, at once, as if fresh. */
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { AgentProcess } from '../../support/AgentProcess.js';
+import type { Live } from '../../../src/cli/see/live/joinTrace.js';
+import type { Explanation } from '../../../src/explain/explain.js';
+import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { metric } from '../../support/choiceWorld.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually, shell } from '../../support/iptables.js';
+import { eventually, plain, shell } from '../../support/iptables.js';
 import { PATIENCE } from '../../support/patience.js';
 import {
   Client,
@@ -19,6 +22,13 @@ import {
 } from '../../support/wakeWorld.js';
 
 const HOLD = { 'penstock.io/wake': 'hold', 'penstock.io/wake-target': 'deployment/sleepy' };
+function penstock(...words: readonly string[]): Promise<{ readonly code: number; readonly out: string }> {
+  return new Promise((resolve) => {
+    const [file, args] = plain(PENSTOCK, ...words);
+    execFile(file, args, (error, out) => resolve({ code: error === null ? 0 : Number(error.code), out }));
+  });
+}
+
 const held = async (count: number) => ((await metric('penstock_wake_waiting_packets')) ?? 0) >= count;
 
 if (await inNetns(import.meta.url)) {
@@ -127,6 +137,29 @@ if (await inNetns(import.meta.url)) {
         t.ok(await isAwake());
         t.equal((await client.connect(VIP.IPv4))[0]?.[0], 'hello', 'others are served');
         t.equal(endpoint.clients.length, before + 1, 'the endpoint hears of one only');
+      });
+
+      await t.test('explain says who waits, and the trace that it does', async (t) => {
+        await asleep();
+        const to = `${VIP.IPv4}:80`;
+        const explained = async (...words: readonly string[]) => {
+          const { code, out } = await penstock('explain', ...words, '-o', 'json');
+          return { code, ...(JSON.parse(out) as Explanation & { readonly live?: Live }) };
+        };
+        t.match(await explained('10.1.0.2', to), {
+          code: 0,
+          outcome: 'endpoint',
+          reason: 'asleep',
+          endpoints: [],
+        });
+        t.match(await explained('node', to), { code: 1, outcome: 'refused', reason: 'no-endpoints' });
+        const tracing = explained('10.1.0.2', to, '--live', '--wait', '20');
+        t.ok(await eventually(() => shell('nft list tables').includes('penstock-trace'), 20_000));
+        const waits = client.connect(VIP.IPv4);
+        t.match(await tracing, { code: 0, live: { outcome: 'held', agrees: true } });
+        awake();
+        t.equal((await waits)[0]?.[0], 'hello');
+        t.match(await explained('10.1.0.2', to), { code: 0, reason: 'forwarded' });
       });
 
       await t.test('the node itself wakes nobody', async (t) => {

@@ -164,28 +164,6 @@ t.test('why nobody can serve', async (t) => {
   }
 });
 
-t.test('a Service that sleeps: whom a first packet wakes', async (t) => {
-  const sleepy = service({
-    options: { wake: 'hold', 'wake-target': 'deployment/web' },
-    ports: [port({ name: 'http' })],
-  });
-  const notes = (client: string, of: World, mode: Rules['mode'] = 'nftables') => {
-    const e = ask(client, 'cart:http', of, { ...RULES, mode });
-    t.equal(e.reason, 'no-endpoints');
-    return e.notes.filter((note) => note.startsWith('asleep'));
-  };
-  const asleep = world([sleepy]);
-  t.strictSame(notes('outside', asleep), ['asleep: the first packet is held and wakes deployment/web']);
-  t.match(notes('node', asleep)[0], /from elsewhere .* penstock\.wake\.ownPackets/);
-  t.match(notes('outside', asleep, 'ipvs')[0], /ipvs holds no packets/);
-  t.strictSame(notes('outside', world([CART])), []);
-  const unready = slice([endpoint('10.244.1.7', { ready: false })], {
-    ports: [endpointPort({ name: 'http' })],
-  });
-  t.equal(notes('outside', world([sleepy], [unready])).length, 1);
-  t.equal(ask('outside', 'cart:http', world([sleepy], [CART_SLICE])).outcome, 'endpoint');
-});
-
 t.test('policy Local, source ranges, unknown ports, unused cluster IPs', async (t) => {
   const balancer = service({
     type: 'LoadBalancer',

@@ -123,6 +123,7 @@ function sources(agent: AgentClient | undefined): readonly Source[] {
     command('kernel/routes.txt', 'ip', 'route', 'show', 'table', 'all'),
     command('kernel/rules.txt', 'ip', 'rule'),
     { name: 'kernel/netfilter.txt', read: sysctls },
+    { name: 'kernel/queues.txt', read: queues },
   ];
 }
 
@@ -201,6 +202,15 @@ const SYSCTLS = [
   'net/ipv4/conf/all/route_localnet',
   'net/ipv4/vs/conntrack',
 ] as const;
+
+/** Of first packets, ours and others'. */
+function queues(): string {
+  try {
+    return readFileSync('/proc/net/netfilter/nfnetlink_queue', 'utf8');
+  } catch {
+    return 'this kernel has none\n';
+  }
+}
 
 function sysctls(): string {
   return SYSCTLS.map((name) => {

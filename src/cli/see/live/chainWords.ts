@@ -3,6 +3,9 @@ import type { Explanation } from '../../../explain/explain.js';
 
 /** By what a verdict goes to, then by the chain that the rule is in; the first that fits. */
 const TARGETS: readonly (readonly [RegExp, string])[] = [
+  [/^queue$/, 'hands the first packet to the agent'],
+  [/^hold$/, 'a first packet: is it for a Service that sleeps?'],
+  [/^(choose|first-packets)$/, 'a first packet: is it for a Service that counts connections?'],
   [/^services$/, 'a first packet: is it for a Service?'],
   [/^admin-/, "the administrator's own rules"],
   [/^learn-affinity$/, 'remembers where the client was sent'],

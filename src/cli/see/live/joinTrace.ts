@@ -1,4 +1,6 @@
 /** One traced packet beside what the model says of its connection: step by step in words, and whether both agree. Pure. */
+
+import { HOLD_TABLE } from '../../../dataplane/wake/holdSets.js';
 import type { Explanation } from '../../../explain/explain.js';
 import { VerdictCode } from '../../../kernel/nftables/Expression.js';
 import type { TracedPacket, TraceEvent } from '../../../kernel/nftables/trace/decodeTrace.js';
@@ -21,10 +23,10 @@ export interface LiveStep {
 export interface Live {
   readonly steps: readonly LiveStep[];
   /**
-   * What the kernel did: `endpoint`, `proxy` (a port of the agent on this node), `stopped` (dropped or refused by a rule), `untouched`,
-   * `lost` (between the chains of rules: nobody's rule).
+   * What the kernel did: `endpoint`, `proxy` (a port of the agent on this node), `stopped` (dropped or refused by a rule), `held` (it waits
+   * for an endpoint), `untouched`, `lost` (between the chains of rules: nobody's rule).
    */
-  readonly outcome: 'endpoint' | 'proxy' | 'stopped' | 'untouched' | 'lost';
+  readonly outcome: 'endpoint' | 'proxy' | 'stopped' | 'held' | 'untouched' | 'lost';
   /** `ip:port` and source as they were at the last place; '' when it was seen at none. */
   readonly reached: string;
   readonly source: string;
@@ -46,7 +48,9 @@ const FAMILIES: Readonly<Record<number, string>> = {
   7: 'bridge',
   10: 'ip6',
 };
-const OWN_TABLE = /^penstock(-userspace|-failures)?$/;
+const OWN_TABLE = /^penstock(-userspace|-failures|-choice|-wake)?$/;
+const NF_QUEUE = 3;
+const NF_VERDICT_MASK = 0xff;
 const OWN_CHAIN = /^(KUBE|PENSTOCK)-/;
 
 /**
@@ -80,6 +84,16 @@ export function joinTrace(events: readonly TraceWithComment[], model: Explanatio
     const agrees = isOwn && (model.outcome === 'refused' || model.outcome === 'dropped');
     return { ...seen, outcome: 'stopped', agrees, says: stoppedWords(step, isOwn, model, agrees) };
   }
+  if (isHeld(events)) {
+    const agrees = model.reason === 'asleep';
+    const says = 'it waits with the agent until an endpoint is ready';
+    return {
+      ...seen,
+      outcome: 'held',
+      agrees,
+      says: agrees ? says : `${says}; the model says ${outcomeWords(model)}`,
+    };
+  }
   if (last?.packet === undefined || first === undefined) {
     const agrees = model.outcome === 'not-a-service';
     const where = steps.at(-1);
@@ -91,6 +105,17 @@ export function joinTrace(events: readonly TraceWithComment[], model: Explanatio
     };
   }
   return { ...seen, ...arrived(first, last.packet, last.chain, model) };
+}
+
+/** Handed to the queue of those that wait, and not given back yet. */
+function isHeld(events: readonly TraceEvent[]): boolean {
+  const last = events.at(-1);
+  return last?.table === HOLD_TABLE && last.type === 'rule' && isQueue(last.verdict.code);
+}
+
+/** Above the verdict itself stand the number of the queue and its flags. */
+function isQueue(code: number): boolean {
+  return code > 0 && (code & NF_VERDICT_MASK) === NF_QUEUE;
 }
 
 /** The last place that it was met at, as it was there. On loopback a packet first leaves, and then arrives. */
@@ -126,6 +151,8 @@ function arrived(
   const isMasqueraded = last.source !== first.source;
   const as = isMasqueraded ? `it sees ${last.source} instead of ${first.source}` : `it sees ${last.source}`;
   const says = `it was sent to ${who}; ${as}`;
+  if (model.reason === 'asleep')
+    return { outcome: 'endpoint', agrees: true, says: `it waited until an endpoint was ready; ${says}` };
   if (!model.endpoints.includes(to)) {
     const why =
       model.outcome === 'endpoint'
@@ -148,6 +175,7 @@ function isProxied({ mode, destination }: Explanation): boolean {
 }
 
 function outcomeWords({ outcome, endpoints, reason }: Explanation): string {
+  if (reason === 'asleep') return 'that it waits until an endpoint is ready';
   if (outcome === 'endpoint') return `that it reaches ${endpoints.join(', ')}`;
   return `${outcome} [${reason}]`;
 }
@@ -167,7 +195,7 @@ function stepOf(
 ): LiveStep {
   const name = `${FAMILIES[family] ?? family} ${table}`;
   const target = verdict.chain ?? '';
-  const own = OWN_TABLE.test(table) ? chainWords(chain, target || VERDICTS[verdict.code] || '', model) : '';
+  const own = OWN_TABLE.test(table) ? chainWords(chain, target || verdictText(verdict.code, ''), model) : '';
   const end = type === 'rule' ? '' : 'nothing more in it';
   return {
     table: name,
@@ -179,7 +207,7 @@ function stepOf(
 }
 
 function verdictText(code: number, chain: string): string {
-  const words = VERDICTS[code] ?? String(code);
+  const words = VERDICTS[isQueue(code) ? NF_QUEUE : code] ?? String(code);
   return chain === '' ? words : `${words} ${chain}`;
 }
 

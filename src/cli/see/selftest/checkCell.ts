@@ -41,6 +41,8 @@ export async function checkCell(cell: Cell, options: CheckOptions): Promise<Cell
   });
   if (explanation.outcome === 'not-a-service' || explanation.outcome === 'node')
     return ended('skipped', 0, `none of penstock's business: ${explanation.because}`);
+  if (explanation.reason === 'asleep')
+    return ended('skipped', 0, `it sleeps, and a connection would wake it: ${explanation.notes[0] ?? ''}`);
   const seen = new Set<string>();
   let connections = 0;
   while (connections < enough(explanation, seen, options)) {

@@ -65,6 +65,14 @@ t.test('as explained: passed', async (t) => {
   t.match(await check([{ type: 'silent' }], { outcome: 'dropped' }), { result: 'passed' });
   t.match(await check([{ type: 'forbidden' }], { outcome: 'dropped' }), { result: 'passed' });
   t.match(await check([], { outcome: 'not-a-service' }), { result: 'skipped', connections: 0 });
+  t.match(
+    await check([], { reason: 'asleep', endpoints: [], notes: ['it waits, and wakes unit/web.service'] }),
+    {
+      result: 'skipped',
+      connections: 0,
+      says: /would wake it: it waits, and wakes unit/,
+    },
+  );
 });
 
 t.test('otherwise: failed, with what was seen and what explain says', async (t) => {

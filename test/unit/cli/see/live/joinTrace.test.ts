@@ -104,6 +104,10 @@ const PASSED: Explanation = {
   servicePort: null,
 };
 
+const ASLEEP: Explanation = { ...MODEL, reason: 'asleep', endpoints: [], candidates: [] };
+/** NF_QUEUE of queue 28805, with bypass. */
+const queued = event('penstock-wake', 'hold', { verdict: { code: (28_805 << 16) | 0x8003 } });
+
 const sent = last('sent', packet('10.244.1.5', '10.1.0.1', 8080));
 const masqueraded = last('sent', packet('192.0.2.1', '10.1.0.1', 8080));
 const drop = (table: string, chain: string, comment = '') =>
@@ -238,6 +242,32 @@ const CASES: readonly (readonly [
     true,
     /passes it on to 10\.1\.0\.1:8080/,
   ],
+  ['it waits', ASLEEP, [queued], 'held', true, /^it waits with the agent until an endpoint is ready$/],
+  ['it waits, and should not', REFUSED, [queued], 'held', false, /the model says refused \[no-endpoints\]/],
+  [
+    'it should wait, and is refused',
+    ASLEEP,
+    [drop('penstock', 'refuse')],
+    'stopped',
+    false,
+    /the model says that it waits until an endpoint is ready/,
+  ],
+  [
+    'it waited, and somebody woke',
+    ASLEEP,
+    [queued, ...sent],
+    'endpoint',
+    true,
+    /it waited until .*10\.1\.0\.1:8080/,
+  ],
+  [
+    'another queue is no waiting',
+    MODEL,
+    [event('penstock-choice', 'choose', { verdict: { code: (28_801 << 16) | 0x8003 } }), ...sent],
+    'endpoint',
+    true,
+    /sent to cart-a/,
+  ],
   [
     'over loopback: it leaves, then it arrives',
     MODEL,
@@ -260,6 +290,13 @@ for (const [name, model, events, outcome, agrees, says] of CASES) {
     );
   });
 }
+
+t.test('a queue is a word', async (t) => {
+  t.strictSame(
+    joinTrace([begin, queued], ASLEEP).steps.map(({ verdict, says }) => [verdict, says]),
+    [['queue', 'hands the first packet to the agent']],
+  );
+});
 
 t.test('steps in words, with the name of the Service', async (t) => {
   const to = (chain: string, target: string) =>

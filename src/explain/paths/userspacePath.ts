@@ -1,8 +1,8 @@
 /** Mode userspace: the rules of mode nftables lead to the proxy, which decides whose address the endpoint sees. */
-import { isLocalAddress, podRange } from './addresses.js';
-import { type Decision, type Masquerade, refuse } from './Decision.js';
+import { isLocalAddress, podRange } from '../addresses.js';
+import { type Decision, type Masquerade, refuse } from '../Decision.js';
+import { type Flow, familyOfFlow, type Rules, type World } from '../World.js';
 import { nftablesPath } from './nftablesPath.js';
-import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
 
 /** The proxy tells pods by their addresses alone: an interface is known to rules, not to a socket. */
 function withoutRange(

@@ -1,8 +1,8 @@
 /** Mode iptables, as kube-proxy 1.36: the nat table sends to endpoints, the filter table refuses, each looks for itself. */
-import { isLocalAddress, isLoopback } from './addresses.js';
-import { type AddressKind, type Candidate, claimsOf, kindsOf, staysOnNode } from './claims.js';
-import { type Decision, refuse, type Verdict } from './Decision.js';
-import { endpointSets } from './endpoints.js';
+import { isLocalAddress, isLoopback } from '../addresses.js';
+import { type AddressKind, type Candidate, claimsOf, kindsOf, staysOnNode } from '../claims.js';
+import { type Decision, refuse, type Verdict } from '../Decision.js';
+import { endpointSets } from '../endpoints.js';
 import {
   fromOutside,
   inSourceRanges,
@@ -11,8 +11,8 @@ import {
   sourceRanges,
   toClusterIP,
   untouched,
-} from './policies.js';
-import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
+} from '../policies.js';
+import { type Flow, familyOfFlow, type Rules, type World } from '../World.js';
 
 interface Attempt {
   readonly verdict: Verdict;

@@ -1,7 +1,7 @@
 /** Modes nftables and userspace: a VIP is looked up first, and what is a VIP is nothing else. */
-import { contains, isLocalAddress, isLoopback } from './addresses.js';
-import { type AddressKind, type Candidate, claimsOf, kindsOf, owns } from './claims.js';
-import { type Decision, refuse, type Verdict } from './Decision.js';
+import { contains, isLocalAddress, isLoopback } from '../addresses.js';
+import { type AddressKind, type Candidate, claimsOf, kindsOf, owns } from '../claims.js';
+import { type Decision, refuse, type Verdict } from '../Decision.js';
 import {
   fromOutside,
   inSourceRanges,
@@ -10,8 +10,8 @@ import {
   throughLocalhost,
   toClusterIP,
   untouched,
-} from './policies.js';
-import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
+} from '../policies.js';
+import { type Flow, familyOfFlow, type Rules, type World } from '../World.js';
 
 export function nftablesPath(world: World, rules: Rules, flow: Flow): Decision {
   const family = familyOfFlow(flow);

@@ -1,7 +1,7 @@
 /** Mode ipvs: one virtual server for an address and port; a VIP wins over a node port. */
-import { isLocalAddress, isLoopback } from './addresses.js';
-import { type AddressKind, type Candidate, claimsOf, isServed, kindsOf, vipsOf } from './claims.js';
-import { type Decision, refuse, type Verdict } from './Decision.js';
+import { isLocalAddress, isLoopback } from '../addresses.js';
+import { type AddressKind, type Candidate, claimsOf, isServed, kindsOf, vipsOf } from '../claims.js';
+import { type Decision, refuse, type Verdict } from '../Decision.js';
 import {
   fromOutside,
   inSourceRanges,
@@ -10,8 +10,8 @@ import {
   throughLocalhost,
   toClusterIP,
   untouched,
-} from './policies.js';
-import { type Flow, familyOfFlow, type Rules, type World } from './World.js';
+} from '../policies.js';
+import { type Flow, familyOfFlow, type Rules, type World } from '../World.js';
 
 export function ipvsPath(world: World, rules: Rules, flow: Flow): Decision {
   const family = familyOfFlow(flow);
