@@ -2,7 +2,8 @@
  * npm run bench -- firstPacket [choice | flood]
  *
  * What it costs that a thread of the agent has a connection's first packet (docs/first-packet.md), mode nftables, one node:
- * `choice`: new connections to a Service whose endpoints are chosen by least-connections beside one whose endpoints are drawn by lot, in turns.
+ * `choice`: new connections to a Service whose endpoints are chosen by least-connections beside one whose endpoints are drawn by lot, in
+ * turns.
  * `flood`: 100,000 SYN a second for a Service that sleeps: what the agent's memory does, and what connections to another Service notice,
  * beside the same flood for a Service that refuses. Client, node and pods are network namespaces joined by veth.
  */

@@ -31,7 +31,10 @@ export interface SpeedResult {
 }
 
 const LIVE: Target = { host: '172.31.255.1', port: 80, protocol: 'TCP' };
-/** Milliseconds: longer than minSyncPeriod (1 s in both), which would else be what is measured; after the last change, for what is left to do. */
+/**
+ * Milliseconds: longer than minSyncPeriod (1 s in both), which would else be what is measured; after the last change, for what is left to
+ * do.
+ */
 const PAUSE_MS = 1300;
 const REST_MS = 2500;
 

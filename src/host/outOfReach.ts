@@ -13,7 +13,10 @@ export interface Reader {
   readonly gids: readonly number[];
 }
 
-/** The first that would be out of reach, and why: `/home/al/config.yaml (/home/al is of user 1000, mode 700)`. Those that are not there count as readable. */
+/**
+ * The first that would be out of reach, and why: `/home/al/config.yaml (/home/al is of user 1000, mode 700)`. Those that are not there
+ * count as readable.
+ */
 export function outOfReach(files: readonly string[], reader: Reader): string | undefined {
   for (const file of files) {
     const obstacle = obstacleTo(resolve(file), reader);

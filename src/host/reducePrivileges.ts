@@ -6,7 +6,10 @@ import { setOomScore } from './oomScore.js';
 import { outOfReach } from './outOfReach.js';
 import { CAPABILITIES, type Capability, type ProcessView } from './privileges.js';
 
-/** Set when it is done, also for a second run: what could not be given up by then never can. Its value is why more is kept than the modes need. */
+/**
+ * Set when it is done, also for a second run: what could not be given up by then never can. Its value is why more is kept than the modes
+ * need.
+ */
 const DONE = 'PENSTOCK_REDUCED';
 
 /** Whether it has been done, here or before this run. */

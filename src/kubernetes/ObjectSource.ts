@@ -15,7 +15,10 @@ export interface OtherObject {
 export interface SourceListener {
   /** Changes that belong together, to be applied in order. Only real changes: an equal object is not sent again. */
   changes(batch: readonly ObjectChange[]): void;
-  /** Manifests of groups penstock.io and metallb.io, or those that the source was told to keep: the whole list, when it differs from the last one. */
+  /**
+   * Manifests of groups penstock.io and metallb.io, or those that the source was told to keep: the whole list, when it differs from the
+   * last one.
+   */
   others?(list: readonly OtherObject[]): void;
   /** Everything that existed at the start has been delivered. Called once, after the changes it speaks of. */
   complete(): void;

@@ -17,7 +17,9 @@ import type { IpFamily } from '../net/ip.js';
 import { asNew } from '../routing/ChangeSet.js';
 import type { ServicePort } from '../routing/ServicePort.js';
 
-/** Undefined when the mode's rules cannot be asked for by name, or there is nothing to ask for. Never rejects: a failure is what is wrong. */
+/**
+ * Undefined when the mode's rules cannot be asked for by name, or there is nothing to ask for. Never rejects: a failure is what is wrong.
+ */
 export async function readBack(
   mode: string,
   ports: readonly ServicePort[],

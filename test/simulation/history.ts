@@ -1,6 +1,7 @@
 /**
  * One history: objects that come and go, strangers, failing calls, an API server that is away, signals, restarts, kills, other
- * configurations, another proxy that takes the node over for a while; then quiet. What must hold is written where it is looked at. Everything follows from the seed.
+ * configurations, another proxy that takes the node over for a while; then quiet. What must hold is written where it is looked at.
+ * Everything follows from the seed.
  */
 import { Chance } from './Chance.js';
 import { Cluster } from './Cluster.js';

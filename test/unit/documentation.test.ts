@@ -1,4 +1,6 @@
-/** README and docs are true: calls of penstock are legal, those that need no cluster are run, YAML is taken, files and anchors are there. */
+/**
+ * README and docs are true: calls of penstock are legal, those that need no cluster are run, YAML is taken, files and anchors are there.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

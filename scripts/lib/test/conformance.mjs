@@ -24,7 +24,10 @@ export const CONFORMANCE = [
 ];
 export const CONFORMANCE_IPVS = { name: 'ipvs', mode: 'ipvs', all: true };
 
-/** Files of some scenarios each, in a folder: [{ file, flows }]. The scenarios are dealt like cards, so that no file has all the long ones. */
+/**
+ * Files of some scenarios each, in a folder: [{ file, flows }]. The scenarios are dealt like cards, so that no file has all the long
+ * ones.
+ */
 export function dealScenarios({ mode, all = false }, path, parts, prefix) {
   const scenarios = JSON.parse(readFileSync(path, 'utf8')).filter(({ modes }) => all || modes.includes(mode));
   return Array.from({ length: Math.min(parts, scenarios.length) }, (_, part) => {

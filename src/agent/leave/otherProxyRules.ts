@@ -8,8 +8,8 @@ const NOTHING: RuleTexts = { iptablesSave: [], nft: undefined, ipvsadm: undefine
 
 /**
  * `own`: the mode of the penstock that runs here, whose rules are not taken for the other's. Modes iptables and ipvs have chains of
- * the same names as the other's: where `sharedChains` says that somebody else writes them now, they are the other's. Rejects with PENSTOCK_RULES_UNREADABLE when no
- * other proxy has rules here.
+ * the same names as the other's: where `sharedChains` says that somebody else writes them now, they are the other's. Rejects with
+ * PENSTOCK_RULES_UNREADABLE when no other proxy has rules here.
  */
 export async function otherProxyRules(
   own?: Mode,

@@ -1,4 +1,7 @@
-/** What is asked of others: a few at once, and not more waiting than may. One client that knocks at every Service must not cost the agent its descriptors. */
+/**
+ * What is asked of others: a few at once, and not more waiting than may. One client that knocks at every Service must not cost the agent
+ * its descriptors.
+ */
 const AT_ONCE = 8;
 const MOST_WAITING = 1000;
 

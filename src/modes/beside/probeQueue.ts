@@ -1,4 +1,7 @@
-/** Whether rules of this kernel can hand first packets to a program: asked by `penstock doctor` only, as an agent asks when a Service does. */
+/**
+ * Whether rules of this kernel can hand first packets to a program: asked by `penstock doctor` only, as an agent asks when a Service
+ * does.
+ */
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { type FeatureResult, type KernelFeature, PROBE_TABLE } from '../../kernel/nftables/features.js';
 import { QUEUE_WAYS, queueTo } from '../../kernel/nftables/queueing.js';

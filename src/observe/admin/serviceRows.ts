@@ -6,7 +6,10 @@ import { sleepsIn } from '../../routing/waking.js';
 import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { sortInTurns } from './sortInTurns.js';
 
-/** `ok`: every way to the Service has an endpoint. `asleep`: none has, and a first packet waits until one has. The rest: for whom it has none. */
+/**
+ * `ok`: every way to the Service has an endpoint. `asleep`: none has, and a first packet waits until one has. The rest: for whom it has
+ * none.
+ */
 export type ServiceState = 'ok' | 'asleep' | 'no endpoints' | 'no local endpoints';
 
 export interface ServiceRow {

@@ -1,4 +1,6 @@
-/** Service ports as series of metrics: one each for the first so many of them, one for all others together; the first endpoints of these. */
+/**
+ * Service ports as series of metrics: one each for the first so many of them, one for all others together; the first endpoints of these.
+ */
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { Series } from './metricText.js';
 import type { TakesTurns } from './WorkTurns.js';

@@ -1,4 +1,6 @@
-/** A balancer outside of the cluster: three nodes with `penstock run` in mode nftables, and a box in front that leads to their node ports. */
+/**
+ * A balancer outside of the cluster: three nodes with `penstock run` in mode nftables, and a box in front that leads to their node ports.
+ */
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

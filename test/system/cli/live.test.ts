@@ -1,4 +1,6 @@
-/** penstock explain --live: what the kernel really does with a packet, in words, beside what the model says, in every mode of this kernel. */
+/**
+ * penstock explain --live: what the kernel really does with a packet, in words, beside what the model says, in every mode of this kernel.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import t, { type Test } from 'tap';

@@ -1,6 +1,6 @@
 /**
- * How long session affinity lasts, in modes nftables, iptables and userspace: a client stays as long as its pauses are shorter than the time,
- * however long that goes on, and is free after a longer one.
+ * How long session affinity lasts, in modes nftables, iptables and userspace: a client stays as long as its pauses are shorter than the
+ * time, however long that goes on, and is free after a longer one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';

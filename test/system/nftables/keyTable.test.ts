@@ -1,4 +1,6 @@
-/** Tables beside the rules, looked at anew in the kernel: what is there stays, as packets that wait in queues end with a chain that goes. */
+/**
+ * Tables beside the rules, looked at anew in the kernel: what is there stays, as packets that wait in queues end with a chain that goes.
+ */
 import t from 'tap';
 import { FAILURE_CONTENT } from '../../../src/dataplane/failures/failureContent.js';
 import { FAILURE_TABLE } from '../../../src/dataplane/failures/failureSets.js';

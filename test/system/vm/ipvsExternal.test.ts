@@ -1,6 +1,6 @@
 /**
- * A balancer outside of the cluster in mode ipvs: nodes' node ports as real servers, as long as healthCheckNodePort, the node port itself or
- * the node's proxy answers. The nodes are stand-ins that have just those ports.
+ * A balancer outside of the cluster in mode ipvs: nodes' node ports as real servers, as long as healthCheckNodePort, the node port
+ * itself or the node's proxy answers. The nodes are stand-ins that have just those ports.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/** Mode ipvs takes a node from kube-proxy's mode iptables and hands it back under traffic, while Services come and change: no connect fails. */
+/**
+ * Mode ipvs takes a node from kube-proxy's mode iptables and hands it back under traffic, while Services come and change: no connect
+ * fails.
+ */
 import t from 'tap';
 import { AgentProcess, status } from '../../support/AgentProcess.js';
 import { inVm } from '../../support/inVm.js';

@@ -20,7 +20,10 @@ export type Direction = 'add' | 'delete';
 /** Every method rejects when the kernel cannot be asked at all. */
 export interface FamilyKernel {
   readonly family: IpFamily;
-  /** Makes what is missing of kube-ipvs0 and the sets. Rejects with PENSTOCK_LINK_FOREIGN or PENSTOCK_IPSET_REFUSED when others are in the way. */
+  /**
+   * Makes what is missing of kube-ipvs0 and the sets. Rejects with PENSTOCK_LINK_FOREIGN or PENSTOCK_IPSET_REFUSED when others are in the
+   * way.
+   */
   prepare(): Promise<void>;
   /** `knownOurs`: whether we remember having made the virtual server with that key. */
   read(knownOurs: (key: string) => boolean): Promise<Present>;
