@@ -140,6 +140,13 @@ export interface FamilyRuleFacts {
   };
 }
 
+/** What is in it the mode knows. */
+export interface RuleDigest {
+  /** Of the mode, as they are in force. */
+  readonly options: unknown;
+  readonly families: Readonly<Partial<Record<IpFamily, unknown>>>;
+}
+
 export const NO_RULE_FACTS: RuleFacts = { logGroup: 0, families: {} };
 
 /** What an agent said of itself, as far as it can be understood: it may be of another version. */
@@ -161,6 +168,11 @@ export interface Dataplane {
   requireFull(): void;
   /** Looks for foreign changes; a sentence that says what is missing, or undefined. The next sync then repairs it. */
   verify(): Promise<string | undefined>;
+  /**
+   * What the rules must come to, for whoever compares them: JSON, worked out a bit each time that the generator goes on. Absent in modes
+   * whose rules are compared line by line.
+   */
+  digest?: ((table: RoutingView) => Generator<undefined, RuleDigest>) | undefined;
   /**
    * From now on nobody keeps the rules up to date: where another proxy has rules too, its own decide. Absent where the kernel has
    * no order among rules, or both proxies' are the same. After the last sync; the next one takes the place back.

@@ -77,6 +77,11 @@ export function joinHostPort(address: IpAddress, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** An IPv4 address as an unsigned number of 32 bits; undefined for one of IPv6. The address must be canonical. */
+export function ipv4Number(address: IpAddress): number | undefined {
+  return parseIpv4(address);
+}
+
 /** 4 or 16 bytes in network order. The address must be canonical. */
 export function ipToBytes(address: IpAddress): Uint8Array {
   const v4 = parseIpv4(address);

@@ -23,7 +23,7 @@ export interface AdminOptions {
   readonly config: NodeConfig;
   readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems' | 'syncs'>;
   readonly table: RoutingTable;
-  readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts'>;
+  readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts' | 'digest'>;
   readonly departure: () => DepartureState;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   /** Or why there is none. */
@@ -63,6 +63,7 @@ export function makeAdmin(options: AdminOptions): Admin {
     table,
     world: () => ({ ...worldOf(table, config.serviceProxyName, hostAddresses()), ledOn: options.ledOn }),
     rules: (world) => rulesOf(config, world),
+    digest: () => options.dataplane.digest?.(table),
     problems: () => agent.problems(),
     status: async () => ({ ...status(), ...(await tableStatus(table, config.mode)) }),
     flows: options.flows,

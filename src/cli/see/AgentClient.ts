@@ -10,6 +10,8 @@ import { WrongCall } from '../readArguments.js';
 
 /** Milliseconds without an answer. */
 const PATIENCE_MS = 5000;
+/** The same of what the agent works out in turns, on a machine that others want as well. */
+const WORK_PATIENCE_MS = 30_000;
 
 export class AgentClient {
   readonly path: string;
@@ -39,6 +41,13 @@ export class AgentClient {
   /** Rejects with PENSTOCK_NO_AGENT when it goes meanwhile or fails, with WrongCall for what it cannot make out. */
   ask(path: string, words: Readonly<Record<string, string>> = {}): Promise<unknown> {
     return ask(this.path, `${path}?${new URLSearchParams(words)}`);
+  }
+
+  /** The same for what takes work; undefined when the agent, which is of another version, has no such path. */
+  async askForWork(path: string): Promise<unknown> {
+    const response = await request(this.path, path, WORK_PATIENCE_MS);
+    const value = readJson(await collect(response), this.path);
+    return response.statusCode === 404 ? undefined : answerOf(response, value);
   }
 
   /**
@@ -119,7 +128,10 @@ function noAgent(message: string, cause?: unknown): PenstockError {
 
 async function ask(socketPath: string, path: string): Promise<unknown> {
   const response = await request(socketPath, path, PATIENCE_MS);
-  const value = readJson(await collect(response), socketPath);
+  return answerOf(response, readJson(await collect(response), socketPath));
+}
+
+function answerOf(response: IncomingMessage, value: unknown): unknown {
   if (response.statusCode === 200) return value;
   const { error, remedy } = value as Readonly<Record<string, unknown>>;
   const message = typeof error === 'string' ? error : 'it did not say why';

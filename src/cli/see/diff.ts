@@ -2,17 +2,13 @@
 import type { KernelDifference } from '../../dataplane/KernelDifference.js';
 import type { Mode } from '../../explain/World.js';
 import { freeHeap } from '../../host/heap.js';
-import { kernelDifferences } from '../../modes/kernelDifferences.js';
 import { printable } from '../../net/printable.js';
 import type { Problem } from '../../objects/Problem.js';
-import { createLogger } from '../../observe/log/createLogger.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { readArguments, readLimit, WrongCall } from '../readArguments.js';
-import { diffModes } from './diffModes.js';
-import { agentView, type Look, look, ruleFactsOf } from './look.js';
-import { MODEL_FLAGS, modeFlag } from './modelFlags.js';
+import { agentDigest, agentView, type Look, look, ruleFactsOf } from './look.js';
+import { MODEL_FLAGS, type ModelFlags, modeFlag } from './modelFlags.js';
 import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { readConfig } from './readModel.js';
 import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
@@ -50,14 +46,19 @@ export async function diff(argv: readonly string[]): Promise<number> {
     print([HELP.trimEnd()]);
     return 0;
   }
-  freeHeap();
   const format = formatOf(values.output);
   const limit = readLimit(values.limit) ?? DEFAULT_LIMIT;
   const [first, second, ...more] = (values.mode ?? []).flatMap((text) => modeFlag(text) ?? []);
   if (more.length > 0) throw new WrongCall('two modes can be compared', 'Give --mode twice.');
   const { mode: _, ...rest } = values;
   if (first !== undefined && second !== undefined)
-    return diffModes({ ...rest, modes: [first, second], format, limit, service: values.service });
+    return (await import('./diffModes.js')).diffModes({
+      ...rest,
+      modes: [first, second],
+      format,
+      limit,
+      service: values.service,
+    });
   const flags = { ...rest, mode: first };
   const { mode, differences, problems, agentIsGone } = await compared(flags, await look(flags));
   const shown = differences.filter(({ service }) => isOfService(service, values.service ?? ''));
@@ -74,6 +75,18 @@ export async function diff(argv: readonly string[]): Promise<number> {
   return shown.length === 0 ? 0 : 1;
 }
 
+/** The agent says what its rules come to, which is a hundredth of what it serves; only where that differs all of it is looked at. */
+async function agreesWithAgent(found: Extract<Look, { readonly from: 'agent' }>): Promise<boolean> {
+  const { agent } = found;
+  const mode = agent.status.mode as Mode;
+  if (mode !== 'nftables' && mode !== 'userspace') return false;
+  const said = agentDigest(agent);
+  // It may fail before anybody waits for it.
+  said.catch(() => {});
+  const { isAsWanted } = await import('../../modes/reading/isAsWanted.js');
+  return isAsWanted(mode, ruleFactsOf(found), said);
+}
+
 interface Compared {
   readonly mode: Mode;
   readonly differences: readonly KernelDifference[];
@@ -81,9 +94,21 @@ interface Compared {
   readonly agentIsGone: boolean;
 }
 
-async function compared(flags: Parameters<typeof readConfig>[0], found: Look): Promise<Compared> {
-  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
+async function compared(flags: ModelFlags, found: Look): Promise<Compared> {
   const isAgents = found.from === 'agent';
+  if (isAgents && (await agreesWithAgent(found)))
+    return {
+      mode: found.agent.status.mode as Mode,
+      differences: [],
+      problems: found.agent.status.problems,
+      agentIsGone: false,
+    };
+  freeHeap();
+  // Loaded when they are needed: where all is as it should be nobody reads configurations.
+  const { readConfig } = await import('./readModel.js');
+  const { kernelDifferences } = await import('../../modes/reading/kernelDifferences.js');
+  const { createLogger } = await import('../../observe/log/createLogger.js');
+  const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
   const config = isAgents ? readConfig(flags, { called: found.agent.status }).config : found.model.config;
   const view: RoutingView = isAgents ? await agentView(found.agent) : found.model.table;
   const mode = isAgents ? (found.agent.status.mode as Mode) : ((config.mode || 'nftables') as Mode);

@@ -4,7 +4,8 @@ import { type RuleFacts, readRuleFacts } from '../../dataplane/Dataplane.js';
 import { PenstockError } from '../../errors.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
-import { ModelReader } from '../../observe/admin/modelLines.js';
+import type { Said } from '../../modes/reading/isAsWanted.js';
+import { ModelReader, type NodeLine, viewOfNode } from '../../observe/admin/modelLines.js';
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { WrongCall } from '../readArguments.js';
@@ -80,6 +81,14 @@ export async function agentView(agent: AgentClient, services: readonly string[] 
   const view = reader.view();
   if (!view) throw new PenstockError('PENSTOCK_NO_AGENT', 'the agent did not say what it serves');
   return view;
+}
+
+/** What the rules of the agent must come to; undefined for an agent that does not know what is asked. Rejects with PENSTOCK_NO_AGENT. */
+export async function agentDigest(agent: AgentClient): Promise<Said | undefined> {
+  const answer = await agent.askForWork('/v1/digest');
+  if (answer === undefined) return undefined;
+  const { node, digest } = answer as { readonly node: NodeLine; readonly digest: Said['digest'] };
+  return { view: viewOfNode(node), digest };
 }
 
 /** What rules depend on beside the objects, as the agent says it, or as the last one noted it. Throws PENSTOCK_NOT_PRIVILEGED. */

@@ -178,7 +178,7 @@ async function readServices(found: Look, services: readonly string[]): Promise<R
     ),
   );
   const mode = isAgents ? found.agent.status.mode : found.model.config.mode;
-  const { readBack } = await import('../../modes/readBack.js');
+  const { readBack } = await import('../../modes/reading/readBack.js');
   return readBack(mode, ports, ruleFactsOf(found));
 }
 

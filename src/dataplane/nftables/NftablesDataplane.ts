@@ -13,7 +13,14 @@ import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { type Clock, systemClock } from '../../time/Clock.js';
-import type { Dataplane, DataplaneListener, FamilyReport, RuleFacts, SyncReport } from '../Dataplane.js';
+import type {
+  Dataplane,
+  DataplaneListener,
+  FamilyReport,
+  RuleDigest,
+  RuleFacts,
+  SyncReport,
+} from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
 import {
@@ -23,6 +30,7 @@ import {
   nftablesSettings,
 } from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
+import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';
@@ -132,6 +140,19 @@ export class NftablesDataplane implements Dataplane {
       };
       return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));
     });
+  }
+
+  *digest(table: RoutingView): Generator<undefined, RuleDigest> {
+    const found: Partial<Record<IpFamily, DigestOfTable>> = {};
+    for (const family of this.families) {
+      const wanted = new WantedDigest();
+      for (const port of table.servicePorts(family).values()) {
+        wanted.add(port);
+        yield;
+      }
+      found[family] = wanted.toJSON();
+    }
+    return { options: this.#options, families: found };
   }
 
   ruleFacts(): RuleFacts {

@@ -1,6 +1,7 @@
 /** The table in the kernel against the one that a full sync would write, in nft's words, with the names of Services. */
 
 import { append } from '../../append.js';
+import { DORMANT } from '../../kernel/nftables/constants.js';
 import { ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import { printElement } from '../../kernel/nftables/elements.js';
 import { printRule } from '../../kernel/nftables/printTransaction.js';
@@ -29,8 +30,14 @@ export async function differences(
   const present = await readPresent(table);
   if (present === undefined) return [nothingThere(`table ${table.name} (${table.family})`, ports.size)];
   const { transaction, contents } = await planFull(ports.values(), settings, present, table.name);
-  if (transaction.isEmpty) return [];
-  return describe(transaction, contents.wantedChains(), present, new Names(ports, settings.family));
+  const dormant = (present.state.flags & DORMANT) === 0 ? [] : [dormantTable(table.name)];
+  if (transaction.isEmpty) return dormant;
+  const names = new Names(ports, settings.family);
+  return [...dormant, ...(await describe(transaction, contents.wantedChains(), present, names))];
+}
+
+function dormantTable(table: string): KernelDifference {
+  return { sign: '~', what: 'table', service: '', text: `${table} is dormant: no packet sees its rules` };
 }
 
 /** Values of elements by key, read again where something differs: to keep all of them would cost more than everything else. */

@@ -109,6 +109,12 @@ export class UserspaceDataplane implements Dataplane {
     return this.#capture.families;
   }
 
+  get digest(): Dataplane['digest'] {
+    const capture = this.#capture;
+    const digest = capture.digest;
+    return digest && ((table) => digest.call(capture, throughViews(table, this.#views)));
+  }
+
   get connectionCounters(): Dataplane['connectionCounters'] {
     const capture = this.#capture;
     const read = capture.connectionCounters;

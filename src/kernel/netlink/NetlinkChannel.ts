@@ -14,7 +14,15 @@ import { type Message, parseMessages } from './Message.js';
 import type { MessageWriter } from './MessageWriter.js';
 import { NetlinkError } from './NetlinkError.js';
 import { openNativeSocket } from './openNativeSocket.js';
-import { BatchReply, DumpReply, neverConsistent, type Reply, RequestReply, StreamReply } from './replies.js';
+import {
+  BatchReply,
+  DumpReply,
+  neverConsistent,
+  type Reply,
+  RequestReply,
+  StreamReply,
+  WholeStreamReply,
+} from './replies.js';
 import { MAX_SEQUENCE, setSequences } from './sequences.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -105,6 +113,26 @@ export class NetlinkChannel {
   async stream(what: string, writer: MessageWriter, take: (message: Message) => void): Promise<void> {
     const reply = () => new StreamReply(what, take);
     return this.#inTurn(writer, (bytes) => this.#exchange(what, bytes, 1, reply, 'answered in parts'));
+  }
+
+  /**
+   * Like stream(), for a list that must be whole: when it changed meanwhile, everything begins again with another `begin()`. Resolves to
+   * what that returned. Rejects like dump().
+   */
+  async streamWhole<Result>(
+    what: string,
+    writer: MessageWriter,
+    begin: () => Result,
+    take: (message: Message, result: Result) => void,
+  ): Promise<Result> {
+    return this.#inTurn(writer, async (bytes) => {
+      for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
+        const result = begin();
+        const reply = () => new WholeStreamReply(what, (message) => take(message, result));
+        if ((await this.#exchange(what, bytes, 1, reply, 'answered in parts')) === 'whole') return result;
+      }
+      throw neverConsistent(what, DUMP_ATTEMPTS);
+    });
   }
 
   /**

@@ -77,6 +77,26 @@ export class DumpReply implements Reply<readonly Message[] | 'interrupted'> {
   }
 }
 
+/** The same as StreamReply; says whether the list changed while it was dumped. */
+export class WholeStreamReply implements Reply<'whole' | 'interrupted'> {
+  readonly #stream: StreamReply;
+  #interrupted = false;
+
+  constructor(what: string, hear: (message: Message) => void) {
+    this.#stream = new StreamReply(what, hear);
+  }
+
+  take(message: Message): boolean {
+    if ((message.flags & MessageFlag.DUMP_INTERRUPTED) !== 0) this.#interrupted = true;
+    return this.#stream.take(message);
+  }
+
+  result(): 'whole' | 'interrupted' {
+    this.#stream.result();
+    return this.#interrupted ? 'interrupted' : 'whole';
+  }
+}
+
 /** Answers of several messages of one sendmsg. The result is what was refused, in the order of the messages. */
 export class BatchReply implements Reply<readonly NetlinkError[]> {
   readonly #what: string;

@@ -4,7 +4,7 @@
  *
  * Keys and values are binary strings, one character a byte: they are compared, used as map keys and written often.
  */
-import { bytesToIp, type IpAddress, ipToBytes } from '../../net/ip.js';
+import { bytesToIp, type IpAddress, ipToBytes, ipv4Number } from '../../net/ip.js';
 import { HOST_IS_LITTLE_ENDIAN } from '../netlink/hostOrder.js';
 
 export interface DataType {
@@ -94,7 +94,11 @@ export function nameKey(name: string): string {
 
 /** 4 or 16 characters. */
 export function ipKey(address: IpAddress): string {
-  return String.fromCharCode(...ipToBytes(address));
+  const v4 = ipv4Number(address);
+  // Most are of IPv4, and tables have 100,000.
+  return v4 === undefined
+    ? String.fromCharCode(...ipToBytes(address))
+    : String.fromCharCode(v4 >>> 24, (v4 >>> 16) & 255, (v4 >>> 8) & 255, v4 & 255);
 }
 
 /** `value` as a padded field of two bytes in network order. */

@@ -29,6 +29,7 @@ export class AccompaniedDataplane implements Dataplane {
   readonly connectionCounters: Dataplane['connectionCounters'];
   readonly rulePackets: Dataplane['rulePackets'];
   readonly ruleFacts: Dataplane['ruleFacts'];
+  readonly digest: Dataplane['digest'];
   readonly standBack: Dataplane['standBack'];
   readonly choiceReport: Dataplane['choiceReport'];
   readonly wakeReport: Dataplane['wakeReport'];
@@ -39,6 +40,7 @@ export class AccompaniedDataplane implements Dataplane {
     this.#company = company;
     this.connectionCounters = target.connectionCounters?.bind(target);
     this.rulePackets = target.rulePackets?.bind(target);
+    this.digest = target.digest?.bind(target);
     this.ruleFacts = target.ruleFacts?.bind(target);
     this.standBack = target.standBack?.bind(target);
     this.proxyReport = target.proxyReport?.bind(target);

@@ -11,7 +11,7 @@ import { WorkTurns } from '../metrics/WorkTurns.js';
 import { type AdminQuestion, UnknownPath } from './AdminQuestion.js';
 import type { AdminApi } from './AdminServer.js';
 import type { AgentStatus } from './AgentStatus.js';
-import { modelLines } from './modelLines.js';
+import { modelLines, nodeLine } from './modelLines.js';
 import { PagedRows } from './PagedRows.js';
 import type { SyncRecord } from './SyncHistory.js';
 import {
@@ -27,6 +27,8 @@ export interface AdminFacts {
   readonly table: RoutingTable;
   readonly world: () => World;
   readonly rules: (world: World) => Rules;
+  /** What the rules must come to, a bit at a time; undefined in modes that cannot say. */
+  readonly digest: () => Generator<undefined, object> | undefined;
   readonly problems: () => readonly Problem[];
   readonly status: () => Promise<AgentStatus>;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
@@ -63,6 +65,8 @@ export function adminApi(facts: AdminFacts): AdminApi {
           : { follow: (line) => followed(facts.flows, line) };
       case '/v1/model':
         return { lines: modelLines(facts.table, servicesOf(question)) };
+      case '/v1/digest':
+        return { json: { node: nodeLine(facts.table), digest: await inTurns(facts.digest()) } };
       case '/v1/syncs':
         return { json: { items: facts.syncs() } };
       case '/v1/balancer':
@@ -77,6 +81,17 @@ export function adminApi(facts: AdminFacts): AdminApi {
         throw new UnknownPath(`there is no ${question.path}`);
     }
   };
+}
+
+/** Null where there is nothing to work out. */
+async function inTurns<Result>(work: Generator<undefined, Result> | undefined): Promise<Result | null> {
+  if (work === undefined) return null;
+  const turns = new WorkTurns();
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+    if (turns.isOver()) await turns.next();
+  }
 }
 
 /** `service=shop/cart,shop/pay` */

@@ -10,7 +10,7 @@ import type { Node } from '../../objects/Node.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Endpoint, EndpointSets, ServicePort } from '../../routing/ServicePort.js';
 
-interface NodeLine {
+export interface NodeLine {
   readonly node: RoutingView['node'];
   readonly nodeObject: Node | null;
   readonly serviceCIDRs: Readonly<Record<IpFamily, readonly string[]>>;
@@ -38,15 +38,20 @@ export function* modelLines(
   view: RoutingView,
   services: ReadonlySet<string> = new Set(),
 ): Generator<NodeLine | PortLine> {
-  yield {
-    node: view.node,
-    nodeObject: view.nodeObject ?? null,
-    serviceCIDRs: { IPv4: view.serviceCIDRs('IPv4'), IPv6: view.serviceCIDRs('IPv6') },
-  };
+  yield nodeLine(view);
   // What comes or goes meanwhile is in it or is not.
   for (const family of IP_FAMILIES)
     for (const port of [...view.servicePorts(family).values()])
       if (services.size === 0 || services.has(`${port.namespace}/${port.service}`)) yield portLine(port);
+}
+
+/** The first line. */
+export function nodeLine(view: Omit<RoutingView, 'servicePorts'>): NodeLine {
+  return {
+    node: view.node,
+    nodeObject: view.nodeObject ?? null,
+    serviceCIDRs: { IPv4: view.serviceCIDRs('IPv4'), IPv6: view.serviceCIDRs('IPv6') },
+  };
 }
 
 function portLine({ balancing, endpoints, family, ...rest }: ServicePort): PortLine {
@@ -95,12 +100,7 @@ export class ModelReader {
     const known = this.#node;
     if (known === undefined) return undefined;
     const ports = { IPv4: new LinePorts(this.#lines.IPv4), IPv6: new LinePorts(this.#lines.IPv6) };
-    return {
-      node: known.node,
-      nodeObject: known.nodeObject ?? undefined,
-      serviceCIDRs: (family) => known.serviceCIDRs[family] as ReturnType<RoutingView['serviceCIDRs']>,
-      servicePorts: (family) => ports[family],
-    };
+    return { ...viewOfNode(known), servicePorts: (family) => ports[family] };
   }
 }
 
@@ -193,6 +193,16 @@ function readPort({ all: shorts, any, lists, of, mostEntries, ...rest }: PortLin
     affinitySeconds: rest.affinitySeconds,
     balancing: mostEntries === undefined ? balancing : { ...balancing, mostEntries },
     endpoints,
+  };
+}
+
+/** What a line says of the node, as a table without service ports. */
+export function viewOfNode(line: NodeLine): RoutingView {
+  return {
+    node: line.node,
+    nodeObject: line.nodeObject ?? undefined,
+    serviceCIDRs: (family) => line.serviceCIDRs[family] as ReturnType<RoutingView['serviceCIDRs']>,
+    servicePorts: () => new Map(),
   };
 }
 

@@ -50,6 +50,10 @@ export class Collected implements ElementSink {
     if (value !== undefined) elements.values.push(value);
   }
 
+  count(set: SetName): number {
+    return this.sets.get(set)?.keys.length ?? 0;
+  }
+
   shared(set: SharedSet, key: string): void {
     const keys = this.sharedKeys.get(set);
     if (keys) keys.push(key);

@@ -1,7 +1,7 @@
 /** From what the kernel has to what it must have: the whole table, read once, and only the difference is written. */
 
 import { ipKey } from '../../../kernel/nftables/dataTypes.js';
-import type { ElementListing } from '../../../kernel/nftables/ElementListing.js';
+import type { ElementListing } from '../../../kernel/nftables/listing/ElementListing.js';
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import { Transaction } from '../../../kernel/nftables/Transaction.js';
 import {
@@ -26,6 +26,11 @@ export interface Present {
   readonly sizes: Partial<Record<SizedSet, number>>;
   /** Rejects with NetlinkError. */
   readonly list: (set: SetSpec) => Promise<ElementListing>;
+}
+
+/** What contents follow from, in whatever form the elements are. */
+export interface Gathered extends Pick<Collected, 'chains' | 'draws' | 'times' | 'sharedKeys'> {
+  count(set: SizedSet): number;
 }
 
 export interface FullPlan {
@@ -58,15 +63,16 @@ export async function planFull(
   return { transaction, contents };
 }
 
-function contentsOf(
-  collected: Collected,
+export function contentsOf(
+  gathered: Gathered,
   settings: NftablesSettings,
   sizes: Partial<Record<SizedSet, number>>,
   later: readonly ServicePort[],
 ): TableContents {
-  const filled = Object.fromEntries(
-    SIZED_SETS.map((set) => [set, collected.sets.get(set)?.keys.length ?? 0]),
-  ) as Record<SizedSet, number>;
+  const filled = Object.fromEntries(SIZED_SETS.map((set) => [set, gathered.count(set)])) as Record<
+    SizedSet,
+    number
+  >;
   const expected = { ...filled };
   for (const port of later) {
     const { vips, nodePorts } = countElements(port, countIndexes(port));
@@ -75,21 +81,21 @@ function contentsOf(
   }
   const contents = new TableContents(settings, sizesFor(expected, sizes));
   Object.assign(contents.filled, filled);
-  for (const [set, keys] of collected.sharedKeys) for (const key of keys) contents.shared[set].add(key);
-  for (const { seconds, protocol } of collected.times) contents.affinityTimes.add(`${seconds}/${protocol}`);
+  for (const [set, keys] of gathered.sharedKeys) for (const key of keys) contents.shared[set].add(key);
+  for (const { seconds, protocol } of gathered.times) contents.affinityTimes.add(`${seconds}/${protocol}`);
   for (const { seconds } of contents.times()) {
     for (const of of ['services', 'node-ports'] as const) {
       const set = affinitySet(settings.family, of, seconds);
       contents.affinitySets.set(set.name, set);
     }
   }
-  contents.addChains(collected);
+  contents.addChains(gathered);
   for (const chain of contents.wantedChains()) contents.chainTexts.set(chain.name, chainText(chain));
   return contents;
 }
 
 /** A set that is declared differently is replaced; the rules that refer to it must go before. */
-function planSets(
+export function planSets(
   transaction: Transaction,
   wanted: readonly SetSpec[],
   state: TableState | undefined,

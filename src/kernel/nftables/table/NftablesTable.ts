@@ -16,7 +16,6 @@ import {
   TableAttribute,
   type TableFamily,
 } from '../constants.js';
-import { ElementListing } from '../ElementListing.js';
 import {
   type CountersByKey,
   ELEMENTS_PER_REQUEST,
@@ -25,6 +24,8 @@ import {
   readElements,
   writeElementRequest,
 } from '../elements.js';
+import { ElementDigest } from '../listing/ElementDigest.js';
+import { digestMessage, ElementListing } from '../listing/ElementListing.js';
 import { printTransaction } from '../printTransaction.js';
 import type { SetSpec } from '../SetSpec.js';
 import type { Transaction } from '../Transaction.js';
@@ -91,6 +92,21 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
       writer.string(ElementList.SET, set.name);
     });
     return new ElementListing(messages);
+  }
+
+  /** What the elements of a set come to; the same whatever their order. Keeps none. Rejects as listElements() does. */
+  async digestElements(set: Pick<SetSpec, 'name'>): Promise<ElementDigest> {
+    const writer = new MessageWriter(128);
+    beginNetfilterMessage(writer, NftMessage.GET_ELEMENTS, 0, FAMILY_NUMBER[this.family]);
+    writer.string(ElementList.TABLE, this.name);
+    writer.string(ElementList.SET, set.name);
+    writer.endMessage();
+    return this.#channel.streamWhole(
+      `list ${set.name}`,
+      writer,
+      () => new ElementDigest(),
+      (message, digest) => digestMessage(message, digest),
+    );
   }
 
   /** Calls back for each element of a set of this table. Rejects as listElements() does. */

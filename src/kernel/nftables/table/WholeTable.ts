@@ -2,7 +2,7 @@
 import { PenstockError } from '../../../errors.js';
 import type { NetlinkChannel } from '../../netlink/NetlinkChannel.js';
 import type { TableFamily } from '../constants.js';
-import type { ElementListing } from '../ElementListing.js';
+import type { ElementListing } from '../listing/ElementListing.js';
 import { Transaction } from '../Transaction.js';
 import { NftablesTable } from './NftablesTable.js';
 import { asPresent, type PresentTable, tableDifference } from './tableDifference.js';

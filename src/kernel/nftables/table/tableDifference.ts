@@ -6,9 +6,9 @@
  */
 
 import { append } from '../../../append.js';
-import { ElementIndex } from '../ElementIndex.js';
-import type { ComparedElements } from '../ElementListing.js';
 import type { Elements } from '../elements.js';
+import { ElementIndex } from '../listing/ElementIndex.js';
+import type { ComparedElements } from '../listing/ElementListing.js';
 import type { SetSpec } from '../SetSpec.js';
 import { Transaction } from '../Transaction.js';
 import { chainText, hookText, presentText, ruleText, setText, type TableState } from './TableState.js';

@@ -40,6 +40,7 @@ function apiWorld() {
     table: counted,
     world: () => t.fail() as never,
     rules: () => t.fail() as never,
+    digest: () => undefined,
     problems: () => [],
     status: () => t.fail() as never,
     flows: { records: [], follow: () => () => {} },

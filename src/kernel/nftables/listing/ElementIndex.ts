@@ -1,5 +1,5 @@
 /** Elements that are wanted, by the bytes of their keys: in a few pieces of memory, however many they are. */
-import type { Elements } from './elements.js';
+import type { Elements } from '../elements.js';
 
 /** FNV-1a. */
 const HASH_BASIS = 0x811c9dc5;

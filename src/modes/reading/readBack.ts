@@ -1,21 +1,21 @@
 /** A few service ports read back from the kernel, in whichever mode. Reads, and writes nothing. */
-import type { RuleFacts } from '../dataplane/Dataplane.js';
-import { readBack as iptablesReadBack } from '../dataplane/iptables/readBack.js';
-import { readBack as ipvsReadBack } from '../dataplane/ipvs/readBack.js';
-import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
-import { readBack as nftablesReadBack } from '../dataplane/nftables/readBack.js';
-import type { ReadBack } from '../dataplane/ReadBack.js';
-import { CaptureView } from '../dataplane/userspace/CaptureView.js';
-import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
-import { messageOf } from '../errors.js';
-import { hostFamilies } from '../kernel/host/hostFamilies.js';
-import { Ipvs } from '../kernel/ipvs/Ipvs.js';
-import { NetlinkProtocol } from '../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
-import type { IpFamily } from '../net/ip.js';
-import { asNew } from '../routing/ChangeSet.js';
-import type { ServicePort } from '../routing/ServicePort.js';
+import type { RuleFacts } from '../../dataplane/Dataplane.js';
+import { readBack as iptablesReadBack } from '../../dataplane/iptables/readBack.js';
+import { readBack as ipvsReadBack } from '../../dataplane/ipvs/readBack.js';
+import { TABLE } from '../../dataplane/nftables/NftablesDataplane.js';
+import { readBack as nftablesReadBack } from '../../dataplane/nftables/readBack.js';
+import type { ReadBack } from '../../dataplane/ReadBack.js';
+import { CaptureView } from '../../dataplane/userspace/CaptureView.js';
+import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { messageOf } from '../../errors.js';
+import { hostFamilies } from '../../kernel/host/hostFamilies.js';
+import { Ipvs } from '../../kernel/ipvs/Ipvs.js';
+import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import type { IpFamily } from '../../net/ip.js';
+import { asNew } from '../../routing/ChangeSet.js';
+import type { ServicePort } from '../../routing/ServicePort.js';
 
 /**
  * Undefined when the mode's rules cannot be asked for by name, or there is nothing to ask for. Never rejects: a failure is what is wrong.

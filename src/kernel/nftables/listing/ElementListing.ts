@@ -2,12 +2,13 @@
  * What the kernel listed of one set or map, as it came. To compare a table of 300,000 elements with what is wanted makes no
  * object for those that are as they should be: that costs a third of the time, and leaves nothing to collect.
  */
-import { ATTRIBUTE_HEADER, ATTRIBUTE_TYPE_MASK, NETFILTER_HEADER } from '../netlink/constants.js';
-import { HOST_IS_LITTLE_ENDIAN } from '../netlink/hostOrder.js';
-import type { Message } from '../netlink/Message.js';
-import { DataAttribute, ElementAttribute, ElementList } from './constants.js';
+import { ATTRIBUTE_HEADER, ATTRIBUTE_TYPE_MASK, NETFILTER_HEADER } from '../../netlink/constants.js';
+import { HOST_IS_LITTLE_ENDIAN } from '../../netlink/hostOrder.js';
+import type { Message } from '../../netlink/Message.js';
+import { DataAttribute, ElementAttribute, ElementList } from '../constants.js';
+import { type Elements, type ReadElement, readElementAt, readElements } from '../elements.js';
+import type { ElementDigest } from './ElementDigest.js';
 import { ElementIndex } from './ElementIndex.js';
-import { type Elements, type ReadElement, readElementAt, readElements } from './elements.js';
 
 export interface ComparedElements {
   /** Positions in what is wanted. */
@@ -43,6 +44,19 @@ export class ElementListing {
       }
     }
     return { ...index.rest(), unwanted };
+  }
+}
+
+/** Adds what one message of a listing has. */
+export function digestMessage({ payload }: Message, digest: ElementDigest): void {
+  const reader = new ElementCursor();
+  for (reader.begin(payload); reader.next(); ) {
+    if (reader.isPlain) {
+      digest.see(payload, reader.keyStart, reader.keyLength, reader.valueStart, reader.valueLength);
+      continue;
+    }
+    const { key, value } = readElementAt(payload, reader.start, reader.end);
+    digest.add(key, value);
   }
 }
 

@@ -1,0 +1,55 @@
+/** Whether the kernel's table is the one that a full sync would write: without an object for any of its elements. */
+import { ipKey } from '../../kernel/nftables/dataTypes.js';
+import { ElementDigest } from '../../kernel/nftables/listing/ElementDigest.js';
+import { Transaction } from '../../kernel/nftables/Transaction.js';
+import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
+import type { NftablesSettings } from './desired/NftablesSettings.js';
+import { drawChainName } from './desired/pickChains.js';
+import { serviceChainName } from './desired/ServiceChain.js';
+import { isNotOurs, LEARNED_SETS, type SizedSet } from './desired/sets.js';
+import { contentsOf, type Present, planChains, planSets } from './plan/planFull.js';
+import { readPresent } from './plan/readPresent.js';
+import type { DigestOfTable } from './plan/WantedDigest.js';
+
+/** The kernel's table with what the elements of each of its sets come to. */
+export interface PresentDigest extends Pick<Present, 'state' | 'sizes'> {
+  readonly sets: ReadonlyMap<string, ElementDigest>;
+}
+
+/** Undefined when there is no table. Rejects with NetlinkError. */
+export async function readPresentDigest(table: NftablesTable): Promise<PresentDigest | undefined> {
+  const present = await readPresent(table);
+  if (present === undefined) return undefined;
+  const sets = new Map<string, ElementDigest>();
+  for (const name of present.state.sets.keys())
+    if (!isNotOurs(name) && !name.startsWith('__')) sets.set(name, await table.digestElements({ name }));
+  return { state: present.state, sizes: present.sizes, sets };
+}
+
+/** Pure. False also where only a look at every element can tell. */
+export function isAsWanted(
+  wanted: DigestOfTable,
+  settings: NftablesSettings,
+  present: PresentDigest,
+): boolean {
+  const gathered = {
+    count: (set: SizedSet) => wanted.sets[set]?.count ?? 0,
+    sharedKeys: new Map(),
+    chains: new Map(wanted.chains.map((chain) => [serviceChainName(chain), chain])),
+    draws: new Map(wanted.draws.map((each) => [drawChainName(each.draw, each.count), each])),
+    times: [...wanted.times],
+  };
+  const contents = contentsOf(gathered, settings, present.sizes, []);
+  const transaction = new Transaction(settings.family, '');
+  const sets = [...Object.values(contents.sets), ...contents.affinitySets.values()];
+  const kept = planSets(transaction, sets, present.state);
+  planChains(transaction, contents, present.state, kept.replaced);
+  if (!transaction.isEmpty || present.state.flags !== 0) return false;
+  const nodePortIPs = new ElementDigest();
+  for (const ip of settings.nodePortIPs) nodePortIPs.add(ipKey(ip), '');
+  return sets.every(
+    ({ name }) =>
+      LEARNED_SETS.has(name) ||
+      present.sets.get(name)?.equals(name === 'node-port-ips' ? nodePortIPs : wanted.sets[name]) === true,
+  );
+}

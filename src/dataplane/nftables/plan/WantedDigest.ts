@@ -1,0 +1,88 @@
+/**
+ * What the table must hold, as far as it takes to see whether it does: chains by what they are made of, and what the elements of each set
+ * come to. Small however many elements there are, so one process may work it out and another compare.
+ */
+import { nameKey } from '../../../kernel/nftables/dataTypes.js';
+import { commentedValue, gotoValue } from '../../../kernel/nftables/elements.js';
+import { type DigestOfElements, ElementDigest } from '../../../kernel/nftables/listing/ElementDigest.js';
+import type { ServicePort } from '../../../routing/ServicePort.js';
+import type { AffinityTime } from '../desired/fixedChains.js';
+import { type Draw, drawChainName } from '../desired/pickChains.js';
+import { DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
+import { countIndexes, type ElementSink, emitServicePort } from '../desired/servicePortElements.js';
+import { affinitySet, type SetName } from '../desired/sets.js';
+import type { SharedSet } from './Collected.js';
+
+/** As JSON. */
+export interface DigestOfTable {
+  /** By name; a set without elements may be absent. */
+  readonly sets: Readonly<Record<string, DigestOfElements>>;
+  readonly chains: readonly ServiceChain[];
+  readonly draws: readonly { readonly draw: Draw; readonly count: number }[];
+  readonly times: readonly AffinityTime[];
+}
+
+export class WantedDigest implements ElementSink {
+  readonly #sets = new Map<string, ElementDigest>();
+  readonly #shared: Readonly<Record<SharedSet, Set<string>>> = {
+    'cluster-ips': new Set(),
+    hairpins: new Set(),
+  };
+  readonly #chains = new Map<string, ServiceChain>();
+  readonly #draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
+  readonly #times = new Map<string, AffinityTime>();
+
+  add(port: ServicePort): void {
+    emitServicePort(port, countIndexes(port), this);
+  }
+
+  element(set: SetName, key: string, value = ''): void {
+    this.#set(set).add(key, value);
+  }
+
+  shared(set: SharedSet, key: string): void {
+    const known = this.#shared[set];
+    if (known.has(key)) return;
+    known.add(key);
+    this.#set(set).add(key, '');
+  }
+
+  chain(key: string, chain: ServiceChain, servicePort: string): void {
+    const name = serviceChainName(chain);
+    if (!this.#chains.has(name)) this.#chains.set(name, chain);
+    if (chain.space === 'node-port') {
+      this.element('node-ports', key, gotoValue(name, servicePort));
+      return;
+    }
+    this.element('service-ips', key, commentedValue(nameKey(chain.kind), servicePort));
+    if (name !== DEFAULT_CHAIN) this.element('service-chains', key, gotoValue(name, ''));
+  }
+
+  draw(draw: Draw, count: number): void {
+    const name = drawChainName(draw, count);
+    if (!this.#draws.has(name)) this.#draws.set(name, { draw, count });
+  }
+
+  sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {
+    this.#set(affinitySet('IPv4', of, time.seconds).name).add(key, '');
+    this.#times.set(`${time.seconds}/${time.protocol}`, time);
+  }
+
+  toJSON(): DigestOfTable {
+    return {
+      sets: Object.fromEntries([...this.#sets].map(([name, digest]) => [name, digest.toJSON()])),
+      chains: [...this.#chains.values()],
+      draws: [...this.#draws.values()],
+      times: [...this.#times.values()],
+    };
+  }
+
+  #set(name: string): ElementDigest {
+    let digest = this.#sets.get(name);
+    if (digest === undefined) {
+      digest = new ElementDigest();
+      this.#sets.set(name, digest);
+    }
+    return digest;
+  }
+}
