@@ -26,6 +26,7 @@ constexpr int64_t kMaxPort = 65535;
 constexpr int64_t kMaxSamples = 1 << 20;
 // Descriptors that the rest of the process needs.
 constexpr int64_t kReserved = 256;
+constexpr size_t kRangeBytes = 17;
 
 struct Proxy {
   static constexpr napi_type_tag kTag = {0x2c9a1f0b6d5e4837, 0x94f7c3e1a86b0d52};
@@ -61,7 +62,7 @@ napi_value New(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value options_object, self;
   napi_get_cb_info(env, info, &count, &options_object, &self, nullptr);
-  int64_t threads, ipv6, first, last, mark;
+  int64_t threads, ipv6, first, last, mark, untranslated;
   std::string takeover_from;
   napi_value name;
   if (!GetNumber(env, options_object, "threads", 0, kMaxThreads, &threads) ||
@@ -69,6 +70,7 @@ napi_value New(napi_env env, napi_callback_info info) {
       !GetNumber(env, options_object, "firstPort", 0, kMaxPort, &first) ||
       !GetNumber(env, options_object, "lastPort", 0, kMaxPort, &last) ||
       !GetNumber(env, options_object, "mark", 0, UINT32_MAX, &mark) ||
+      !GetNumber(env, options_object, "untranslated", 0, 1, &untranslated) ||
       napi_get_named_property(env, options_object, "takeOverFrom", &name) != napi_ok ||
       !GetString(env, name, "takeOverFrom", &takeover_from)) {
     return nullptr;
@@ -92,6 +94,7 @@ napi_value New(napi_env env, napi_callback_info info) {
     options.last_port = static_cast<uint16_t>(last);
     options.descriptor_limit = DescriptorLimit();
     options.mark = static_cast<uint32_t>(mark);
+    options.untranslated = untranslated != 0;
     proxy->engine = std::make_shared<Engine>(options, std::move(sockets));
   };
   if (!Catch(env, "bind", open)) return nullptr;
@@ -168,6 +171,26 @@ napi_value OfferTakeover(napi_env env, napi_callback_info info) {
     proxy->successor = std::make_unique<engine::TakeoverServer>(name, proxy->engine->sockets(),
                                                                 [proxy] { proxy->succeeded = true; });
   });
+  return nullptr;
+}
+
+// setUntranslatedRanges(ranges): 17 bytes each, the length of the prefix and the first address (lookup::Range).
+napi_value SetUntranslatedRanges(napi_env env, napi_callback_info info) {
+  const ProxyCall call(env, info);
+  uint8_t* bytes;
+  size_t length;
+  if (call.state == nullptr || !GetBytes(env, call.arguments[0], "ranges", &bytes, &length)) return nullptr;
+  std::vector<lookup::Range> ranges(length / kRangeBytes);
+  if (length % kRangeBytes != 0 || ranges.size() > lookup::SocketLookup::kMostRanges) {
+    ThrowRangeError(env, "ranges must have 17 bytes each, and be 64 at most");
+    return nullptr;
+  }
+  for (lookup::Range& range : ranges) {
+    range.bits = bytes[0];
+    std::copy(bytes + 1, bytes + kRangeBytes, range.first.begin());
+    bytes += kRangeBytes;
+  }
+  Catch(env, "bpf", [&] { call.state->engine->SetUntranslatedRanges(ranges); });
   return nullptr;
 }
 
@@ -262,14 +285,21 @@ napi_value FindService(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// probeSocketLookup(): throws as in Node when this kernel has none for this process.
+napi_value ProbeSocketLookup(napi_env env, napi_callback_info) {
+  Catch(env, "bpf", [] { lookup::SocketLookup::Probe(); });
+  return nullptr;
+}
+
 }  // namespace
 
 bool DefineProxyEngine(napi_env env, napi_value exports) {
-  return DefineClass(env, exports, Proxy::kClass, New,
+  return DefineFunction(env, exports, "probeSocketLookup", ProbeSocketLookup) &&
+         DefineClass(env, exports, Proxy::kClass, New,
                      {Getter("cells", CellMemory), Getter("status", Status), Method("port", Port),
                       Method("update", Update), Method("startListening", StartListening),
                       Method("stopListening", StopListening), Method("offerTakeover", OfferTakeover),
-                      Method("resetEndpoint", ResetEndpoint), Method("takeEvents", TakeEvents), Method("picks", Picks),
+                      Method("setUntranslatedRanges", SetUntranslatedRanges), Method("resetEndpoint", ResetEndpoint), Method("takeEvents", TakeEvents), Method("picks", Picks),
                       Method("find", FindService), Method("close", CloseMethod<Proxy>)});
 }
 

@@ -57,7 +57,7 @@ const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'];
  */
 const NATIVE = {
   service: [],
-  engine: ['service'],
+  engine: ['lookup', 'service'],
   choice: ['service'],
   hold: ['service', 'choice'],
   announce: ['service'],

@@ -92,6 +92,7 @@ for (const size of SIZES) {
     firstPort: 0,
     lastPort: 0,
     mark: 0,
+    untranslated: 0,
     takeOverFrom: '',
   });
   const first = measure(engine, (records) => {

@@ -22,6 +22,16 @@ struct Kind {
   Side side;
 };
 
+Address BoundAddress(const Kind& kind, uint16_t port) {
+  Address address;
+  address.family = kind.family;
+  address.port = port;
+  if (kind.side != Side::kUntranslated) return address;
+  if (kind.family == AF_INET) address.bytes[0] = 127;
+  address.bytes[kind.family == AF_INET ? 3 : 15] = 1;
+  return address;
+}
+
 // -1 with errno.
 int Open(const Kind& kind, uint16_t port) {
   const bool tcp = kind.protocol == IPPROTO_TCP;
@@ -39,22 +49,23 @@ int Open(const Kind& kind, uint16_t port) {
     if (kind.family == AF_INET) SetOption(fd, IPPROTO_IP, IP_PKTINFO, 1);
     else SetOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   }
-  Address any;
-  any.family = kind.family;
-  any.port = port;
-  const SocketAddress address = ToSocketAddress(any);
+  if (kind.side == Side::kUntranslated) {
+    // By this option the rules know that a cluster IP is answered by the proxy, and by nobody else of this host.
+    const bool v4 = kind.family == AF_INET;
+    const int on = 1;
+    if (setsockopt(fd, v4 ? int{SOL_IP} : int{SOL_IPV6}, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &on, sizeof on) != 0) {
+      const int error = errno;
+      close(fd);
+      errno = error;
+      return -1;
+    }
+  }
+  const SocketAddress address = ToSocketAddress(BoundAddress(kind, port));
   if (bind(fd, &address.any, address.length) == 0 && (!tcp || listen(fd, kBacklog) == 0)) return fd;
   const int error = errno;
   close(fd);
   errno = error;
   return -1;
-}
-
-uint16_t PortOf(int fd) {
-  SocketAddress address;
-  address.length = sizeof address.v6;
-  getsockname(fd, &address.any, &address.length);
-  return ToAddress(&address.any).port;
 }
 
 class PortChoice {
@@ -73,7 +84,7 @@ class PortChoice {
       const uint16_t port = options_.first_port == 0 ? 0 : Next();
       if (port != 0 && !IsFree(kind, port)) continue;
       const int fd = Open(kind, port);
-      if (fd >= 0) return {fd, kind.protocol, kind.family, kind.side, PortOf(fd)};
+      if (fd >= 0) return {fd, kind.protocol, kind.family, kind.side, OwnAddress(fd).port};
       if (errno != EADDRINUSE) break;
     }
     throw std::system_error(errno, std::generic_category(), "listening for redirected connections");
@@ -90,10 +101,7 @@ class PortChoice {
   static bool IsFree(const Kind& kind, uint16_t port) {
     const int type = kind.protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM;
     const int fd = socket(kind.family, type | SOCK_CLOEXEC, 0);
-    Address any;
-    any.family = kind.family;
-    any.port = port;
-    const SocketAddress address = ToSocketAddress(any);
+    const SocketAddress address = ToSocketAddress(BoundAddress(kind, port));
     if (kind.family == AF_INET6) SetOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     const bool free = bind(fd, &address.any, address.length) == 0;
     const int error = errno;
@@ -108,28 +116,60 @@ class PortChoice {
 
 }  // namespace
 
+namespace {
+
+// One for each thread, on one port. Throws; then there is none.
+std::vector<ListeningSocket> BindKind(const Kind& kind, PortChoice& choice, size_t threads) {
+  std::vector<ListeningSocket> sockets{choice.Take(kind)};
+  const uint16_t port = sockets[0].port;
+  while (sockets.size() < threads) {
+    const int fd = Open(kind, port);
+    if (fd < 0) {
+      const int error = errno;
+      for (const ListeningSocket& socket : sockets) close(socket.fd);
+      throw std::system_error(error, std::generic_category(), "listening with another thread");
+    }
+    sockets.push_back({fd, kind.protocol, kind.family, kind.side, port});
+  }
+  return sockets;
+}
+
+std::vector<uint8_t> FamiliesOf(const EngineOptions& options) {
+  return options.ipv6 ? std::vector<uint8_t>{AF_INET, AF_INET6} : std::vector<uint8_t>{AF_INET};
+}
+
+}  // namespace
+
 std::vector<ListeningSocket> BindPorts(const EngineOptions& options) {
   std::vector<ListeningSocket> sockets;
   PortChoice choice(options);
   try {
-    for (const uint8_t family : {AF_INET, AF_INET6}) {
-      if (family == AF_INET6 && !options.ipv6) continue;
+    for (const uint8_t family : FamiliesOf(options)) {
       for (const uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
         for (const Side side : {Side::kInside, Side::kOutside}) {
-          const Kind kind{protocol, family, side};
-          const ListeningSocket first = choice.Take(kind);
-          sockets.push_back(first);
-          for (size_t i = 1; i < options.threads; i++) {
-            const int fd = Open(kind, first.port);
-            if (fd < 0) throw std::system_error(errno, std::generic_category(), "listening with another thread");
-            sockets.push_back({fd, kind.protocol, kind.family, kind.side, first.port});
-          }
+          for (const ListeningSocket& socket : BindKind({protocol, family, side}, choice, options.threads))
+            sockets.push_back(socket);
         }
       }
     }
   } catch (...) {
     for (const ListeningSocket& socket : sockets) close(socket.fd);
     throw;
+  }
+  return sockets;
+}
+
+std::vector<ListeningSocket> BindUntranslated(const EngineOptions& options) {
+  std::vector<ListeningSocket> sockets;
+  PortChoice choice(options);
+  for (const uint8_t family : FamiliesOf(options)) {
+    try {
+      for (const ListeningSocket& socket :
+           BindKind({IPPROTO_TCP, family, Side::kUntranslated}, choice, options.threads))
+        sockets.push_back(socket);
+    } catch (const std::system_error&) {
+      // Redirected connections are served all the same.
+    }
   }
   return sockets;
 }

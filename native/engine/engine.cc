@@ -1,6 +1,7 @@
 #include "engine.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,9 @@ namespace penstock::engine {
 Engine::Engine(const EngineOptions& options, std::vector<ListeningSocket> inherited)
     : shared_(options.descriptor_limit, options.mark), sockets_(std::move(inherited)) {
   if (sockets_.empty()) sockets_ = BindPorts(options);
+  if (options.untranslated && PortOf(IPPROTO_TCP, AF_INET, Side::kUntranslated) == 0) {
+    for (const ListeningSocket& socket : BindUntranslated(options)) sockets_.push_back(socket);
+  }
   try {
     std::random_device seed;
     for (size_t i = 0; i < options.threads; i++) {
@@ -32,6 +36,7 @@ Engine::Engine(const EngineOptions& options, std::vector<ListeningSocket> inheri
 Engine::~Engine() { Shutdown(); }
 
 void Engine::Shutdown() {
+  lookup_.reset();
   for (auto& worker : workers_) worker->Stop();
   workers_.clear();
   for (const ListeningSocket& socket : sockets_) close(socket.fd);
@@ -121,6 +126,18 @@ int64_t Engine::FindService(uint8_t protocol, const Address& address) {
   const auto snapshot = shared_.Current(&generation);
   const Snapshot::Found found = snapshot->Find(protocol, address);
   return found.service == nullptr ? -1 : static_cast<int64_t>((*found.service)->cell);
+}
+
+void Engine::SetUntranslatedRanges(const std::vector<lookup::Range>& ranges) {
+  if (lookup_ == nullptr) {
+    int listeners[2] = {-1, -1};
+    for (const ListeningSocket& socket : sockets_)
+      if (socket.side == Side::kUntranslated) listeners[socket.family == AF_INET ? 0 : 1] = socket.fd;
+    if (listeners[0] < 0 && listeners[1] < 0)
+      throw std::system_error(ENOTCONN, std::generic_category(), "a socket lookup without a listening socket");
+    lookup_ = std::make_unique<lookup::SocketLookup>(listeners[0], listeners[1]);
+  }
+  lookup_->SetRanges(ranges);
 }
 
 void Engine::ResetEndpoint(uint32_t endpoint_cell) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../lookup/socket_lookup.h"
 #include "worker.h"
 
 namespace penstock::engine {
@@ -20,6 +21,7 @@ struct EngineOptions {
   uint16_t last_port = 0;
   int descriptor_limit = 1024;
   uint32_t mark = 0;  // Shared::mark
+  bool untranslated = false;  // listeners of Side::kUntranslated too
 };
 
 class Engine {
@@ -40,6 +42,9 @@ class Engine {
   void StartListening();
   // New connections are refused from now on, unless another process has the sockets as well.
   void StopListening();
+  // From now on connections to cluster IPs in `ranges` come without NAT, if a route brings them to this host; the first call
+  // opens the socket lookup. Throws std::system_error.
+  void SetUntranslatedRanges(const std::vector<lookup::Range>& ranges);
   void ResetEndpoint(uint32_t endpoint_cell);
   // Ends the threads and what they hold. The cells stay readable.
   void Shutdown();
@@ -55,6 +60,7 @@ class Engine {
 
   Shared shared_;
   std::vector<ListeningSocket> sockets_;  // as long as nobody listens: ours to close
+  std::unique_ptr<lookup::SocketLookup> lookup_;
   bool listening_ = false;
   std::mutex update_mutex_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -32,6 +32,13 @@ void CloseWithReset(int fd) {
 
 void SetOption(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
+Address OwnAddress(int fd) {
+  SocketAddress address{};
+  address.length = sizeof address.v6;
+  getsockname(fd, &address.any, &address.length);
+  return ToAddress(&address.any);
+}
+
 int PendingError(int fd) {
   int error = 0;
   socklen_t length = sizeof error;

@@ -11,6 +11,9 @@ void CloseWithReset(int fd);
 
 void SetOption(int fd, int level, int name, int value);
 
+// What the socket is bound to, or has as its own end of a connection.
+Address OwnAddress(int fd);
+
 // The error that epoll tells of; clears it.
 int PendingError(int fd);
 

@@ -18,8 +18,9 @@
 
 namespace penstock::engine {
 
-// Where a connection was redirected to by the kernel says where it came from.
-enum class Side : uint8_t { kInside = 0, kOutside = 1 };
+// Where a connection was redirected to by the kernel says where it came from. Untranslated: it was not, the socket lookup found
+// us; only cluster IPs come so, and to them the side is nothing.
+enum class Side : uint8_t { kInside = 0, kOutside = 1, kUntranslated = 2 };
 
 struct ListeningSocket {
   int fd;

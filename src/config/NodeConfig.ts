@@ -66,6 +66,8 @@ export interface NodeConfig {
     readonly takeover: boolean;
     /** Whose address endpoints see, unless the Service says it. */
     readonly sourceAddress: 'auto' | 'node' | 'transparent';
+    /** Whether connections to cluster IPs come without NAT where the kernel can do it. */
+    readonly socketLookup: 'auto' | 'off';
   };
   readonly clientConnection: KubeProxyConfiguration['clientConnection'];
   readonly configSyncPeriod: Milliseconds;
@@ -164,6 +166,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
       shutdownTimeout: penstock.shutdownTimeout,
       takeover: penstock.takeover,
       sourceAddress: penstock.sourceAddress,
+      socketLookup: penstock.socketLookup,
     },
     clientConnection: source.clientConnection,
     configSyncPeriod: source.configSyncPeriod,

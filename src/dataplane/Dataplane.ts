@@ -1,5 +1,5 @@
 /** The one interface behind which the modes live. */
-import type { IpAddress, IpFamily } from '../net/ip.js';
+import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
 import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
@@ -137,6 +137,8 @@ export interface FamilyRuleFacts {
     readonly address: IpAddress;
     readonly TCP: { readonly inside: number; readonly outside: number };
     readonly UDP: { readonly inside: number; readonly outside: number };
+    /** TCP connections to cluster IPs in these ranges are left as they are. Absent: there are none. */
+    readonly untranslated?: readonly Cidr[];
   };
 }
 

@@ -10,6 +10,7 @@ export const CAPABILITIES = {
   NET_ADMIN: 12n,
   NET_RAW: 13n,
   SYS_MODULE: 16n,
+  BPF: 39n,
 } as const;
 
 export type Capability = keyof typeof CAPABILITIES;

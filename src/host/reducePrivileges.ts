@@ -29,6 +29,7 @@ const MODES_WITH_IPTABLES: readonly NodeConfig['mode'][] = ['iptables', 'ipvs', 
 export function neededCapabilities(
   config: Pick<NodeConfig, 'mode' | 'iptablesBackend' | 'manifests' | 'healthz' | 'metrics'> & {
     readonly loadBalancer?: Pick<NodeConfig['loadBalancer'], 'announce'>;
+    readonly userspace?: Pick<NodeConfig['userspace'], 'socketLookup'>;
   },
   firstFreePort: number,
 ): bigint {
@@ -38,6 +39,7 @@ export function neededCapabilities(
   // ARP and neighbour discovery are answered from packet sockets.
   const announces = config.loadBalancer?.announce === true;
   if (config.iptablesBackend !== 'nft' || config.mode === 'userspace' || announces) needed.push('NET_RAW');
+  if (config.mode === 'userspace' && config.userspace?.socketLookup === 'auto') needed.push('BPF');
   // And it loads its modules itself.
   if (MODES_WITH_IPTABLES.includes(config.mode) && config.iptablesBackend !== 'nft')
     needed.push('SYS_MODULE');

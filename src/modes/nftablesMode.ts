@@ -56,7 +56,7 @@ export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark'>,
+  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'untranslated'>,
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {

@@ -11,7 +11,7 @@ import { removeIptables } from './iptablesMode.js';
 import { removeIpvs } from './removeIpvs.js';
 import { removeNftables } from './removeNftables.js';
 import type { Removal } from './removeRules.js';
-import { DIVERT, removeDivertRoutes } from './userspaceMode.js';
+import { DIVERT, removeDivertRoutes, removeLocalRanges } from './userspaceMode.js';
 
 /**
  * Never rejects: leftovers do no harm that a node without Services would not do worse. Resolves with what may be left, in
@@ -30,6 +30,8 @@ export async function removeOtherModes(
     if (config.mode !== 'userspace') {
       for (const family of await removeDivertRoutes())
         log.info(`removed what mode userspace left: the ${family} rule and route of table ${DIVERT.table}`);
+      for (const cidr of await removeLocalRanges())
+        log.info(`removed what mode userspace left: the local route of ${cidr}`);
     }
     if (config.serviceProxyName !== '') return left;
     // First ipvs: what is left of chains that both have is then removed with mode iptables.

@@ -5,6 +5,7 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import { localTraffic, type NftablesOptions } from '../dataplane/nftables/desired/NftablesSettings.js';
 import type { EncodingFacts } from '../dataplane/userspace/encodeServices.js';
+import { SocketLookup } from '../dataplane/userspace/SocketLookup.js';
 import { CAPTURE_TABLE, UserspaceDataplane } from '../dataplane/userspace/UserspaceDataplane.js';
 import { messageOf, PenstockError } from '../errors.js';
 import { OpenList } from '../host/OpenList.js';
@@ -14,7 +15,16 @@ import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, isLoopback, LOOPBACK } from '../net/ip.js';
+import { LocalRanges } from '../kernel/routes/LocalRanges.js';
+import {
+  type Cidr,
+  familyOf,
+  IP_FAMILIES,
+  type IpAddress,
+  type IpFamily,
+  isLoopback,
+  LOOPBACK,
+} from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
@@ -51,6 +61,7 @@ export async function openUserspace(
       firstPort: portRange.first,
       lastPort: portRange.last,
       mark: OWN_MARK,
+      untranslated: config.userspace.socketLookup === 'auto' ? 1 : 0,
       takeOverFrom: takeover ? takeoverSocket() : '',
     });
     begun.add('the proxy', () => engine.close());
@@ -84,12 +95,16 @@ function openAround(
           return { tcp: engine.port(TCP, number, INSIDE), udp: engine.port(UDP, number, INSIDE) };
         },
         divertMark: (family) => (dataplane.isTransparent(family) ? DIVERT.mark : 0),
+        untranslated: (family) => lookup.ranges(family),
       },
       rules,
       heard,
     );
   const routes = new DivertRoutes(DIVERT);
   const facts = new NodeFactsCache(config, host);
+  const say = (level: 'info' | 'warn', text: string) => log[level](text);
+  const wanted = config.userspace.socketLookup === 'auto';
+  const lookup = new SocketLookup({ wanted, engine, routes: new LocalRanges(), say });
   const dataplane = new UserspaceDataplane(
     {
       families,
@@ -105,7 +120,8 @@ function openAround(
       address: (family, table) => engineAddress(family, table, host.addresses()),
       facts: (family, table) => facts.of(family, table),
       divert: (family, what) => routes[what](family),
-      say: (level, text) => log[level](text),
+      lookup,
+      say,
       clock: host.clock,
     },
     listener,
@@ -178,5 +194,14 @@ export async function removeDivertRoutes(): Promise<IpFamily[]> {
   const routes = new DivertRoutes(DIVERT);
   const removed: IpFamily[] = [];
   for (const family of IP_FAMILIES) if (await routes.remove(family)) removed.push(family);
+  return removed;
+}
+
+/** Removes the routes that make ranges of cluster IPs local. Those that there were. Rejects with NetlinkError. */
+export async function removeLocalRanges(): Promise<Cidr[]> {
+  const routes = new LocalRanges();
+  const removed: Cidr[] = [];
+  for (const family of hostFamilies())
+    for (const cidr of await routes.list(family)) if (await routes.remove(cidr)) removed.push(cidr);
   return removed;
 }

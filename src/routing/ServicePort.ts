@@ -33,6 +33,8 @@ export interface EndpointSets {
   readonly local: readonly Endpoint[];
   /** The union of both: every endpoint that some packet may be sent to. */
   readonly reachable: readonly Endpoint[];
+  /** Who serves the cluster IP, where that is nobody of the policies: the cluster IP itself, in mode userspace. */
+  readonly internal?: readonly Endpoint[];
   /** Whether any endpoint anywhere can serve; decides between reject and drop. */
   readonly any: boolean;
 }

@@ -24,6 +24,10 @@ export class FakeEngine implements NativeEngine {
     return protocol * 100 + family * 10 + side;
   }
 
+  setUntranslatedRanges(ranges: Uint8Array): void {
+    this.calls.push(`setUntranslatedRanges ${ranges.length}`);
+  }
+
   update(records: Uint8Array): void {
     this.#fail('update');
     this.calls.push(`update ${records.length > 0 ? 'with' : 'without'} records`);

@@ -8,7 +8,15 @@ import { ip } from './builders.js';
 
 /** Close it at the end of the test. */
 export function openEngine(): NativeEngine {
-  const options = { threads: 1, ipv6: 1, firstPort: 0, lastPort: 0, mark: 0, takeOverFrom: '' } as const;
+  const options = {
+    threads: 1,
+    ipv6: 1,
+    firstPort: 0,
+    lastPort: 0,
+    mark: 0,
+    untranslated: 0,
+    takeOverFrom: '',
+  } as const;
   return new (nativeAddon().ProxyEngine)(options);
 }
 

@@ -51,10 +51,7 @@ void TcpListener::OnEvents(uint32_t) {
 void TcpListener::Take(int fd, const Address& client) {
   Shared& shared = worker_.shared();
   Address destination;
-  Snapshot::Found found;
-  // Who calls the port itself was not redirected, and means nobody.
-  if (OriginalDestination(fd, socket_.family, &destination) && destination.port != socket_.port)
-    found = worker_.snapshot().Find(IPPROTO_TCP, destination);
+  const Snapshot::Found found = Find(fd, &destination);
   if (found.service == nullptr) {
     Add(shared.unknown, 1);
     CloseWithReset(fd);
@@ -68,6 +65,17 @@ void TcpListener::Take(int fd, const Address& client) {
   const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
   worker_.Accepted(std::make_unique<Connection>(worker_, service, service->lists[list], fd, client, destination,
                                                 keeps_source));
+}
+
+// Who calls the port itself means nobody.
+Snapshot::Found TcpListener::Find(int fd, Address* destination) const {
+  if (socket_.side != Side::kUntranslated) {
+    if (!OriginalDestination(fd, socket_.family, destination) || destination->port == socket_.port) return {};
+    return worker_.snapshot().Find(IPPROTO_TCP, *destination);
+  }
+  *destination = OwnAddress(fd);
+  const Snapshot::Found found = worker_.snapshot().Find(IPPROTO_TCP, *destination);
+  return found.kind == KeyKind::kInternal ? found : Snapshot::Found{};
 }
 
 void TcpListener::Pause() {

@@ -18,6 +18,8 @@ class TcpListener final : public Listener, public Timer {
 
  private:
   void Take(int fd, const Address& client);
+  // Which Service an accepted connection is for, and where it was sent to.
+  Snapshot::Found Find(int fd, Address* destination) const;
   void Pause();
 
   Worker& worker_;

@@ -8,7 +8,7 @@ import { removeIptables } from '../../modes/iptablesMode.js';
 import { type IpvsShare, removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
 import type { Removal } from '../../modes/removeRules.js';
-import { DIVERT, removeDivertRoutes } from '../../modes/userspaceMode.js';
+import { DIVERT, removeDivertRoutes, removeLocalRanges } from '../../modes/userspaceMode.js';
 import { printable, printableLines } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { isKubeProxyMode, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
@@ -139,6 +139,7 @@ async function cleanRoutes(): Promise<number> {
   try {
     for (const family of await removeDivertRoutes())
       say(`${family}: removed the rule and route of table ${DIVERT.table}\n`);
+    for (const cidr of await removeLocalRanges()) say(`removed the local route of ${cidr}\n`);
     return 0;
   } catch (error) {
     complain(`penstock cleanup: routes: ${messageOf(error)}\n`);

@@ -5,9 +5,12 @@ import { release } from 'node:os';
 import { append } from '../../append.js';
 import { messageOf } from '../../errors.js';
 import { checkHost, type Finding, type HostView } from '../../host/hostChecks.js';
+import { hostFamilies } from '../../kernel/host/hostFamilies.js';
 import type { FeatureResult } from '../../kernel/nftables/features.js';
+import { LocalRanges } from '../../kernel/routes/LocalRanges.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
 import { openXtables } from '../../kernel/xtables/selectBackend.js';
+import { probeLookup } from '../../modes/beside/probeLookup.js';
 import { probeQueue } from '../../modes/beside/probeQueue.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
@@ -65,7 +68,10 @@ function asRoot(): boolean {
 }
 
 async function examine(): Promise<Report> {
-  const probed = await probeKernel(probeQueue);
+  const probed = await probeKernel(async (channel, families) => [
+    ...(await probeQueue(channel, families)),
+    ...probeLookup(families),
+  ]);
   const iptables = await describeIptables();
   const { mode, reason, warnings } = chooseMode(probed);
   const possible = mode === 'nftables' || Object.values(iptables).some((text) => !text.startsWith('no: '));
@@ -117,6 +123,13 @@ async function whatIsPresent(): Promise<string[]> {
     );
   } catch (error) {
     present.push(`nftables: cannot be seen: ${messageOf(error)}`);
+  }
+  for (const family of hostFamilies()) {
+    const ranges = await new LocalRanges().list(family).catch(() => []);
+    append(
+      present,
+      ranges.map((cidr) => `routes: local ${cidr}, for mode userspace`),
+    );
   }
   for (const { subject, chains, error } of await removeIptables('plan')) {
     if (error !== undefined) present.push(`${subject}: cannot be seen: ${messageOf(error)}`);

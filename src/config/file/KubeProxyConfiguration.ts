@@ -40,6 +40,7 @@ export const DETECT_LOCAL_MODES = [
 ] as const;
 export const LOG_FORMATS = ['text', 'json'] as const;
 /** `auto`: as the host's own iptables rules are. */
+export const SOCKET_LOOKUPS = ['auto', 'off'] as const;
 export const SOURCE_ADDRESSES = ['auto', 'node', 'transparent'] as const;
 export const IPTABLES_BACKENDS = ['auto', 'nft', 'legacy'] as const;
 
@@ -138,6 +139,7 @@ export const configurationSchema = z.strictObject(
       takeover: flag(false),
       leave: flag(false),
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
+      socketLookup: nonZeroChoice(SOCKET_LOOKUPS, 'auto'),
       web: text(),
       externalBalancer: block({ serve: flag(false), addresses: textList() }),
       wake: block({ ownPackets: flag(false), webhook: text(), units: textList(), scale: flag(false) }),

@@ -8,6 +8,7 @@ import {
   type KubeProxyConfiguration,
   LOG_FORMATS,
   PROXY_MODES,
+  SOCKET_LOOKUPS,
   SOURCE_ADDRESSES,
 } from '../file/KubeProxyConfiguration.js';
 
@@ -132,6 +133,14 @@ export const FLAGS: readonly Flag[] = [
       SOURCE_ADDRESSES,
       'penstock.sourceAddress',
       'Mode userspace: whose address endpoints see.',
+    ),
+  ),
+  winning(
+    field(
+      'socket-lookup',
+      SOCKET_LOOKUPS,
+      'penstock.socketLookup',
+      'Mode userspace: cluster IPs without NAT where the kernel can do it.',
     ),
   ),
   winning(

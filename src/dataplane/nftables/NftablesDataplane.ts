@@ -6,7 +6,7 @@
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
-import type { IpAddress, IpFamily } from '../../net/ip.js';
+import type { Cidr, IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { NodePortIndex } from '../../routing/NodePortIndex.js';
@@ -46,6 +46,8 @@ export interface NftablesHost {
   readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
   /** A mark for packets that are for sockets with addresses of clients; routes of ours bring them there. 0 for none. */
   readonly divertMark?: (family: IpFamily) => number;
+  /** NftablesSettings.untranslated; none when absent. */
+  readonly untranslated?: (family: IpFamily) => readonly Cidr[];
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -136,6 +138,7 @@ export class NftablesDataplane implements Dataplane {
         addresses,
         localhostPorts: this.#host.localhostPorts(family),
         divertMark: this.#host.divertMark?.(family) ?? 0,
+        untranslated: this.#host.untranslated?.(family) ?? [],
         stance: this.#stance,
       };
       return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));

@@ -2,10 +2,11 @@
  * The routing table as the kernel must see it in mode userspace: whoever may be served goes to the engine. Every list of
  * endpoints that has any becomes one endpoint, the engine's own address: for policy Cluster, and for what this node and
  * its pods send, the port for the inside; for policy Local the port for the outside. So the rules of mode nftables do all
- * the rest: refuse, drop, source ranges, node ports, unknown ports.
+ * the rest: refuse, drop, source ranges, node ports, unknown ports. Where the engine has connections to cluster IPs handed to it as
+ * they are, the endpoint of a cluster IP is that cluster IP: rules that translate an address to itself translate nothing.
  */
 import { UNWEIGHTED } from '../../balancing/Balancing.js';
-import { type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
+import { type Cidr, cidrContains, type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Endpoint, EndpointSets, ServicePort } from '../../routing/ServicePort.js';
@@ -20,6 +21,8 @@ export interface EngineAddress {
   readonly address: IpAddress;
   readonly TCP: EnginePorts;
   readonly UDP: EnginePorts;
+  /** TCP connections to cluster IPs in these ranges come to the engine without translation; the same array until they are others. */
+  readonly untranslated?: readonly Cidr[];
 }
 
 const NONE: readonly Endpoint[] = [];
@@ -43,7 +46,7 @@ export class CaptureView {
   }
 
   isFor(engine: EngineAddress): boolean {
-    return engine.address === this.#engine.address;
+    return engine.address === this.#engine.address && engine.untranslated === this.#engine.untranslated;
   }
 
   /** The changes as the kernel must see them: most changes of endpoints are none. */
@@ -68,14 +71,28 @@ export class CaptureView {
     };
   }
 
-  #sets({ protocol, endpoints }: ServicePort): EndpointSets {
+  #sets(port: ServicePort): EndpointSets {
+    const { protocol, endpoints } = port;
     // SCTP cannot be proxied: it is refused.
     if (protocol === 'SCTP') return { all: NONE, cluster: NONE, local: NONE, reachable: NONE, any: false };
     const { inside, outside } = this.#lists[protocol];
     const cluster = endpoints.cluster.length > 0 ? inside : NONE;
     const local = endpoints.local.length > 0 ? outside : NONE;
-    const reachable = cluster.length === 0 ? local : local.length === 0 ? cluster : [...cluster, ...local];
-    return { all: reachable, cluster, local, reachable, any: endpoints.any };
+    const engine = cluster.length === 0 ? local : local.length === 0 ? cluster : [...cluster, ...local];
+    const internal = this.#untranslated(port, port.internalPolicy === 'Local' ? local : cluster);
+    const reachable = internal === undefined ? engine : [...internal, ...engine];
+    const sets = { all: reachable, cluster, local, reachable, any: endpoints.any };
+    return internal === undefined ? sets : { ...sets, internal };
+  }
+
+  /** Undefined where the cluster IP is redirected as the others are, to `redirected`. */
+  #untranslated(
+    { protocol, clusterIP, port }: ServicePort,
+    redirected: readonly Endpoint[],
+  ): readonly Endpoint[] | undefined {
+    if (protocol !== 'TCP' || clusterIP === undefined || redirected.length === 0) return undefined;
+    if (!this.#engine.untranslated?.some((cidr) => cidrContains(cidr, clusterIP))) return undefined;
+    return [engineEndpoint(clusterIP, port)];
   }
 }
 
@@ -116,6 +133,7 @@ function isSame(a: ServicePort, b: ServicePort): boolean {
     a.endpoints.any === b.endpoints.any &&
     a.endpoints.cluster === b.endpoints.cluster &&
     a.endpoints.local === b.endpoints.local &&
+    (a.endpoints.internal === undefined) === (b.endpoints.internal === undefined) &&
     sameTexts(a.externalIPs, b.externalIPs) &&
     sameTexts(a.loadBalancerIPs, b.loadBalancerIPs) &&
     sameTexts(a.sourceRanges, b.sourceRanges)

@@ -26,6 +26,7 @@ import type { EncodingFacts } from './encodeServices.js';
 import { describeEvents, loops } from './engineEvents.js';
 import type { ProxyDefaults } from './proxyOptions.js';
 import { proxyReport } from './proxyReport.js';
+import type { SocketLookup } from './SocketLookup.js';
 
 /** The table of our rules in each family. */
 export const CAPTURE_TABLE = 'penstock-userspace';
@@ -48,6 +49,8 @@ export interface UserspaceHost {
   readonly facts: (family: IpFamily, table: RoutingView) => EncodingFacts;
   /** Routes for connections that bear addresses of clients. */
   readonly divert: (family: IpFamily, what: 'add' | 'remove') => Promise<unknown>;
+  /** Absent: every connection is redirected. */
+  readonly lookup?: SocketLookup;
   readonly say: (level: 'info' | 'warn', text: string) => void;
   readonly clock?: Clock;
 }
@@ -55,6 +58,8 @@ export interface UserspaceHost {
 /** How often the engine is asked for news. */
 const POLL_MS: Milliseconds = 100;
 const OFFER_TRIES = 20;
+/** A successor that looks nothing up needs our program until its rules are in force, which it writes when it has our sockets. */
+const SUCCESSION_MS: Milliseconds = 2000;
 const NO_CHANGES: ChangeSet = { families: { IPv4: [], IPv6: [] }, triggerTimes: [] };
 
 export class UserspaceDataplane implements Dataplane {
@@ -102,7 +107,8 @@ export class UserspaceDataplane implements Dataplane {
 
   get description(): string {
     const ports = this.#options.families.map((family) => this.#addressOf(family, '').TCP.inside).join(', ');
-    return `proxy on port ${ports}, captured by ${this.#capture.description}`;
+    const how = this.#host.lookup?.isUsable ? 'socket lookup and ' : '';
+    return `proxy on port ${ports}, captured by ${how}${this.#capture.description}`;
   }
 
   get families(): readonly IpFamily[] {
@@ -124,6 +130,7 @@ export class UserspaceDataplane implements Dataplane {
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     if (this.#succeeded) return { families: [], problems: [] };
     this.#routing = table;
+    await this.#prepareLookup(table);
     this.#take(table, changes);
     await this.#divert();
     // The engine before the rules: whoever they send there must be known.
@@ -132,10 +139,29 @@ export class UserspaceDataplane implements Dataplane {
     const captured = this.#captured;
     this.#captured = NO_CHANGES;
     const report = await this.#capture.sync(throughViews(table, this.#views), captured);
+    await this.#settleLookup();
     return { ...report, problems: [...report.problems, ...this.#table.problems] };
   }
 
-  /** First of all, so that no failure later can lose anything. */
+  /** Never rejects. What cannot be looked up is redirected. */
+  async #prepareLookup(table: RoutingView): Promise<void> {
+    for (const family of this.#options.families) {
+      const source = this.#host.address(family, table);
+      const others = { addresses: [source], pods: this.#host.facts(family, table).pods };
+      await this.#host.lookup?.prepare(family, table.serviceCIDRs(family), source, others);
+    }
+  }
+
+  /** A route too many is no harm to anybody: the rules are in force. */
+  async #settleLookup(): Promise<void> {
+    try {
+      await this.#host.lookup?.settle();
+    } catch (error) {
+      this.#host.say('warn', `routes of ours that are not needed may be left: ${messageOf(error)}`);
+    }
+  }
+
+  /** First of all that may fail, so that no failure can lose anything. */
   #take(table: RoutingView, changes: ChangeSet): void {
     const { leaving, returned } = this.#table.apply(changes.families);
     for (const cell of returned) this.#drains.returned(cell);
@@ -198,7 +224,8 @@ export class UserspaceDataplane implements Dataplane {
   }
 
   async verify(): Promise<string | undefined> {
-    return this.#succeeded ? undefined : this.#capture.verify();
+    if (this.#succeeded) return undefined;
+    return (await this.#host.lookup?.verify()) ?? this.#capture.verify();
   }
 
   requireFull(): void {
@@ -222,9 +249,14 @@ export class UserspaceDataplane implements Dataplane {
     await this.#capture.close();
     if (this.#listening) {
       this.#engine.stopListening();
+      if (this.#succeeded && this.#isLookedUp()) await sleep(this.#clock, SUCCESSION_MS);
       await this.#drain();
     }
     this.#engine.close();
+  }
+
+  #isLookedUp(): boolean {
+    return this.#options.families.some((family) => (this.#host.lookup?.ranges(family).length ?? 0) > 0);
   }
 
   async #drain(): Promise<void> {
@@ -264,7 +296,9 @@ export class UserspaceDataplane implements Dataplane {
       inside: this.#engine.port(protocol, number, 0),
       outside: this.#engine.port(protocol, number, 1),
     });
-    return { address: address as IpAddress, TCP: ports(6), UDP: ports(17) };
+    const untranslated = this.#host.lookup?.ranges(family) ?? [];
+    const own = { address: address as IpAddress, TCP: ports(6), UDP: ports(17) };
+    return untranslated.length === 0 ? own : { ...own, untranslated };
   }
 
   /** Where an address of the host is another, every service port must be sent elsewhere. */

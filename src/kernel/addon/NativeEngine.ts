@@ -9,6 +9,8 @@ export interface NativeEngineOptions {
   readonly lastPort: number;
   /** Of the packets that the proxy sends itself, so that no rule captures them; 0 for none. */
   readonly mark: number;
+  /** 1: also listens for connections to cluster IPs that come without NAT, see setUntranslatedRanges(). */
+  readonly untranslated: 0 | 1;
   /** Path of the Unix socket of a process whose listening sockets are to be inherited; '' for none. */
   readonly takeOverFrom: string;
 }
@@ -33,6 +35,13 @@ export interface NativeEngine {
   readonly status: NativeEngineStatus;
   /** 0 when there is none. protocol 6 or 17; side 0: from this node or its pods, 1: from elsewhere. */
   port(protocol: number, family: 4 | 6, side: 0 | 1): number;
+  /**
+   * TCP connections to addresses in these ranges come without NAT from now on, if they are routed to this host: a program in the
+   * kernel (BPF_PROG_TYPE_SK_LOOKUP) finds the engine's listening sockets. It is attached at the first call, and until
+   * close(). 17 bytes each: length of the prefix and first address, IPv4 as ::ffff:a.b.c.d; 64 at most. Throws system
+   * errors: EPERM without CAP_BPF, EINVAL before Linux 5.9.
+   */
+  setUntranslatedRanges(ranges: Uint8Array): void;
   /** Service ports that are new, changed or gone, as encodeServices.ts writes them; in force when it returns. */
   update(records: Uint8Array): void;
   /** Also tells the predecessor to stop. Throws when not all sockets can be waited for: nobody is accepted then; may be tried again. */

@@ -48,6 +48,8 @@ export interface NativeAddon {
   ) => { readonly entries: number; readonly bytes: number };
   /** native/reduce_capabilities.h. Returns, or the program begins again; throws as in Node when it cannot. */
   readonly reduceCapabilities: (keep: number, argv: readonly string[]) => void;
+  /** native/lookup/socket_lookup.h. Throws as in Node: EPERM without CAP_BPF and CAP_NET_ADMIN, EINVAL before Linux 5.9. */
+  readonly probeSocketLookup: () => void;
   /** native/node_lock.h. False when another open file has the lock; throws as in Node when there are no locks. */
   readonly lockFile: (fd: number) => boolean;
   /** native/node_lock.h. Throws as in Node before Linux 5.14. */

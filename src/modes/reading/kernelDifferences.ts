@@ -87,8 +87,8 @@ async function ofNftables(
   const { view, facts } = comparing;
   const found: KernelDifference[] = [];
   for (const family of hostFamilies()) {
-    const { localhostPorts, divertMark } = factsOf(comparing, family);
-    const host = { addresses, localhostPorts, divertMark };
+    const { localhostPorts, divertMark, engine } = factsOf(comparing, family);
+    const host = { addresses, localhostPorts, divertMark, untranslated: engine?.untranslated ?? [] };
     const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
     const table = new NftablesTable(channel, family, name);
     append(found, await nftablesDifferences(table, view.servicePorts(family), settings));

@@ -19,6 +19,7 @@ if (await inNetns(import.meta.url)) {
       stdout,
       /ok +queues of first packets +penstock\.io\/wake, .*CONFIG_NFT_QUEUE or CONFIG_NETFILTER_XT_TARGET_NFQUEUE/,
     );
+    t.match(stdout, /ok +socket lookup \(CAP_BPF\) +mode userspace without NAT/);
     t.match(stdout, /iptables, IPv4: iptables \d/);
     t.match(stdout, /mode: "" means nftables here/);
     t.match(stdout, /On this host:\n {2}nftables: table ip penstock/);

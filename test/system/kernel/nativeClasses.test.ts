@@ -9,7 +9,15 @@ import { inNetns } from '../../support/inNetns.js';
 import { shell } from '../../support/iptables.js';
 
 const ADDON = fileURLToPath(fromRoot('build/Release/penstock.node'));
-const ENGINE = { threads: 3, ipv6: 1, firstPort: 0, lastPort: 0, mark: 0, takeOverFrom: '' } as const;
+const ENGINE = {
+  threads: 3,
+  ipv6: 1,
+  firstPort: 0,
+  lastPort: 0,
+  mark: 0,
+  untranslated: 0,
+  takeOverFrom: '',
+} as const;
 const RESPONDER = { node: 'node1', port: 0, everyMs: 1000, lost: 3 } as const;
 const nothing = () => {};
 

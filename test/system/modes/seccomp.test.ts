@@ -40,7 +40,10 @@ if (await inNetns(import.meta.url)) {
       );
       agent.configure(`mode: ${mode}\nclusterCIDR: 10.0.0.0/9\nlogging: {verbosity: 4}\n${rest}`);
       t.ok(await eventually(() => agent.output.includes('has changed')), 'so is the configuration');
-      t.notMatch(agent.output, /EPERM|ENOSYS|Operation not permitted/);
+      // bpf() is not in the profile: what would take NAT away is an accelerator, and the rules redirect without it.
+      const [refused = ''] = /.*no socket lookup.*/.exec(agent.output) ?? [];
+      t.equal(refused !== '', mode === 'userspace');
+      t.notMatch(agent.output.replace(refused, ''), /EPERM|ENOSYS|Operation not permitted/);
       t.equal(await agent.end('SIGTERM'), 0);
       shell(`${PENSTOCK} cleanup`);
     });

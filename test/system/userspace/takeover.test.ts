@@ -166,7 +166,15 @@ print(len(s.recv(4096)))`;
     const folder = mkdtempSync(join(tmpdir(), 'penstock-squat-'));
     t.teardown(() => rmSync(folder, { recursive: true, force: true }));
     chmodSync(folder, 0o777);
-    const options = { threads: 1, ipv6: 0, firstPort: 0, lastPort: 0, mark: 0, takeOverFrom: '' } as const;
+    const options = {
+      threads: 1,
+      ipv6: 0,
+      firstPort: 0,
+      lastPort: 0,
+      mark: 0,
+      untranslated: 0,
+      takeOverFrom: '',
+    } as const;
     const engine = new (nativeAddon().ProxyEngine)(options);
     t.teardown(() => engine.close());
     t.throws(() => engine.offerTakeover(join(folder, 'sock')), { code: 'EPERM' }, 'anybody may write there');

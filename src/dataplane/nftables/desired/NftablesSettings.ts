@@ -43,6 +43,8 @@ export interface NftablesSettings {
   readonly divertMark: number;
   /** What the connections of a proxy of ours are marked with, which must not come back to it; 0: there is none. */
   readonly ownMark: number;
+  /** Ranges whose cluster IPs are answered by sockets of ours as they are (IP_TRANSPARENT), and by nobody else of this host. */
+  readonly untranslated: readonly Cidr[];
   readonly answerPing: boolean;
   readonly counters: boolean;
   /** 0: nothing is logged. */
@@ -57,6 +59,8 @@ export interface HostFacts {
   readonly localhostPorts: NftablesSettings['localhostPorts'];
   /** 0 when absent. */
   readonly divertMark?: number;
+  /** None when absent. */
+  readonly untranslated?: readonly Cidr[];
   /** `first` when absent. */
   readonly stance?: NftablesSettings['stance'];
 }
@@ -65,7 +69,7 @@ export function nftablesSettings(
   options: NftablesOptions,
   family: IpFamily,
   table: Pick<RoutingView, 'node' | 'nodeObject' | 'serviceCIDRs'>,
-  { addresses, localhostPorts, divertMark = 0, stance = 'first' }: HostFacts,
+  { addresses, localhostPorts, divertMark = 0, untranslated = [], stance = 'first' }: HostFacts,
 ): NftablesSettings {
   const { masqueradeMark, masqueradeAll, answerPing, counters, nodePortAddresses } = options;
   const host = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip));
@@ -80,6 +84,7 @@ export function nftablesSettings(
     nodePortIPs: [...(selected === 'all' ? host : selected)].sort(),
     localhostPorts,
     divertMark,
+    untranslated,
     ownMark: options.ownMark ?? 0,
     answerPing,
     counters,

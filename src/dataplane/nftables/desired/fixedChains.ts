@@ -5,6 +5,7 @@ import {
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
 } from '../../../kernel/nftables/fields.js';
+import { IS_NEW } from '../../../kernel/nftables/queueing.js';
 import {
   ACCEPT,
   clearMark,
@@ -12,6 +13,7 @@ import {
   FOR_TRANSPARENT_SOCKET,
   goTo,
   HAS_DESTINATION_NAT,
+  hasTcpFlags,
   inSet,
   isEchoRequest,
   isLocalAddress,
@@ -26,6 +28,7 @@ import {
   redirect,
   reject,
   setMark,
+  TCP_SYN,
   updateMap,
   verdictMap,
 } from '../../../kernel/nftables/statements.js';
@@ -46,6 +49,11 @@ const SOURCE_NAT = 100;
 const DISTANCE: Readonly<Record<NftablesSettings['stance'], number>> = { first: -5, behind: 5 };
 /** NF_IP_PRI_MANGLE: before routing looks at the mark. */
 const MANGLE = -150;
+
+/** NF_IP_PRI_FILTER. */
+const FILTER = 0;
+/** The first packet of either direction. */
+const IS_SYN = hasTcpFlags('tcp flags & syn == syn', TCP_SYN, TCP_SYN);
 
 /** Session affinity of a time for a protocol: one rule each. */
 export interface AffinityTime {
@@ -92,6 +100,7 @@ export function fixedChains(
     },
     ...learning,
     ...divertChain(settings),
+    ...untranslatedChain(settings),
     { name: 'nat-prerouting', hook: nat('prerouting'), rules: [[goTo('services')]] },
     {
       name: 'nat-output',
@@ -106,6 +115,35 @@ export function fixedChains(
         ...masqueradeRules(settings),
       ],
     },
+  ];
+}
+
+/**
+ * What is sent to a cluster IP and arrives as it is, is for the proxy. Without a proxy it is refused here: a server of this host that
+ * listens on all addresses must not have it. No NAT chain: those of input do not see what the host itself sends. Where the kernel
+ * remembers a connection of the same two ends that is over (TIME-WAIT), that is what it finds: then the server's answer is dropped.
+ */
+function untranslatedChain({ family, untranslated }: NftablesSettings): readonly ChainSpec[] {
+  if (untranslated.length === 0) return [];
+  const { sourceAddress, destinationAddress } = FIELDS[family];
+  const refused = untranslated.flatMap((cidr): Rule[] => {
+    const arrives = [prefix(destinationAddress, 'is', cidr), IS_NEW];
+    return [
+      [...arrives, FOR_TRANSPARENT_SOCKET, ACCEPT],
+      ...refusal(family).map((rule) => [...arrives, ...rule]),
+    ];
+  });
+  const answers = untranslated.flatMap((cidr): Rule[] => {
+    const begins = [prefix(sourceAddress, 'is', cidr), isProtocol('tcp'), IS_SYN];
+    return [
+      [...begins, FOR_TRANSPARENT_SOCKET, ACCEPT],
+      [...begins, DROP],
+    ];
+  });
+  const filter = (hook: 'input' | 'output') => ({ type: 'filter' as const, hook, priority: FILTER });
+  return [
+    { name: 'untranslated', hook: filter('input'), rules: refused },
+    { name: 'untranslated-answers', hook: filter('output'), rules: answers },
   ];
 }
 

@@ -54,7 +54,11 @@ export function countIndexes({
   const needsLocal = internalPolicy === 'Local' || externalPolicy === 'Local';
   const local = needsLocal ? countOf(endpoints.local, balancing) : cluster;
   return {
-    internal: internalPolicy === 'Local' ? local : cluster,
+    internal: endpoints.internal
+      ? countOf(endpoints.internal, balancing)
+      : internalPolicy === 'Local'
+        ? local
+        : cluster,
     external: externalPolicy === 'Local' ? local : cluster,
     shortCircuit: externalPolicy === 'Local' ? cluster : 0,
   };
@@ -100,7 +104,8 @@ export function countElements(port: ServicePort, counts: IndexCounts): { vips: n
 export function emitServicePort(port: ServicePort, counts: IndexCounts, sink: ElementSink): void {
   const emitter = new Emitter(port, sink);
   const { endpoints, clusterIP } = port;
-  const internal = port.internalPolicy === 'Local' ? endpoints.local : endpoints.cluster;
+  const internal =
+    endpoints.internal ?? (port.internalPolicy === 'Local' ? endpoints.local : endpoints.cluster);
   if (clusterIP !== undefined) {
     const key = ipKey(clusterIP) + emitter.portKey;
     sink.shared('cluster-ips', ipKey(clusterIP));

@@ -87,6 +87,7 @@ const DEFAULTS = {
     takeover: false,
     leave: false,
     sourceAddress: 'auto',
+    socketLookup: 'auto',
     web: '',
     loadBalancer: {
       announce: false,

@@ -177,3 +177,38 @@ t.test('a table through views', async (t) => {
   t.equal(through.node, table.node);
   t.equal(through.serviceCIDRs('IPv4'), table.serviceCIDRs('IPv4'));
 });
+
+t.test('cluster IPs that come without translation', async (t) => {
+  const untranslated = [cidr('10.96.0.0/12')];
+  const [tcp, udp] = (['TCP', 'UDP'] as const).map((protocol) => servicePort({ protocol }));
+  const view = new CaptureView({ ...ENGINE, untranslated });
+  const [first, second] = [tcp, udp].map((port) => {
+    const [change] = view.apply([{ key: `${port?.key}`, before: undefined, after: port }]);
+    return change?.after?.endpoints;
+  });
+  const target = `${tcp?.clusterIP}:${tcp?.port}`;
+  t.strictSame(
+    first?.internal?.map((each) => each.target),
+    [target],
+    'the cluster IP itself',
+  );
+  t.strictSame(
+    first?.cluster.map((each) => each.target),
+    [INSIDE],
+    'others are sent to the engine',
+  );
+  t.strictSame(
+    first?.reachable.map((each) => each.target),
+    [target, INSIDE],
+  );
+  t.equal(second?.internal, undefined, 'answers of UDP would bear the port of the engine');
+  t.ok(view.isFor({ ...ENGINE, untranslated }));
+  t.notOk(view.isFor(ENGINE));
+  const elsewhere = new CaptureView({ ...ENGINE, untranslated: [cidr('172.30.0.0/16')] });
+  const [other] = elsewhere.apply([{ key: `${tcp?.key}`, before: undefined, after: tcp }]);
+  t.equal(other?.after?.endpoints.internal, undefined, 'a cluster IP outside of the ranges');
+  const [none] = view.apply([
+    { key: 'none', before: undefined, after: servicePort({ endpoints: clusterOnly([]) }) },
+  ]);
+  t.equal(none?.after?.endpoints.internal, undefined, 'without an endpoint it is refused');
+});

@@ -1,0 +1,158 @@
+/**
+ * Cluster IPs without NAT: a program in the kernel hands TCP connections for them to the engine's listening sockets as they are,
+ * and routes of ours make the ranges of cluster IPs local to this host, so that packets come by. It stands on top of the rules,
+ * which go on to decide who is refused; where it cannot be, they redirect as ever.
+ */
+import { messageOf } from '../../errors.js';
+import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
+import type { LocalRanges } from '../../kernel/routes/LocalRanges.js';
+import {
+  type Cidr,
+  cidrContains,
+  IP_FAMILIES,
+  type IpAddress,
+  type IpFamily,
+  ipToBytes,
+  prefixLength,
+} from '../../net/ip.js';
+
+/** NativeEngine.setUntranslatedRanges() takes no more. */
+const MOST_RANGES = 64;
+const RANGE_BYTES = 17;
+/** ::ffff:0:0/96 */
+const IPV4_PREFIX = 96;
+const NONE: readonly Cidr[] = [];
+
+/** What must not be in a range: it would no longer be reached. */
+export interface Others {
+  readonly addresses: readonly IpAddress[];
+  readonly pods: Cidr | undefined;
+}
+
+export interface LookupHost {
+  readonly wanted: boolean;
+  readonly engine: Pick<NativeEngine, 'setUntranslatedRanges'>;
+  readonly routes: Pick<LocalRanges, 'put' | 'restore' | 'remove' | 'list'>;
+  readonly say: (level: 'info' | 'warn', text: string) => void;
+}
+
+interface InForce {
+  /** The array that it was made of. */
+  readonly wanted: readonly Cidr[];
+  readonly ranges: readonly Cidr[];
+  readonly source: IpAddress;
+}
+
+export class SocketLookup {
+  readonly #host: LookupHost;
+  readonly #inForce = new Map<IpFamily, InForce>();
+  /** Families whose routes may be others than those in force. */
+  readonly #unsettled = new Set<IpFamily>(IP_FAMILIES);
+  /** What the engine was told. */
+  #told: readonly Cidr[] = [];
+  #usable: boolean;
+  #warned = false;
+
+  /** Never throws: says why there is none, if it is wanted. */
+  constructor(host: LookupHost) {
+    this.#host = host;
+    this.#usable = host.wanted;
+    if (!host.wanted) return;
+    try {
+      host.engine.setUntranslatedRanges(encodeRanges([]));
+    } catch (error) {
+      this.#usable = false;
+      host.say(
+        'info',
+        `cluster IPs are reached by redirection: this kernel gives us no socket lookup (${messageOf(error)})`,
+      );
+    }
+  }
+
+  get isUsable(): boolean {
+    return this.#usable;
+  }
+
+  /** TCP connections to cluster IPs in these ranges come without NAT; the same array until they are others. */
+  ranges(family: IpFamily): readonly Cidr[] {
+    return this.#inForce.get(family)?.ranges ?? NONE;
+  }
+
+  /**
+   * Makes packets to these ranges come, before rules count on it. Never rejects: without it there are no ranges, and the next call
+   * tries again. `source`: what connections of the node itself bear.
+   */
+  async prepare(family: IpFamily, wanted: readonly Cidr[], source: IpAddress, others: Others): Promise<void> {
+    if (!this.#usable) return;
+    const before = this.#inForce.get(family);
+    if (before?.wanted === wanted && before.source === source) return;
+    this.#unsettled.add(family);
+    const ranges = wanted.filter((cidr) => isAlone(cidr, others)).slice(0, MOST_RANGES / 2);
+    const kept = before?.ranges.join() === ranges.join() ? before.ranges : ranges;
+    try {
+      this.#tell([...IP_FAMILIES.flatMap((each) => this.ranges(each)), ...ranges]);
+      for (const cidr of ranges) await this.#host.routes.put({ cidr, source });
+      this.#inForce.set(family, { wanted, ranges: kept, source });
+    } catch (error) {
+      this.#inForce.delete(family);
+      if (!this.#warned)
+        this.#host.say('warn', `${family} cluster IPs are reached by redirection: ${messageOf(error)}`);
+      this.#warned = true;
+    }
+  }
+
+  /** Takes away what is no longer counted on, once the rules do not. Rejects with NetlinkError. */
+  async settle(): Promise<void> {
+    for (const family of [...this.#unsettled]) {
+      for (const cidr of await this.#host.routes.list(family))
+        if (!this.ranges(family).includes(cidr)) await this.#host.routes.remove(cidr);
+      this.#unsettled.delete(family);
+    }
+    if (this.#told.length > 0) this.#tell(IP_FAMILIES.flatMap((family) => this.ranges(family)));
+  }
+
+  /** Puts back routes that are gone. Undefined, or what was wrong or still is; never rejects. */
+  async verify(): Promise<string | undefined> {
+    for (const { ranges, source } of [...this.#inForce.values()]) {
+      for (const cidr of ranges) {
+        try {
+          if (await this.#host.routes.restore({ cidr, source })) return `the local route of ${cidr} was gone`;
+        } catch (error) {
+          return `the local route of ${cidr} cannot be looked after: ${messageOf(error)}`;
+        }
+      }
+    }
+    return undefined;
+  }
+
+  #tell(ranges: readonly Cidr[]): void {
+    const all = [...new Set(ranges)].sort();
+    if (all.join() === this.#told.join()) return;
+    this.#host.engine.setUntranslatedRanges(encodeRanges(all));
+    this.#told = all;
+  }
+}
+
+/** Whether a range may be made local. */
+function isAlone(cidr: Cidr, { addresses, pods }: Others): boolean {
+  const overlaps = (other: Cidr) => cidrContains(cidr, firstOf(other)) || cidrContains(other, firstOf(cidr));
+  return !addresses.some((address) => cidrContains(cidr, address)) && (pods === undefined || !overlaps(pods));
+}
+
+function firstOf(cidr: Cidr): IpAddress {
+  return cidr.slice(0, cidr.indexOf('/')) as IpAddress;
+}
+
+/** For NativeEngine.setUntranslatedRanges(). */
+export function encodeRanges(ranges: readonly Cidr[]): Uint8Array {
+  const encoded = new Uint8Array(ranges.length * RANGE_BYTES);
+  for (const [i, cidr] of ranges.entries()) {
+    const bytes = ipToBytes(firstOf(cidr));
+    const at = i * RANGE_BYTES;
+    const isIpv4 = bytes.length === 4;
+    encoded[at] = prefixLength(cidr) + (isIpv4 ? IPV4_PREFIX : 0);
+    if (isIpv4) encoded.fill(0xff, at + 11, at + 13);
+    encoded.set(bytes, at + RANGE_BYTES - bytes.length);
+  }
+  return encoded;
+}
