@@ -3,7 +3,7 @@ import { DORMANT } from '../../kernel/nftables/constants.js';
 import type { ReadElement } from '../../kernel/nftables/elements.js';
 import { printElement } from '../../kernel/nftables/elements.js';
 import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
-import type { TableState } from '../../kernel/nftables/table/TableState.js';
+import type { TableOutline } from '../../kernel/nftables/table/TableState.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import type { ReadBack } from '../ReadBack.js';
@@ -22,15 +22,15 @@ const ANY_SIZES = { 'service-ips': 0, 'node-ports': 0, endpoints: 0, 'node-port-
 export interface AskedTable {
   readonly family: IpFamily;
   readonly name: string;
-  readState(): Promise<TableState | undefined>;
+  readOutline(): Promise<TableOutline | undefined>;
   /** Those of the keys that are there. */
   findElements(set: SetSpec, keys: readonly string[]): Promise<readonly ReadElement[]>;
 }
 
 /** `ports` are of the table's family. Rejects with NetlinkError. */
 export async function readBack(table: AskedTable, ports: readonly ServicePort[]): Promise<ReadBack> {
-  const state = await table.readState();
-  const wrong = state === undefined ? `there is no table ${table.name}` : wayIn(state, table.name);
+  const outline = await table.readOutline();
+  const wrong = outline === undefined ? `there is no table ${table.name}` : wayIn(outline, table.name);
   if (wrong !== '') return { asked: 0, wrong };
   const collected = new Collected();
   for (const port of ports) collected.add(port);
@@ -59,13 +59,13 @@ export async function readBack(table: AskedTable, ports: readonly ServicePort[])
   return { asked, wrong: '' };
 }
 
-function wayIn(state: TableState, name: string): string {
-  if ((state.flags & DORMANT) !== 0) return `table ${name} is dormant: no packet sees it`;
+function wayIn(outline: TableOutline, name: string): string {
+  if ((outline.flags & DORMANT) !== 0) return `table ${name} is dormant: no packet sees it`;
   for (const chain of WAYS_IN) {
-    const hook = state.chains.get(chain);
+    const hook = outline.chains.get(chain);
     if (hook === undefined) return `chain ${chain} is missing`;
     if (hook === '') return `chain ${chain} has no hook: no packet comes to it`;
   }
-  const empty = [...WAYS_IN, SERVICES].find((chain) => (state.rules.get(chain) ?? []).length === 0);
+  const empty = [...WAYS_IN, SERVICES].find((chain) => (outline.ruleCounts.get(chain) ?? 0) === 0);
   return empty === undefined ? '' : `chain ${empty} has no rules`;
 }

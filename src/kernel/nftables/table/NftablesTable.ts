@@ -30,7 +30,15 @@ import { printTransaction } from '../printTransaction.js';
 import type { SetSpec } from '../SetSpec.js';
 import type { Transaction } from '../Transaction.js';
 import { type CountersBySet, writeTransaction } from '../writeTransaction.js';
-import { readChains, readRules, readSets, readTableFlags, type TableState } from './TableState.js';
+import {
+  countRules,
+  readChains,
+  readRules,
+  readSets,
+  readTableFlags,
+  type TableOutline,
+  type TableState,
+} from './TableState.js';
 
 /** How much of a refused transaction an error shows, in characters. */
 const SHOWN = 2000;
@@ -57,19 +65,34 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
   async readState(): Promise<TableState | undefined> {
     const found = await this.#find();
     if (!found) return undefined;
-    const list = (what: string, type: number, tableAttribute?: number) =>
-      this.#dump(`list the ${what} of table ${this.name}`, type, (writer) => {
-        if (tableAttribute !== undefined) writer.string(tableAttribute, this.name);
-      });
-    const chains = await list('chains', NftMessage.GET_CHAIN);
-    const rules = await list('rules', NftMessage.GET_RULE, RuleAttribute.TABLE);
-    const sets = await list('sets', NftMessage.GET_SET, SetAttribute.TABLE);
+    const chains = await this.#list('chains', NftMessage.GET_CHAIN);
+    const rules = await this.#list('rules', NftMessage.GET_RULE, RuleAttribute.TABLE);
+    const sets = await this.#list('sets', NftMessage.GET_SET, SetAttribute.TABLE);
     return {
       flags: readTableFlags(found),
       chains: readChains(chains, this.name),
       rules: readRules(rules),
       sets: readSets(sets, this.name),
     };
+  }
+
+  /** Rejects with NetlinkError. */
+  async readOutline(): Promise<TableOutline | undefined> {
+    const found = await this.#find();
+    if (!found) return undefined;
+    const chains = await this.#list('chains', NftMessage.GET_CHAIN);
+    const rules = await this.#list('rules', NftMessage.GET_RULE, RuleAttribute.TABLE);
+    return {
+      flags: readTableFlags(found),
+      chains: readChains(chains, this.name),
+      ruleCounts: countRules(rules),
+    };
+  }
+
+  #list(what: string, type: number, tableAttribute?: number): Promise<readonly Message[]> {
+    return this.#dump(`list the ${what} of table ${this.name}`, type, (writer) => {
+      if (tableAttribute !== undefined) writer.string(tableAttribute, this.name);
+    });
   }
 
   async exists(): Promise<boolean> {

@@ -30,6 +30,12 @@ export interface TableState {
   readonly sets: ReadonlyMap<string, string>;
 }
 
+/** What of a table is there, without a look into rules: that is most of the time that a table with few elements takes. */
+export interface TableOutline extends Pick<TableState, 'flags' | 'chains'> {
+  /** Chain → how many; a chain without rules may be absent. */
+  readonly ruleCounts: ReadonlyMap<string, number>;
+}
+
 export const EMPTY_TABLE: TableState = { flags: 0, chains: new Map(), rules: new Map(), sets: new Map() };
 
 /** A text that is the same for chains that are hooked alike, with the same policy. */
@@ -121,6 +127,19 @@ export function readRules(messages: readonly Message[]): Map<string, string[]> {
     else rules.set(chain, [text]);
   }
   return rules;
+}
+
+export function countRules(messages: readonly Message[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const message of messages) {
+    const reader = message.attributes(NETFILTER_HEADER);
+    while (reader.next()) {
+      if (reader.type !== RuleAttribute.CHAIN) continue;
+      const chain = reader.string();
+      counts.set(chain, (counts.get(chain) ?? 0) + 1);
+    }
+  }
+  return counts;
 }
 
 /** Something that is not ours reads as `?`, which equals no rule of ours. */

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';
 import { type AskedTable, readBack } from '../../../../src/dataplane/nftables/readBack.js';
-import type { TableState } from '../../../../src/kernel/nftables/table/TableState.js';
+import type { TableOutline } from '../../../../src/kernel/nftables/table/TableState.js';
 import { endpoint, ip, port, service, slice, tableOf } from '../../../support/builders.js';
 
 const table = tableOf([
@@ -11,24 +11,23 @@ const table = tableOf([
 table.commit();
 const PORTS = [...table.servicePorts('IPv4').values()];
 
-const STATE: TableState = {
+const STATE: TableOutline = {
   flags: 0,
   chains: new Map([
     ['nat-prerouting', 'nat 0 -110 1'],
     ['nat-output', 'nat 3 -110 1'],
     ['services', ''],
   ]),
-  rules: new Map([
-    ['nat-prerouting', ['a']],
-    ['nat-output', ['b']],
-    ['services', ['c']],
+  ruleCounts: new Map([
+    ['nat-prerouting', 2],
+    ['nat-output', 1],
+    ['services', 1],
   ]),
-  sets: new Map(),
 };
 
 /** A kernel that has all that is wanted, but for what `change` does to the elements of a set. */
 function kernel(
-  state: TableState | undefined = STATE,
+  state: TableOutline | undefined = STATE,
   change: (set: string, elements: Map<string, string>) => void = () => {},
 ): AskedTable {
   const collected = new Collected();
@@ -36,7 +35,7 @@ function kernel(
   return {
     family: 'IPv4',
     name: 'penstock',
-    readState: async () => state,
+    readOutline: async () => state,
     findElements: async ({ name }, keys) => {
       const { keys: all, values } = collected.sets.get(name as 'endpoints') ?? { keys: [], values: [] };
       const elements = new Map(all.map((key, i) => [key, values[i] ?? '']));
@@ -75,13 +74,16 @@ t.test('elements serve nobody when no packet comes to them', async (t) => {
     }
     return { ...STATE, chains: now };
   };
-  const cases: readonly (readonly [TableState | undefined, string])[] = [
+  const cases: readonly (readonly [TableOutline | undefined, string])[] = [
     [{ ...STATE, flags: 1 }, 'table penstock is dormant: no packet sees it'],
     [chains([['nat-output', undefined]]), 'chain nat-output is missing'],
     [chains([['nat-prerouting', '']]), 'chain nat-prerouting has no hook: no packet comes to it'],
-    [{ ...STATE, rules: new Map([...STATE.rules, ['services', []]]) }, 'chain services has no rules'],
+    [
+      { ...STATE, ruleCounts: new Map([...STATE.ruleCounts, ['services', 0]]) },
+      'chain services has no rules',
+    ],
   ];
   for (const [state, wrong] of cases) t.strictSame(await readBack(kernel(state), PORTS), { asked: 0, wrong });
-  const none: AskedTable = { ...kernel(), readState: async () => undefined };
+  const none: AskedTable = { ...kernel(), readOutline: async () => undefined };
   t.strictSame(await readBack(none, PORTS), { asked: 0, wrong: 'there is no table penstock' });
 });
