@@ -1,16 +1,19 @@
 /** Packets that rules hand to a group of nfnetlink_log (linux/netfilter/nfnetlink_log.h): their headers, and why. */
+
 import { bytesToIp, type IpAddress } from '../../net/ip.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
 import { NETFILTER_HEADER, NetfilterSubsystem, NetlinkProtocol } from '../netlink/constants.js';
 import type { Message } from '../netlink/Message.js';
 import { MessageWriter } from '../netlink/MessageWriter.js';
 import { NetlinkChannel } from '../netlink/NetlinkChannel.js';
 import { beginNetfilterRequest, netfilterType } from '../netlink/nfnetlink.js';
+import { type Gathering, LogPace, PROMPT } from './LogPace.js';
 
 /** NFULNL_MSG_*. */
 const PACKET = netfilterType(NetfilterSubsystem.LOG, 0);
 const CONFIG = netfilterType(NetfilterSubsystem.LOG, 1);
 /** NFULA_CFG_*, NFULNL_CFG_CMD_BIND, NFULNL_COPY_PACKET. */
-const ConfigAttribute = { COMMAND: 1, MODE: 2, THRESHOLD: 5, FLAGS: 6 } as const;
+const ConfigAttribute = { COMMAND: 1, MODE: 2, TIMEOUT: 4, THRESHOLD: 5, FLAGS: 6 } as const;
 const BIND = 1;
 const COPY_PACKET = 2;
 /** NFULA_CFG_FLAGS: packets are numbered, so that losses show. */
@@ -19,8 +22,6 @@ const NUMBERED = 1;
 const PacketAttribute = { PAYLOAD: 9, PREFIX: 10, SEQUENCE: 12 } as const;
 
 const HEADER_BYTES = 80;
-/** Packets that the kernel gathers for one message: none waits for another, as rules log few a second. */
-const AT_ONCE = 1;
 const RECEIVE_BUFFER_BYTES = 1024 * 1024;
 /** Others may listen to the first: ulogd and the like begin at 0, so few come here. */
 const GROUPS = [71, 72, 73, 74] as const;
@@ -47,14 +48,18 @@ export class Nflog {
   }
 
   /** Listens to the first group that nobody else has. Rejects with NetlinkError: EBUSY when all are taken, EPERM. */
-  static async open(take: (packet: LoggedPacket) => void): Promise<Nflog> {
+  static async open(take: (packet: LoggedPacket) => void, clock: Clock = systemClock): Promise<Nflog> {
     const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, {
       receiveBufferBytes: RECEIVE_BUFFER_BYTES,
     });
+    let set: (gathering: Gathering) => void = () => {};
+    const pace = new LogPace((gathering) => set(gathering));
     channel.listen([], {
       message: (message) => {
         const packet = message.type === PACKET ? decodePacket(message) : undefined;
-        if (packet) take(packet);
+        if (packet === undefined) return;
+        pace.met(clock.now());
+        take(packet);
       },
       // Whoever floods is told apart by the numbers of what still comes.
       lost: () => {},
@@ -64,6 +69,9 @@ export class Nflog {
       try {
         await channel.request(`listen to log group ${group}`, bindRequest(group));
         await channel.request(`set up log group ${group}`, setupRequest(group));
+        // A kernel that does not take it goes on as it was set up.
+        set = (gathering) =>
+          void channel.request(`pace log group ${group}`, paceRequest(group, gathering)).catch(() => {});
         return new Nflog(group, channel);
       } catch (error) {
         reason = error;
@@ -96,10 +104,24 @@ function setupRequest(group: number): MessageWriter {
   beginNetfilterRequest(writer, CONFIG, group);
   // struct nfulnl_msg_config_mode: be32 range, u8 mode, u8 pad.
   writer.raw(ConfigAttribute.MODE, Uint8Array.of(0, 0, 0, HEADER_BYTES, COPY_PACKET, 0));
-  writer.u32be(ConfigAttribute.THRESHOLD, AT_ONCE);
+  writePace(writer, PROMPT);
   writer.u16be(ConfigAttribute.FLAGS, NUMBERED);
   writer.endMessage();
   return writer;
+}
+
+function paceRequest(group: number, gathering: Gathering): MessageWriter {
+  const writer = new MessageWriter(64);
+  beginNetfilterRequest(writer, CONFIG, group);
+  writePace(writer, gathering);
+  writer.endMessage();
+  return writer;
+}
+
+function writePace(writer: MessageWriter, { packets, milliseconds }: Gathering): void {
+  // In hundredths of a second.
+  writer.u32be(ConfigAttribute.TIMEOUT, Math.ceil(milliseconds / 10));
+  writer.u32be(ConfigAttribute.THRESHOLD, packets);
 }
 
 const PROTOCOLS: Readonly<Record<number, LoggedPacket['protocol'] | undefined>> = {
