@@ -12,13 +12,14 @@ import { systemClock } from '../../time/Clock.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { look } from './look.js';
 import { MODEL_FLAGS } from './modelFlags.js';
-import { colour, formatOf, OUTPUT_FLAG, print } from './output.js';
+import { colour, formatOf, OUTPUT_FLAG, print, WIDTH, wrap } from './output.js';
 import type { Model } from './readModel.js';
 import { isOfService } from './traffic/trafficNames.js';
 
 export const HELP = `penstock flows [-f] [--service NAMESPACE/NAME] [--reason REASON] [-o json]
 
-Lists connections that were refused or dropped: when, who, which Service, why.
+Lists connections that were refused or dropped: when, who, which Service, why,
+and below the first of each reason what to do.
 With -f it goes on as they happen. JSON is one record a line. When no agent
 runs, the kernel is asked itself.
 
@@ -47,12 +48,12 @@ export async function flows(argv: readonly string[]): Promise<number> {
   checkReason(reason);
   const show =
     formatOf(values.output) === 'json'
-      ? (record: FlowRecord) => printableJson(JSON.stringify(record))
-      : lineOf;
+      ? (record: FlowRecord) => [printableJson(JSON.stringify(record))]
+      : withMeanings();
   const take = (record: FlowRecord) => {
     const isAsked =
       isOfService(record.service, service ?? '') && (reason === undefined || record.reason === reason);
-    if (isAsked) print([show(record)]);
+    if (isAsked) print(show(record));
   };
   const found = await look(values);
   if (found.from === 'agent') {
@@ -112,6 +113,21 @@ async function followKernel(model: Model, take: (record: FlowRecord) => void): P
   stopFollowing();
   reader.close();
 }
+
+/** The first line of each reason is followed by what that means and what to do. */
+function withMeanings(): (record: FlowRecord) => string[] {
+  const told = new Set<string>();
+  return (record) => {
+    const { reason } = record;
+    const meaning = Object.hasOwn(REASONS, reason) ? REASONS[reason as keyof typeof REASONS] : undefined;
+    if (meaning === undefined || told.has(reason)) return [lineOf(record)];
+    told.add(reason);
+    const text = `${meaning.says}. ${meaning.remedy}`.trim();
+    return [lineOf(record), ...wrap(text, WIDTH - INDENT.length).map((line) => `${INDENT}${line}`)];
+  };
+}
+
+const INDENT = ' '.repeat(14);
 
 function lineOf(record: FlowRecord): string {
   const { time, reason, client, clientPod, service, destination, port, protocol, count } = record;

@@ -98,7 +98,7 @@ function softVerdict(counts: AgentStatus['counts'], agent: AgentStatus | null): 
   if (counts.withoutEndpoints > 0)
     return `${counts.withoutEndpoints} service ports have no endpoints: penstock services --problems`;
   const problems = agent?.problemCount ?? 0;
-  return problems > 0 ? `${problems} objects are set aside or in conflict, see below` : 'healthy';
+  return problems > 0 ? `${problems} objects are set aside or in conflict: see "set aside"` : 'healthy';
 }
 
 function agentTest(agent: AgentStatus | null): Test {
@@ -139,7 +139,11 @@ async function connectionTests(samples: AgentStatus['samples']): Promise<readonl
       const to = `${service} (${address}:${port})`;
       return failure === undefined
         ? { name: 'connection', passed: true, says: `${to} answers` }
-        : { name: 'connection', passed: false, says: `${to} ${failure} although it has endpoints` };
+        : {
+            name: 'connection',
+            passed: false,
+            says: `${to} ${failure} although it has endpoints (penstock explain node ${address}:${port} --live shows where it ends)`,
+          };
     }),
   );
 }
@@ -192,11 +196,15 @@ export function connectTo(host: string, port: number): Promise<string | undefine
     };
     socket.setTimeout(PATIENCE_MS, () => end('does not answer'));
     socket.once('connect', () => end());
-    socket.once('error', ({ code }: NodeJS.ErrnoException) =>
-      end(code === 'ECONNREFUSED' ? 'refuses' : `fails (${code})`),
-    );
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => end(FAILURES[code ?? ''] ?? `fails (${code})`));
   });
 }
+
+const FAILURES: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'refuses',
+  ENETUNREACH: 'cannot be tried: this node has no route to the address (a default route will do),',
+  EHOSTUNREACH: 'is not reached: the route to it, or to its endpoints, leads nowhere,',
+};
 
 function readConntrack(): Status['conntrack'] {
   const read = (name: string) => Number(readFileSync(`/proc/sys/net/netfilter/${name}`, 'utf8'));

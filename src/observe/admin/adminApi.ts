@@ -3,6 +3,7 @@
 import { PenstockError } from '../../errors.js';
 import { type Explanation, explain } from '../../explain/explain.js';
 import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
+import { REASONS } from '../../explain/reasons.js';
 import type { Flow, Rules, World } from '../../explain/World.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
@@ -142,7 +143,27 @@ function explained(facts: AdminFacts, client: string, destination: string, entry
   const world = facts.world();
   const rules = facts.rules(world);
   const words = { client, destination, interface: entry === '' ? undefined : entry };
-  return explain(world, rules, flowOf(words, world, rules), facts.problems());
+  const explanation = explain(world, rules, flowOf(words, world, rules), facts.problems());
+  return { ...explanation, notes: [...explanation.notes, ...lately(facts, explanation)] };
+}
+
+/** What the model cannot know: endpoints that did not take a connection to this service port, the last of each reason. */
+function lately(facts: AdminFacts, { reason, servicePort }: Explanation): readonly string[] {
+  if (reason !== 'forwarded' || servicePort === null) return [];
+  const last = new Map<string, FlowRecord>();
+  for (const record of facts.flows.records)
+    if (record.service === servicePort && isOfEndpoint(record.reason)) last.set(record.reason, record);
+  return [...last.values()].map(({ time, reason: why, endpoint, endpointPod }) => {
+    const { says, remedy } = REASONS[why as OfEndpoint];
+    const who = endpointPod === '' ? endpoint : `${endpointPod} (${endpoint})`;
+    return `lately, at ${time.slice(0, 19).replace('T', ' ')} UTC, of ${who}: ${says} [${why}]. ${remedy}`;
+  });
+}
+
+type OfEndpoint = 'endpoint-refused' | 'endpoint-silent';
+
+function isOfEndpoint(reason: string): reason is OfEndpoint {
+  return reason === 'endpoint-refused' || reason === 'endpoint-silent';
 }
 
 /** Throws PENSTOCK_WRONG_CALL for what cannot be made out. */

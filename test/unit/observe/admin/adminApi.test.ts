@@ -1,10 +1,12 @@
 /** Lists in pages: each is made once, is whole whatever changes meanwhile, and is not kept. */
 import t from 'tap';
+import { worldOf } from '../../../../src/explain/worldOf.js';
 import { AdminQuestion } from '../../../../src/observe/admin/AdminQuestion.js';
 import { adminApi } from '../../../../src/observe/admin/adminApi.js';
 import type { EndpointRow, ServiceRow } from '../../../../src/observe/admin/serviceRows.js';
+import type { FlowRecord } from '../../../../src/observe/flows/FlowLog.js';
 import { RoutingTable } from '../../../../src/routing/RoutingTable.js';
-import { endpoint, ip, service, slice, upsert } from '../../../support/builders.js';
+import { endpoint, ip, service, slice, tableOf, upsert } from '../../../support/builders.js';
 
 interface Page<Row> {
   readonly items: readonly Row[];
@@ -100,4 +102,65 @@ t.test('any word as a cursor', async (t) => {
   t.equal((await ask('/v1/services?after=%00')).items.length, 500);
   t.same(await ask('/v1/endpoints?service=shop/nobody'), { items: [], next: '' });
   t.equal((await ask('/v1/endpoints?service=shop/s7')).items.length, 1);
+});
+
+t.test('explain adds the last failure of each kind of the endpoints of that service port', async (t) => {
+  const table = tableOf([
+    service({ name: 'cart', clusterIPs: { IPv4: ip('172.30.0.1') } }),
+    slice([endpoint('10.1.0.1')], { serviceName: 'cart', name: 'cart-1' }),
+  ]);
+  table.commit();
+  const record = (change: Partial<FlowRecord>): FlowRecord => ({
+    number: 1,
+    time: '2026-11-29T02:31:00.000Z',
+    node: 'node1',
+    reason: 'endpoint-silent',
+    client: '10.9.0.1',
+    clientPod: '',
+    service: 'shop/cart',
+    destination: '172.30.0.1',
+    port: 80,
+    protocol: 'TCP',
+    endpoint: '10.1.0.1:8080',
+    endpointPod: 'shop/cart-a',
+    count: 1,
+    ...change,
+  });
+  const records = [
+    record({ time: '2026-11-29T01:00:00.000Z' }),
+    record({}),
+    record({ reason: 'endpoint-refused', endpointPod: '' }),
+    record({ reason: 'no-endpoints' }),
+    record({ service: 'shop/other', time: '2026-11-29T03:00:00.000Z' }),
+  ];
+  const api = adminApi({
+    mode: 'nftables',
+    table,
+    world: () => worldOf(table, '', []),
+    rules: () => ({
+      mode: 'nftables',
+      detectLocal: { type: 'None' },
+      masqueradeAll: false,
+      localhostNodePorts: true,
+      nodePortAddresses: [],
+    }),
+    digest: () => undefined,
+    problems: () => [],
+    status: () => t.fail() as never,
+    flows: { records, follow: () => () => {} },
+    syncs: () => [],
+    balancer: () => 'none',
+  });
+  const notes = async (to: string) => {
+    const answer = await api(new AdminQuestion(`/v1/explain?client=10.9.0.1&to=${encodeURIComponent(to)}`));
+    return 'json' in answer ? (answer.json as { readonly notes: readonly string[] }).notes : [];
+  };
+  const found = await notes('172.30.0.1:80');
+  t.equal(found.length, 2);
+  t.match(
+    found[0],
+    /^lately, at 2026-11-29 02:31:00 UTC, of shop\/cart-a \(10\.1\.0\.1:8080\): .*\[endpoint-silent\]\. Look/,
+  );
+  t.match(found[1], /of 10\.1\.0\.1:8080: .*\[endpoint-refused\]\. Look at the pod/);
+  t.notOk((await notes('172.30.0.9:80')).some((note) => note.startsWith('lately')));
 });
