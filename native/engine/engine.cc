@@ -55,6 +55,9 @@ bool Engine::Update(const uint8_t* data, size_t length, std::string* error) {
   auto next = Snapshot::Apply(*shared_.Current(&generation), data, length, error);
   if (!next) return false;
   shared_.Publish(std::move(next));
+  // Whoever has nothing to do sees it later; who waits for it must not.
+  if (shared_.waiting.load() > 0)
+    for (auto& worker : workers_) worker->Post([] {});
   return true;
 }
 

@@ -29,6 +29,8 @@ struct Event {
     kShareUsedUp = 4,  // the service port, or one client of it, holds as many descriptors as it may
     kLoop = 5,         // the endpoint is the address of a Service
     kNodeAddress = 6,  // endpoints like this one see the node's address: their answers to clients do not come back
+    kWanted = 7,        // a connection waits for somebody who serves
+    kWaitedInVain = 8,
   };
   Kind kind;
   uint32_t service_cell;
@@ -51,6 +53,8 @@ class Shared {
   const uint32_t mark;
   // TCP connections and UDP flows, all threads.
   std::atomic<int64_t> active{0};
+  // TCP connections that wait for somebody who serves, all threads: those have to be told of changes.
+  std::atomic<int64_t> waiting{0};
   // Room of all pipes that are open.
   std::atomic<uint64_t> pipe_bytes{0};
   std::atomic<uint64_t> unknown{0};  // connections to destinations that no service port has
@@ -58,14 +62,14 @@ class Shared {
   void Publish(std::shared_ptr<const Snapshot> next) {
     const std::lock_guard<std::mutex> lock(mutex_);
     snapshot_ = std::move(next);
-    generation_.fetch_add(1, std::memory_order_release);
+    generation_.fetch_add(1);
   }
   std::shared_ptr<const Snapshot> Current(uint64_t* generation) {
     const std::lock_guard<std::mutex> lock(mutex_);
     *generation = generation_.load(std::memory_order_relaxed);
     return snapshot_;
   }
-  uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  uint64_t generation() const { return generation_.load(); }
 
   bool TakeDescriptors(int count) {
     if (descriptors_.fetch_add(count, std::memory_order_relaxed) + count <= descriptor_limit_) return true;

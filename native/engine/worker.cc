@@ -88,6 +88,7 @@ void Worker::RunTasks() {
 }
 
 int Worker::SleepMs() const {
+  if (!waiting_.empty() && shared_.generation() != generation_) return 0;
   const int sleep = timers_.SleepMs(now_ms_);
   if (swept_generation_ != shared_.generation()) {
     const uint64_t due = swept_ms_ + kSweepMs;
@@ -112,7 +113,7 @@ void Worker::Run() {
     const int sleep = again_.empty() ? SleepMs() : 0;
     const int count = epoll_wait(epoll_.get(), events, kEvents, sleep);
     now_ms_ = ReadClock();
-    if (shared_.generation() != generation_) snapshot_ = shared_.Current(&generation_);
+    if (shared_.generation() != generation_) TakeUp();
     for (int i = 0; i < count; i++) {
       if (events[i].data.ptr == nullptr) RunTasks();
       else static_cast<Source*>(events[i].data.ptr)->OnEvents(events[i].events);
@@ -176,6 +177,14 @@ void Worker::Unpark() {
     if (connection != nullptr) connection->Start();
 }
 
+// What the service ports are by now. Whoever has waited for one comes first.
+void Worker::TakeUp() {
+  snapshot_ = shared_.Current(&generation_);
+  std::vector<Connection*> waiting;
+  waiting.swap(waiting_);
+  for (Connection* connection : waiting) connection->LookAgain();
+}
+
 // After changes, and not at each of them: what is for service ports that are gone must not hold descriptors that others
 // need. UDP flows end; TCP connections go on, as with the kernel modes, while there is room.
 void Worker::Sweep() {
@@ -193,6 +202,7 @@ void Worker::Sweep() {
 void Worker::Forget(Connection* connection) {
   std::replace(again_.begin(), again_.end(), connection, static_cast<Connection*>(nullptr));
   std::replace(parked_.begin(), parked_.end(), connection, static_cast<Connection*>(nullptr));
+  waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), connection), waiting_.end());
 }
 
 namespace {

@@ -79,6 +79,8 @@ class Worker {
   void Again(Connection* connection) { again_.push_back(connection); }
   // Starts it again in a moment. False when too many wait already.
   bool Park(Connection* connection);
+  // Has it look again when service ports have changed.
+  void AddWaiting(Connection* connection) { waiting_.push_back(connection); }
   void Forget(Connection* connection);
 
   // Starts it once all events of this round are handled: by then most clients have said what they want.
@@ -112,6 +114,7 @@ class Worker {
 
   void Run();
   void Unpark();
+  void TakeUp();
   void Sweep();
   void RunTasks();
   void SettleOld();
@@ -135,6 +138,7 @@ class Worker {
   std::vector<std::unique_ptr<Source>> retired_;
   std::vector<Connection*> again_;
   std::vector<Connection*> parked_;
+  std::vector<Connection*> waiting_;  // oldest first
   ParkTimer park_timer_{*this};
   uint64_t swept_ms_;
   uint64_t swept_generation_ = 0;

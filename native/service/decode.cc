@@ -86,6 +86,7 @@ bool DecodeService(Reader& reader, Service* service) {
   service->internal_list = reader.U8();
   service->outside_list = reader.U8();
   service->inside_list = reader.U8();
+  service->wait_ms = reader.U32();
   service->endpoint_count = CountDifferent(service->lists);
   return reader.ok() && service->internal_list < lists && service->outside_list < lists &&
          service->inside_list < lists;

@@ -70,6 +70,7 @@ struct Service {
   uint8_t internal_list;
   uint8_t outside_list;
   uint8_t inside_list;
+  uint32_t wait_ms;         // of connections while nobody serves; 0: they are reset
   uint32_t endpoint_count;  // different ones in all lists
 };
 

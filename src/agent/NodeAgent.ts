@@ -168,7 +168,7 @@ export class NodeAgent {
       log,
     });
     this.#open.add('the flow log', () => flows.close());
-    const waking = host.openWaking({ config, table, events, apiServer, clock, log });
+    const waking = host.openWaking({ config, table, events, apiServer, clock, random, log });
     this.#open.add('the watch on idle Services', () => waking.close());
     const { dataplane, prepareHost } = await this.#openMode(
       addresses,

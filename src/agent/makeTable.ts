@@ -11,6 +11,7 @@ export function makeTable(config: NodeConfig, hostAddresses: NodeFacts['addresse
     serviceProxyName: config.serviceProxyName,
     fallbackAddresses: hostAddresses,
     fixedAddresses: isUnspecified(config.bindAddress) ? {} : byFamily(config.bindAddress),
+    ...(config.algorithm !== '' && { algorithm: config.algorithm }),
     externalIPs: config.featureGates.AllowServiceExternalIPs ? 'served' : 'ignored',
   });
 }

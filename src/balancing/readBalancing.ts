@@ -17,18 +17,23 @@ const ALGORITHM = 'metadata.annotations[penstock.io/algorithm]';
 const WEIGHTS = 'metadata.annotations[penstock.io/weights]';
 
 const NO_FAULTS: readonly string[] = [];
-const DEFAULT: BalancingReading = { balancing: UNWEIGHTED.random, faults: NO_FAULTS };
+const UNASKED: Readonly<Record<Algorithm, BalancingReading>> = Object.fromEntries(
+  ALGORITHMS.map((algorithm) => [algorithm, { balancing: UNWEIGHTED[algorithm], faults: NO_FAULTS }]),
+) as Record<Algorithm, BalancingReading>;
 
 /**
- * `options` are the annotations without their prefix, as in Service.options. Never throws. A bad algorithm means
- * random. One bad weight means no weights at all: what is left of a list of ratios may be the opposite of what was
+ * `options` are the annotations without their prefix, as in Service.options; `usual`: the algorithm of Services that name none.
+ * Never throws. A bad algorithm means `usual`. One bad weight means no weights at all: what is left of a list of ratios may be the opposite of what was
  * meant. An empty text counts as absent.
  */
-export function readBalancing(options: Readonly<Record<string, string>>): BalancingReading {
+export function readBalancing(
+  options: Readonly<Record<string, string>>,
+  usual: Algorithm = 'random',
+): BalancingReading {
   const { algorithm: algorithmText = '', weights: weightsText = '' } = options;
-  if (algorithmText === '' && weightsText === '') return DEFAULT;
+  if (algorithmText === '' && weightsText === '') return UNASKED[usual];
   const faults = new FaultList();
-  const algorithm = readAlgorithm(algorithmText, faults);
+  const algorithm = readAlgorithm(algorithmText, usual, faults);
   const weights = weightsText === '' ? undefined : readWeights(weightsText, faults);
   return {
     balancing: weights === undefined ? UNWEIGHTED[algorithm] : { algorithm, weights },
@@ -36,13 +41,13 @@ export function readBalancing(options: Readonly<Record<string, string>>): Balanc
   };
 }
 
-function readAlgorithm(text: string, faults: FaultList): Algorithm {
-  const algorithm = text === '' ? 'random' : ALGORITHMS.find((known) => known === text);
+function readAlgorithm(text: string, usual: Algorithm, faults: FaultList): Algorithm {
+  const algorithm = text === '' ? usual : ALGORITHMS.find((known) => known === text);
   if (algorithm !== undefined) return algorithm;
   if (isIpvsScheduler(text)) return nearestAlgorithm(text);
   const allowed = ALGORITHMS.join(', ');
-  faults.add(`${ALGORITHM} is ${quote(text)}, must be one of ${allowed}; until then it is random`);
-  return 'random';
+  faults.add(`${ALGORITHM} is ${quote(text)}, must be one of ${allowed}; until then it is ${usual}`);
+  return usual;
 }
 
 /** undefined when there are none, or none that can be used. */

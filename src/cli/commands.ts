@@ -127,6 +127,12 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     failure: 1,
     ...madeIn(() => import('./balance/allocator.js'), 'allocator'),
   },
+  scaler: {
+    summary: 'tell KEDA which Services are wanted; once a cluster',
+    group: 'Balance',
+    failure: 1,
+    ...madeIn(() => import('./scale/scaler.js'), 'scaler'),
+  },
   doctor: {
     summary: 'say what this kernel and host can, and what stands in the way',
     group: 'Host',

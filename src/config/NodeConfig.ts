@@ -9,7 +9,12 @@ import { readUnitName } from '../net/unitName.js';
 import type { Milliseconds } from '../time/duration.js';
 import { type FeatureGate, resolveFeatureGates, unknownFeatureGates } from './featureGates.js';
 import { type IgnoredField, ignoredFields } from './file/ignoredFields.js';
-import type { IptablesBackend, KubeProxyConfiguration, ProxyMode } from './file/KubeProxyConfiguration.js';
+import type {
+  DEFAULT_ALGORITHMS,
+  IptablesBackend,
+  KubeProxyConfiguration,
+  ProxyMode,
+} from './file/KubeProxyConfiguration.js';
 import { splitList } from './file/validateConfiguration.js';
 import { type HostPort, parseHostPort } from './hostPort.js';
 import { ANY_PORT, type PortRange, parsePortRange } from './portRange.js';
@@ -76,6 +81,8 @@ export interface NodeConfig {
   readonly manifests: string;
   /** Only services with this label value of service.kubernetes.io/service-proxy-name; '' for those without the label. */
   readonly serviceProxyName: string;
+  /** Of Services that name none; '' leaves it to the mode. Mode ipvs has its scheduler. */
+  readonly algorithm: (typeof DEFAULT_ALGORITHMS)[number];
   readonly iptablesBackend: IptablesBackend;
   /** How often changes that others made to the kernel's rules are looked for. */
   readonly verifyPeriod: Milliseconds;
@@ -104,6 +111,8 @@ export interface NodeConfig {
     readonly webhook: string;
     /** Units of systemd that may be started and stopped, with their suffix. */
     readonly units: readonly string[];
+    /** Nodes tell each other, by Leases, which Services have connections. */
+    readonly share: boolean;
     /** Deployments and StatefulSets may be given their first replica. */
     readonly scale: boolean;
   };
@@ -178,6 +187,7 @@ export function toNodeConfig(source: KubeProxyConfiguration, hostname: string): 
     },
     manifests: penstock.manifests,
     serviceProxyName: penstock.serviceProxyName,
+    algorithm: penstock.algorithm,
     iptablesBackend: penstock.iptablesBackend,
     verifyPeriod: penstock.verifyPeriod,
     leave: penstock.leave,

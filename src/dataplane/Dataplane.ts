@@ -5,6 +5,7 @@ import type { ChangeSet } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import type { ServicePort } from '../routing/ServicePort.js';
 import type { ChoiceReport } from './choice/Chooser.js';
+import type { AcceptReport } from './wake/acceptSets.js';
 import type { WakeReport } from './wake/Holder.js';
 
 /** What one sync did in one IP family. */
@@ -125,6 +126,30 @@ export interface RuleFacts {
   /** Group of nfnetlink_log; 0: nothing is logged. */
   readonly logGroup: number;
   readonly families: Readonly<Partial<Record<IpFamily, FamilyRuleFacts>>>;
+  /** Tables of first packets that stand beside the rules. */
+  readonly beside?: readonly BesideTable[];
+}
+
+export interface BesideTable {
+  /** Where an endpoint is chosen, where first packets are held, where connections are accepted. */
+  readonly kind: 'choice' | 'hold' | 'accept';
+  /** QueueSettings or AcceptSettings, as JSON leaves them. */
+  readonly settings: Readonly<Partial<Record<IpFamily, object>>>;
+}
+
+/** A queue of first packets that some Service asks for. */
+export interface QueueState {
+  readonly kind: 'choice' | 'hold';
+  /** Of nfnetlink_queue; null: there is none. */
+  readonly queue: number | null;
+  /** Why there is none, or its rules are not written; '' where all is well. */
+  readonly why: string;
+  /** What becomes of first packets without it. */
+  readonly otherwise: string;
+  /** Whether somebody lets packets pass when the thread hangs; a hold queue needs nobody. */
+  readonly isWatched: boolean;
+  /** How often they were let pass so. */
+  readonly letPass: number;
 }
 
 export interface FamilyRuleFacts {
@@ -154,9 +179,9 @@ export const NO_RULE_FACTS: RuleFacts = { logGroup: 0, families: {} };
 /** What an agent said of itself, as far as it can be understood: it may be of another version. */
 export function readRuleFacts(said: unknown): RuleFacts {
   if (typeof said !== 'object' || said === null) return NO_RULE_FACTS;
-  const { logGroup, families } = said as Partial<RuleFacts>;
+  const { logGroup, families, beside } = said as Partial<RuleFacts>;
   if (typeof logGroup !== 'number' || typeof families !== 'object' || families === null) return NO_RULE_FACTS;
-  return { logGroup, families };
+  return { logGroup, families, ...(Array.isArray(beside) && { beside }) };
 }
 
 export interface Dataplane {
@@ -190,6 +215,10 @@ export interface Dataplane {
   choiceReport?: (() => ChoiceReport | undefined) | undefined;
   /** Absent where no first packet waits for anybody; undefined while no Service asks for that. */
   wakeReport?: (() => WakeReport | undefined) | undefined;
+  /** Absent where there are none; empty while no Service asks for one. */
+  queueStates?: (() => readonly QueueState[]) | undefined;
+  /** Absent where the agent accepts no connections for who sleeps; undefined while no Service asks for that. */
+  acceptReport?: (() => AcceptReport | undefined) | undefined;
   /** As they are now. Absent in modes whose rules depend on nothing that only the agent knows. */
   ruleFacts?: ((table: RoutingView) => RuleFacts) | undefined;
   /** Ends background work; leaves the rules in place. */

@@ -2,6 +2,7 @@
  * What the evaluator looks at: objects, the node, how the node is configured, and one packet. Addresses are canonical texts
  * (net/ip.ts). The folder shares no code with src/routing: an error there must not hide here as well.
  */
+import type { Algorithm } from '../balancing/Balancing.js';
 import type { IpFamily } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
@@ -49,6 +50,8 @@ export interface RuleOptions {
   readonly sourceAddress?: 'auto' | 'node' | 'transparent';
   /** Packets of the node itself wake Services that sleep, too. */
   readonly ownPacketsWake?: boolean;
+  /** Of Services that name none. Absent: the mode's own. */
+  readonly algorithm?: Algorithm;
 }
 
 export interface Rules extends RuleOptions {

@@ -1,5 +1,5 @@
 /** What becomes of a connection, with every reason, as plain data: `penstock explain -o json` prints it as it is. */
-import { counts } from '../balancing/Balancing.js';
+import { type Algorithm, counts } from '../balancing/Balancing.js';
 import { readBalancing } from '../balancing/readBalancing.js';
 import type { Problem } from '../objects/Problem.js';
 import { isFromPod, isLocalAddress } from './addresses.js';
@@ -60,6 +60,10 @@ export interface Explanation {
   readonly affinitySeconds: number | null;
   readonly sourceRanges: readonly string[];
   readonly clientInSourceRanges: boolean;
+  /** How one of several endpoints is drawn; null: there is nothing to draw, or it is for IPVS to say. */
+  readonly algorithm: Algorithm | null;
+  /** Who counts for it, and what; null: nobody does. From a running agent alone. */
+  readonly choice: ExplainedChoice | null;
   readonly candidates: readonly ExplainedEndpoint[];
   /** Other Services that ask for the same address and port, or node port, and do not get it. */
   readonly losers: readonly { readonly servicePort: string; readonly as: string; readonly because: string }[];
@@ -67,6 +71,15 @@ export interface Explanation {
   readonly notes: readonly string[];
   readonly mode: Mode;
   readonly node: string;
+}
+
+export interface ExplainedChoice {
+  /** Of nfnetlink_queue. */
+  readonly queue: number;
+  /** By `ip:port`. */
+  readonly endpoints: Readonly<
+    Record<string, { readonly connections: number; readonly chosen: number; readonly isAway: boolean }>
+  >;
 }
 
 export interface ExplainedEndpoint {
@@ -136,12 +149,23 @@ export function explain(
     sourceRanges: ranges,
     clientInSourceRanges:
       ranges.length === 0 || (winner !== undefined && inSourceRanges(world, flow, winner)),
+    algorithm: forwarded && winner && targets.length > 1 ? algorithmOf(winner, rules) : null,
+    choice: null,
     candidates: candidatesOf(world, decision, flow, rules, sets),
     losers: losersOf(world, flow, decision),
     notes,
     mode: rules.mode,
     node: world.nodeName,
   };
+}
+
+/** In mode iptables all but those that count are by lot. */
+function algorithmOf({ service }: Candidate, { mode, algorithm }: Rules): Algorithm | null {
+  if (mode === 'ipvs') return null;
+  const usual = algorithm ?? (mode === 'userspace' ? 'power-of-two' : 'random');
+  const asked = readBalancing(service.options, usual).balancing.algorithm;
+  const own = service.options.algorithm ? asked : usual;
+  return mode === 'iptables' && !counts(own) ? 'random' : own;
 }
 
 /** Mode iptables lets unknown ports of a VIP pass: the reader wants to hear of the port all the same. */
@@ -296,7 +320,7 @@ function notesOf(
       if (left > 0 && verdict.policy === 'Cluster')
         notes.push(`topology: hints for this ${sets.topology} leave out ${left} ready endpoints`);
     }
-    const { algorithm } = readBalancing(winner.service.options).balancing;
+    const { algorithm } = readBalancing(winner.service.options, rules.algorithm).balancing;
     if (counts(algorithm) && verdict.endpoints.length > 1)
       notes.push(
         `algorithm ${algorithm}: who has the fewest connections gets it; the shares are those of equally busy endpoints`,
@@ -309,7 +333,7 @@ function notesOf(
     return notes;
   }
   if (winner && verdict.type === 'hold')
-    return [...waitingNotes(verdict.wake), ...whyNoEndpoints(world, winner, family)];
+    return [...waitingNotes(verdict.wake, winner), ...whyNoEndpoints(world, winner, family)];
   if (winner && (reason === 'no-endpoints' || reason === 'node-sends-elsewhere')) {
     const sleep = sleepOf(world, rules, flow, decision);
     const asleep = sleep?.type === 'wakes nobody' ? [sleep.why] : [];

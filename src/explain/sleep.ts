@@ -25,10 +25,10 @@ export function sleepOf(world: World, rules: Rules, flow: Flow, decision: Decisi
   const whom = targetText(wake.target);
   if (port.protocol === 'SCTP')
     return nobody('asleep, but packets of SCTP are not held: nobody wakes', `Start ${whom}.`);
-  if (!holdsFirstPackets(rules.mode))
+  if (!isAcceptedHere(wake, winner) && !holdsFirstPackets(rules.mode))
     return nobody(
       `asleep, but mode ${rules.mode} holds no packets: nobody wakes`,
-      `Start ${whom}, or use mode nftables, iptables or userspace.`,
+      `Start ${whom}, use mode nftables, iptables or userspace, or for TCP penstock.io/wake: accept.`,
     );
   if (flow.origin === 'node' && rules.ownPacketsWake !== true)
     return nobody(
@@ -50,9 +50,19 @@ export function sleepOf(world: World, rules: Rules, flow: Flow, decision: Decisi
   return { type: 'held', wake };
 }
 
+/** Whether its connections are accepted, and wait so: TCP, of a Service without source ranges. */
+function isAcceptedHere({ way }: Wake, { service, port }: NonNullable<Decision['winner']>): boolean {
+  return way === 'accept' && port.protocol === 'TCP' && service.loadBalancerSourceRanges.length === 0;
+}
+
 /** What happens to a packet that waits: sentences. */
-export function waitingNotes({ target, timeout }: Wake): readonly string[] {
-  const end = `if nobody is ready in ${formatDuration(timeout)} it is dropped, and the Service refuses for 10 s`;
+export function waitingNotes(wake: Wake, winner: NonNullable<Decision['winner']>): readonly string[] {
+  const { target, timeout } = wake;
+  const time = formatDuration(timeout);
+  const isAccepted = isAcceptedHere(wake, winner);
+  const end = isAccepted
+    ? `the connection is accepted at once, and reset if nobody is ready in ${time}`
+    : `if nobody is ready in ${time} it is dropped, and the Service refuses for 10 s`;
   return target === undefined
     ? [
         'it waits; the annotation wake-target names nobody to start: an Event and the webhook tell that somebody is wanted',

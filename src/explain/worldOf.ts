@@ -1,4 +1,5 @@
 /** From a running node's state to what the evaluator looks at. */
+import type { Algorithm } from '../balancing/Balancing.js';
 import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { LocalDetector } from '../net/LocalDetector.js';
 import { type NodePortAddresses, resolveNodePortAddresses } from '../net/nodePortAddresses.js';
@@ -33,12 +34,14 @@ export interface RuleSource {
   readonly masqueradeAll: boolean;
   readonly localhostNodePorts: boolean;
   readonly nodePortAddresses: NodePortAddresses;
+  readonly algorithm: Algorithm | '';
   readonly userspace: { readonly sourceAddress: 'auto' | 'node' | 'transparent' };
   readonly wake: { readonly ownPackets: boolean };
 }
 
 export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'nodeAddresses'>): Rules {
-  const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace, wake } = config;
+  const { detectLocal, masqueradeAll, localhostNodePorts, nodePortAddresses, userspace, wake, algorithm } =
+    config;
   return {
     mode: config.mode || 'nftables',
     detectLocal,
@@ -51,6 +54,7 @@ export function rulesOf(config: RuleSource, { nodeAddresses }: Pick<World, 'node
     nodePortsOnPrimary: nodePortAddresses === 'primary',
     sourceAddress: userspace.sourceAddress,
     ownPacketsWake: wake.ownPackets,
+    ...(algorithm !== '' && { algorithm }),
   };
 }
 

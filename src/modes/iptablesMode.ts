@@ -12,6 +12,7 @@ import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { openXtables } from '../kernel/xtables/selectBackend.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { familyOf, type IpFamily } from '../net/ip.js';
+import { AcceptOnConnect } from './beside/AcceptOnConnect.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { EndpointChoice } from './beside/EndpointChoice.js';
 import { FailureTelling } from './beside/tellFailures.js';
@@ -32,17 +33,19 @@ export async function openIptables(
   const families = tools.map(({ family }) => family);
   const choice = new EndpointChoice({ families, clock: host.clock, log });
   const waking = new WakeOnConnect(families, wakeOptions(config), host, log);
+  const accepting = new AcceptOnConnect(families, config, host, log);
+  const beside = [...(telling ? [telling] : []), choice, waking, accepting];
   const dataplane = new IptablesDataplane(
     iptablesOptions(config),
     {
       tools,
       ...host,
-      ...iptablesKernel(tools, log, () => (telling?.committed ?? 0) + choice.committed + waking.committed),
+      ...iptablesKernel(tools, log, () => beside.reduce((sum, { committed }) => sum + committed, 0)),
     },
     listener,
   );
   return {
-    dataplane: accompanied(dataplane, { before: telling, after: choice, inForce: waking }),
+    dataplane: accompanied(dataplane, { before: telling, after: choice, inForce: waking, accepting }),
     prepareHost: NOTHING_TO_PREPARE,
   };
 }

@@ -21,6 +21,7 @@ import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { readLegacyState } from '../kernel/xtables/readLegacyState.js';
 import type { XtablesTool } from '../kernel/xtables/XtablesTool.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';
+import { AcceptOnConnect } from './beside/AcceptOnConnect.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { openTelling, openTools } from './iptablesMode.js';
 import { openLocalhostProxy, portsOf } from './localhostNodePorts.js';
@@ -72,6 +73,12 @@ async function openWith(
   );
   open.add('node ports on localhost', () => localhost?.close());
   const telling = openTelling('ipvs', config, tools, host, log);
+  const accepting = new AcceptOnConnect(
+    tools.map(({ family }) => family),
+    config,
+    host,
+    log,
+  );
   const programs = tools.map((tool) => tool.description).join(', ');
   const { version } = await ipvs.info();
   const dataplane: IpvsDataplane = new IpvsDataplane(
@@ -85,13 +92,13 @@ async function openWith(
       clock: host.clock,
       randomFully: tools.every((tool) => tool.version.randomFully),
       localhostPorts: (family) => portsOf(localhost, family),
-      rulesState: () => rulesState(tools, netfilter, () => telling?.committed ?? 0),
+      rulesState: () => rulesState(tools, netfilter, () => (telling?.committed ?? 0) + accepting.committed),
       close: () => open.close(),
     },
     listener,
   );
   return {
-    dataplane: accompanied(dataplane, { before: telling }),
+    dataplane: accompanied(dataplane, { before: telling, accepting }),
     prepareHost: async () => {
       setSysctls(host.sysctls, options, log);
       await setTimeouts(ipvs, options, log);

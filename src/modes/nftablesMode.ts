@@ -16,6 +16,7 @@ import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
 import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../net/ip.js';
+import { AcceptOnConnect } from './beside/AcceptOnConnect.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
 import { EndpointChoice } from './beside/EndpointChoice.js';
 import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
@@ -44,8 +45,9 @@ export async function openNftables(
     const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
     const choice = new EndpointChoice({ families: hostFamilies(), clock: host.clock, log });
     const waking = new WakeOnConnect(hostFamilies(), wakeOptions(config), host, log);
+    const accepting = new AcceptOnConnect(hostFamilies(), config, host, log);
     return {
-      dataplane: accompanied(dataplane, { after: choice, inForce: waking }),
+      dataplane: accompanied(dataplane, { after: choice, inForce: waking, accepting }),
       prepareHost: NOTHING_TO_PREPARE,
     };
   });

@@ -3,6 +3,7 @@ import { CHOICE_TABLE } from '../dataplane/choice/choiceSets.js';
 import { FAILURE_TABLE } from '../dataplane/failures/failureSets.js';
 import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
 import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
+import { ACCEPT_TABLE } from '../dataplane/wake/acceptSets.js';
 import { HOLD_TABLE } from '../dataplane/wake/holdSets.js';
 import { removeTables } from '../kernel/nftables/table/removeTables.js';
 import { IP_FAMILIES } from '../net/ip.js';
@@ -14,6 +15,7 @@ const TABLES: readonly (readonly [name: string, modes: readonly string[]])[] = [
   [FAILURE_TABLE, ['iptables', 'ipvs']],
   [CHOICE_TABLE, ['nftables', 'iptables']],
   [HOLD_TABLE, ['nftables', 'iptables', 'userspace']],
+  [ACCEPT_TABLE, ['nftables', 'iptables', 'ipvs', 'userspace']],
 ];
 
 /**

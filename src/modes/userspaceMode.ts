@@ -16,17 +16,11 @@ import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { type DivertOptions, DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { LocalRanges } from '../kernel/routes/LocalRanges.js';
-import {
-  type Cidr,
-  familyOf,
-  IP_FAMILIES,
-  type IpAddress,
-  type IpFamily,
-  isLoopback,
-  LOOPBACK,
-} from '../net/ip.js';
+import { type Cidr, IP_FAMILIES, type IpFamily } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
+import { AcceptOnConnect } from './beside/AcceptOnConnect.js';
 import { accompanied } from './beside/AccompaniedDataplane.js';
+import { engineAddress } from './beside/engineAddress.js';
 import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { localhostFamilies } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
@@ -111,6 +105,7 @@ function openAround(
       udpIdleTimeout,
       drainTimeout: drainTimeout === 0 ? undefined : drainTimeout,
       sourceAddress,
+      ...(config.algorithm !== '' && { algorithm: config.algorithm }),
       shutdownTimeout,
       takeoverPath: takeover ? takeoverSocket() : undefined,
     },
@@ -127,7 +122,11 @@ function openAround(
     listener,
   );
   const waking = new WakeOnConnect(families, wakeOptions(config), host, log);
-  return { dataplane: accompanied(dataplane, { inForce: waking }), prepareHost: NOTHING_TO_PREPARE };
+  const accepting = new AcceptOnConnect(families, config, host, log, OWN_MARK);
+  return {
+    dataplane: accompanied(dataplane, { inForce: waking, accepting }),
+    prepareHost: NOTHING_TO_PREPARE,
+  };
 }
 
 /** The proxy is on this host: it sees clients as they are. */
@@ -175,18 +174,6 @@ function openEngine(options: NativeEngineOptions): NativeEngine {
         'Give a portRange with free ports, or none; a penstock that runs here already needs --takeover.',
     });
   }
-}
-
-/** The node's own address, or any other of this host; loopback serves only the host itself. */
-export function engineAddress(
-  family: IpFamily,
-  { node }: RoutingView,
-  addresses: readonly IpAddress[],
-): IpAddress {
-  const own = addresses.filter((ip) => familyOf(ip) === family && !isLoopback(ip) && !ip.startsWith('fe80:'));
-  const wanted = node.addresses[family];
-  if (wanted !== undefined && own.includes(wanted)) return wanted;
-  return own[0] ?? LOOPBACK[family];
 }
 
 /** Removes the routes for connections that bear addresses of clients. The families that had any. Rejects with NetlinkError. */

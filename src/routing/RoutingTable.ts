@@ -3,6 +3,8 @@
  * them; beside them the ranges of the ServiceCIDRs. Pure: no I/O, no clock. Changes are taken with apply() and become
  * visible with commit(), which costs as much as the Services that changed, whatever the size of the table.
  */
+
+import type { Algorithm } from '../balancing/Balancing.js';
 import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
 import type { ApiObject, ObjectChange, ObjectRef } from '../objects/ApiObject.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
@@ -28,6 +30,8 @@ export interface RoutingOptions {
   readonly fixedAddresses: NodeFacts['addresses'];
   /** `ignored`: externalIPs of Services are not served (feature gate AllowServiceExternalIPs). Default `served`. */
   readonly externalIPs?: 'served' | 'ignored';
+  /** Of Services that name none. Default `random`. */
+  readonly algorithm?: Algorithm;
 }
 
 const NO_RANGES: readonly Cidr[] = [];
@@ -40,7 +44,7 @@ export class RoutingTable {
   readonly #endpoints = new Map<string, ServiceEndpoints>();
   /** Which Service a slice belonged to, by `namespace/name` of the slice: its label may change. */
   readonly #sliceOwners = new Map<string, string>();
-  readonly #balancing = new ServiceBalancing();
+  readonly #balancing: ServiceBalancing;
   readonly #serviceCIDRs = new ServiceCidrs();
   readonly #tables: Readonly<Record<IpFamily, FamilyTable>>;
   readonly #dirty = new Set<string>();
@@ -56,6 +60,7 @@ export class RoutingTable {
 
   constructor(options: RoutingOptions) {
     this.#options = options;
+    this.#balancing = new ServiceBalancing(options.algorithm ?? 'random');
     this.#fallbackAddresses = options.fallbackAddresses;
     this.#node = this.#nodeFacts();
     this.#ownAddresses = this.#addressesOf(this.#node);

@@ -12,6 +12,8 @@ export interface WakeTarget {
 }
 
 export interface Wake {
+  /** `hold`: first packets wait. `accept`: TCP is answered at once, and passed on when somebody serves; other protocols are held. */
+  readonly way: 'hold' | 'accept';
   /** Undefined: those who are told know it. */
   readonly target: WakeTarget | undefined;
   /** How long a first packet waits. */
@@ -45,16 +47,32 @@ export function readWake(options: Readonly<Record<string, string>>): WakeReading
   const how = readHow(options.wake ?? '', faults);
   const [first = ''] = given;
   if ((options.wake ?? '') === '')
-    faults.add(`${field(first)} does nothing without ${field('wake')}: give that too, as hold`);
+    faults.add(`${field(first)} does nothing without ${field('wake')}: give that too, as hold or accept`);
   const target = readTarget(options['wake-target'] ?? '', faults);
   const timeout = readTime('wake-timeout', options, TIMEOUT, DEFAULT_TIMEOUT, faults);
   const idleAfter = readTime(IDLE_AFTER, options, IDLE, undefined, faults);
-  return { wake: how === 'hold' ? { target, timeout, idleAfter } : undefined, faults: faults.sentences() };
+  const wake = how === 'off' ? undefined : { way: how, target, timeout, idleAfter };
+  return { wake, faults: faults.sentences() };
 }
 
-/** Whether the first packet to a service port waits for somebody who serves. */
+/** Whether whoever comes to a service port waits for somebody who serves. */
 export function isAsleep({ protocol, endpoints, options }: ServicePort): boolean {
   return !endpoints.any && protocol !== 'SCTP' && readWake(options).wake !== undefined;
+}
+
+/** Whether connections are to be accepted while nobody serves. Who may come by source ranges is only known of packets: these are held. */
+export function asksToAccept({ protocol, options, sourceRanges }: ServicePort): boolean {
+  return protocol === 'TCP' && sourceRanges.length === 0 && readWake(options).wake?.way === 'accept';
+}
+
+/** Whether connections to it are accepted now, and passed on later. */
+export function isAccepting(port: ServicePort): boolean {
+  return !port.endpoints.any && asksToAccept(port);
+}
+
+/** Whether first packets to it are held now. */
+export function isHeld(port: ServicePort): boolean {
+  return isAsleep(port) && !asksToAccept(port);
 }
 
 /** Whether first packets wait at all in a mode. */
@@ -64,7 +82,7 @@ export function holdsFirstPackets(mode: string): boolean {
 
 /** Whether it does in a mode: else the service port refuses, as others without endpoints do. */
 export function sleepsIn(mode: string, port: ServicePort): boolean {
-  return holdsFirstPackets(mode) && isAsleep(port);
+  return isAccepting(port) || (holdsFirstPackets(mode) && isAsleep(port));
 }
 
 /** `deployment/web` */
@@ -76,14 +94,10 @@ function field(name: string): string {
   return `metadata.annotations[penstock.io/${name}]`;
 }
 
-function readHow(text: string, faults: FaultList): 'hold' | 'off' {
-  if (text === 'hold') return 'hold';
+function readHow(text: string, faults: FaultList): Wake['way'] | 'off' {
+  if (text === 'hold' || text === 'accept') return text;
   if (text === '' || text === 'off') return 'off';
-  if (text === 'accept') {
-    faults.add(`${field('wake')} is "accept", which no mode can do yet; until then it is hold`);
-    return 'hold';
-  }
-  faults.add(`${field('wake')} is ${quote(text)}, must be hold or off; until then it is off`);
+  faults.add(`${field('wake')} is ${quote(text)}, must be hold, accept or off; until then it is off`);
   return 'off';
 }
 

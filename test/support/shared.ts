@@ -8,6 +8,10 @@ const SHARED = fileURLToPath(new URL('../../../../shared/', import.meta.url));
 /** Options of a tap test that needs ../shared. */
 export const needsShared = existsSync(SHARED) ? {} : { skip: '../shared is not here' };
 
+export function sharedPath(path: string): string {
+  return `${SHARED}${path}`;
+}
+
 export function readShared(path: string): string {
   return readFileSync(`${SHARED}${path}`, 'utf8');
 }

@@ -62,11 +62,14 @@ export function sleepyObjects(
 export class Endpoint {
   readonly #servers: Server[] = [];
   readonly clients: string[] = [];
+  /** What they said, in pieces. */
+  readonly heard: string[] = [];
 
   async open(): Promise<void> {
     for (const address of Object.values(POD)) {
       const server = createServer((socket) => {
         this.clients.push(`${socket.remoteAddress} ${socket.remotePort}`);
+        socket.on('data', (text) => this.heard.push(String(text)));
         socket.on('error', () => {}).write('hello\n');
       });
       server.listen(8080, address, 4096);
@@ -80,17 +83,19 @@ export class Endpoint {
   }
 }
 
-/** [what came of it, after how many milliseconds, what `ss -ti` says of the connection] */
-export type Connected = readonly [outcome: string, milliseconds: number, info: string];
+/** [what came of it, after how many milliseconds, what `ss -ti` says of the connection, when it was accepted; 0: never] */
+export type Connected = readonly [outcome: string, milliseconds: number, info: string, accepted: number];
 
-/** Connects [host, port, how many, milliseconds until it gives up, whether ss is asked], and tells when all are over. */
+/** Connects [host, port, how many, milliseconds until it gives up, whether ss is asked, last words], and tells when all are over. */
 const CLIENT = `
 const net = require('node:net'), dgram = require('node:dgram');
 const { execFileSync } = require('node:child_process');
-const tcp = (host, port, limit, asks) => new Promise((resolve) => {
+const tcp = (host, port, limit, asks, says) => new Promise((resolve) => {
   const begun = performance.now();
+  let accepted = 0;
   const s = net.connect({ host, port });
-  const end = (what, info = '') => { clearTimeout(timer); s.destroy(); resolve([what, performance.now() - begun, info]); };
+  s.on('connect', () => { accepted = performance.now() - begun; if (says) s.end(says); });
+  const end = (what, info = '') => { clearTimeout(timer); s.destroy(); resolve([what, performance.now() - begun, info, accepted]); };
   const timer = setTimeout(() => end('gave up'), limit);
   s.on('data', (d) => {
     const info = asks ? execFileSync('ss', ['-tinH', 'sport = :' + s.localPort], { encoding: 'utf8' }) : '';
@@ -108,10 +113,10 @@ const udp = (host, port, count, limit) => new Promise((resolve) => {
 });
 console.log('"ready"');
 require('node:readline').createInterface({ input: process.stdin }).on('line', async (line) => {
-  const [id, how, host, port, count, limit, asks] = JSON.parse(line);
+  const [id, how, host, port, count, limit, asks, says] = JSON.parse(line);
   const answer = how === 'udp'
     ? await udp(host, port, count, limit)
-    : await Promise.all(Array.from({ length: count }, () => tcp(host, port, limit, asks)));
+    : await Promise.all(Array.from({ length: count }, () => tcp(host, port, limit, asks, says)));
   console.log(JSON.stringify([id, answer]));
 });`;
 
@@ -140,9 +145,12 @@ export class Client {
     return client;
   }
 
-  connect(host: string, options: { count?: number; limit?: number; port?: number; asks?: boolean } = {}) {
-    const { count = 1, limit = 60_000, port = 80, asks = false } = options;
-    return this.#ask<readonly Connected[]>('tcp', host, port, count, limit, asks);
+  connect(
+    host: string,
+    options: { count?: number; limit?: number; port?: number; asks?: boolean; says?: string } = {},
+  ) {
+    const { count = 1, limit = 60_000, port = 80, asks = false, says = '' } = options;
+    return this.#ask<readonly Connected[]>('tcp', host, port, count, limit, asks, says);
   }
 
   datagrams(host: string, count: number, limit = 60_000): Promise<readonly string[]> {

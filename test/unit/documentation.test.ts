@@ -56,6 +56,7 @@ const NEED_A_NODE = [
   'flows',
   'lb',
   'leave',
+  'scaler',
   'selftest',
   'services',
   'status',

@@ -42,8 +42,39 @@ void Connection::Start() {
   Add(cell.active, 1);
   worker_.shared().active.fetch_add(1, std::memory_order_relaxed);
   worker_.shared().health.EarnRetry(*service_, worker_.now_ms());
+  if (list().endpoints.empty() && service_->wait_ms != 0) Wait();
+  else Begin();
+}
+
+void Connection::Begin() {
   if (ReadFirst()) Attempt();
   else Reset();
+}
+
+// Until somebody serves. The kernel tells when the client is gone altogether.
+void Connection::Wait() {
+  state_ = State::kWaiting;
+  worker_.shared().waiting.fetch_add(1);
+  const uint64_t until = started_ms_ + service_->wait_ms;
+  if (until <= worker_.now_ms() || !worker_.Watch(client_.fd, EPOLLET, &client_)) return Reset();
+  worker_.timers().Set(this, until);
+  worker_.shared().Report({Event::Kind::kWanted, service_->cell, 0, Failure::kRefused});
+  // It may have been parked while somebody came.
+  LookAgain();
+}
+
+void Connection::LookAgain() {
+  const Snapshot::Found found = worker_.snapshot().Find(IPPROTO_TCP, destination_);
+  if (found.service == nullptr || (*found.service)->cell != service_->cell) return Reset();
+  const Service& now = **found.service;
+  if (list_ >= now.lists.size() || (now.lists[list_].endpoints.empty() && now.wait_ms == 0)) return Reset();
+  if (now.lists[list_].endpoints.empty()) return worker_.AddWaiting(this);
+  service_ = *found.service;
+  worker_.timers().Cancel(this);
+  worker_.Unwatch(client_.fd);
+  worker_.shared().waiting.fetch_sub(1);
+  state_ = State::kConnecting;
+  Begin();
 }
 
 // When the service port or the client has enough already, the connection waits, for a while.
@@ -82,9 +113,9 @@ bool Connection::ReadFirst() {
 void Connection::Attempt() {
   for (;;) {
     const uint32_t index =
-        as_node_ ? endpoint_index_ : ChooseEndpoint(worker_, service_, list_, client_address_, tried_.get());
+        as_node_ ? endpoint_index_ : ChooseEndpoint(worker_, service_, list(), client_address_, tried_.get());
     if (index == kNobody) return Reset();
-    const Endpoint& endpoint = list_.endpoints[index];
+    const Endpoint& endpoint = list().endpoints[index];
     endpoint_index_ = index;
     endpoint_cell_ = endpoint.cell;
     Add(worker_.shared().cells.endpoint(endpoint.cell).active, 1);
@@ -114,7 +145,7 @@ const Address* Connection::SourceOf(const Endpoint& endpoint) {
 void Connection::LearnSource() {
   if (!service_->careful || !keeps_source_) return;
   Shared& shared = worker_.shared();
-  const Address& endpoint = list_.endpoints[endpoint_index_].address;
+  const Address& endpoint = list().endpoints[endpoint_index_].address;
   if (as_client_) shared.doubts.Remove(client_address_, endpoint);
   else if (as_node_ && shared.doubts.Add(client_address_, endpoint, worker_.now_ms()))
     shared.Report({Event::Kind::kNodeAddress, service_->cell, endpoint_cell_, Failure::kTimedOut});
@@ -201,7 +232,7 @@ void Connection::Connected() {
   LearnSource();
   if (service_->affinity_ms != 0)
     worker_.shared().affinity.Remember(worker_.snapshot(), *service_, client_address_,
-                                       list_.endpoints[endpoint_index_].address, worker_.now_ms());
+                                       list().endpoints[endpoint_index_].address, worker_.now_ms());
   tried_.reset();
   server_.writable = client_.writable = true;
   // Tells at once what the client has sent since.
@@ -211,6 +242,11 @@ void Connection::Connected() {
 }
 
 void Connection::OnTimer(uint64_t now_ms) {
+  if (state_ == State::kWaiting) {
+    Add(worker_.shared().cells.service(service_->cell).failed, 1);
+    worker_.shared().Report({Event::Kind::kWaitedInVain, service_->cell, 0, Failure::kTimedOut});
+    return Reset();
+  }
   if (state_ == State::kConnecting) {
     AttemptFailed(ETIMEDOUT);
     if (NextMayBeTried()) Attempt();

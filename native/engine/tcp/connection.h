@@ -19,13 +19,15 @@ constexpr int kDescriptorsEach = 2;
 
 class Connection final : public Timer {
  public:
-  // Owns `client_fd`. `client` is who called.
-  Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd, const Address& client,
+  // Owns `client_fd`. `list`: index into the lists of the service port. `client` is who called.
+  Connection(Worker& worker, ServicePointer service, uint8_t list, int client_fd, const Address& client,
              const Address& destination, bool keeps_source);
   ~Connection() override;
 
   // Begins with the first attempt. May end the connection at once.
   void Start();
+  // Of one that waits: service ports have changed, somebody may serve by now.
+  void LookAgain();
   // Goes on with what was left because others had to have a turn.
   void Continue();
   void Reset();
@@ -67,12 +69,16 @@ class Connection final : public Timer {
   };
 
   // Ending: one side is broken; what it sent is on its way to the other, which then gets the reset too.
-  enum class State : uint8_t { kConnecting, kRelaying, kEnding, kClosed };
+  // Waiting: nobody serves yet; what the client says stays with the kernel.
+  enum class State : uint8_t { kWaiting, kConnecting, kRelaying, kEnding, kClosed };
 
   void OnEvents(Peer& peer, uint32_t events);
   // connect.cc
   bool TakeShare();
   bool ReadFirst();
+  void Wait();
+  void Begin();
+  const EndpointList& list() const { return service_->lists[list_]; }
   void Attempt();
   bool Dial(const Endpoint& endpoint);
   void AttemptFailed(int error);
@@ -100,7 +106,7 @@ class Connection final : public Timer {
 
   Worker& worker_;
   ServicePointer service_;
-  const EndpointList& list_;
+  const uint8_t list_;
   Address client_address_;
   Address destination_;
   Peer client_;

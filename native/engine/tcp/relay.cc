@@ -24,7 +24,7 @@ constexpr uint64_t kLongestLookMs = 250;
 
 }  // namespace
 
-Connection::Connection(Worker& worker, ServicePointer service, const EndpointList& list, int client_fd,
+Connection::Connection(Worker& worker, ServicePointer service, uint8_t list, int client_fd,
                        const Address& client, const Address& destination, bool keeps_source)
     : worker_(worker),
       service_(std::move(service)),
@@ -45,6 +45,8 @@ Connection::~Connection() { worker_.timers().Cancel(this); }
 
 void Connection::OnEvents(Peer& peer, uint32_t events) {
   if (state_ == State::kClosed || peer.fd < 0) return;
+  // A client that has said its last word may still want to hear the answer.
+  if (state_ == State::kWaiting) return (events & (EPOLLERR | EPOLLHUP)) != 0 ? Reset() : void();
   if (state_ == State::kConnecting) {
     // Only the endpoint's descriptor is watched as yet.
     const int error = (events & EPOLLERR) != 0 ? PendingError(peer.fd) : 0;
@@ -285,6 +287,7 @@ void Connection::Reset() {
 }
 
 void Connection::Close() {
+  const bool was_waiting = state_ == State::kWaiting;
   state_ = State::kClosed;
   worker_.timers().Cancel(this);
   // What is in a pipe cannot be given to the next.
@@ -297,12 +300,13 @@ void Connection::Close() {
   Shared& shared = worker_.shared();
   shared.ReturnDescriptors(kDescriptorsEach);
   LetGoOfEndpoint();
+  if (was_waiting) shared.waiting.fetch_sub(1);
   if (has_share_) {
     shared.shares.Return(Shares::HolderOf(*service_, client_address_), kDescriptorsEach);
     Subtract(shared.cells.service(service_->cell).active, 1);
     shared.active.fetch_sub(1, std::memory_order_relaxed);
   }
-  if (waits_again_ || !has_share_) worker_.Forget(this);
+  if (waits_again_ || !has_share_ || was_waiting) worker_.Forget(this);
   worker_.Release(this);
 }
 

@@ -63,8 +63,7 @@ void TcpListener::Take(int fd, const Address& client) {
                        : socket_.side == Side::kInside  ? service->inside_list
                                                         : service->outside_list;
   const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
-  worker_.Accepted(std::make_unique<Connection>(worker_, service, service->lists[list], fd, client, destination,
-                                                keeps_source));
+  worker_.Accepted(std::make_unique<Connection>(worker_, service, list, fd, client, destination, keeps_source));
 }
 
 // Who calls the port itself means nobody.

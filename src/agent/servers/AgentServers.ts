@@ -14,7 +14,7 @@ import { operatorText, readConntrackUse } from '../../observe/metrics/operatorMe
 import { ProxyMetrics } from '../../observe/metrics/ProxyMetrics.js';
 import { rulePacketText } from '../../observe/metrics/RulePacketMetrics.js';
 import { type CountedServicePort, ServiceMetrics } from '../../observe/metrics/ServiceMetrics.js';
-import { wakeText } from '../../observe/metrics/wakeText.js';
+import { acceptText, wakeText } from '../../observe/metrics/wakeText.js';
 import type { PageSource } from '../../observe/page/PageSource.js';
 import { startPageServer } from '../../observe/page/pageServer.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
@@ -120,7 +120,7 @@ export class AgentServers {
       yield* services.pieces();
       yield* proxy.pieces();
       yield* choicePieces(dataplane.choiceReport?.(), { limit, endpointLimit });
-      yield wakeText(dataplane.wakeReport?.());
+      yield wakeText(dataplane.wakeReport?.()) + acceptText(dataplane.acceptReport?.());
       const conntrack = readConntrackUse();
       yield operatorText({ mode: config.mode, table, problems: agent.problems(), conntrack });
       yield contactMetrics(agent.contacts()) + balancerText(balancer(), limit);

@@ -5,11 +5,12 @@ import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
 import { type Dataplane, NO_RULE_FACTS } from '../../dataplane/Dataplane.js';
 import { messageOf } from '../../errors.js';
+import type { ExplainedChoice } from '../../explain/explain.js';
 import type { World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets, agentNote } from '../../kernel/host/stateFiles.js';
-import type { IpAddress } from '../../net/ip.js';
+import type { IpAddress, IpFamily } from '../../net/ip.js';
 import { type AdminApi, AdminServer } from '../../observe/admin/AdminServer.js';
 import { type AgentStatus, SHOWN_PROBLEMS, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { type AdminFacts, adminApi } from '../../observe/admin/adminApi.js';
@@ -23,7 +24,10 @@ export interface AdminOptions {
   readonly config: NodeConfig;
   readonly agent: Pick<Agent, 'healthState' | 'contacts' | 'problems' | 'syncs'>;
   readonly table: RoutingTable;
-  readonly dataplane: Pick<Dataplane, 'description' | 'ruleFacts' | 'digest'>;
+  readonly dataplane: Pick<
+    Dataplane,
+    'description' | 'ruleFacts' | 'digest' | 'queueStates' | 'choiceReport'
+  >;
   readonly departure: () => DepartureState;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   /** Or why there is none. */
@@ -65,12 +69,30 @@ export function makeAdmin(options: AdminOptions): Admin {
     rules: (world) => rulesOf(config, world),
     digest: () => options.dataplane.digest?.(table),
     problems: () => agent.problems(),
+    choice: (name, family) => choiceOf(options.dataplane, name, family),
     status: async () => ({ ...status(), ...(await tableStatus(table, config.mode)) }),
     flows: options.flows,
     balancer: options.balancer,
     syncs: () => agent.syncs.records,
   };
   return { api: adminApi(facts), pageApi: adminApi(facts), status };
+}
+
+function choiceOf(
+  dataplane: AdminOptions['dataplane'],
+  name: string,
+  family: IpFamily,
+): ExplainedChoice | undefined {
+  const report = dataplane.choiceReport?.();
+  const chosen = report?.servicePorts.find(
+    ({ servicePort }) => servicePort.name === name && servicePort.family === family,
+  );
+  if (report === undefined || chosen === undefined) return undefined;
+  const endpoints = [...chosen.endpoints].map(({ target, active, chosen: count, isAway }) => [
+    target,
+    { connections: active, chosen: count, isAway },
+  ]);
+  return { queue: report.queue, endpoints: Object.fromEntries(endpoints) };
 }
 
 /** Undefined when it cannot be had: that keeps nobody from being served. */
@@ -143,6 +165,7 @@ function statusOf(
     arguments: process.argv.slice(2),
     folder: process.cwd(),
     ruleFacts: dataplane.ruleFacts?.(table) ?? NO_RULE_FACTS,
+    queues: dataplane.queueStates?.() ?? [],
     ready,
     waitingFor: ready ? '' : reason,
     departure: departure().type,

@@ -15,6 +15,10 @@ export interface IdleWatchOptions {
   readonly servicePorts: (family: IpFamily) => Iterable<ServicePort>;
   /** Every connection that the kernel knows. Rejects when it does not tell: that look says nothing. */
   readonly eachConnection: (take: (entry: ConntrackEntry) => void) => Promise<void>;
+  /** Each look: Services that are awake and had connections since the one before, and how many are open. */
+  readonly onLooked?: (connections: ReadonlyMap<string, number>) => void;
+  /** Whether another node has connections to it, by `namespace/name`. Default: nobody knows of others. */
+  readonly isActiveElsewhere?: (path: string) => boolean;
   /** It was idle for as long as it says. Told again each time that this time has passed once more. */
   readonly onIdle: (port: ServicePort) => void;
   readonly clock: Clock;
@@ -31,7 +35,8 @@ interface Watched {
 
 /** What one look saw of a Service. */
 interface Seen {
-  isActive: boolean;
+  /** Connections that are open. */
+  open: number;
   readonly ended: Set<number>;
 }
 
@@ -67,33 +72,51 @@ export class IdleWatch {
   }
 
   async #look(): Promise<void> {
+    const { onLooked, isActiveElsewhere, eachConnection } = this.#options;
     const places = this.#find();
-    if (this.#watched.size === 0) return;
+    // Who is watched by others is heard by them, also when all sleep.
+    if (this.#watched.size === 0) {
+      if (Number.isFinite(this.#shortest)) onLooked?.(new Map());
+      return;
+    }
     const seen = new Map<string, Seen>();
-    await this.#options.eachConnection(({ original, tcpState, id }) => {
+    await eachConnection(({ original, tcpState, id }) => {
       const { protocol, destination, destinationPort } = original;
       const path =
         places.get(placeOf(protocol, destination, destinationPort)) ??
         places.get(placeOf(protocol, '', destinationPort));
       if (path === undefined) return;
-      const of = seen.get(path) ?? { isActive: false, ended: new Set() };
+      const of = seen.get(path) ?? { open: 0, ended: new Set() };
       seen.set(path, of);
       if (ENDED.includes(tcpState)) of.ended.add(id);
-      else of.isActive = true;
+      else of.open++;
     });
     if (this.#stopped) return;
-    for (const [path, watched] of this.#watched) this.#judge(watched, seen.get(path));
+    const active = new Map<string, number>();
+    const idle: ServicePort[] = [];
+    for (const [path, watched] of this.#watched) {
+      const own = seen.get(path);
+      const isActive = this.#isActive(watched, own);
+      if (isActive) active.set(path, own?.open ?? 0);
+      if (this.#isIdle(watched, isActive || isActiveElsewhere?.(path) === true)) idle.push(watched.port);
+    }
+    onLooked?.(active);
+    for (const port of idle) this.#options.onIdle(port);
   }
 
-  #judge(watched: Watched, seen: Seen | undefined): void {
-    const { clock, onIdle } = this.#options;
-    const now = clock.now();
+  /** Whether it had connections since the last look. */
+  #isActive(watched: Watched, seen: Seen | undefined): boolean {
     const isNew = [...(seen?.ended ?? [])].some((id) => !watched.ended.has(id));
-    if (seen?.isActive || isNew) watched.lastActive = now;
     watched.ended = seen?.ended ?? new Set();
-    if (now - watched.lastActive < watched.idleAfter) return;
+    return isNew || (seen?.open ?? 0) > 0;
+  }
+
+  #isIdle(watched: Watched, isActive: boolean): boolean {
+    const now = this.#options.clock.now();
+    if (isActive) watched.lastActive = now;
+    if (now - watched.lastActive < watched.idleAfter) return false;
     watched.lastActive = now;
-    onIdle(watched.port);
+    return true;
   }
 
   /** Takes note of who is awake now. Resolves places to the Services that have them. */

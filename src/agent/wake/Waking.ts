@@ -24,6 +24,8 @@ export interface WakingOptions {
   readonly post: Post;
   /** Undefined: agents do not write replicas. */
   readonly scale: ScaleWorkload | undefined;
+  /** Whether this node tells for all nodes. Absent: each tells for itself. */
+  readonly leads?: () => boolean;
   readonly events: Pick<EventRecorder, 'record'>;
   readonly clock: Clock;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -69,15 +71,20 @@ export class Waking implements WakeListener {
   /** It had no connection for as long as its annotation idle-after says. */
   idle(port: ServicePort): void {
     if (!this.#hasRoom()) return;
-    const { node, events, log } = this.#options;
     // Whoever comes from now on wakes it again.
     this.#told.delete(`wake ${pathOf(port)}`);
-    log.info(`Service ${pathOf(port)}: no connection for its idle-after; ${whomOf(port)} may sleep`);
-    events.record(wentIdle(pathOf(port), whomOf(port), node));
-    this.#errands.run(() => this.#tell('idle', port));
+    const { leads } = this.#options;
+    if (leads === undefined || leads()) this.#tellIdle(port);
     const target = readWake(port.options).wake?.target;
     // Replicas are taken away by whoever owns them: other nodes may have connections.
     if (target?.kind === 'unit') this.#errands.run(() => this.#order('stop', target, port));
+  }
+
+  #tellIdle(port: ServicePort): void {
+    const { node, events, log } = this.#options;
+    log.info(`Service ${pathOf(port)}: no connection for its idle-after; ${whomOf(port)} may sleep`);
+    events.record(wentIdle(pathOf(port), whomOf(port), node));
+    this.#errands.run(() => this.#tell('idle', port));
   }
 
   #isFirst(what: Happening, port: ServicePort): boolean {

@@ -12,6 +12,7 @@ import type { Clock } from '../../time/Clock.js';
 import { IdleWatch } from './IdleWatch.js';
 import { postJson } from './postJson.js';
 import { scaleWorkload } from './scaleWorkload.js';
+import { shareActivity } from './shareActivity.js';
 import { systemctl } from './systemctl.js';
 import { Waking } from './Waking.js';
 
@@ -22,24 +23,39 @@ export interface OpenWakingOptions {
   /** Undefined: objects come from manifests alone. */
   readonly apiServer: ApiServer | undefined;
   readonly clock: Clock;
+  readonly random: () => number;
   readonly log: Logger;
 }
 
 /** A dump waits for us in it: 40,000 connections are 10 MB. */
 const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
-export function openWaking({ config, table, events, apiServer, clock, log }: OpenWakingOptions): {
+export function openWaking({ config, table, events, apiServer, clock, random, log }: OpenWakingOptions): {
   readonly listener: WakeListener;
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
 } {
   if (config.wake.scale && apiServer === undefined)
     log.warn('penstock.wake.scale does nothing: there is no API server that has workloads');
+  if (config.wake.share && apiServer === undefined)
+    log.warn('penstock.wake.share does nothing: there is no API server that keeps Leases');
+  const shared =
+    config.wake.share && apiServer
+      ? shareActivity({
+          api: apiServer,
+          namespace: config.loadBalancer.leaseNamespace,
+          node: config.nodeName,
+          clock,
+          random,
+          log,
+        })
+      : undefined;
   const waking = new Waking({
     node: config.nodeName,
     config: config.wake,
     systemctl,
     scale: config.wake.scale && apiServer ? scaleWorkload(apiServer, clock) : undefined,
     post: postJson(clock),
+    ...(shared && { leads: shared.leads }),
     events,
     clock,
     log,
@@ -58,14 +74,22 @@ export function openWaking({ config, table, events, apiServer, clock, log }: Ope
         return true;
       });
     },
+    ...(shared && { onLooked: shared.looked, isActiveElsewhere: shared.isActiveElsewhere }),
     onIdle: (port) => waking.idle(port),
     clock,
   });
   return {
-    listener: waking,
-    close: () => {
+    listener: {
+      wanted: (port) => {
+        shared?.waits(`${port.namespace}/${port.service}`);
+        waking.wanted(port);
+      },
+      timedOut: (port) => waking.timedOut(port),
+    },
+    close: async () => {
       watch.stop();
       channel?.close();
+      await shared?.stop();
     },
   };
 }

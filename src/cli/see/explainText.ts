@@ -29,7 +29,7 @@ export function explanationText(e: Explanation): string[] {
         ]
       : []),
     ...field('seen from', `node ${e.node}, mode ${e.mode}`),
-    ...endpointLines(e.candidates),
+    ...endpointLines(e),
   ];
 }
 
@@ -42,6 +42,7 @@ function serviceLines(e: Explanation): string[] {
     ),
     ...(e.policy === null ? [] : field('policy', e.policy)),
     ...(e.topology === 'none' ? [] : field('topology', `endpoints hinted for this ${e.topology}`)),
+    ...(e.algorithm === null ? [] : field('balancing', algorithmText(e))),
     ...(e.affinitySeconds === null
       ? []
       : field(
@@ -57,20 +58,45 @@ function serviceLines(e: Explanation): string[] {
   ];
 }
 
-function endpointLines(candidates: readonly ExplainedEndpoint[]): string[] {
+function endpointLines({ candidates, choice }: Explanation): string[] {
   if (candidates.length === 0) return [];
   const sorted = [...candidates].sort((a, b) => Number(b.gets) - Number(a.gets));
   const rows = sorted
     .slice(0, SHOWN)
-    .map((c) => [c.endpoint, c.pod || '-', c.node || '-', c.gets ? share(c.share) : c.out]);
+    .map((c) => [c.endpoint, c.pod || '-', c.node || '-', ...openOf(c, choice), getsOf(c, choice)]);
   const columns = [
     { title: 'ENDPOINT' },
     { title: 'POD', shrinks: true },
     { title: 'NODE', shrinks: true },
+    ...(choice ? [{ title: 'OPEN' }] : []),
     { title: 'GETS', shrinks: true },
   ];
   const rest = candidates.length - SHOWN;
   return ['', ...table(columns, rows, '  '), ...(rest > 0 ? [`  and ${rest} more`] : [])];
+}
+
+/** Connections that count; none for one that nobody chooses for. */
+function openOf({ endpoint }: ExplainedEndpoint, choice: Explanation['choice']): string[] {
+  return choice ? [String(choice.endpoints[endpoint]?.connections ?? '-')] : [];
+}
+
+/** Where somebody counts, no endpoint has a share. */
+function getsOf(
+  { endpoint, gets, share: part, out }: ExplainedEndpoint,
+  choice: Explanation['choice'],
+): string {
+  if (!gets) return out;
+  const counted = choice?.endpoints[endpoint];
+  if (counted === undefined) return share(part);
+  return counted.isAway ? 'nothing for now: it did not answer' : `by count, chosen ${counted.chosen} times`;
+}
+
+function algorithmText({ algorithm, choice, mode }: Explanation): string {
+  const isCounting = algorithm === 'least-connections' || algorithm === 'power-of-two';
+  if (!isCounting || mode === 'userspace') return algorithm === 'random' ? 'by lot' : `${algorithm}`;
+  return choice
+    ? `${algorithm}: an agent chooses for each first packet, queue ${choice.queue}`
+    : `${algorithm}, where an agent chooses for first packets; by lot where none does`;
 }
 
 function share(part: number): string {

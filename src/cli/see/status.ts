@@ -11,6 +11,7 @@ import { readArguments } from '../readArguments.js';
 import { agentView, type Look, look, ruleFactsOf } from './look.js';
 import { MODEL_FLAGS } from './modelFlags.js';
 import { colour, field, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
+import { queueTests } from './queueTests.js';
 
 export const HELP = `penstock status [-o json]
 
@@ -69,11 +70,12 @@ async function statusOf(found: Look): Promise<Status> {
   const conntrack = readConntrack();
   const tests: Test[] = [agentTest(agent), ...(agent ? [readyTest(agent), ...sourceTests(agent)] : [])];
   // An agent of an older version does not say.
-  const [connections, kernel] = await Promise.all([
+  const [connections, kernel, queues] = await Promise.all([
     connectionTests(samples ?? []),
     kernelTests(found, samples ?? []),
+    queueTests(agent?.queues ?? []),
   ]);
-  tests.push(...connections, ...kernel);
+  tests.push(...connections, ...kernel, ...queues);
   if (conntrack) {
     const passed = conntrack.used < conntrack.limit * FULL;
     const share = `${conntrack.used} of ${conntrack.limit} connections`;

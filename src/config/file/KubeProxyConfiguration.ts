@@ -42,6 +42,16 @@ export const LOG_FORMATS = ['text', 'json'] as const;
 /** `auto`: as the host's own iptables rules are. */
 export const SOCKET_LOOKUPS = ['auto', 'off'] as const;
 export const SOURCE_ADDRESSES = ['auto', 'node', 'transparent'] as const;
+/** As penstock.io/algorithm of a Service; '' leaves it to the mode. */
+export const DEFAULT_ALGORITHMS = [
+  '',
+  'random',
+  'round-robin',
+  'least-connections',
+  'power-of-two',
+  'source-hash',
+  'maglev',
+] as const;
 export const IPTABLES_BACKENDS = ['auto', 'nft', 'legacy'] as const;
 
 export type ProxyMode = (typeof PROXY_MODES)[number];
@@ -127,6 +137,7 @@ export const configurationSchema = z.strictObject(
     penstock: block({
       manifests: text(),
       serviceProxyName: text(),
+      algorithm: choice(DEFAULT_ALGORITHMS, ''),
       iptablesBackend: nonZeroChoice(IPTABLES_BACKENDS, 'auto'),
       verifyPeriod: duration(SECOND),
       answerPing: flag(true),
@@ -142,7 +153,13 @@ export const configurationSchema = z.strictObject(
       socketLookup: nonZeroChoice(SOCKET_LOOKUPS, 'auto'),
       web: text(),
       externalBalancer: block({ serve: flag(false), addresses: textList() }),
-      wake: block({ ownPackets: flag(false), webhook: text(), units: textList(), scale: flag(false) }),
+      wake: block({
+        ownPackets: flag(false),
+        webhook: text(),
+        units: textList(),
+        scale: flag(false),
+        share: flag(false),
+      }),
       loadBalancer: block({
         announce: flag(false),
         interfaces: textList(),

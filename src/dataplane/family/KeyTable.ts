@@ -40,6 +40,20 @@ export class KeyTable<Settings> {
     return this.#table.committed;
   }
 
+  /** What the table in the kernel follows from, as far as known. */
+  get settings(): Settings | undefined {
+    return this.#keys && (JSON.parse(this.#settings) as Settings);
+  }
+
+  /** What a sync would write that compares everything. Writes nothing. Rejects with NetlinkError. */
+  async plan(ports: ReadonlyMap<string, ServicePort>, settings: Settings): Promise<Transaction> {
+    const { sets, elements } = this.#content;
+    const transaction = new Transaction(this.family, this.#table.name);
+    const keys = new KeySets(sets(settings), (port) => elements(port, settings));
+    await this.#compare(transaction, keys, ports, settings);
+    return transaction;
+  }
+
   /** The next sync compares everything. */
   requireFull(): void {
     this.#keys = undefined;

@@ -120,6 +120,7 @@ export class ServiceRecords {
     this.#u8(port.externalPolicy === 'Local' ? 1 : 0);
     // From this node or its pods, external policy Local is short-circuited.
     this.#u8(0);
+    this.#u32(options.wait);
   }
 
   #keys(port: ServicePort): void {

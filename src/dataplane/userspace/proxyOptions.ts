@@ -8,6 +8,10 @@ export interface ProxyDefaults {
   readonly udpIdleTimeout: Milliseconds;
   /** How long connections to an endpoint that no longer serves may go on; undefined: as long as they like. */
   readonly drainTimeout: Milliseconds | undefined;
+  /** How long connections wait while nobody serves; 0, and absent: they are reset. */
+  readonly wait?: (port: ServicePort) => Milliseconds;
+  /** Of Services that name none; absent: power-of-two. */
+  readonly algorithm?: Algorithm;
   /** `auto` when absent. */
   readonly sourceAddress?: SourceAddress;
 }
@@ -17,6 +21,8 @@ export type SourceAddress = 'auto' | 'node' | 'transparent';
 
 export interface ProxyOptions {
   readonly algorithm: Algorithm;
+  /** While nobody serves; 0: not at all. */
+  readonly wait: Milliseconds;
   /** How long each attempt may take; as many as there are. */
   readonly attempts: readonly Milliseconds[];
   /** 0: never. */
@@ -79,7 +85,8 @@ export function readProxyOptions(port: ServicePort, defaults: ProxyDefaults): Pr
   };
   const read: ProxyOptions = {
     // Without a word about it, connections are counted, which the kernel modes cannot.
-    algorithm: options.algorithm ? port.balancing.algorithm : 'power-of-two',
+    algorithm: options.algorithm ? port.balancing.algorithm : (defaults.algorithm ?? 'power-of-two'),
+    wait: defaults.wait?.(port) ?? 0,
     attempts: readAttempts(options.retries ?? '', faults),
     idleTimeout:
       port.protocol === 'UDP'

@@ -3,7 +3,7 @@ import { type NativeHold, type NativeHoldStatus, TIMED_OUT, WANTED } from '../..
 import type { IpFamily } from '../../net/ip.js';
 import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { isAsleep } from '../../routing/waking.js';
+import { isHeld } from '../../routing/waking.js';
 import { sleepRecord, wakeRecord } from './encodeHold.js';
 
 interface Row {
@@ -47,7 +47,7 @@ export class Holder {
   sleep(family: IpFamily, changes: readonly ServicePortChange[]): void {
     const records: Buffer[] = [];
     for (const { key, after } of changes) {
-      if (!after || !isAsleep(after)) continue;
+      if (!after || !isHeld(after)) continue;
       const name = `${family} ${key}`;
       const id = this.#rows.get(name)?.id ?? this.#next();
       this.#rows.set(name, { id, port: after });
@@ -63,7 +63,7 @@ export class Holder {
     for (const { key, after } of changes) {
       const name = `${family} ${key}`;
       const row = this.#rows.get(name);
-      if (!row || (after && isAsleep(after))) continue;
+      if (!row || (after && isHeld(after))) continue;
       this.#rows.delete(name);
       this.#ids.delete(row.id);
       records.push(wakeRecord(row.id, after?.endpoints.reachable.length ?? 0));

@@ -12,7 +12,7 @@ const NODE_PORT = 1;
 const RESTRICTED = 2;
 const MOST = 65_535;
 
-/** `port` is one that isAsleep(). */
+/** `port` is one that isHeld(). */
 export function sleepRecord(id: number, port: ServicePort): Buffer {
   const { clusterIP, externalIPs, loadBalancerIPs, sourceRanges, nodePort } = port;
   const ranges = sourceRanges.slice(0, MOST);

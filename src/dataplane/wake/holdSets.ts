@@ -6,7 +6,7 @@ import { IS_FIRST, queueTo } from '../../kernel/nftables/queueing.js';
 import { goTo, type Rule } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
 import { type NodePortAddresses, nodePortRanges } from '../../net/nodePortAddresses.js';
-import { isAsleep } from '../../routing/waking.js';
+import { isHeld } from '../../routing/waking.js';
 import { placeElements, placeSets, type QueueSettings, toQueue } from '../choice/choiceSets.js';
 import type { KeyTableContent } from '../family/KeyTable.js';
 
@@ -27,7 +27,7 @@ export function holdContent(options: HoldOptions): KeyTableContent<QueueSettings
     name: HOLD_TABLE,
     sets: placeSets,
     chains: (settings) => holdChains(settings, options),
-    elements: (port) => (isAsleep(port) ? placeElements(port) : []),
+    elements: (port) => (isHeld(port) ? placeElements(port) : []),
   };
 }
 

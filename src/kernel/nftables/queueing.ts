@@ -1,4 +1,6 @@
-/** Statements that hand first packets to a program (nfnetlink_queue), and take back what it has marked them with. */
+/** Statements that hand first packets to a program (nfnetlink_queue), or connections to a port of it, and take back what it has marked them with. */
+import { type IpAddress, type IpFamily, ipToBytes, joinHostPort } from '../../net/ip.js';
+import { FAMILY_NUMBER } from './constants.js';
 import { type Expression, expression } from './Expression.js';
 import { CtKey, registerNumber } from './fields.js';
 import { hostWord, loadMark, masked, type Statement, storeMark } from './statements.js';
@@ -52,4 +54,18 @@ export function queueTo(number: number, by: QueueBy): Statement {
   // struct xt_NFQ_info_v3: number, how many, flags; padded to 8 bytes.
   const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, 1, BYPASS, 0).buffer));
   return { text, expressions: [expression('target', { name: 'NFQUEUE', revision: TARGET_REVISION, info })] };
+}
+
+/** Sends the connection to one place. */
+export function destinationNatTo(family: IpFamily, address: IpAddress, port: number): Statement {
+  const bytes = ipToBytes(address);
+  const portRegister = registerNumber(bytes.length / 4);
+  return {
+    text: `dnat to ${joinHostPort(address, port)}`,
+    expressions: [
+      expression('immediate', { dreg: FIRST, data: String.fromCharCode(...bytes) }),
+      expression('immediate', { dreg: portRegister, data: String.fromCharCode(port >> 8, port & 255) }),
+      expression('nat', { kind: 1, family: FAMILY_NUMBER[family], address: FIRST, port: portRegister }),
+    ],
+  };
 }

@@ -1,5 +1,12 @@
 /** A dataplane with what is kept beside its rules. What goes wrong with that harms the rules in nothing. */
-import type { Dataplane, SyncReport } from '../../dataplane/Dataplane.js';
+import {
+  type BesideTable,
+  type Dataplane,
+  NO_RULE_FACTS,
+  type QueueState,
+  type RuleFacts,
+  type SyncReport,
+} from '../../dataplane/Dataplane.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
@@ -14,13 +21,28 @@ export interface Companion {
   close(): void;
 }
 
+/** One with a queue of first packets. */
+export interface QueueCompanion extends Companion {
+  readonly table: BesideTable;
+  state(): QueueState | undefined;
+}
+
+/** What it has taken ends before others may take over. */
+export interface AcceptingCompanion extends Omit<Companion, 'close'> {
+  readonly table: BesideTable;
+  readonly report: NonNullable<Dataplane['acceptReport']>;
+  close(): Promise<void>;
+}
+
 export interface Company {
   /** Written before the rules: what will fail is told of from the beginning. */
   readonly before?: Companion | undefined;
   /** Written after them: they need nothing of it. */
-  readonly after?: (Companion & { readonly report: NonNullable<Dataplane['choiceReport']> }) | undefined;
+  readonly after?: (QueueCompanion & { readonly report: NonNullable<Dataplane['choiceReport']> }) | undefined;
   /** Told when the rules are in force, and not before: it sends packets to them. */
-  readonly inForce?: (Companion & { readonly report: NonNullable<Dataplane['wakeReport']> }) | undefined;
+  readonly inForce?: (QueueCompanion & { readonly report: NonNullable<Dataplane['wakeReport']> }) | undefined;
+  /** Likewise: it takes connections away from them, until they serve. */
+  readonly accepting?: AcceptingCompanion | undefined;
 }
 
 export class AccompaniedDataplane implements Dataplane {
@@ -28,11 +50,12 @@ export class AccompaniedDataplane implements Dataplane {
   readonly #company: Company;
   readonly connectionCounters: Dataplane['connectionCounters'];
   readonly rulePackets: Dataplane['rulePackets'];
-  readonly ruleFacts: Dataplane['ruleFacts'];
   readonly digest: Dataplane['digest'];
+  readonly queueStates: Dataplane['queueStates'];
   readonly standBack: Dataplane['standBack'];
   readonly choiceReport: Dataplane['choiceReport'];
   readonly wakeReport: Dataplane['wakeReport'];
+  readonly acceptReport: Dataplane['acceptReport'];
   readonly proxyReport: Dataplane['proxyReport'];
 
   constructor(target: Dataplane, company: Company) {
@@ -41,12 +64,14 @@ export class AccompaniedDataplane implements Dataplane {
     this.connectionCounters = target.connectionCounters?.bind(target);
     this.rulePackets = target.rulePackets?.bind(target);
     this.digest = target.digest?.bind(target);
-    this.ruleFacts = target.ruleFacts?.bind(target);
+    const queues = [company.after, company.inForce].filter((each) => each !== undefined);
+    if (queues.length > 0) this.queueStates = () => queues.flatMap((queue) => queue.state() ?? []);
     this.standBack = target.standBack?.bind(target);
     this.proxyReport = target.proxyReport?.bind(target);
-    const { after, inForce } = company;
+    const { after, inForce, accepting } = company;
     this.choiceReport = after && (() => after.report());
     this.wakeReport = inForce && (() => inForce.report());
+    this.acceptReport = accepting && (() => accepting.report());
   }
 
   get description(): string {
@@ -58,19 +83,29 @@ export class AccompaniedDataplane implements Dataplane {
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
-    const { before, after, inForce } = this.#company;
+    const { before, after, inForce, accepting } = this.#company;
     await before?.sync(table, changes);
     let report: SyncReport;
     try {
       report = await this.#target.sync(table, changes);
     } catch (error) {
       inForce?.requireFull();
+      accepting?.requireFull();
       throw error;
     } finally {
       await after?.sync(table, changes);
     }
     await inForce?.sync(table, changes);
+    await accepting?.sync(table, changes);
     return report;
+  }
+
+  ruleFacts(table: RoutingView): RuleFacts {
+    const { after, inForce, accepting } = this.#company;
+    const beside = [after, inForce, accepting].flatMap((each) => (each ? [each.table] : []));
+    const written = beside.filter(({ settings }) => Object.keys(settings).length > 0);
+    const facts = this.#target.ruleFacts?.(table) ?? NO_RULE_FACTS;
+    return written.length === 0 ? facts : { ...facts, beside: written };
   }
 
   requireFull(): void {
@@ -89,6 +124,7 @@ export class AccompaniedDataplane implements Dataplane {
     try {
       await this.#target.close();
     } finally {
+      await this.#company.accepting?.close();
       this.#company.inForce?.close();
       this.#company.after?.close();
       this.#company.before?.close();
@@ -96,14 +132,14 @@ export class AccompaniedDataplane implements Dataplane {
   }
 
   get #all(): readonly Pick<Companion, 'requireFull' | 'verify'>[] {
-    const { before, after, inForce } = this.#company;
-    return [this.#target, ...[before, after, inForce].filter((each) => each !== undefined)];
+    const { before, after, inForce, accepting } = this.#company;
+    return [this.#target, ...[before, after, inForce, accepting].filter((each) => each !== undefined)];
   }
 }
 
 /** `dataplane` itself where nothing stands beside it. */
 export function accompanied(dataplane: Dataplane, company: Company): Dataplane {
-  return company.before || company.after || company.inForce
+  return company.before || company.after || company.inForce || company.accepting
     ? new AccompaniedDataplane(dataplane, company)
     : dataplane;
 }

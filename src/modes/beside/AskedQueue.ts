@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { QueueSettings } from '../../dataplane/choice/choiceSets.js';
+import type { QueueState } from '../../dataplane/Dataplane.js';
 import type { KeyTableContent } from '../../dataplane/family/KeyTable.js';
 import { messageOf } from '../../errors.js';
 import type { IpFamily } from '../../net/ip.js';
@@ -65,6 +66,21 @@ export class AskedQueue<Who extends Decider> {
   /** Our own transactions: whoever watches the generation of the rule set must not take them for somebody else's. */
   get committed(): number {
     return this.#tables.committed;
+  }
+
+  /** What the tables in the kernel follow from. */
+  get settings(): QueueTables['settings'] {
+    return this.#tables.settings;
+  }
+
+  /** Undefined where nobody asks. `letPass`: how often somebody let packets pass. */
+  state(
+    kind: QueueState['kind'],
+    watch: { readonly isWatched: boolean; readonly letPass: number },
+  ): QueueState | undefined {
+    if (!this.#asking.any) return undefined;
+    const { otherwise } = this.#options;
+    return { kind, queue: this.#who?.queue ?? null, why: this.#said, otherwise, ...watch };
   }
 
   /** Undefined where nobody asks, or there can be none. */

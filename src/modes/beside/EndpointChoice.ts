@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { type ChoiceReport, Chooser } from '../../dataplane/choice/Chooser.js';
 import { CHOICE_CONTENT } from '../../dataplane/choice/choiceSets.js';
+import type { BesideTable, QueueState } from '../../dataplane/Dataplane.js';
 import type { NativeChoice, NativeChoiceOptions } from '../../kernel/addon/NativeChoice.js';
 import { nativeAddon, watchdogProgram } from '../../kernel/addon/nativeAddon.js';
 import type { IpFamily } from '../../net/ip.js';
@@ -56,6 +57,17 @@ export class EndpointChoice implements Companion {
   /** Undefined where no Service asks for a choice, or there cannot be one. */
   report(): ChoiceReport | undefined {
     return this.#queue.who?.report();
+  }
+
+  get table(): BesideTable {
+    return { kind: 'choice', settings: this.#queue.settings };
+  }
+
+  /** Undefined where no Service asks for a choice. */
+  state(): QueueState | undefined {
+    const status = this.report()?.status;
+    const isWatched = status?.isWatched === 1;
+    return this.#queue.state('choice', { isWatched, letPass: status?.timesOpen ?? 0 });
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<void> {

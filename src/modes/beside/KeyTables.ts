@@ -26,6 +26,12 @@ export class KeyTables<Settings> {
     return this.all.reduce((sum, { committed }) => sum + committed, 0);
   }
 
+  /** By family: what its table follows from, as far as known. */
+  get settings(): Readonly<Partial<Record<IpFamily, Settings>>> {
+    const known = this.all.flatMap(({ family, settings }) => (settings ? [[family, settings] as const] : []));
+    return Object.fromEntries(known);
+  }
+
   requireFull(): void {
     for (const each of this.all) each.requireFull();
   }

@@ -33,6 +33,10 @@ export class QueueTables {
     return this.#tables.committed;
   }
 
+  get settings(): KeyTables<QueueSettings>['settings'] {
+    return this.#tables.settings;
+  }
+
   requireFull(): void {
     this.#tables.requireFull();
   }

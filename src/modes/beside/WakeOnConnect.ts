@@ -1,13 +1,14 @@
 /** Wake on connect, before the rules of a mode (docs/first-packet.md): first packets to Services without endpoints wait. */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
+import type { BesideTable, QueueState } from '../../dataplane/Dataplane.js';
 import { Holder, type WakeListener, type WakeReport } from '../../dataplane/wake/Holder.js';
 import { HOLD_TABLE, type HoldOptions, holdContent } from '../../dataplane/wake/holdSets.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import type { IpFamily } from '../../net/ip.js';
 import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { readWake } from '../../routing/waking.js';
+import { asksToAccept, readWake } from '../../routing/waking.js';
 import type { ModeHost } from '../ModeHost.js';
 import type { Companion } from './AccompaniedDataplane.js';
 import { AskedQueue } from './AskedQueue.js';
@@ -29,7 +30,7 @@ export class WakeOnConnect implements Companion {
     this.#queue = new AskedQueue({
       families,
       content: holdContent(options),
-      asks: (port) => readWake(port.options).wake !== undefined,
+      asks: (port) => readWake(port.options).wake !== undefined && !asksToAccept(port),
       firstQueue: FIRST_QUEUE,
       open: () =>
         new Holder(
@@ -49,6 +50,15 @@ export class WakeOnConnect implements Companion {
   /** Undefined where no Service asks to be woken, or none can be. */
   report(): WakeReport | undefined {
     return this.#queue.who?.report();
+  }
+
+  get table(): BesideTable {
+    return { kind: 'hold', settings: this.#queue.settings };
+  }
+
+  /** Undefined where no Service asks to be woken. */
+  state(): QueueState | undefined {
+    return this.#queue.state('hold', { isWatched: true, letPass: 0 });
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<void> {

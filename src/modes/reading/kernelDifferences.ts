@@ -30,6 +30,7 @@ import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import { asNew } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import { besideDifferences } from '../beside/besideDifferences.js';
 import { iptablesOptions, openTools } from '../iptablesMode.js';
 import { ipvsOptions } from '../ipvsMode.js';
 import { nftablesOptions } from '../nftablesMode.js';
@@ -56,21 +57,34 @@ export async function kernelDifferences(comparing: Comparing): Promise<readonly 
   const watch = await HostAddressWatch.open();
   open.push(() => watch.close());
   try {
-    switch (comparing.config.mode) {
-      case 'ipvs':
-        return await ofIpvs(comparing, channel, watch);
-      case 'iptables':
-        return await ofIptables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
-      case 'userspace':
-        return await ofUserspace(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
-      default:
-        return await ofNftables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses, {
-          name: TABLE,
-          options: nftablesOptions(comparing.config),
-        });
-    }
+    const { beside = [] } = comparing.facts;
+    const found = await ofMode(comparing, channel, watch);
+    if (beside.length === 0) return found;
+    const { config, view } = comparing;
+    const more = await besideDifferences(beside, config, view, channel(NetlinkProtocol.NETFILTER));
+    return [...found, ...more];
   } finally {
     for (const close of open) close();
+  }
+}
+
+async function ofMode(
+  comparing: Comparing,
+  channel: (protocol: number) => NetlinkChannel,
+  watch: HostAddressWatch,
+): Promise<readonly KernelDifference[]> {
+  switch (comparing.config.mode) {
+    case 'ipvs':
+      return await ofIpvs(comparing, channel, watch);
+    case 'iptables':
+      return await ofIptables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
+    case 'userspace':
+      return await ofUserspace(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses);
+    default:
+      return await ofNftables(comparing, channel(NetlinkProtocol.NETFILTER), watch.addresses, {
+        name: TABLE,
+        options: nftablesOptions(comparing.config),
+      });
   }
 }
 

@@ -4,6 +4,16 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { portsByKey, type SamePort, stateOf } from './serviceRows.js';
 
+export interface QueueStatus {
+  readonly kind: 'choice' | 'hold';
+  /** Of nfnetlink_queue; null: there is none. */
+  readonly queue: number | null;
+  readonly why: string;
+  readonly otherwise: string;
+  readonly isWatched: boolean;
+  readonly letPass: number;
+}
+
 export interface AgentStatus {
   readonly version: string;
   readonly mode: string;
@@ -20,6 +30,8 @@ export interface AgentStatus {
   readonly folder: string;
   /** What the rules in the kernel depend on besides objects and configuration: RuleFacts of the dataplane. */
   readonly ruleFacts: unknown;
+  /** Queues of first packets that Services ask for: QueueState of the dataplane. An agent of an older version does not say. */
+  readonly queues?: readonly QueueStatus[];
   readonly ready: boolean;
   /** Why it is not ready; '' when it is. */
   readonly waitingFor: string;

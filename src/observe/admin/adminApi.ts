@@ -1,10 +1,11 @@
 /** What the admin socket answers: /v1/… → JSON. Every answer is worked out when it is asked for. */
 
 import { PenstockError } from '../../errors.js';
-import { type Explanation, explain } from '../../explain/explain.js';
+import { type ExplainedChoice, type Explanation, explain } from '../../explain/explain.js';
 import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
 import { REASONS } from '../../explain/reasons.js';
 import type { Flow, Rules, World } from '../../explain/World.js';
+import { familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { FlowLog, FlowRecord } from '../flows/FlowLog.js';
@@ -31,6 +32,8 @@ export interface AdminFacts {
   /** What the rules must come to, a bit at a time; undefined in modes that cannot say. */
   readonly digest: () => Generator<undefined, object> | undefined;
   readonly problems: () => readonly Problem[];
+  /** Who counts for a service port (`namespace/service:port`), of a family, and what. */
+  readonly choice?: (servicePort: string, family: IpFamily) => ExplainedChoice | undefined;
   readonly status: () => Promise<AgentStatus>;
   readonly flows: Pick<FlowLog, 'records' | 'follow'>;
   readonly syncs: () => readonly SyncRecord[];
@@ -143,8 +146,13 @@ function explained(facts: AdminFacts, client: string, destination: string, entry
   const world = facts.world();
   const rules = facts.rules(world);
   const words = { client, destination, interface: entry === '' ? undefined : entry };
-  const explanation = explain(world, rules, flowOf(words, world, rules), facts.problems());
-  return { ...explanation, notes: [...explanation.notes, ...lately(facts, explanation)] };
+  const flow = flowOf(words, world, rules);
+  const explanation = explain(world, rules, flow, facts.problems());
+  const { servicePort } = explanation;
+  const choice =
+    servicePort === null ? undefined : facts.choice?.(servicePort, familyOf(flow.destination as IpAddress));
+  const notes = [...explanation.notes, ...lately(facts, explanation)];
+  return { ...explanation, notes, ...(choice && { choice }) };
 }
 
 /** What the model cannot know: endpoints that did not take a connection to this service port, the last of each reason. */

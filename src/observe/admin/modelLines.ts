@@ -3,6 +3,7 @@
  * service port, which begins with its family. Endpoints are short: a table of 50,000 Services must travel in a second.
  */
 
+import type { Algorithm } from '../../balancing/Balancing.js';
 import { readBalancing } from '../../balancing/readBalancing.js';
 import { PenstockError } from '../../errors.js';
 import { IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
@@ -27,6 +28,8 @@ interface PortLine extends Omit<ServicePort, 'balancing' | 'endpoints'> {
   readonly any: boolean;
   /** Lists of indexes in `all`; null is all of them. Lists that are one in the table are one here. */
   readonly lists: readonly (readonly number[] | null)[];
+  /** Of its balancing, where the Service names no algorithm and it is not random. */
+  readonly usual?: Algorithm;
   /** Of its balancing; the rest of that follows from the options. */
   readonly mostEntries?: number;
   /** For each of LISTS: which of `lists`. */
@@ -66,8 +69,9 @@ function portLine({ balancing, endpoints, family, ...rest }: ServicePort): PortL
   const lists = distinct.map((list) =>
     list.length === all.length ? null : list.map(({ target }) => indexes.get(target) ?? 0),
   );
-  const { mostEntries } = balancing;
-  const line = { family, ...rest, all: all.map(short), any: endpoints.any, lists, of };
+  const { algorithm, mostEntries } = balancing;
+  const usual = readBalancing(rest.options).balancing.algorithm === algorithm ? {} : { usual: algorithm };
+  const line = { family, ...rest, all: all.map(short), any: endpoints.any, lists, of, ...usual };
   return mostEntries === undefined ? line : { ...line, mostEntries };
 }
 
@@ -174,8 +178,8 @@ class LinePorts implements ReadonlyMap<string, ServicePort> {
   }
 }
 
-function readPort({ all: shorts, any, lists, of, mostEntries, ...rest }: PortLine): ServicePort {
-  const { balancing } = readBalancing(rest.options);
+function readPort({ all: shorts, any, lists, of, usual, mostEntries, ...rest }: PortLine): ServicePort {
+  const { balancing } = readBalancing(rest.options, usual);
   const all = shorts.map(readEndpoint);
   const read = lists.map((list) => (list === null ? all : list.flatMap((i) => all[i] ?? [])));
   const listOf = (name: (typeof LISTS)[number]) => read[of[LISTS.indexOf(name)] ?? 0] ?? [];

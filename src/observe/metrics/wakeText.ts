@@ -20,6 +20,13 @@ interface WakeStatusFigures {
   readonly wakeMs: number;
 }
 
+export interface AcceptFigures {
+  readonly asleep: number;
+  readonly accepted: number;
+  readonly failed: number;
+  readonly active: number;
+}
+
 const MILLISECONDS = 1000;
 
 const WHOLE: readonly [Metric, (figures: WakeFigures) => number][] = [
@@ -58,6 +65,28 @@ const WHOLE: readonly [Metric, (figures: WakeFigures) => number][] = [
 export function wakeText(figures: WakeFigures | undefined): string {
   if (figures === undefined) return '';
   return WHOLE.map(([metric, of]) => metricText(metric, [{ labels: {}, value: of(figures) }])).join('');
+}
+
+const ACCEPTED: readonly [Metric, (figures: AcceptFigures) => number][] = [
+  [
+    gauge('accepting', 'Service ports without endpoints whose connections are accepted.'),
+    ({ asleep }) => asleep,
+  ],
+  [
+    counter('accepted_total', 'Connections that were accepted for a Service that slept.'),
+    ({ accepted }) => accepted,
+  ],
+  [
+    counter('accepted_in_vain_total', 'Of these, those that found no endpoint in time.'),
+    ({ failed }) => failed,
+  ],
+  [gauge('accepted_active', 'Of these, those that wait or are passed on now.'), ({ active }) => active],
+];
+
+/** Likewise, of connections that the agent accepts itself. */
+export function acceptText(figures: AcceptFigures | undefined): string {
+  if (figures === undefined) return '';
+  return ACCEPTED.map(([metric, of]) => metricText(metric, [{ labels: {}, value: of(figures) }])).join('');
 }
 
 function counter(name: string, help: string): Metric {

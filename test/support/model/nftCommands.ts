@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { MessageFlag } from '../../../src/kernel/netlink/constants.js';
 import { INET_SERVICE, IPV4_ADDRESS } from '../../../src/kernel/nftables/dataTypes.js';
 import { DESTINATION_PORT, FIELDS } from '../../../src/kernel/nftables/fields.js';
+import { destinationNatTo } from '../../../src/kernel/nftables/queueing.js';
 import type { SetSpec } from '../../../src/kernel/nftables/SetSpec.js';
 import {
   DROP,
@@ -18,6 +19,7 @@ import {
   updateMap,
   verdictMap,
 } from '../../../src/kernel/nftables/statements.js';
+import type { IpAddress } from '../../../src/net/ip.js';
 
 export const IPV4 = 2;
 export const TABLES = ['one', 'two'] as const;
@@ -59,6 +61,7 @@ export const RULES: readonly Rule[] = [
   [updateMap('learned', { key: [sourceAddress], data: [destinationAddress], seconds: 60 })],
   [MASQUERADE],
   [redirect(80)],
+  [destinationNatTo('IPv4', '10.0.0.9' as IpAddress, 8080)],
   [reject('IPv4')],
 ];
 

@@ -43,6 +43,7 @@ t.test('every file is YAML, and part of something', (t) => {
     'monitoring',
     'node-by-node',
     'podmonitor',
+    'scaler',
     'seccomp',
     'side-by-side',
     'userspace',

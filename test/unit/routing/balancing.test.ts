@@ -89,3 +89,20 @@ t.test('nobody hears of annotations on Services that are not for this proxy', as
     t.same(table.problems(), [], 'and no more');
   }
 });
+
+t.test('a node may have another algorithm for Services that name none', async (t) => {
+  const table = tableOf(
+    [
+      service(),
+      service({ name: 'wrong', options: { algorithm: 'fastest' } }),
+      service({ name: 'drawn', options: { algorithm: 'random' } }),
+    ],
+    { algorithm: 'least-connections' },
+  );
+  table.commit();
+  t.equal(balancingOf(table), UNWEIGHTED['least-connections']);
+  t.equal(balancingOf(table, 'shop/wrong/TCP'), UNWEIGHTED['least-connections']);
+  t.equal(balancingOf(table, 'shop/drawn/TCP'), UNWEIGHTED.random);
+  const unread = table.problems().map(({ message }) => message);
+  t.ok(unread.some((message) => message.endsWith('until then it is least-connections')));
+});

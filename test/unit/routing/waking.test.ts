@@ -1,6 +1,13 @@
 /** What a Service says of being woken, and when a service port sleeps. */
 import t from 'tap';
-import { isAsleep, readWake, targetText } from '../../../src/routing/waking.js';
+import {
+  isAccepting,
+  isAsleep,
+  isHeld,
+  readWake,
+  sleepsIn,
+  targetText,
+} from '../../../src/routing/waking.js';
 import { endpoint, port, service, slice, tableOf } from '../../support/builders.js';
 
 t.test('annotations that are right', async (t) => {
@@ -8,16 +15,22 @@ t.test('annotations that are right', async (t) => {
   t.strictSame(readWake({ wake: '', 'wake-target': '' }), { wake: undefined, faults: [] });
   t.strictSame(readWake({ wake: 'off', 'idle-after': '5m' }), { wake: undefined, faults: [] });
   t.strictSame(readWake({ wake: 'hold' }), {
-    wake: { target: undefined, timeout: 60_000, idleAfter: undefined },
+    wake: { way: 'hold', target: undefined, timeout: 60_000, idleAfter: undefined },
     faults: [],
   });
   t.strictSame(
     readWake({ wake: 'hold', 'wake-target': 'unit/web@1', 'wake-timeout': '1m30s', 'idle-after': '10m' }),
     {
-      wake: { target: { kind: 'unit', name: 'web@1.service' }, timeout: 90_000, idleAfter: 600_000 },
+      wake: {
+        way: 'hold',
+        target: { kind: 'unit', name: 'web@1.service' },
+        timeout: 90_000,
+        idleAfter: 600_000,
+      },
       faults: [],
     },
   );
+  t.equal(readWake({ wake: 'accept' }).wake?.way, 'accept');
   const texts = ['deployment/web', 'statefulset/db.main', 'unit/web.socket'];
   for (const text of texts)
     t.equal(targetText(readWake({ wake: 'hold', 'wake-target': text }).wake?.target), text);
@@ -25,9 +38,8 @@ t.test('annotations that are right', async (t) => {
 
 t.test('annotations that are wrong: one sentence each, and what holds meanwhile', async (t) => {
   const wrong: readonly [Record<string, string>, RegExp, 'held' | 'refused'][] = [
-    [{ wake: 'yes' }, /wake\] is "yes", must be hold or off; until then it is off/, 'refused'],
-    [{ wake: 'HOLD' }, /must be hold or off/, 'refused'],
-    [{ wake: 'accept' }, /no mode can do yet; until then it is hold/, 'held'],
+    [{ wake: 'yes' }, /wake\] is "yes", must be hold, accept or off; until then it is off/, 'refused'],
+    [{ wake: 'HOLD' }, /must be hold, accept or off/, 'refused'],
     [{ 'wake-target': 'deployment/web' }, /wake-target\] does nothing without .*wake\]/, 'refused'],
     [
       { wake: 'hold', 'wake-target': 'pod/web' },
@@ -68,6 +80,27 @@ t.test('who sleeps', async (t) => {
   const sctp = portsOf({ wake: 'hold' }, undefined, { ports: [port({ protocol: 'SCTP' })] });
   t.equal(sctp.length, 1);
   t.notOk(sctp.some(isAsleep), 'SCTP is not held');
+
+  const [accepting] = portsOf({ wake: 'accept' }, undefined);
+  const [awake] = portsOf({ wake: 'accept' }, true);
+  const [udp] = portsOf({ wake: 'accept' }, undefined, { ports: [port({ protocol: 'UDP' })] });
+  const [restricted] = portsOf({ wake: 'accept' }, undefined, {
+    type: 'LoadBalancer',
+    loadBalancerSourceRanges: ['198.51.100.0/25'],
+  });
+  if (!accepting || !awake || !udp || !restricted) throw new Error('no service port');
+  const ways = [accepting, awake, udp, restricted].map((each) => [isAccepting(each), isHeld(each)]);
+  t.strictSame(ways, [
+    [true, false],
+    [false, false],
+    [false, true],
+    [false, true],
+  ]);
+  t.strictSame(
+    [accepting, udp, restricted].map((each) => sleepsIn('ipvs', each)),
+    [true, false, false],
+  );
+  t.ok([accepting, udp, restricted].every((each) => sleepsIn('iptables', each)));
 });
 
 t.test('what is wrong is a problem of the Service', async (t) => {

@@ -234,8 +234,14 @@ class LazyRendering implements RenderedServicePort {
       rules.push(`${comment('masquerade traffic')} -j ${chain.MARK_MASQ}`);
     } else {
       const local = this.#settings.localTraffic;
+      // Whoever chooses does not know of this way: it chooses among endpoints here. By lot, then, among all.
+      const forgetChoice = `-j MARK --set-xmark 0x0/0x${CHOICE_MASK.toString(16)}`;
+      const isChosen = isChosenFor(this.#port);
+      if (local && isChosen) rules.push(`${comment('pod traffic')} ${local.isLocal} ${forgetChoice}`);
       if (local) rules.push(`${comment('pod traffic')} ${local.isLocal} -j ${this.#clusterChain}`);
       rules.push(`${comment('masquerade LOCAL traffic')} -m addrtype --src-type LOCAL -j ${chain.MARK_MASQ}`);
+      if (isChosen)
+        rules.push(`${comment('route LOCAL traffic')} -m addrtype --src-type LOCAL ${forgetChoice}`);
       rules.push(`${comment('route LOCAL traffic')} -m addrtype --src-type LOCAL -j ${this.#clusterChain}`);
     }
     if (externalVerdict(this.#port) === 'forward') {

@@ -75,6 +75,7 @@ const DEFAULTS = {
   penstock: {
     manifests: '',
     serviceProxyName: '',
+    algorithm: '',
     iptablesBackend: 'auto',
     verifyPeriod: 1000,
     answerPing: true,
@@ -99,7 +100,7 @@ const DEFAULTS = {
       nodes: [],
     },
     externalBalancer: { serve: false, addresses: [] },
-    wake: { ownPackets: false, webhook: '', units: [], scale: false },
+    wake: { ownPackets: false, webhook: '', units: [], scale: false, share: false },
   },
 };
 

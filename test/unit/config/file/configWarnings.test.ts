@@ -47,6 +47,12 @@ const CASES: readonly (readonly [string, string, NodeNetwork, ...string[]])[] = 
     'logging.vmodule has no effect: the log has one level for all files',
   ],
   [
+    'mode ipvs has an algorithm of its own',
+    `${QUIET}mode: ipvs\npenstock: {algorithm: maglev}`,
+    NODE,
+    'penstock.algorithm has no effect: mode ipvs has ipvs.scheduler',
+  ],
+  [
     'in mode userspace they mean something',
     `${QUIET}mode: userspace\nportRange: 1-2\nudpIdleTimeout: 1s`,
     NODE,

@@ -77,6 +77,7 @@ t.test('the layout', async (t) => {
       `02 03000000 ${[1, 2, 3].map(endpoint).join('')}`,
       `01000000 ${endpoint(2)}`,
       '01 01 00', // lists for inside, outside, and for this node's own traffic to external VIPs
+      '00000000', // while nobody serves, connections do not wait
     ]
       .join('')
       .replaceAll(' ', ''),

@@ -15,6 +15,7 @@ const TCP_DEFAULT: ProxyOptions = {
   proxyProtocol: 'none',
   drainTimeout: undefined,
   removedEndpoints: 'keep',
+  wait: 0,
 };
 const UDP_DEFAULT: ProxyOptions = { ...TCP_DEFAULT, idleTimeout: 250 };
 
@@ -49,6 +50,9 @@ t.test('the algorithm is that of the Service when it names one', async (t) => {
   t.equal(readProxyOptions(maglev, DEFAULTS).options.algorithm, 'maglev');
   const weighted = servicePort({ options: { weights: '{}' }, balancing: UNWEIGHTED.random });
   t.equal(readProxyOptions(weighted, DEFAULTS).options.algorithm, 'power-of-two');
+  const usual = { ...DEFAULTS, algorithm: 'maglev' } as const;
+  t.equal(readProxyOptions(weighted, usual).options.algorithm, 'maglev', 'or what the node has');
+  t.equal(readProxyOptions(port, usual).options.algorithm, 'random');
 });
 
 type Good = readonly [options: Record<string, string>, changed: Partial<ProxyOptions>];

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { ALGORITHMS } from '../../../../src/balancing/Balancing.js';
 import { IP_FAMILIES } from '../../../../src/net/ip.js';
 import { ModelReader, modelLines } from '../../../../src/observe/admin/modelLines.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
@@ -25,21 +26,25 @@ function withoutHints(port: ServicePort): ServicePort {
 
 t.test('what travels as lines is the table that was sent', async (t) => {
   fc.assert(
-    fc.property(fc.array(routingChanges, { maxLength: 30 }), (changes) => {
-      const table = tableOf([], { nodeName: NODE });
-      table.apply(changes);
-      table.commit();
-      const reader = new ModelReader();
-      for (const line of modelLines(table)) reader.take(JSON.stringify(line));
-      const view = reader.view();
-      for (const family of IP_FAMILIES) {
-        const sent = [...table.servicePorts(family)].map(([key, port]) => [key, withoutHints(port)]);
-        t.strictSame([...(view?.servicePorts(family) ?? [])], sent);
-        t.strictSame(view?.serviceCIDRs(family), table.serviceCIDRs(family));
-      }
-      t.strictSame(view?.node, table.node);
-      t.strictSame(view?.nodeObject, table.nodeObject);
-    }),
+    fc.property(
+      fc.array(routingChanges, { maxLength: 30 }),
+      fc.constantFrom(...ALGORITHMS),
+      (changes, algorithm) => {
+        const table = tableOf([], { nodeName: NODE, algorithm });
+        table.apply(changes);
+        table.commit();
+        const reader = new ModelReader();
+        for (const line of modelLines(table)) reader.take(JSON.stringify(line));
+        const view = reader.view();
+        for (const family of IP_FAMILIES) {
+          const sent = [...table.servicePorts(family)].map(([key, port]) => [key, withoutHints(port)]);
+          t.strictSame([...(view?.servicePorts(family) ?? [])], sent);
+          t.strictSame(view?.serviceCIDRs(family), table.serviceCIDRs(family));
+        }
+        t.strictSame(view?.node, table.node);
+        t.strictSame(view?.nodeObject, table.nodeObject);
+      },
+    ),
     { numRuns: 200 },
   );
 });

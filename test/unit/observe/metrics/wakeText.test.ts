@@ -1,7 +1,7 @@
 /** Metrics of first packets that wait for somebody who serves, and that docs/metrics.md speaks of all of them. */
 import { readFileSync } from 'node:fs';
 import t from 'tap';
-import { wakeText } from '../../../../src/observe/metrics/wakeText.js';
+import { acceptText, wakeText } from '../../../../src/observe/metrics/wakeText.js';
 import { fromRoot } from '../../../support/fromRoot.js';
 
 const STATUS = {
@@ -19,7 +19,7 @@ const STATUS = {
 };
 
 t.test('nobody asks for it', async (t) => {
-  t.equal(wakeText(undefined), '');
+  t.equal(wakeText(undefined) + acceptText(undefined), '');
 });
 
 t.test('every figure, in seconds where it is a time', async (t) => {
@@ -38,7 +38,18 @@ t.test('every figure, in seconds where it is a time', async (t) => {
     wakes_total: '9',
     seconds_total: '1.5',
   });
+  const accepted = acceptText({ asleep: 1, accepted: 2, failed: 3, active: 4 });
+  const more = [...accepted.matchAll(/^penstock_wake_(\w+) (\S+)$/gm)].map(([, name, value]) => [
+    name,
+    value,
+  ]);
+  t.strictSame(Object.fromEntries(more), {
+    accepting: '1',
+    accepted_total: '2',
+    accepted_in_vain_total: '3',
+    accepted_active: '4',
+  });
   const docs = readFileSync(fromRoot('docs/metrics.md'), 'utf8');
   const documented = new Set([...docs.matchAll(/`penstock_wake_(\w+)`/g)].map(([, name]) => name));
-  t.strictSame([...documented].sort(), values.map(([name]) => name).sort());
+  t.strictSame([...documented].sort(), [...values, ...more].map(([name]) => name).sort());
 });

@@ -63,6 +63,8 @@ const MODEL: Explanation = {
   affinitySeconds: null,
   sourceRanges: [],
   clientInSourceRanges: true,
+  algorithm: null,
+  choice: null,
   candidates: [
     {
       endpoint: '10.1.0.1:8080',

@@ -1,0 +1,150 @@
+/**
+ * KEDA's external scaler (externalscaler.proto of kedacore/keda, package externalscaler): whether a Service is wanted, and how many
+ * connections it has, from what the agents of all nodes say in their Leases.
+ */
+import type { ClusterActivity } from '../../agent/wake/ClusterActivity.js';
+import { messageOf } from '../../errors.js';
+import { type Clock, every } from '../../time/Clock.js';
+import { type GrpcAnswer, GrpcCode, GrpcError, type GrpcMethod } from './GrpcServer.js';
+import { bytesField, readFields, textField, writeBytes, writeDouble, writeNumber } from './protobuf.js';
+
+export interface ExternalScalerOptions {
+  /** Undefined before the Leases were read. */
+  readonly view: () => ClusterActivity | undefined;
+  readonly clock: Clock;
+}
+
+/** The trigger of a ScaledObject. */
+interface Trigger {
+  /** `namespace/name` */
+  readonly service: string;
+  /** Connections of one replica. */
+  readonly connections: number;
+}
+
+const METRIC = 'connections';
+const USUAL_CONNECTIONS = 100;
+/** A node whose Lease has run out is noticed so. */
+const LOOK_MS = 5000;
+/** Kubernetes: RFC 1035, and RFC 1123 for namespaces. */
+const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** Fields: externalscaler.proto. */
+const REF = { name: 1, namespace: 2, metadata: 3 } as const;
+const ENTRY = { key: 1, value: 2 } as const;
+
+export class ExternalScaler {
+  readonly methods: ReadonlyMap<string, GrpcMethod>;
+  readonly #options: ExternalScalerOptions;
+  /** Who is told when something changes. */
+  readonly #listeners = new Set<() => void>();
+  readonly #endLook: () => void;
+
+  constructor(options: ExternalScalerOptions) {
+    this.#options = options;
+    this.#endLook = every(options.clock, LOOK_MS, () => this.changed());
+    const once =
+      (answer: (request: Uint8Array) => Uint8Array): GrpcMethod =>
+      (request, { send, end }) => {
+        send(answer(request));
+        end();
+      };
+    const path = (method: string) => `/externalscaler.ExternalScaler/${method}`;
+    this.methods = new Map([
+      [path('IsActive'), once((request) => isActive(this.#isActive(readTrigger(request))))],
+      [path('StreamIsActive'), (request, answer) => this.#stream(readTrigger(request), answer)],
+      [path('GetMetricSpec'), once((request) => metricSpec(readTrigger(request)))],
+      [path('GetMetrics'), once((request) => this.#metrics(request))],
+    ]);
+  }
+
+  /** Some Lease is another. */
+  changed(): void {
+    for (const look of this.#listeners) look();
+  }
+
+  close(): void {
+    this.#endLook();
+    this.#listeners.clear();
+  }
+
+  #stream(trigger: Trigger, answer: GrpcAnswer): void {
+    let told = this.#isActive(trigger);
+    answer.send(isActive(told));
+    const look = () => {
+      const now = this.#isActive(trigger);
+      if (now !== told) answer.send(isActive(now));
+      told = now;
+    };
+    this.#listeners.add(look);
+    answer.onClose(() => this.#listeners.delete(look));
+  }
+
+  #isActive({ service }: Trigger): boolean {
+    return this.#view().of(service) !== undefined;
+  }
+
+  #metrics(request: Uint8Array): Uint8Array {
+    const ref = bytesField(readMessage(request), 1);
+    if (ref === undefined) throw new GrpcError(GrpcCode.INVALID_ARGUMENT, 'there is no scaledObjectRef');
+    const activity = this.#view().of(readTrigger(ref).service);
+    // Who waits is one as well: without it the first replica would be taken away before it serves.
+    const value = (activity?.connections ?? 0) + (activity?.waits ? 1 : 0);
+    const metric = [writeBytes(1, METRIC), writeNumber(2, value), writeDouble(3, value)];
+    return writeBytes(1, Buffer.concat(metric));
+  }
+
+  #view(): ClusterActivity {
+    const view = this.#options.view();
+    if (view) return view;
+    throw new GrpcError(GrpcCode.UNAVAILABLE, 'the Leases of the nodes are not read yet');
+  }
+}
+
+function isActive(result: boolean): Uint8Array {
+  return writeNumber(1, result);
+}
+
+/** The first of two targets is what KEDA before 2.15 reads. */
+function metricSpec({ connections }: Trigger): Uint8Array {
+  const spec = [
+    writeBytes(1, METRIC),
+    writeNumber(2, Math.max(1, Math.round(connections))),
+    writeDouble(3, connections),
+  ];
+  return writeBytes(1, Buffer.concat(spec));
+}
+
+/** Throws GrpcError. */
+function readTrigger(message: Uint8Array): Trigger {
+  const fields = readMessage(message);
+  const metadata = new Map<string, string>();
+  for (const [number, value] of fields) {
+    if (number !== REF.metadata || typeof value === 'number') continue;
+    const entry = readMessage(value);
+    metadata.set(textField(entry, ENTRY.key), textField(entry, ENTRY.value));
+  }
+  const namespace = textField(fields, REF.namespace);
+  const service = metadata.get('service') ?? '';
+  if (!NAME.test(namespace) || !NAME.test(service))
+    throw new GrpcError(
+      GrpcCode.INVALID_ARGUMENT,
+      'metadata.service of the trigger must be the name of a Service in the namespace of the ScaledObject',
+    );
+  const text = metadata.get('connections') ?? String(USUAL_CONNECTIONS);
+  const connections = Number(text);
+  if (text === '' || !(connections > 0) || !Number.isSafeInteger(Math.ceil(connections)))
+    throw new GrpcError(
+      GrpcCode.INVALID_ARGUMENT,
+      'metadata.connections of the trigger must be above 0: so many connections has one replica',
+    );
+  return { service: `${namespace}/${service}`, connections };
+}
+
+function readMessage(message: Uint8Array): ReturnType<typeof readFields> {
+  try {
+    return readFields(message);
+  } catch (error) {
+    throw new GrpcError(GrpcCode.INVALID_ARGUMENT, `the message cannot be read: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,70 @@
+/** Whether a queue of first packets does its work, from what the agent and /proc/net/netfilter/nfnetlink_queue say. */
+import t from 'tap';
+import { queueTests } from '../../../../src/cli/see/queueTests.js';
+
+const CHOICE = {
+  kind: 'choice',
+  queue: 28_773,
+  why: '',
+  otherwise: 'endpoints are drawn by lot where an algorithm counts',
+  isWatched: true,
+  letPass: 0,
+} as const;
+const HOLD = {
+  ...CHOICE,
+  kind: 'hold',
+  queue: 28_805,
+  otherwise: 'Services without endpoints refuse',
+} as const;
+
+/** number, port, waiting, mode, range, dropped, dropped for the socket, last id, 1 */
+const row = (queue: number, waiting: number, last: number, dropped = 0) =>
+  `${queue}  4242     ${waiting} 2   128     ${dropped}     1     ${last}  1\n`;
+
+async function says(
+  queue: typeof CHOICE | typeof HOLD | Parameters<typeof queueTests>[0][number],
+  ...reads: readonly string[]
+) {
+  const left = [...reads];
+  const [test] = await queueTests([queue], () => left.shift() ?? '');
+  return test;
+}
+
+t.test('it does', async (t) => {
+  t.strictSame(await queueTests([]), []);
+  const read = row(28_773, 0, 17) + row(28_805, 3, 5);
+  t.match(await says(CHOICE, read, read), {
+    name: 'endpoints',
+    passed: true,
+    says: 'are chosen for first packets: queue 28773, 0 wait, 1 found no room',
+  });
+  t.match(await says(HOLD, read, read), {
+    name: 'wake',
+    passed: true,
+    says: 'for first packets of Services that sleep: queue 28805, 3 wait, 1 found no room',
+  });
+  t.match(await says({ ...CHOICE, letPass: 2 }, read, read), { says: /let pass by the watchdog 2 times$/ });
+  t.match(await says(CHOICE, row(28_773, 2, 17), row(28_773, 2, 40)), { passed: true }, 'others wait now');
+});
+
+t.test('it does not: what becomes of first packets, and why', async (t) => {
+  const wrong = async (...args: Parameters<typeof says>) => {
+    const test = await says(...args);
+    t.equal(test?.passed, false);
+    return test?.says;
+  };
+  t.equal(
+    await wrong({ ...CHOICE, queue: null, why: 'this kernel has neither' }),
+    'endpoints are drawn by lot where an algorithm counts: this kernel has neither',
+  );
+  t.match(await wrong(HOLD, row(28_773, 0, 1), row(28_773, 0, 1)), /refuse: queue 28805 is bound to nobody/);
+  t.match(await wrong(CHOICE, row(28_773, 4, 9), row(28_773, 6, 9)), /is stuck: 6 first packets wait/);
+  t.match(
+    await wrong({ ...CHOICE, isWatched: false }, row(28_773, 0, 1), row(28_773, 0, 1)),
+    /has no watchdog/,
+  );
+  t.match(
+    await wrong({ ...CHOICE, why: 'refused' }, row(28_773, 0, 1), row(28_773, 0, 1)),
+    /by lot .*: refused$/,
+  );
+});
