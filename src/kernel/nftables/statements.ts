@@ -3,13 +3,7 @@
  * tested against each other. Only what the kernel can list back readably is here: nft 1.0.6 aborts on a map lookup
  * as the data of `update`.
  */
-import {
-  type Cidr,
-  type IpAddress,
-  type IpFamily,
-  ipToBytes,
-  prefixLength,
-} from '../../net/ip.js';
+import { type Cidr, type IpAddress, type IpFamily, ipToBytes, prefixLength } from '../../net/ip.js';
 import { FAMILY_NUMBER } from './constants.js';
 import { type Expression, expression, VerdictCode } from './Expression.js';
 import {

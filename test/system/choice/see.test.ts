@@ -37,7 +37,10 @@ if (await inNetns(import.meta.url)) {
 
       const { text, status } = ask('explain', 'node', `${VIP.IPv4}:80`);
       t.equal(status, 0, text);
-      t.match(text, /balancing +least-connections: an agent chooses for each first packet,\s+queue\s+287\d\d/);
+      t.match(
+        text,
+        /balancing +least-connections: an agent chooses for each first packet,\s+queue\s+287\d\d/,
+      );
       for (const pod of PODS.IPv4)
         t.match(text, new RegExp(`${pod}:8080 .* 2 +by count, chosen 2 times`), 'two connections each');
       const json = JSON.parse(ask('explain', 'node', `${VIP.IPv4}:80`, '-o', 'json').text);
@@ -65,7 +68,10 @@ if (await inNetns(import.meta.url)) {
       await agent.end('SIGKILL');
       shell('nft delete table ip6 penstock-wake');
       const { text: gone } = ask('diff');
-      t.match(gone, '+ table penstock-wake (IPv6): is not in the kernel: 2 service ports are not served by it');
+      t.match(
+        gone,
+        '+ table penstock-wake (IPv6): is not in the kernel: 2 service ports are not served by it',
+      );
     });
   }
 }

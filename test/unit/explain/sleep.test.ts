@@ -58,7 +58,7 @@ t.test('a Service that sleeps: who waits, and who is refused all the same', asyn
       if (mode === 'ipvs') {
         t.strictSame([e.outcome, e.reason, e.isProblem], ['refused', 'no-endpoints', true], name);
         t.match(e.notes[0], /asleep, but mode ipvs holds no packets/);
-        t.match(e.remedy, /Start deployment\/web, or use mode nftables/);
+        t.match(e.remedy, /Start deployment\/web, use mode nftables.* wake: accept/);
         continue;
       }
       t.strictSame([e.outcome, e.reason, e.isProblem, e.remedy], ['endpoint', 'asleep', false, ''], name);
@@ -125,4 +125,17 @@ t.test('where connections are counted, shares are said to be no promise', async 
   t.match(notes({ algorithm: 'least-connections' })[0], /least-connections: who has the fewest connections/);
   t.strictSame(notes({ algorithm: 'round-robin' }), []);
   t.strictSame(notes({}), []);
+});
+
+t.test('a Service that accepts while it sleeps: in all modes, TCP alone', async (t) => {
+  const options = { wake: 'accept', 'wake-target': 'deployment/web', 'wake-timeout': '30s' };
+  const asleep = world([service({ options, ports: [port({ name: 'http' })] })]);
+  for (const mode of ['nftables', 'iptables', 'userspace', 'ipvs'] as const) {
+    const e = ask('outside', 'cart:http', asleep, { ...RULES, mode });
+    t.strictSame([e.outcome, e.reason], ['endpoint', 'asleep'], mode);
+    t.match(e.notes[1], /accepted at once, and reset if nobody is ready in 30s/);
+  }
+  const udp = world([service({ options, ports: [port({ name: 'dns', protocol: 'UDP', port: 53 })] })]);
+  t.equal(ask('outside', 'cart:53/UDP', udp).reason, 'asleep', 'held');
+  t.equal(ask('outside', 'cart:53/UDP', udp, { ...RULES, mode: 'ipvs' }).outcome, 'refused');
 });
