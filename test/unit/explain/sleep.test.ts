@@ -58,7 +58,7 @@ t.test('a Service that sleeps: who waits, and who is refused all the same', asyn
       if (mode === 'ipvs') {
         t.strictSame([e.outcome, e.reason, e.isProblem], ['refused', 'no-endpoints', true], name);
         t.match(e.notes[0], /asleep, but mode ipvs holds no packets/);
-        t.match(e.remedy, /Start deployment\/web, use mode nftables.* wake: accept/);
+        t.match(e.remedy, /Start deployment\/web, use mode nftables.*wake: accept/);
         continue;
       }
       t.strictSame([e.outcome, e.reason, e.isProblem, e.remedy], ['endpoint', 'asleep', false, ''], name);
