@@ -20,6 +20,9 @@ const NEAREST: Readonly<Record<Algorithm, IpvsScheduler>> = {
   maglev: 'mh',
 };
 
+/** Of a virtual server that a mark finds, where clients shall stay with their endpoint. */
+export const STICKY_BY_MARK: Scheduling = { scheduler: 'sh', flags: VirtualServerFlag.FALLBACK };
+
 /** Schedulers that count all servers as equal, and what is the same with weights. */
 const WEIGHTED: ReadonlyMap<string, IpvsScheduler> = new Map([
   ['rr', 'wrr'],

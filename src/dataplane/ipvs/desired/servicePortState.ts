@@ -19,7 +19,7 @@ import {
 } from '../../../routing/ServicePort.js';
 import type { IpvsSettings } from './IpvsSettings.js';
 import { placeElement, rangeElement, type SetEntry } from './SetEntry.js';
-import { canDrain, schedulingOf, weightsOf } from './scheduling.js';
+import { canDrain, type Scheduling, STICKY_BY_MARK, schedulingOf, weightsOf } from './scheduling.js';
 import { LOCALHOST_REFUSED, NODE_PORT_SETS, type SetName } from './sets.js';
 
 /** `vip` wins over `node port` when both want the same address and port. */
@@ -79,7 +79,8 @@ class StateBuilder implements ServicePortState {
   readonly #mark: number | undefined;
   /** For external IPs, load-balancer IPs and node ports. */
   readonly #outside: ServerPolicy;
-  readonly #scheduling: { readonly scheduler: string; readonly flags: number };
+  readonly #unavailable: ReadonlySet<string>;
+  readonly #scheduling: Scheduling;
   /** One object for each list, however many VIPs share it. */
   readonly #realServers = new Map<readonly Endpoint[], RealServers>();
   /** A VIP that is of two kinds counts as the first of them. */
@@ -95,8 +96,8 @@ class StateBuilder implements ServicePortState {
     this.#settings = settings;
     this.#mark = mark;
     this.#outside = { drop: externalVerdict(port) === 'drop', clusterMark: mark };
-    const asked = schedulingOf(port, settings.scheduler);
-    this.#scheduling = unavailable.has(asked.scheduler) ? { scheduler: settings.scheduler, flags: 0 } : asked;
+    this.#unavailable = unavailable;
+    this.#scheduling = this.#possible(schedulingOf(port, settings.scheduler));
   }
 
   build(): void {
@@ -200,15 +201,18 @@ class StateBuilder implements ServicePortState {
     policy: ServerPolicy,
   ): void {
     const { key, family, protocol, affinitySeconds } = this.#port;
-    const { scheduler, flags } = this.#scheduling;
-    const persistent = affinitySeconds === undefined ? 0 : VirtualServerFlag.PERSISTENT;
+    const isSticky = affinitySeconds !== undefined;
+    // IPVS does not translate ports for a mark that is persistent (ip_vs_sched_persist), so clients stay by a hash of their address.
+    const isHashed = isSticky && 'mark' in id;
+    const { scheduler, flags } = isHashed ? this.#possible(STICKY_BY_MARK) : this.#scheduling;
+    const isPersistent = isSticky && !isHashed;
     this.servers.push({
       key: virtualServerKey(id),
       server: {
         ...id,
         scheduler,
-        flags: flags | persistent,
-        timeoutSeconds: affinitySeconds ?? 0,
+        flags: flags | (isPersistent ? VirtualServerFlag.PERSISTENT : 0),
+        timeoutSeconds: isPersistent ? affinitySeconds : 0,
         netmaskBits: FULL_NETMASK[family],
       },
       realServers: this.#realServersOf(endpoints),
@@ -217,6 +221,11 @@ class StateBuilder implements ServicePortState {
       ...policy,
       drains: protocol === 'TCP' && canDrain(scheduler),
     });
+  }
+
+  /** `asked`, unless this kernel lacks that scheduler. */
+  #possible(asked: Scheduling): Scheduling {
+    return this.#unavailable.has(asked.scheduler) ? { scheduler: this.#settings.scheduler, flags: 0 } : asked;
   }
 
   #realServersOf(endpoints: readonly Endpoint[]): RealServers {

@@ -145,6 +145,18 @@ t.test('schedulers, flags and weights', async (t) => {
   t.match(serverLines({ weights: '{"10.244.0.5": 0, "10.244.1.6": 0}' })[1], / -w 1$/, 'all 0 are all 1');
   const sticky = fresh([service({ affinitySeconds: 77 }), slice([HERE])]).lines;
   t.equal(sticky[0], '-A -t 10.96.0.10:80 -s rr -p 77');
+  const local = fresh([
+    loadBalancer({ affinitySeconds: 77, externalTrafficPolicy: 'Local' }),
+    slice([HERE, ELSEWHERE]),
+  ]).lines;
+  const servers = local.filter((line) => line.startsWith('-A'));
+  t.ok(servers.some((line) => line.includes(' -f ')));
+  for (const line of servers)
+    t.match(
+      line,
+      line.includes(' -f ') ? / -s sh -b sh-fallback$/ : / -p 77$/,
+      'a persistent mark leaves ports as they are',
+    );
 });
 
 t.test('a VIP and a node port at one address and port: the VIP has it, then the node port', async (t) => {
