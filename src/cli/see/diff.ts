@@ -80,11 +80,14 @@ async function agreesWithAgent(found: Extract<Look, { readonly from: 'agent' }>)
   const { agent } = found;
   const mode = agent.status.mode as Mode;
   if (mode !== 'nftables' && mode !== 'userspace') return false;
+  const facts = ruleFactsOf(found);
+  // Tables of first packets are in no digest.
+  if (facts.beside !== undefined) return false;
   const said = agentDigest(agent);
   // It may fail before anybody waits for it.
   said.catch(() => {});
   const { isAsWanted } = await import('../../modes/reading/isAsWanted.js');
-  return isAsWanted(mode, ruleFactsOf(found), said);
+  return isAsWanted(mode, facts, said);
 }
 
 interface Compared {
