@@ -8,6 +8,7 @@ import { hostAddresses } from '../../src/kernel/host/hostAddresses.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
+import { ForeignListings } from '../../src/kernel/nftables/table/ForeignListings.js';
 import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { CLUSTER_CIDR, service, slice } from '../objects.js';
@@ -38,7 +39,10 @@ export interface CoreResult {
   readonly serviceMs: readonly number[];
 }
 
-export function openDataplane(): NftablesDataplane {
+/** `listings`: as the agent has them, unless it is said. */
+export function openDataplane(
+  listings: Pick<ForeignListings, 'over' | 'changed'> = new ForeignListings(),
+): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, { sendBufferBytes: 1 << 28 });
   return new NftablesDataplane(
     NFTABLES_OPTIONS,
@@ -48,6 +52,7 @@ export function openDataplane(): NftablesDataplane {
       // As the agent, which is told when they change.
       addresses: () => ADDRESSES,
       watch: () => {},
+      listings,
       localhostPorts: () => ({}),
       close: async () => channel.close(),
     },
