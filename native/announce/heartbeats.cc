@@ -16,6 +16,7 @@ constexpr size_t kHead = 9;
 constexpr size_t kEntry = 8;
 constexpr uint8_t kLeaving = 1;
 constexpr uint8_t kDeaf = 2;
+constexpr uint8_t kEndsWithAgent = 4;
 // 253 bytes are the longest name of a node; with so many entries a datagram is no fragment.
 constexpr size_t kMaxEntries = 120;
 constexpr size_t kMaxName = 253;
@@ -68,6 +69,7 @@ void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, 
   Known& peer = found->second;
   peer.heard = now;
   peer.met = true;
+  peer.ends_with_agent = (flags & kEndsWithAgent) != 0;
   const uint8_t* entry = data + kHead + name_length;
   std::vector<Mac> own(macs);
   for (Mac& mac : own) {
@@ -129,7 +131,7 @@ std::vector<uint8_t> Heartbeats::Datagram(const std::vector<Mac>& macs, const st
   std::vector<uint8_t> out(std::begin(kMagic), std::end(kMagic));
   const size_t name_length = std::min(self_.size(), kMaxName);
   const size_t entries = std::min(heard_of.size(), kMaxEntries);
-  out.push_back(static_cast<uint8_t>((leaving_ ? kLeaving : 0) | (deaf_ ? kDeaf : 0)));
+  out.push_back(static_cast<uint8_t>((leaving_ ? kLeaving : 0) | (deaf_ ? kDeaf : 0) | (ends_with_agent_ ? kEndsWithAgent : 0)));
   out.push_back(static_cast<uint8_t>(name_length));
   const size_t mac_count = std::min(macs.size(), kMaxMacs);
   out.push_back(static_cast<uint8_t>(mac_count));
@@ -154,7 +156,7 @@ std::vector<Ip> Heartbeats::Destinations() const {
 std::vector<PeerStatus> Heartbeats::Status(Time now) const {
   std::vector<PeerStatus> all;
   for (const auto& [name, peer] : peers_)
-    all.push_back({name, peer.state, peer.met ? now - peer.heard : -1, peer.heard_ours, peer.macs});
+    all.push_back({name, peer.state, peer.met ? now - peer.heard : -1, peer.heard_ours, peer.ends_with_agent, peer.macs});
   return all;
 }
 

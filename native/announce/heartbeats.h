@@ -32,6 +32,8 @@ struct PeerStatus {
   Time silent_for;
   // Of this node's announcements, how many the peer says that it heard.
   uint32_t heard_ours;
+  // What is led to it passes through its process, and ends with it.
+  bool ends_with_agent;
   std::vector<Mac> macs;
 };
 
@@ -42,6 +44,7 @@ class Heartbeats {
 
   void SetPeers(const std::vector<HeartbeatTarget>& peers);
   void SetLeaving(bool leaving) { leaving_ = leaving; }
+  void SetEndsWithAgent(bool ends) { ends_with_agent_ = ends; }
 
   // What comes from another address than the peer's own is not from the peer.
   void OnDatagram(const Ip& from, const uint8_t* data, size_t length, Time now, std::vector<Event>* events);
@@ -72,6 +75,7 @@ class Heartbeats {
     // Since when it should have been heard; none: not looked yet.
     std::optional<Time> awaited;
     uint32_t heard_ours = 0;
+    bool ends_with_agent = false;
     std::vector<Mac> macs;
   };
 
@@ -79,6 +83,7 @@ class Heartbeats {
   HeartbeatTiming timing_;
   Time next_;
   bool leaving_ = false;
+  bool ends_with_agent_ = false;
   bool deaf_ = false;
   bool macs_changed_ = false;
   std::map<std::string, Known> peers_;

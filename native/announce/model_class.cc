@@ -90,6 +90,13 @@ napi_value SetLeaving(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value SetEndsWithAgent(napi_env env, napi_callback_info info) {
+  const ModelCall call(env, info);
+  int64_t ends;
+  if (call.state != nullptr && call.Integer(0, "ends", 0, 1, &ends)) call.state->heartbeats.SetEndsWithAgent(ends != 0);
+  return nullptr;
+}
+
 napi_value Run(napi_env env, napi_callback_info info) {
   const ModelCall call(env, info);
   std::vector<Order> orders;
@@ -218,7 +225,7 @@ bool DefineAnnounceModel(napi_env env, napi_value exports) {
   return DefineClass(
       env, exports, Model::kClass, New,
       {Method("setInterfaces", SetInterfaces), Method("setPeers", SetPeers), Method("setFreshUntil", SetFreshUntil),
-       Method("setLeaving", SetLeaving), Method("run", Run), Method("frame", OnFrame), Method("link", OnLink),
+       Method("setLeaving", SetLeaving), Method("setEndsWithAgent", SetEndsWithAgent), Method("run", Run), Method("frame", OnFrame), Method("link", OnLink),
        Method("pause", OnPause), Method("datagram", OnDatagram), Method("advance", Advance),
        Method("takeFrames", TakeFrames), Method("takeEvents", TakeEvents), Method("stateOf", StateOf),
        Method("status", Status)});

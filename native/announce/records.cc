@@ -178,7 +178,7 @@ napi_value StatusObject(napi_env env, const ResponderStatus& status) {
         !Set(env, each, "macs", macs.data(), macs.size()) ||
         !Set(env, each, "state", static_cast<double>(peer.state)) ||
         !Set(env, each, "silentForMs", static_cast<double>(peer.silent_for)) ||
-        !Set(env, each, "heardOurs", peer.heard_ours) ||
+        !Set(env, each, "heardOurs", peer.heard_ours) || !Set(env, each, "endsWithAgent", static_cast<uint32_t>(peer.ends_with_agent)) ||
         !Set(env, each, "weHeard", heard == status.heard_of.end() ? 0 : heard->second) ||
         napi_set_element(env, peers, i++, each) != napi_ok) {
       return nullptr;

@@ -156,6 +156,11 @@ void Responder::SetLeaving(bool leaving) {
   SendHeartbeats();
 }
 
+void Responder::SetEndsWithAgent(bool ends) {
+  const std::lock_guard<std::mutex> guard(lock_);
+  heartbeats_.SetEndsWithAgent(ends);
+}
+
 void Responder::Run(const std::vector<Order>& orders) {
   const std::lock_guard<std::mutex> guard(lock_);
   RunOrders(&core_, orders, Now());

@@ -71,6 +71,7 @@ class Responder : private Surroundings {
   void SetPeers(const std::vector<PeerWish>& peers);
   void SetFreshUntil(Time until);
   void SetLeaving(bool leaving);
+  void SetEndsWithAgent(bool ends);
   void Run(const std::vector<Order>& orders);
   std::vector<Event> TakeEvents();
   ResponderStatus Status();

@@ -107,6 +107,13 @@ napi_value SetLeaving(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+napi_value SetEndsWithAgent(napi_env env, napi_callback_info info) {
+  const ResponderCall call(env, info);
+  int64_t ends;
+  if (call.state != nullptr && GetInteger(env, call.arguments[0], "ends", 0, 1, &ends)) call.state->responder->SetEndsWithAgent(ends != 0);
+  return nullptr;
+}
+
 napi_value Run(napi_env env, napi_callback_info info) {
   const ResponderCall call(env, info);
   std::vector<Order> orders;
@@ -136,7 +143,7 @@ napi_value NowOf(napi_env env, napi_callback_info info) {
 bool DefineAnnounceResponder(napi_env env, napi_value exports) {
   return DefineClass(env, exports, Announcer::kClass, New,
                      {Method("setInterfaces", SetInterfaces), Method("setPeers", SetPeers),
-                      Method("setFreshUntil", SetFreshUntil), Method("setLeaving", SetLeaving), Method("run", Run),
+                      Method("setFreshUntil", SetFreshUntil), Method("setLeaving", SetLeaving), Method("setEndsWithAgent", SetEndsWithAgent), Method("run", Run),
                       Method("takeEvents", TakeEvents), Method("status", Status), Method("now", NowOf),
                       Method("close", CloseMethod<Announcer>)});
 }

@@ -1,6 +1,7 @@
 // Asks URL at RATE requests a second (paced by the clock, whatever the answers take), each on a connection of its own, with the Host header
 // HOST and from the address FROM (any when it is not given), until SIGTERM. Prints `asking` when it begins, and in the end one line of
-// JSON: asked, failed, why (failure → count), gapMs (longest time without a good answer), p50 and p99 in milliseconds, rate, by (first
+// JSON: asked, failed, why (failure → count), gapMs (longest time without a good answer), lastFailure (when the last
+// one of those that failed was asked, milliseconds since 1970), p50 and p99 in milliseconds, rate, by (first
 // word of the answers → count).
 import { request } from 'node:http';
 
@@ -15,6 +16,7 @@ const times = [];
 let asked = 0;
 let open = 0;
 let gapMs = 0;
+let lastFailure = 0;
 let lastGood = performance.now();
 let going = true;
 
@@ -34,7 +36,10 @@ function ask() {
       lastGood = now;
       const [who = ''] = text.split(' ');
       by[who] = (by[who] ?? 0) + 1;
-    } else why[failure] = (why[failure] ?? 0) + 1;
+    } else {
+      lastFailure = Math.max(lastFailure, Math.round(performance.timeOrigin + began));
+      why[failure] = (why[failure] ?? 0) + 1;
+    }
   };
   const options = { hostname, port: port || 80, path: pathname, agent: false, headers: { host }, timeout: PATIENCE_MS, localAddress: from };
   const asking = request(options, (response) => {
@@ -69,7 +74,7 @@ process.on('SIGTERM', () => {
     const at = (share) => Math.round((times[Math.floor(times.length * share)] ?? 0) * 10) / 10;
     const seconds = (performance.now() - began) / 1000;
     const failed = asked - times.length;
-    console.log(JSON.stringify({ asked, failed, why, gapMs: Math.round(gapMs), p50: at(0.5), p99: at(0.99), rate: Math.round(asked / seconds), by }));
+    console.log(JSON.stringify({ asked, failed, why, gapMs: Math.round(gapMs), lastFailure, p50: at(0.5), p99: at(0.99), rate: Math.round(asked / seconds), by }));
     process.exit(0);
   };
   finish();

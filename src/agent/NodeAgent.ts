@@ -235,7 +235,10 @@ export class NodeAgent {
         await leftovers.run();
         socket?.refreshNote();
       },
-      onServing: () => this.#hasServed(),
+      onServing: () => {
+        balancer.serving();
+        this.#hasServed();
+      },
       clock,
       random,
       log,

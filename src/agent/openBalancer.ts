@@ -35,6 +35,8 @@ export interface BalancerOptions {
 export interface BalancerHandle {
   readonly follower: AgentOptions['follower'];
   readonly ledOn: NonNullable<World['ledOn']>;
+  /** The first sync has succeeded. */
+  serving(): void;
   /** Or why there is nothing to report. */
   report(): AnnouncerReport | string;
   close(): Promise<void>;
@@ -59,7 +61,13 @@ export async function openBalancer(options: BalancerOptions): Promise<BalancerHa
 }
 
 function without(why: string): BalancerHandle {
-  return { follower: undefined, ledOn: () => undefined, report: () => why, close: async () => {} };
+  return {
+    follower: undefined,
+    ledOn: () => undefined,
+    serving: () => {},
+    report: () => why,
+    close: async () => {},
+  };
 }
 
 async function removeLeftTables(log: Logger): Promise<void> {
@@ -117,6 +125,7 @@ function follow(handle: AnnouncerHandle): BalancerHandle {
       },
     },
     ledOn: (address, protocol, port) => announcer.ledOn(address, protocol, port),
+    serving: () => announcer.serving(),
     report: () => announcer.report(),
     close: () => handle.close(),
   };

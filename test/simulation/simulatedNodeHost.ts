@@ -105,6 +105,7 @@ export function simulatedNodeHost(
     openBalancer: async () => ({
       follower: undefined,
       ledOn: () => undefined,
+      serving: () => {},
       report: () => 'there is none',
       close: open.add('the load balancer'),
     }),

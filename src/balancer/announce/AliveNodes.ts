@@ -1,7 +1,9 @@
 /**
  * To which nodes packets may be sent. Heartbeats tell deaths of agents, and SilentNodes whose machine lives on. But a node whose
  * own cable is out hears nobody: it must not learn from that that all the others are dead, or connections go astray when it is
- * back.
+ * back. Where traffic passes through the agent itself (mode userspace), a machine without it carries nothing: such a node is passed
+ * over as soon as it says that it leaves, and when its agent has died, whatever its machine answers. An agent that begins is as one
+ * that leaves until its first sync: a node that was passed over comes back then.
  */
 import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
@@ -15,7 +17,10 @@ const NOBODY: ReadonlySet<string> = new Set();
 export class AliveNodes {
   readonly #self: string;
   readonly #deadSince = new Map<string, number>();
-  #known: ReadonlySet<string> = new Set();
+  /** Those that have said that they leave and carry nothing, until they serve. */
+  readonly #left = new Set<string>();
+  /** Of the last look. */
+  #known: ReadonlySet<string> | undefined;
   #deafAt = Number.NEGATIVE_INFINITY;
   #nextLook: number | undefined;
 
@@ -33,17 +38,30 @@ export class AliveNodes {
     return new Set(this.#deadSince.keys());
   }
 
-  /** This node among them. `answering`: silent nodes whose machine lives (SilentNodes). `now` on the clock. */
+  /**
+   * This node among them. `answering`: silent nodes whose machine lives (SilentNodes). `endingWithAgent`: nodes whose traffic ends
+   * with their agent. `now` on the clock.
+   */
   of(
     { members }: MembershipView,
     liveness: Liveness,
     now: number,
     answering: ReadonlySet<string> = NOBODY,
+    endingWithAgent: ReadonlySet<string> = NOBODY,
   ): ReadonlySet<string> {
+    const known = this.#known;
+    for (const { name } of members.values()) {
+      const state = liveness.get(name);
+      if (state === 'alive') this.#left.delete(name);
+      else if (state === 'leaving' && (endingWithAgent.has(name) || known?.has(name) === false))
+        this.#left.add(name);
+    }
+    const carries = (name: string) => answering.has(name) && !endingWithAgent.has(name);
     // The Lease of an agent that is replaced may run out meanwhile.
     const fresh = [...members.values()]
-      .filter(({ name, fresh }) => fresh || (answering.has(name) && this.#known.has(name)))
-      .map(({ name }) => name);
+      .filter(({ name, fresh }) => fresh || (carries(name) && known?.has(name) === true))
+      .map(({ name }) => name)
+      .filter((name) => !this.#left.has(name));
     const others = fresh.filter((name) => name !== this.#self);
     for (const name of this.#deadSince.keys())
       if (liveness.get(name) !== 'dead') this.#deadSince.delete(name);
@@ -58,13 +76,13 @@ export class AliveNodes {
       dead.length === 0 ? undefined : Math.min(...(recovered > now ? [recovered] : []), ...young);
     if (this.#nextLook === Number.POSITIVE_INFINITY) this.#nextLook = undefined;
     if (recovered > now)
-      return new Set(fresh.filter((name) => this.#known.has(name) || !this.#deadSince.has(name)));
+      return new Set(fresh.filter((name) => known?.has(name) || !this.#deadSince.has(name)));
     this.#known = new Set(
       fresh.filter(
         (name) =>
           now - (this.#deadSince.get(name) ?? Number.POSITIVE_INFINITY) < DEATH_MS ||
           !this.#deadSince.has(name) ||
-          answering.has(name),
+          carries(name),
       ),
     );
     return this.#known;

@@ -59,6 +59,8 @@ export interface AnnouncerOptions {
   readonly objects: AnnouncementObjects;
   readonly openMembership: OpenMembership;
   readonly openResponder: (onEvents: () => void) => NativeResponder;
+  /** Whether what is led to this node passes through this process (mode userspace), and ends with it. */
+  readonly endsWithAgent: boolean;
   readonly openBfd: (onChanges: () => void) => NativeBfd;
   readonly openTcp: (options: TcpOptions) => OpenConnection;
   readonly password: ((namespace: string, name: string) => Promise<string>) | undefined;
@@ -113,6 +115,7 @@ export class Announcer {
     this.#layer2 = new Layer2({
       node,
       openResponder: options.openResponder,
+      endsWithAgent: options.endsWithAgent,
       clock,
       random,
       listener: {
@@ -155,6 +158,7 @@ export class Announcer {
     this.#tiers =
       options.tierTables &&
       new TierWriter(node, options.tierTables, options.askMachine, clock, log, () => this.changed());
+    this.#layer2.setServing(false);
     try {
       this.#look();
       interfaceWatch.onChange = () => this.changed();
@@ -189,6 +193,11 @@ export class Announcer {
   complete(): void {
     this.#complete = true;
     this.changed();
+  }
+
+  /** The first sync has succeeded: what is led to this node finds its way. Until then it announces nothing, and others pass it over. */
+  serving(): void {
+    if (!this.#closed) this.#layer2.setServing(true);
   }
 
   /** Something that the plan depends on. */
@@ -273,6 +282,7 @@ export class Announcer {
       services,
       view: this.#view,
       liveness,
+      endingWithAgent: this.#layer2.endingWithAgent(),
       heardMacs: this.#heardMacs(),
       lans: this.#lans,
     });

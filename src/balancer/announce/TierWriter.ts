@@ -19,6 +19,8 @@ export interface TierWish {
   readonly services: readonly BalancedService[];
   readonly view: MembershipView;
   readonly liveness: Liveness;
+  /** Nodes whose traffic ends with their agent. */
+  readonly endingWithAgent: ReadonlySet<string>;
   /** Hardware addresses that heartbeats of the other nodes name. */
   readonly heardMacs: readonly Uint8Array[];
   readonly lans: readonly LanInterface[];
@@ -138,9 +140,9 @@ export class TierWriter {
   async #write(): Promise<void> {
     const wish = this.#wish;
     if (wish === undefined) return;
-    const { node, services, view, liveness, lans, heardMacs } = wish;
+    const { node, services, view, liveness, endingWithAgent, lans, heardMacs } = wish;
     const now = this.#clock.now();
-    const alive = this.#alive.of(view, liveness, now, this.#silent.answering);
+    const alive = this.#alive.of(view, liveness, now, this.#silent.answering, endingWithAgent);
     const wanted = this.#plan.services(services, alive, now);
     this.#lookAgain(now);
     const reachable = reachableNodes(node, view, lans);

@@ -94,6 +94,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
           { node: nodeName, port: loadBalancer.heartbeatPort, ...HEARTBEAT },
           onEvents,
         ),
+      endsWithAgent: config.mode === 'userspace',
       openBfd: (onChanges) => new (nativeAddon().BfdEngine)(onChanges),
       openTcp,
       password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),

@@ -9,6 +9,7 @@ import {
   type NativeResponder,
 } from '../../kernel/addon/NativeResponder.js';
 import { bytesToIp, type IpAddress, ipToBytes } from '../../net/ip.js';
+import { macText } from '../../net/macText.js';
 import type { Clock } from '../../time/Clock.js';
 import type { MembershipView } from '../membership/Member.js';
 import { AddressClaim, type ClaimState } from './AddressClaim.js';
@@ -43,6 +44,8 @@ export interface Layer2Options {
   readonly node: string;
   /** Opens the responder; it is closed with this. */
   readonly openResponder: (onEvents: () => void) => NativeResponder;
+  /** Whether what is led to this node passes through this process (mode userspace), and ends with it. */
+  readonly endsWithAgent: boolean;
   readonly clock: Clock;
   /** 0 up to 1. */
   readonly random: () => number;
@@ -69,6 +72,8 @@ interface Entry {
 const MAC_BYTES = 6;
 /** As many heartbeats lost in a row as make a death. */
 const HEARD_MS = 1000;
+/** Milliseconds in which every node has heard that one leaves, and has changed its tables. */
+const LED_ELSEWHERE_MS = 1500;
 
 export class Layer2 {
   readonly #options: Layer2Options;
@@ -152,14 +157,15 @@ export class Layer2 {
     return this.#responder.now();
   }
 
-  /** Lets the others take over in order. Resolves when nothing is announced here any more, or the time is up. */
+  /** Lets the others take over in order: resolves when nothing is announced or, where traffic ends with this process, led here. */
   async leave(withinMs: number): Promise<void> {
-    const { clock, node } = this.#options;
+    const { clock, node, endsWithAgent } = this.#options;
     this.#liveness.set(node, 'leaving');
     this.#responder.setLeaving(1);
     this.#elect();
-    const end = clock.now() + withinMs;
-    while (this.#owned() > 0 && clock.now() < end && !this.#closed)
+    const begin = clock.now();
+    const isNeeded = (passed: number) => this.#owned() > 0 || (endsWithAgent && passed < LED_ELSEWHERE_MS);
+    while (!this.#closed && clock.now() - begin < withinMs && isNeeded(clock.now() - begin))
       await new Promise<void>((resolve) => clock.after(50, resolve));
   }
 
@@ -176,6 +182,16 @@ export class Layer2 {
     );
   }
 
+  /** Before this node serves it is as one that leaves. What an earlier agent left may still carry its traffic. */
+  setServing(serves: boolean): void {
+    const { node, endsWithAgent } = this.#options;
+    if (serves) this.#liveness.delete(node);
+    else this.#liveness.set(node, 'leaving');
+    this.#responder.setEndsWithAgent(serves && endsWithAgent ? 1 : 0);
+    this.#responder.setLeaving(serves ? 0 : 1);
+    this.#elect();
+  }
+
   /** Also of addresses that this node cannot announce. */
   elections(): ReadonlyMap<IpAddress, Election> {
     return new Map([...this.#entries].map(([address, { election }]) => [address, election]));
@@ -187,10 +203,16 @@ export class Layer2 {
 
   /** Names of the peers whose heartbeats come in. */
   heard(): ReadonlySet<string> {
-    const { peers } = this.#responder.status();
     return new Set(
-      peers.filter(({ silentForMs }) => silentForMs >= 0 && silentForMs <= HEARD_MS).map(({ name }) => name),
+      this.status()
+        .peers.filter(({ silentForMs }) => silentForMs >= 0 && silentForMs <= HEARD_MS)
+        .map(({ name }) => name),
     );
+  }
+
+  /** Names of the peers whose traffic ends with their agent, by their own words. */
+  endingWithAgent(): ReadonlySet<string> {
+    return new Set(this.status().peers.flatMap((peer) => (peer.endsWithAgent === 1 ? peer.name : [])));
   }
 
   get liveness(): Liveness {
@@ -375,8 +397,3 @@ const PEER_EVENTS: ReadonlyMap<number, 'alive' | 'dead' | 'leaving'> = new Map([
   [AnnounceEventKind.peerDown, 'dead'],
   [AnnounceEventKind.peerLeaving, 'leaving'],
 ]);
-
-/** `02:00:5e:10:00:01` */
-export function macText(mac: Uint8Array): string {
-  return [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-}

@@ -72,6 +72,8 @@ export interface AnnounceStatus {
     readonly macs: Uint8Array;
     /** Announcements of ours that it heard, by its own words, and of its that we heard. */
     readonly heardOurs: number;
+    /** What is led to it passes through its process, and ends with it: it says so itself. */
+    readonly endsWithAgent: 0 | 1;
     readonly weHeard: number;
   }[];
 }
@@ -96,6 +98,8 @@ export interface NativeResponder {
   setFreshUntil(until: number): void;
   /** Tells the peers that this node goes, or stays. */
   setLeaving(leaving: 0 | 1): void;
+  /** Tells the peers whether what is led to this node passes through this process. */
+  setEndsWithAgent(ends: 0 | 1): void;
   /** Records of src/balancer/layer2/orders.ts. */
   run(orders: Uint8Array): void;
   takeEvents(): readonly AnnounceEvent[];
@@ -112,6 +116,7 @@ export interface AnnounceModel {
   setPeers(peers: readonly AnnouncePeer[]): void;
   setFreshUntil(until: number): void;
   setLeaving(leaving: 0 | 1): void;
+  setEndsWithAgent(ends: 0 | 1): void;
   run(orders: Uint8Array, now: number): void;
   frame(index: number, frame: Uint8Array, now: number, backlog: 0 | 1): void;
   link(index: number, up: 0 | 1, now: number): void;

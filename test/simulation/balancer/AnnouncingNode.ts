@@ -140,6 +140,7 @@ export class AnnouncingNode {
       },
       setFreshUntil: (until) => model.setFreshUntil(until),
       setLeaving: (leaving) => model.setLeaving(leaving),
+      setEndsWithAgent: (ends) => model.setEndsWithAgent(ends),
       run: (orders) => {
         model.run(orders, this.#now());
         settle();
@@ -160,6 +161,7 @@ export class AnnouncingNode {
         onEvents = told;
         return responder;
       },
+      endsWithAgent: false,
       clock,
       random: this.#random,
       listener: {

@@ -30,6 +30,7 @@ const layer2 = new Layer2({
   node,
   openResponder: (onEvents) =>
     new (nativeAddon().AnnounceResponder)({ node, port: Number(port), everyMs: 200, lost: 5 }, onEvents),
+  endsWithAgent: false,
   clock: systemClock,
   random: Math.random,
   listener: {

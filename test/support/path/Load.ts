@@ -13,6 +13,8 @@ export interface LoadReport {
   readonly why: Readonly<Record<string, number>>;
   /** Milliseconds: the longest time without a good answer. */
   readonly gapMs: number;
+  /** Milliseconds since 1970: when the last one of those that failed was asked; 0 when none did. */
+  readonly lastFailure: number;
   readonly p50: number;
   readonly p99: number;
   /** Asked each second. */

@@ -70,6 +70,22 @@ else if (await inNetns(import.meta.url)) {
   const listens = (pod: PodName, port: number) =>
     world.pods[pod].run(`curl -s -o /dev/null -m 1 http://127.0.0.1:${port}/ && echo yes || true`) !== '';
 
+  const restartAgents = async () => {
+    await world.restart(node2, 'SIGTERM');
+    await world.restart(node3, 'SIGTERM');
+  };
+  /** The slice says so after a second. */
+  const killAnApp = async () => {
+    await world.pods.pod2.end('SIGKILL');
+    await pause(1000);
+    world.write({ apps: ['pod1'] });
+    await pause(1500);
+  };
+  const reviveTheApp = () => {
+    world.startApp('pod2');
+    world.write({ apps: ['pod1', 'pod2'] });
+  };
+
   t.test('rolling restart of the app pods: none fails', async (t) => {
     const { failed, why, by } = await during(t, async () => {
       await replace('pod2', 'apps', 'pod1', () => world.startApp('pod2'));
@@ -87,6 +103,25 @@ else if (await inNetns(import.meta.url)) {
     t.equal(failed, 0, JSON.stringify(why));
   });
 
+  t.test('mode iptables: both agents restart: none fails', async (t) => {
+    await world.changeMode('iptables');
+    const { failed, why } = await during(t, restartAgents);
+    t.equal(failed, 0, JSON.stringify(why));
+  });
+
+  t.test('an app pod is killed: a kernel mode sends it connections until the slice changes', async (t) => {
+    let told = 0;
+    const { failed, asked, why, lastFailure } = await during(t, async () => {
+      await killAnApp();
+      told = Date.now();
+    });
+    // nginx asks three times, of which each finds the dead one of two with an even chance.
+    t.ok(failed < asked / 4, `${failed} of ${asked}: ${JSON.stringify(why)}`);
+    t.ok(lastFailure < told + 1500 * PATIENCE, `the last failed ${lastFailure - told} ms after the slice`);
+    reviveTheApp();
+    await world.changeMode('nftables');
+  });
+
   t.test('an agent is killed, restarted, and changes its mode: none fails', async (t) => {
     const { failed, why } = await during(t, async () => {
       await world.restart(node2, 'SIGKILL');
@@ -99,15 +134,27 @@ else if (await inNetns(import.meta.url)) {
   });
 
   t.test('an app pod is killed: mode userspace and nginx try the next one', async (t) => {
-    const { failed, why } = await during(t, async () => {
-      await world.pods.pod2.end('SIGKILL');
-      await pause(2000);
-      world.write({ apps: ['pod1'] });
-    });
+    const { failed, why } = await during(t, killAnApp);
     // While its sockets close one after the other, a dying process can take and drop one request three times.
     t.ok(failed <= 5, `${failed}: ${JSON.stringify(why)}`);
-    world.startApp('pod2');
-    world.write({ apps: ['pod1', 'pod2'] });
+    reviveTheApp();
+  });
+
+  t.test('mode userspace: both agents restart: new connections go to the other node', async (t) => {
+    const { asked, failed, why } = await during(t, restartAgents);
+    // What is still open when the proxy ends is reset.
+    t.ok(failed < asked / 50, `${failed} of ${asked}: ${JSON.stringify(why)}`);
+  });
+
+  t.test('mode userspace: an agent dies and stays away: its node is passed over', async (t) => {
+    const { asked, failed, why } = await during(t, async () => {
+      await node2.end('SIGKILL');
+      await pause(4000);
+    });
+    // Half of all would fail to the end.
+    t.ok(failed < asked / 4, `${failed} of ${asked}: ${JSON.stringify(why)}`);
+    node2.start();
+    await world.ready(node2);
   });
 
   t.test('the node that owns the address is killed: what fails is the gap', async (t) => {

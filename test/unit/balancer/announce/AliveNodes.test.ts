@@ -22,8 +22,13 @@ const dead = (...names: readonly string[]): Liveness => new Map(names.map((name)
 const world = (self = 'a') => {
   const nodes = new AliveNodes(self);
   return {
-    at: (now: number, liveness: Liveness, of = ALL, answering: readonly string[] = []) =>
-      [...nodes.of(of, liveness, now, new Set(answering))].join(' '),
+    at: (
+      now: number,
+      liveness: Liveness,
+      of = ALL,
+      answering: readonly string[] = [],
+      endingWithAgent: readonly string[] = [],
+    ) => [...nodes.of(of, liveness, now, new Set(answering), new Set(endingWithAgent))].join(' '),
     silent: () => [...nodes.silent].join(' '),
     next: () => nodes.nextLook,
   };
@@ -88,3 +93,40 @@ t.test(
     t.equal(silent(), '');
   },
 );
+
+t.test('a machine that lives carries nothing where traffic ends with the agent', async (t) => {
+  const { at } = world();
+  at(0, dead(), ALL, [], ['b']);
+  t.equal(at(1000, dead('b'), ALL, ['b'], ['b']), 'a b c');
+  t.equal(at(1500, dead('b'), ALL, ['b'], ['b']), 'a c');
+  t.equal(at(9000, dead(), ALL, [], ['b']), 'a b c', 'heard again');
+  t.equal(
+    at(20_000, dead('b'), view(member('a'), member('b', false), member('c')), ['b'], ['b']),
+    'a c',
+    'its Lease ran out',
+  );
+});
+
+t.test(
+  'where traffic ends with the agent, a node that leaves is passed over at once, until it is heard again',
+  async (t) => {
+    const { at } = world();
+    const liveness = (state: 'leaving' | 'dead' | 'alive'): Liveness => new Map([['b', state]]);
+    at(0, dead());
+    t.equal(at(1000, liveness('leaving')), 'a b c', 'rules stay, and so do connections');
+    t.equal(at(1100, liveness('leaving'), ALL, [], ['b']), 'a c');
+    t.equal(at(1200, liveness('dead'), ALL, ['b'], ['b']), 'a c', 'nor while its death is young');
+    t.equal(at(5000, liveness('alive')), 'a b c', 'back, in another mode');
+  },
+);
+
+t.test('a node that was passed over comes back when its agent serves, not when it begins', async (t) => {
+  const { at } = world();
+  const liveness = (state: 'leaving' | 'alive'): Liveness => new Map([['b', state]]);
+  at(0, dead());
+  at(1000, dead('b'));
+  t.equal(at(1500, dead('b')), 'a c', 'the machine starts again');
+  t.equal(at(9000, liveness('leaving')), 'a c');
+  t.equal(at(9500, liveness('alive')), 'a b c');
+  t.equal(at(20_000, liveness('leaving')), 'a b c', 'its rules stay');
+});

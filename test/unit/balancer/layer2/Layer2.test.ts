@@ -30,6 +30,7 @@ async function open(seed: number, selfFirst: boolean) {
     setPeers: (list) => model.setPeers(list),
     setFreshUntil: (until) => model.setFreshUntil(until),
     setLeaving: (leaving) => model.setLeaving(leaving),
+    setEndsWithAgent: (ends) => model.setEndsWithAgent(ends),
     run: (orders) => model.run(orders, now()),
     takeEvents: () => held.splice(0),
     status: () => model.status(now()),
@@ -42,6 +43,7 @@ async function open(seed: number, selfFirst: boolean) {
       onEvents = tell;
       return responder;
     },
+    endsWithAgent: false,
     clock,
     random: chance.random,
     listener: {

@@ -274,6 +274,10 @@ t.test('heartbeats', async (t) => {
   a.setLeaving(1);
   b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(1400) as Uint8Array, 1400);
   t.match(b.takeEvents(), [{ kind: AnnounceEventKind.peerLeaving, peer: 'a' }]);
+  t.equal(b.status(1400).peers[0]?.endsWithAgent, 0);
+  a.setEndsWithAgent(1);
+  b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(1600) as Uint8Array, 1600);
+  t.equal(b.status(1600).peers[0]?.endsWithAgent, 1);
 });
 
 t.test('who was never heard is dead where others are heard; else a firewall may be in the way', async (t) => {
