@@ -1,28 +1,25 @@
 /**
  * npm run bench -- listing
- * npm run bench -- listing churn [SERVICES ENDPOINTS]
  *
  * How long `nft list ruleset` takes with our table, and with the same Services in the shape that kube-proxy gives them: a
  * chain for each Service, a map within its rule, and elements of verdict maps that lead there. Each shape in a network
- * namespace of its own; loading kube-proxy's takes most of the time. `churn`: the same list while endpoints change.
+ * namespace of its own; loading kube-proxy's takes most of the time.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type ListedUnderChurn, measureListedUnderChurn } from './nftables/listedUnderChurn.js';
 import { filledTable, openDataplane } from './nftables/nftablesCore.js';
 import { service, slice } from './objects.js';
 import { inNamespace } from './parts/inNamespace.js';
-import { median, quantile, table } from './parts/statistics.js';
+import { median, table } from './parts/statistics.js';
 
 const SIZES = [
   [1000, 5],
   [10_000, 10],
 ] as const;
 const RUNS = 5;
-const LISTS_UNDER_CHURN = 2;
 
 interface Listing {
   readonly loadMs: number;
@@ -45,7 +42,7 @@ const SHAPES: Record<string, (services: number, endpoints: number) => Promise<vo
   },
 };
 
-const [shape, services, endpoints, patience] = process.argv.slice(2);
+const [shape, services, endpoints] = process.argv.slice(2);
 if (shape !== undefined && SHAPES[shape]) {
   const start = performance.now();
   await SHAPES[shape](Number(services), Number(endpoints));
@@ -62,65 +59,21 @@ if (shape !== undefined && SHAPES[shape]) {
   process.exit(0);
 }
 
-if (shape === 'under') {
-  const [n, e] = [Number(services), Number(endpoints)];
-  const listed = await measureListedUnderChurn(
-    n,
-    e,
-    LISTS_UNDER_CHURN,
-    patience === 'none' ? 'none' : 'as the agent',
-  );
-  process.stdout.write(`${JSON.stringify(listed)}\n`, () => process.exit(0));
-} else if (shape === 'churn') {
-  await compareUnderChurn(services ?? '10000', endpoints ?? '10');
-} else {
-  await compareShapes();
-}
-
-async function compareUnderChurn(n: string, e: string): Promise<void> {
-  const rows: (string | number)[][] = [];
-  for (const each of ['as the agent', 'none']) {
-    const result = JSON.parse(
-      await inNamespace(fileURLToPath(import.meta.url), ['under', n, e, each]),
-    ) as ListedUnderChurn;
-    const { listMs, latencyMs } = result;
+const rows: (string | number)[][] = [];
+for (const [n, e] of SIZES) {
+  for (const name of Object.keys(SHAPES)) {
+    const args = [name, String(n), String(e)];
+    const result = JSON.parse(await inNamespace(fileURLToPath(import.meta.url), args)) as Listing;
     rows.push([
-      `${n} x ${e}, patience ${each}`,
-      median(listMs),
-      Math.max(...listMs),
-      median(latencyMs),
-      quantile(latencyMs, 0.99),
-      latencyMs.reduce((a, b) => Math.max(a, b), 0),
+      `${name}, ${n} x ${e}`,
+      result.loadMs,
+      median(result.listMs),
+      Math.max(...result.listMs),
+      result.lines,
     ]);
   }
-  const header = [
-    '100 changes a second',
-    'nft list ruleset, median ms',
-    'most',
-    'a change, p50 ms',
-    'p99',
-    'most',
-  ];
-  process.stdout.write(table(header, rows));
 }
-
-async function compareShapes(): Promise<void> {
-  const rows: (string | number)[][] = [];
-  for (const [n, e] of SIZES) {
-    for (const name of Object.keys(SHAPES)) {
-      const args = [name, String(n), String(e)];
-      const result = JSON.parse(await inNamespace(fileURLToPath(import.meta.url), args)) as Listing;
-      rows.push([
-        `${name}, ${n} x ${e}`,
-        result.loadMs,
-        median(result.listMs),
-        Math.max(...result.listMs),
-        result.lines,
-      ]);
-    }
-  }
-  process.stdout.write(table(['', 'loaded in, ms', 'nft list ruleset, median ms', 'most', 'lines'], rows));
-}
+process.stdout.write(table(['', 'loaded in, ms', 'nft list ruleset, median ms', 'most', 'lines'], rows));
 
 /** What kube-proxy 1.36 writes for cluster IPs without affinity: the parts that there are for each Service. */
 function kubeProxyShape(count: number, each: number): string {

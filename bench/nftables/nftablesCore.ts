@@ -8,7 +8,6 @@ import { hostAddresses } from '../../src/kernel/host/hostAddresses.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
-import { ForeignListings } from '../../src/kernel/nftables/table/ForeignListings.js';
 import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
 import { RoutingTable } from '../../src/routing/RoutingTable.js';
 import { CLUSTER_CIDR, service, slice } from '../objects.js';
@@ -39,10 +38,7 @@ export interface CoreResult {
   readonly serviceMs: readonly number[];
 }
 
-/** `listings`: as the agent has them, unless it is said. */
-export function openDataplane(
-  listings: Pick<ForeignListings, 'over' | 'changed'> = new ForeignListings(),
-): NftablesDataplane {
+export function openDataplane(): NftablesDataplane {
   const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER, { sendBufferBytes: 1 << 28 });
   return new NftablesDataplane(
     NFTABLES_OPTIONS,
@@ -52,7 +48,6 @@ export function openDataplane(
       // As the agent, which is told when they change.
       addresses: () => ADDRESSES,
       watch: () => {},
-      listings,
       localhostPorts: () => ({}),
       close: async () => channel.close(),
     },

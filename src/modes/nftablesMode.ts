@@ -12,7 +12,6 @@ import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { NetlinkProtocol } from '../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../kernel/nftables/readGeneration.js';
-import { ForeignListings } from '../kernel/nftables/table/ForeignListings.js';
 import { NftablesTable } from '../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../kernel/nftables/table/openNftablesChannel.js';
 import { TableWatch } from '../kernel/nftables/table/TableWatch.js';
@@ -77,7 +76,6 @@ export function openTable(
       addresses: host.addresses,
       clock: host.clock,
       generation: () => readGeneration(channel),
-      listings: new ForeignListings({ clock: host.clock }),
       watch: (handlers) => {
         new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
       },

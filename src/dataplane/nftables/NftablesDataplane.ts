@@ -4,7 +4,6 @@
  */
 
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
-import type { ForeignListings } from '../../kernel/nftables/table/ForeignListings.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
 import type { Cidr, IpAddress, IpFamily } from '../../net/ip.js';
@@ -49,8 +48,6 @@ export interface NftablesHost {
   readonly divertMark?: (family: IpFamily) => number;
   /** NftablesSettings.untranslated; none when absent. */
   readonly untranslated?: (family: IpFamily) => readonly Cidr[];
-  /** Whoever lists rules is let come to an end; absent: nobody is waited for. */
-  readonly listings?: Pick<ForeignListings, 'over' | 'changed'>;
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -106,12 +103,10 @@ export class NftablesDataplane implements Dataplane {
       sync.take(changes.families[sync.family]);
       this.#nodePorts.apply(sync.family, changes.families[sync.family]);
     }
-    await this.#host.listings?.over();
     const families = this.#watching
       ? await this.#syncFamilies(table)
       : await this.#syncThenWatch(() => this.#syncFamilies(table));
     this.#hasSynced = true;
-    if (families.some(({ transactions }) => transactions > 0)) this.#host.listings?.changed();
     return { families, problems: this.#families.flatMap((sync) => sync.problems) };
   }
 
