@@ -1,9 +1,9 @@
 /**
  * To which nodes packets may be sent. Heartbeats tell deaths of agents, and SilentNodes whose machine lives on. But a node whose
  * own cable is out hears nobody: it must not learn from that that all the others are dead, or connections go astray when it is
- * back. Where traffic passes through the agent itself (mode userspace), a machine without it carries nothing: such a node is passed
- * over as soon as it says that it leaves, and when its agent has died, whatever its machine answers. An agent that begins is as one
- * that leaves until its first sync: a node that was passed over comes back then.
+ * back. Where traffic passes through the agent itself (mode userspace), a machine without it carries nothing: such a node takes no
+ * new connections as soon as it says that it leaves, and gets no packets when its agent has died, whatever its machine answers. An
+ * agent that begins is as one that leaves until its first sync: a node that was passed over comes back then.
  */
 import type { Liveness } from '../layer2/election.js';
 import type { MembershipView } from '../membership/Member.js';
@@ -13,6 +13,13 @@ const DEATH_MS = 500;
 /** Milliseconds after this node was deaf, in which the others are heard again one after the other. */
 const RECOVERY_MS = 3000;
 const NOBODY: ReadonlySet<string> = new Set();
+
+export interface Alive {
+  /** To which packets may be sent. */
+  readonly nodes: ReadonlySet<string>;
+  /** Those of them that take new connections. */
+  readonly taking: ReadonlySet<string>;
+}
 
 export class AliveNodes {
   readonly #self: string;
@@ -48,7 +55,7 @@ export class AliveNodes {
     now: number,
     answering: ReadonlySet<string> = NOBODY,
     endingWithAgent: ReadonlySet<string> = NOBODY,
-  ): ReadonlySet<string> {
+  ): Alive {
     const known = this.#known;
     for (const { name } of members.values()) {
       const state = liveness.get(name);
@@ -60,8 +67,7 @@ export class AliveNodes {
     // The Lease of an agent that is replaced may run out meanwhile.
     const fresh = [...members.values()]
       .filter(({ name, fresh }) => fresh || (carries(name) && known?.has(name) === true))
-      .map(({ name }) => name)
-      .filter((name) => !this.#left.has(name));
+      .map(({ name }) => name);
     const others = fresh.filter((name) => name !== this.#self);
     for (const name of this.#deadSince.keys())
       if (liveness.get(name) !== 'dead') this.#deadSince.delete(name);
@@ -76,7 +82,7 @@ export class AliveNodes {
       dead.length === 0 ? undefined : Math.min(...(recovered > now ? [recovered] : []), ...young);
     if (this.#nextLook === Number.POSITIVE_INFINITY) this.#nextLook = undefined;
     if (recovered > now)
-      return new Set(fresh.filter((name) => known?.has(name) || !this.#deadSince.has(name)));
+      return this.#alive(fresh.filter((name) => known?.has(name) || !this.#deadSince.has(name)));
     this.#known = new Set(
       fresh.filter(
         (name) =>
@@ -85,6 +91,10 @@ export class AliveNodes {
           carries(name),
       ),
     );
-    return this.#known;
+    return this.#alive([...this.#known]);
+  }
+
+  #alive(names: readonly string[]): Alive {
+    return { nodes: new Set(names), taking: new Set(names.filter((name) => !this.#left.has(name))) };
   }
 }

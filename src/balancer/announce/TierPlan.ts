@@ -5,6 +5,7 @@ import { cidrContains, familyOf, type IpAddress } from '../../net/ip.js';
 import type { Member, MembershipView } from '../membership/Member.js';
 import { SlotHistory } from '../tiers/SlotHistory.js';
 import type { TierNode, TierService } from '../tiers/tierContents.js';
+import type { Alive } from './AliveNodes.js';
 import type { BalancedService } from './LoadBalancerServices.js';
 import type { LanInterface } from './OwnNode.js';
 
@@ -12,12 +13,12 @@ export class TierPlan {
   readonly #histories = new Map<string, SlotHistory>();
 
   /**
-   * Ports of Services under policy Local: their endpoints' nodes lead to endpoints of their own, without SNAT. `alive`: nodes that
-   * packets may be sent to. `now` on the clock.
+   * Ports of Services under policy Local: their endpoints' nodes lead to endpoints of their own, without SNAT. `now` on the
+   * clock.
    */
   services(
     balanced: readonly BalancedService[],
-    alive: ReadonlySet<string>,
+    { nodes: alive, taking }: Alive,
     now: number,
   ): readonly TierService[] {
     const services: TierService[] = [];
@@ -31,7 +32,7 @@ export class TierPlan {
           const history = this.#histories.get(key) ?? new SlotHistory();
           this.#histories.set(key, history);
           history.set(
-            nodes[familyOf(address)].filter((name) => alive.has(name)),
+            nodes[familyOf(address)].filter((name) => taking.has(name)),
             now,
           );
           services.push({

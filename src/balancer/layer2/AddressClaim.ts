@@ -54,6 +54,11 @@ export class AddressClaim {
     return this.#state;
   }
 
+  /** Whether it is answered for. */
+  get isAnnounced(): boolean {
+    return this.#state === 'owning' || this.#state === 'ceding';
+  }
+
   /** When to call next() again, undefined when there is nothing to wait for. */
   get retryAt(): number | undefined {
     return this.#state === 'observing' && this.#wanted.owner === this.#self ? this.#retryAt : undefined;

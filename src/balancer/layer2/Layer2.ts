@@ -163,9 +163,11 @@ export class Layer2 {
     this.#liveness.set(node, 'leaving');
     this.#responder.setLeaving(1);
     this.#elect();
-    const begin = clock.now();
-    const isNeeded = (passed: number) => this.#owned() > 0 || (endsWithAgent && passed < LED_ELSEWHERE_MS);
-    while (!this.#closed && clock.now() - begin < withinMs && isNeeded(clock.now() - begin))
+    const [end, led] = [withinMs, endsWithAgent ? LED_ELSEWHERE_MS : 0].map((ms) => clock.now() + ms) as [
+      number,
+      number,
+    ];
+    while (!this.#closed && clock.now() < end && (this.#owned() > 0 || clock.now() < led))
       await new Promise<void>((resolve) => clock.after(50, resolve));
   }
 
@@ -185,8 +187,7 @@ export class Layer2 {
   /** Before this node serves it is as one that leaves. What an earlier agent left may still carry its traffic. */
   setServing(serves: boolean): void {
     const { node, endsWithAgent } = this.#options;
-    if (serves) this.#liveness.delete(node);
-    else this.#liveness.set(node, 'leaving');
+    this.#liveness.set(node, serves ? 'alive' : 'leaving');
     this.#responder.setEndsWithAgent(serves && endsWithAgent ? 1 : 0);
     this.#responder.setLeaving(serves ? 0 : 1);
     this.#elect();
@@ -210,9 +211,12 @@ export class Layer2 {
     );
   }
 
-  /** Names of the peers whose traffic ends with their agent, by their own words. */
+  /** Names of the nodes whose traffic ends with their agent, by their own words. */
   endingWithAgent(): ReadonlySet<string> {
-    return new Set(this.status().peers.flatMap((peer) => (peer.endsWithAgent === 1 ? peer.name : [])));
+    const peers = this.status()
+      .peers.filter((peer) => peer.endsWithAgent === 1)
+      .map(({ name }) => name);
+    return new Set(this.#options.endsWithAgent ? [...peers, this.#options.node] : peers);
   }
 
   get liveness(): Liveness {
@@ -230,7 +234,7 @@ export class Layer2 {
   #owned(): number {
     let count = 0;
     for (const { claims } of this.#entries.values())
-      for (const { state } of claims.values()) if (isAnnounced(state)) count++;
+      for (const { isAnnounced } of claims.values()) if (isAnnounced) count++;
     return count;
   }
 
@@ -379,17 +383,12 @@ export class Layer2 {
 
   /** Tells the listener what is another now. What is asked for again before it is given up stays as it was told. */
   #report(claim: AddressClaim, peer: string | undefined): void {
-    const announces = claim.state === 'probing' ? claim.isTold : isAnnounced(claim.state);
+    const announces = claim.state === 'probing' ? claim.isTold : claim.isAnnounced;
     if (announces === claim.isTold) return;
     claim.isTold = announces;
     const { listener } = this.#options;
     listener.announcing(claim.address, claim.interface, announces, announces ? undefined : peer);
   }
-}
-
-/** Whether it is answered for. */
-function isAnnounced(state: ClaimState): boolean {
-  return state === 'owning' || state === 'ceding';
 }
 
 const PEER_EVENTS: ReadonlyMap<number, 'alive' | 'dead' | 'leaving'> = new Map([

@@ -28,7 +28,16 @@ const world = (self = 'a') => {
       of = ALL,
       answering: readonly string[] = [],
       endingWithAgent: readonly string[] = [],
-    ) => [...nodes.of(of, liveness, now, new Set(answering), new Set(endingWithAgent))].join(' '),
+    ) => {
+      const { nodes: alive, taking } = nodes.of(
+        of,
+        liveness,
+        now,
+        new Set(answering),
+        new Set(endingWithAgent),
+      );
+      return [...alive].map((name) => (taking.has(name) ? name : `(${name})`)).join(' ');
+    },
     silent: () => [...nodes.silent].join(' '),
     next: () => nodes.nextLook,
   };
@@ -108,25 +117,40 @@ t.test('a machine that lives carries nothing where traffic ends with the agent',
 });
 
 t.test(
-  'where traffic ends with the agent, a node that leaves is passed over at once, until it is heard again',
+  'where traffic ends with the agent, a node that leaves takes no new connections until it serves',
   async (t) => {
     const { at } = world();
     const liveness = (state: 'leaving' | 'dead' | 'alive'): Liveness => new Map([['b', state]]);
     at(0, dead());
     t.equal(at(1000, liveness('leaving')), 'a b c', 'rules stay, and so do connections');
-    t.equal(at(1100, liveness('leaving'), ALL, [], ['b']), 'a c');
-    t.equal(at(1200, liveness('dead'), ALL, ['b'], ['b']), 'a c', 'nor while its death is young');
-    t.equal(at(5000, liveness('alive')), 'a b c', 'back, in another mode');
+    t.equal(at(1100, liveness('leaving'), ALL, [], ['b']), 'a (b) c', 'those that are there go on');
+    t.equal(at(1200, liveness('dead'), ALL, ['b'], ['b']), 'a (b) c', 'nor while its death is young');
+    t.equal(at(1700, liveness('dead'), ALL, ['b'], ['b']), 'a c');
+    t.equal(at(5000, liveness('leaving')), 'a (b) c', 'it begins');
+    t.equal(at(5500, liveness('alive')), 'a b c', 'in another mode');
   },
 );
 
-t.test('a node that was passed over comes back when its agent serves, not when it begins', async (t) => {
-  const { at } = world();
-  const liveness = (state: 'leaving' | 'alive'): Liveness => new Map([['b', state]]);
-  at(0, dead());
-  at(1000, dead('b'));
-  t.equal(at(1500, dead('b')), 'a c', 'the machine starts again');
-  t.equal(at(9000, liveness('leaving')), 'a c');
-  t.equal(at(9500, liveness('alive')), 'a b c');
-  t.equal(at(20_000, liveness('leaving')), 'a b c', 'its rules stay');
-});
+t.test(
+  'nor does this node while it begins: connections of meanwhile are led to whoever has them',
+  async (t) => {
+    const { at } = world();
+    const self = (state: 'leaving' | 'alive'): Liveness => new Map([['a', state]]);
+    t.equal(at(0, self('leaving'), ALL, [], ['a']), '(a) b c');
+    t.equal(at(900, self('alive'), ALL, [], ['a']), 'a b c');
+  },
+);
+
+t.test(
+  'a node that was passed over takes connections again when its agent serves, not when it begins',
+  async (t) => {
+    const { at } = world();
+    const liveness = (state: 'leaving' | 'alive'): Liveness => new Map([['b', state]]);
+    at(0, dead());
+    at(1000, dead('b'));
+    t.equal(at(1500, dead('b')), 'a c', 'the machine starts again');
+    t.equal(at(9000, liveness('leaving')), 'a (b) c');
+    t.equal(at(9500, liveness('alive')), 'a b c');
+    t.equal(at(20_000, liveness('leaving')), 'a b c', 'its rules stay');
+  },
+);

@@ -76,7 +76,7 @@ function world() {
         matters,
         announced: wishes.map(({ address }) => address),
         slots: tiers
-          .services(list, new Set(['node1']), 0)
+          .services(list, { nodes: new Set(['node1']), taking: new Set(['node1']) }, 0)
           .map(({ address, port }) => `${address}:${port}`)
           .sort(),
         refusals: addresses.flatMap(({ refusals }) => refusals),
