@@ -135,11 +135,13 @@ export interface BesideTable {
   readonly kind: 'choice' | 'hold' | 'accept';
   /** QueueSettings or AcceptSettings, as JSON leaves them. */
   readonly settings: Readonly<Partial<Record<IpFamily, object>>>;
+  /** Why it is not written although Services ask for it; '' where all is well. */
+  readonly why: string;
 }
 
 /** A queue of first packets that some Service asks for. */
 export interface QueueState {
-  readonly kind: 'choice' | 'hold';
+  readonly kind: 'choice' | 'hold' | 'accept';
   /** Of nfnetlink_queue; null: there is none. */
   readonly queue: number | null;
   /** Why there is none, or its rules are not written; '' where all is well. */

@@ -333,7 +333,7 @@ function notesOf(
     return notes;
   }
   if (winner && verdict.type === 'hold')
-    return [...waitingNotes(verdict.wake, winner), ...whyNoEndpoints(world, winner, family)];
+    return [...waitingNotes(verdict.wake, winner, family), ...whyNoEndpoints(world, winner, family)];
   if (winner && (reason === 'no-endpoints' || reason === 'node-sends-elsewhere')) {
     const sleep = sleepOf(world, rules, flow, decision);
     const asleep = sleep?.type === 'wakes nobody' ? [sleep.why] : [];

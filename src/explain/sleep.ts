@@ -1,4 +1,5 @@
 /** Services that nobody serves and that wake to a first packet (docs/first-packet.md): who waits, and who is refused all the same. */
+import type { IpFamily } from '../net/ip.js';
 import { holdsFirstPackets, readWake, targetText, type Wake } from '../routing/waking.js';
 import { formatDuration } from '../time/duration.js';
 import { contains } from './addresses.js';
@@ -25,7 +26,7 @@ export function sleepOf(world: World, rules: Rules, flow: Flow, decision: Decisi
   const whom = targetText(wake.target);
   if (port.protocol === 'SCTP')
     return nobody('asleep, but packets of SCTP are not held: nobody wakes', `Start ${whom}.`);
-  if (!isAcceptedHere(wake, winner) && !holdsFirstPackets(rules.mode))
+  if (!isAcceptedHere(wake, winner, family) && !holdsFirstPackets(rules.mode))
     return nobody(
       `asleep, but mode ${rules.mode} holds no packets: nobody wakes`,
       `Start ${whom}, use mode nftables, iptables or userspace, or for TCP penstock.io/wake: accept.`,
@@ -50,16 +51,20 @@ export function sleepOf(world: World, rules: Rules, flow: Flow, decision: Decisi
   return { type: 'held', wake };
 }
 
-/** Whether its connections are accepted, and wait so: TCP, of a Service without source ranges. */
-function isAcceptedHere({ way }: Wake, { service, port }: NonNullable<Decision['winner']>): boolean {
-  return way === 'accept' && port.protocol === 'TCP' && service.loadBalancerSourceRanges.length === 0;
+/** Whether its connections are accepted, and wait so: TCP, of a Service that source ranges keep nobody of this family from. */
+function isAcceptedHere({ way }: Wake, winner: NonNullable<Decision['winner']>, family: IpFamily): boolean {
+  return way === 'accept' && winner.port.protocol === 'TCP' && sourceRanges(winner, family).length === 0;
 }
 
 /** What happens to a packet that waits: sentences. */
-export function waitingNotes(wake: Wake, winner: NonNullable<Decision['winner']>): readonly string[] {
+export function waitingNotes(
+  wake: Wake,
+  winner: NonNullable<Decision['winner']>,
+  family: IpFamily,
+): readonly string[] {
   const { target, timeout } = wake;
   const time = formatDuration(timeout);
-  const isAccepted = isAcceptedHere(wake, winner);
+  const isAccepted = isAcceptedHere(wake, winner, family);
   const end = isAccepted
     ? `the connection is accepted at once, and reset if nobody is ready in ${time}`
     : `if nobody is ready in ${time} it is dropped, and the Service refuses for 10 s`;

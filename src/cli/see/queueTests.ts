@@ -20,7 +20,7 @@ export interface QueueTest {
 const PATH = '/proc/net/netfilter/nfnetlink_queue';
 /** In it the thread that chooses has long decided on what waits. */
 const PAUSE_MS = 250;
-const NAMES = { choice: 'endpoints', hold: 'wake' } as const;
+const NAMES = { choice: 'endpoints', hold: 'wake', accept: 'wake' } as const;
 
 export async function queueTests(
   queues: readonly QueueStatus[],

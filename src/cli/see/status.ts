@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReadBack } from '../../dataplane/ReadBack.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { adminSockets } from '../../kernel/host/stateFiles.js';
-import { IP_FAMILIES } from '../../net/ip.js';
+import { IP_FAMILIES, type IpAddress, joinHostPort } from '../../net/ip.js';
 import { type AgentStatus, tableStatus } from '../../observe/admin/AgentStatus.js';
 import { readArguments } from '../readArguments.js';
 import { agentView, type Look, look, ruleFactsOf } from './look.js';
@@ -138,13 +138,14 @@ async function connectionTests(samples: AgentStatus['samples']): Promise<readonl
   return Promise.all(
     samples.map(async ({ service, address, port }) => {
       const failure = await connectTo(address, port);
-      const to = `${service} (${address}:${port})`;
+      const vip = joinHostPort(address as IpAddress, port);
+      const to = `${service} (${vip})`;
       return failure === undefined
         ? { name: 'connection', passed: true, says: `${to} answers` }
         : {
             name: 'connection',
             passed: false,
-            says: `${to} ${failure} although it has endpoints (penstock explain node ${address}:${port} --live shows where it ends)`,
+            says: `${to} ${failure} although it has endpoints (penstock explain node ${vip} --live shows where it ends)`,
           };
     }),
   );

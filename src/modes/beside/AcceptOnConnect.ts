@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../../config/NodeConfig.js';
-import type { BesideTable } from '../../dataplane/Dataplane.js';
+import type { BesideTable, QueueState } from '../../dataplane/Dataplane.js';
 import { EngineTable } from '../../dataplane/userspace/EngineTable.js';
 import {
   ACCEPT_TABLE,
@@ -41,6 +41,7 @@ const OUTSIDE = 1;
 const WANTED = 7;
 const WAITED_IN_VAIN = 8;
 const WORDS_EACH = 4;
+const OTHERWISE = 'connections to sleeping Services are refused, not accepted';
 /** Annotations that mean something in mode userspace alone. */
 const OF_THE_PROXY: readonly string[] = ['retries', 'idle-timeout', 'max-lifetime', 'proxy-protocol'];
 
@@ -51,6 +52,7 @@ interface Open {
   readonly table: EngineTable;
   readonly told: Map<number, number>;
   readonly endPoll: () => void;
+  isListening: boolean;
 }
 
 export class AcceptOnConnect implements Companion {
@@ -93,7 +95,20 @@ export class AcceptOnConnect implements Companion {
   }
 
   get table(): BesideTable {
-    return { kind: 'accept', settings: this.#tables.settings };
+    return { kind: 'accept', settings: this.#tables.settings, why: this.#asking.any ? this.#said : '' };
+  }
+
+  /** Undefined where all is well: there is no queue to look at. */
+  state(): QueueState | undefined {
+    if (!this.#asking.any || this.#said === '') return undefined;
+    return {
+      kind: 'accept',
+      queue: null,
+      why: this.#said,
+      otherwise: OTHERWISE,
+      isWatched: true,
+      letPass: 0,
+    };
   }
 
   /** Undefined where no Service asks for it, or nobody can accept. */
@@ -129,7 +144,8 @@ export class AcceptOnConnect implements Companion {
       const { records } = open.table;
       if (records.length > 0) open.engine.update(records);
       open.table.said();
-      if (isNew) open.engine.startListening();
+      if (!open.isListening) open.engine.startListening();
+      open.isListening = true;
       await this.#write(open, table, changes);
       this.#hasMissed = false;
       this.#said = '';
@@ -184,6 +200,7 @@ export class AcceptOnConnect implements Companion {
       }),
       told: new Map(),
       endPoll: every(clock, POLL_MS, () => this.#hear(open)),
+      isListening: false,
     };
     this.#open = open;
     this.#tables.requireFull();
@@ -284,8 +301,7 @@ export class AcceptOnConnect implements Companion {
   }
 
   #say(why: string): void {
-    if (this.#said !== why)
-      this.#log.warn(`connections to sleeping Services are refused, not accepted: ${why}`);
+    if (this.#said !== why) this.#log.warn(`${OTHERWISE}: ${why}`);
     this.#said = why;
   }
 }

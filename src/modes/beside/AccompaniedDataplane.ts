@@ -30,6 +30,8 @@ export interface QueueCompanion extends Companion {
 /** What it has taken ends before others may take over. */
 export interface AcceptingCompanion extends Omit<Companion, 'close'> {
   readonly table: BesideTable;
+  /** Undefined where all is well. */
+  state(): QueueState | undefined;
   readonly report: NonNullable<Dataplane['acceptReport']>;
   close(): Promise<void>;
 }
@@ -64,7 +66,7 @@ export class AccompaniedDataplane implements Dataplane {
     this.connectionCounters = target.connectionCounters?.bind(target);
     this.rulePackets = target.rulePackets?.bind(target);
     this.digest = target.digest?.bind(target);
-    const queues = [company.after, company.inForce].filter((each) => each !== undefined);
+    const queues = [company.after, company.inForce, company.accepting].filter((each) => each !== undefined);
     if (queues.length > 0) this.queueStates = () => queues.flatMap((queue) => queue.state() ?? []);
     this.standBack = target.standBack?.bind(target);
     this.proxyReport = target.proxyReport?.bind(target);
@@ -103,7 +105,7 @@ export class AccompaniedDataplane implements Dataplane {
   ruleFacts(table: RoutingView): RuleFacts {
     const { after, inForce, accepting } = this.#company;
     const beside = [after, inForce, accepting].flatMap((each) => (each ? [each.table] : []));
-    const written = beside.filter(({ settings }) => Object.keys(settings).length > 0);
+    const written = beside.filter(({ settings, why }) => why !== '' || Object.keys(settings).length > 0);
     const facts = this.#target.ruleFacts?.(table) ?? NO_RULE_FACTS;
     return written.length === 0 ? facts : { ...facts, beside: written };
   }

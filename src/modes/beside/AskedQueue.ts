@@ -73,6 +73,11 @@ export class AskedQueue<Who extends Decider> {
     return this.#tables.settings;
   }
 
+  /** Why there is no queue, or its rules are not written; '' where all is well, or nobody asks. */
+  get why(): string {
+    return this.#asking.any ? this.#said : '';
+  }
+
   /** Undefined where nobody asks. `letPass`: how often somebody let packets pass. */
   state(
     kind: QueueState['kind'],
@@ -80,7 +85,7 @@ export class AskedQueue<Who extends Decider> {
   ): QueueState | undefined {
     if (!this.#asking.any) return undefined;
     const { otherwise } = this.#options;
-    return { kind, queue: this.#who?.queue ?? null, why: this.#said, otherwise, ...watch };
+    return { kind, queue: this.#who?.queue ?? null, why: this.why, otherwise, ...watch };
   }
 
   /** Undefined where nobody asks, or there can be none. */

@@ -60,7 +60,7 @@ export class EndpointChoice implements Companion {
   }
 
   get table(): BesideTable {
-    return { kind: 'choice', settings: this.#queue.settings };
+    return { kind: 'choice', settings: this.#queue.settings, why: this.#queue.why };
   }
 
   /** Undefined where no Service asks for a choice. */

@@ -53,7 +53,7 @@ export class WakeOnConnect implements Companion {
   }
 
   get table(): BesideTable {
-    return { kind: 'hold', settings: this.#queue.settings };
+    return { kind: 'hold', settings: this.#queue.settings, why: this.#queue.why };
   }
 
   /** Undefined where no Service asks to be woken. */

@@ -25,8 +25,10 @@ export async function besideDifferences(
   channel: NetlinkChannel,
 ): Promise<readonly KernelDifference[]> {
   const found: KernelDifference[] = [];
-  for (const { kind, settings } of tables) {
+  for (const { kind, settings, why } of tables) {
     const content = contentOf(kind, config);
+    if (content !== undefined && why && Object.keys(settings).length === 0)
+      found.push({ sign: '-', what: `table ${content.name}`, service: '', text: `not written: ${why}` });
     for (const family of IP_FAMILIES) {
       const said = settings[family];
       if (content === undefined || said === undefined) continue;

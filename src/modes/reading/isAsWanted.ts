@@ -11,6 +11,7 @@ import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { HostAddressWatch } from '../../kernel/routes/HostAddressWatch.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
+import { hostFactsOf } from './hostFactsOf.js';
 
 /** Tables of 50,000 Services come in many datagrams at once. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
@@ -48,8 +49,7 @@ export async function isAsWanted(
     return found.every(({ family, present }) => {
       const said = digest.families[family] as DigestOfTable | undefined;
       if (present === undefined || said === undefined) return false;
-      const { localhostPorts = {}, divertMark = 0 } = facts.families[family] ?? {};
-      const host = { addresses: watch.addresses, localhostPorts, divertMark };
+      const host = hostFactsOf(facts, family, watch.addresses);
       const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
       return tableIsAsWanted(said, settings, present);
     });

@@ -35,6 +35,7 @@ import { iptablesOptions, openTools } from '../iptablesMode.js';
 import { ipvsOptions } from '../ipvsMode.js';
 import { nftablesOptions } from '../nftablesMode.js';
 import { captureOptions } from '../userspaceMode.js';
+import { hostFactsOf } from './hostFactsOf.js';
 
 /** Tables of 50,000 Services come in many datagrams at once. */
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
@@ -101,8 +102,7 @@ async function ofNftables(
   const { view, facts } = comparing;
   const found: KernelDifference[] = [];
   for (const family of hostFamilies()) {
-    const { localhostPorts, divertMark, engine } = factsOf(comparing, family);
-    const host = { addresses, localhostPorts, divertMark, untranslated: engine?.untranslated ?? [] };
+    const host = hostFactsOf(facts, family, addresses);
     const settings = nftablesSettings({ ...options, logGroup: facts.logGroup }, family, view, host);
     const table = new NftablesTable(channel, family, name);
     append(found, await nftablesDifferences(table, view.servicePorts(family), settings));

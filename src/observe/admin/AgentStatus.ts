@@ -5,7 +5,7 @@ import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { portsByKey, type SamePort, stateOf } from './serviceRows.js';
 
 export interface QueueStatus {
-  readonly kind: 'choice' | 'hold';
+  readonly kind: 'choice' | 'hold' | 'accept';
   /** Of nfnetlink_queue; null: there is none. */
   readonly queue: number | null;
   readonly why: string;

@@ -138,4 +138,16 @@ t.test('a Service that accepts while it sleeps: in all modes, TCP alone', async 
   const udp = world([service({ options, ports: [port({ name: 'dns', protocol: 'UDP', port: 53 })] })]);
   t.equal(ask('outside', 'cart:53/UDP', udp).reason, 'asleep', 'held');
   t.equal(ask('outside', 'cart:53/UDP', udp, { ...RULES, mode: 'ipvs' }).outcome, 'refused');
+  for (const [range, text] of [
+    ['0.0.0.0/0', /accepted at once/],
+    ['2001:db8::/32', /accepted at once/],
+    ['203.0.113.0/24', /it is dropped/],
+  ] as const) {
+    const ranged = service({
+      options,
+      ports: [port({ name: 'http' })],
+      loadBalancerSourceRanges: [cidr(range)],
+    });
+    t.match(ask('outside', 'cart:http', world([ranged])).notes[1], text, range);
+  }
 });

@@ -68,3 +68,9 @@ t.test('it does not: what becomes of first packets, and why', async (t) => {
     /by lot .*: refused$/,
   );
 });
+
+t.test('accepting has no queue: what is wrong with it is a fault', async (t) => {
+  const otherwise = 'connections to sleeping Services are refused, not accepted';
+  const accept = { ...CHOICE, kind: 'accept', queue: null, why: 'EOPNOTSUPP', otherwise } as const;
+  t.strictSame(await says(accept, ''), { name: 'wake', passed: false, says: `${otherwise}: EOPNOTSUPP` });
+});
