@@ -69,7 +69,8 @@ void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, 
   Known& peer = found->second;
   peer.heard = now;
   peer.met = true;
-  peer.ends_with_agent = (flags & kEndsWithAgent) != 0;
+  // An agent that begins knows nothing of the one before; what that one carried has ended with it.
+  peer.ends_with_agent = (flags & kEndsWithAgent) != 0 || ((flags & kLeaving) != 0 && peer.ends_with_agent);
   const uint8_t* entry = data + kHead + name_length;
   std::vector<Mac> own(macs);
   for (Mac& mac : own) {

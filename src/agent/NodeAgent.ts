@@ -55,6 +55,7 @@ export class NodeAgent {
   #endsForGood = false;
   #serveAgain: () => void = () => {};
   #succeed: () => void = () => {};
+  #isSucceeded = false;
   #hasServed: () => void = () => {};
   #summary: () => string = () => 'Starting';
   /** Resolves when the first sync has put everything in force, or has left the node to another proxy. */
@@ -208,7 +209,7 @@ export class NodeAgent {
     });
     this.#open.add('the removal of other modes', () => leftovers.stop());
     const balancer = await host.openBalancer({ config, table, api: apiServer, events, clock, random, log });
-    this.#open.add('the load balancer', () => balancer.close());
+    this.#open.add('the load balancer', () => balancer.close(this.#isSucceeded));
     const agent: Agent = new Agent({
       config,
       sources,
@@ -325,7 +326,10 @@ export class NodeAgent {
       familySynced: (report) => agent().familySynced(report),
       restoreFailed: (family, kind) => agent().restoreFailed(family, kind),
       captured: (changes) => agent().captured(changes),
-      succeeded: () => this.#succeed(),
+      succeeded: () => {
+        this.#isSucceeded = true;
+        this.#succeed();
+      },
     };
     const mode = await host.openMode(this.#config, modeHost, listener, log);
     this.#open.add(`mode ${this.#config.mode}`, () => mode.dataplane.close());

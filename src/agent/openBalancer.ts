@@ -39,7 +39,8 @@ export interface BalancerHandle {
   serving(): void;
   /** Or why there is nothing to report. */
   report(): AnnouncerReport | string;
-  close(): Promise<void>;
+  /** `isSucceeded`: another process on this node carries on. */
+  close(isSucceeded?: boolean): Promise<void>;
 }
 
 /** Of the Services that share an address, in a line of the log. */
@@ -127,6 +128,6 @@ function follow(handle: AnnouncerHandle): BalancerHandle {
     ledOn: (address, protocol, port) => announcer.ledOn(address, protocol, port),
     serving: () => announcer.serving(),
     report: () => announcer.report(),
-    close: () => handle.close(),
+    close: (isSucceeded) => handle.close(isSucceeded),
   };
 }

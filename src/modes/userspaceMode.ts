@@ -188,7 +188,12 @@ export async function removeDivertRoutes(): Promise<IpFamily[]> {
 export async function removeLocalRanges(): Promise<Cidr[]> {
   const routes = new LocalRanges();
   const removed: Cidr[] = [];
-  for (const family of hostFamilies())
-    for (const cidr of await routes.list(family)) if (await routes.remove(cidr)) removed.push(cidr);
+  for (const cidr of await localRangesLeft()) if (await routes.remove(cidr)) removed.push(cidr);
   return removed;
+}
+
+/** Ranges of cluster IPs that routes of ours make local. Rejects with NetlinkError. */
+export async function localRangesLeft(): Promise<readonly Cidr[]> {
+  const routes = new LocalRanges();
+  return (await Promise.all(hostFamilies().map((family) => routes.list(family)))).flat();
 }

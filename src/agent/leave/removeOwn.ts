@@ -4,12 +4,15 @@ import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
 import { removeNftables } from '../../modes/removeNftables.js';
+import { removeLocalRanges } from '../../modes/userspaceMode.js';
 
 type Mode = 'nftables' | 'iptables' | 'ipvs' | 'userspace';
 
 /** Rejects with what could not be removed; the rest is. */
 export async function removeOwn(own: Mode, theirs: Mode, sysctls: Sysctls): Promise<void> {
   if (own === 'nftables' || own === 'userspace') {
+    // Without the proxy and its rules, servers of the host would have what the other proxy does not serve.
+    if (own === 'userspace') await removeLocalRanges();
     await removeNftables('remove', own === 'nftables' ? 'userspace' : 'nftables');
     return;
   }

@@ -57,9 +57,11 @@ export class AliveNodes {
     endingWithAgent: ReadonlySet<string> = NOBODY,
   ): Alive {
     const known = this.#known;
+    for (const name of this.#left) if (!members.has(name)) this.#left.delete(name);
     for (const { name } of members.values()) {
       const state = liveness.get(name);
-      if (state === 'alive') this.#left.delete(name);
+      // Nobody may be heard at all.
+      if (state === 'alive' || state === undefined) this.#left.delete(name);
       else if (state === 'leaving' && (endingWithAgent.has(name) || known?.has(name) === false))
         this.#left.add(name);
     }

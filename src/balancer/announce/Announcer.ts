@@ -61,6 +61,8 @@ export interface AnnouncerOptions {
   readonly openResponder: (onEvents: () => void) => NativeResponder;
   /** Whether what is led to this node passes through this process (mode userspace), and ends with it. */
   readonly endsWithAgent: boolean;
+  /** Whether this process may follow one that serves this node, and goes on doing so until the first sync. */
+  readonly mayFollow: boolean;
   readonly openBfd: (onChanges: () => void) => NativeBfd;
   readonly openTcp: (options: TcpOptions) => OpenConnection;
   readonly password: ((namespace: string, name: string) => Promise<string>) | undefined;
@@ -104,6 +106,7 @@ export class Announcer {
   #said = '';
   #problems: ReadonlySet<string> = new Set();
   #closed = false;
+  #isServing = false;
 
   /** Throws what cannot be opened; nothing is open then. */
   constructor(options: AnnouncerOptions) {
@@ -158,7 +161,8 @@ export class Announcer {
     this.#tiers =
       options.tierTables &&
       new TierWriter(node, options.tierTables, options.askMachine, clock, log, () => this.changed());
-    this.#layer2.setServing(false);
+    this.#isServing = options.mayFollow;
+    this.#layer2.setServing(this.#isServing);
     try {
       this.#look();
       interfaceWatch.onChange = () => this.changed();
@@ -197,7 +201,10 @@ export class Announcer {
 
   /** The first sync has succeeded: what is led to this node finds its way. Until then it announces nothing, and others pass it over. */
   serving(): void {
-    if (!this.#closed) this.#layer2.setServing(true);
+    if (this.#closed) return;
+    this.#isServing = true;
+    this.#layer2.setServing(true);
+    this.changed();
   }
 
   /** Something that the plan depends on. */
@@ -231,14 +238,17 @@ export class Announcer {
     });
   }
 
-  /** Hands over in order: who ranks next announces before this node falls silent. Rules and tables stay. */
-  async close(): Promise<void> {
+  /**
+   * Hands over in order: who ranks next announces before this node falls silent. Rules and tables stay. `isSucceeded`: another process
+   * on this node carries on, so there is nothing to hand over.
+   */
+  async close(isSucceeded = false): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancel?.();
     this.#options.interfaceWatch.onChange = undefined;
     await Promise.all([
-      this.#membership.leave().then(() => this.#layer2.leave(LEAVE_MS)),
+      isSucceeded ? undefined : this.#membership.leave().then(() => this.#layer2.leave(LEAVE_MS)),
       this.#peers.close(),
       this.#tiers?.close(),
     ]);
@@ -287,7 +297,9 @@ export class Announcer {
       lans: this.#lans,
     });
     this.#layer2.setWishes(plan.wishes);
-    this.#peers.set(plan.routes, objects.ofKind('BFDProfile'), this.#facts.addresses ?? []);
+    // What routers remember of the agent before must not be withdrawn by a speaker that knows no better yet.
+    if (this.#isServing)
+      this.#peers.set(plan.routes, objects.ofKind('BFDProfile'), this.#facts.addresses ?? []);
   }
 
   #heardMacs(): readonly Uint8Array[] {

@@ -42,7 +42,8 @@ export interface AnnouncerHandle {
   readonly objects: AnnouncementObjects;
   /** Services, slices and Nodes have been read once. */
   servicesComplete(): void;
-  close(): Promise<void>;
+  /** `isSucceeded`: another process on this node carries on. */
+  close(isSucceeded?: boolean): Promise<void>;
 }
 
 /** Heartbeats each 200 ms; five lost in a row. */
@@ -95,6 +96,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
           onEvents,
         ),
       endsWithAgent: config.mode === 'userspace',
+      mayFollow: config.mode === 'userspace' && config.userspace.takeover,
       openBfd: (onChanges) => new (nativeAddon().BfdEngine)(onChanges),
       openTcp,
       password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),
@@ -139,8 +141,8 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
       servicesComplete = true;
       step();
     },
-    close: async () => {
-      await ready.close();
+    close: async (isSucceeded) => {
+      await ready.close(isSucceeded);
       await watch?.stop();
       outage.stop();
       channel?.close();

@@ -5,6 +5,7 @@ import { legacyTables } from '../../kernel/xtables/legacyTables.js';
 import { nftChainExists } from '../../kernel/xtables/nftChains.js';
 import { removeIptables } from '../../modes/iptablesMode.js';
 import { removeIpvs } from '../../modes/removeIpvs.js';
+import { localRangesLeft } from '../../modes/userspaceMode.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import type { KubeProxyMode } from './kubeProxyMode.js';
 import { removeOwnTables } from './removeOwnTables.js';
@@ -20,6 +21,7 @@ export async function whatIsLeft(keeps: KubeProxyMode | undefined): Promise<read
     }
   };
   await look('nftables', async () => (await removeOwnTables('plan')).map((table) => `table ${table}`));
+  await look('routes', async () => (await localRangesLeft()).map((cidr) => `the local route of ${cidr}`));
   await look('ipvs', async () => {
     const { rules, objects, error } = await removeIpvs('plan', keeps === 'ipvs' ? "not kube-proxy's" : 'all');
     if (error !== undefined) throw error;

@@ -150,7 +150,7 @@ export const configurationSchema = z.strictObject(
       takeover: flag(false),
       leave: flag(false),
       sourceAddress: nonZeroChoice(SOURCE_ADDRESSES, 'auto'),
-      socketLookup: nonZeroChoice(SOCKET_LOOKUPS, 'auto'),
+      socketLookup: nonZeroChoice(SOCKET_LOOKUPS, 'off'),
       web: text(),
       externalBalancer: block({ serve: flag(false), addresses: textList() }),
       wake: block({

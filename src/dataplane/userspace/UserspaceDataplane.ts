@@ -225,7 +225,8 @@ export class UserspaceDataplane implements Dataplane {
 
   async verify(): Promise<string | undefined> {
     if (this.#succeeded) return undefined;
-    return (await this.#host.lookup?.verify()) ?? this.#capture.verify();
+    const routes = await this.#host.lookup?.verify();
+    return (await this.#capture.verify()) ?? routes;
   }
 
   requireFull(): void {

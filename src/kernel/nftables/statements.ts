@@ -201,14 +201,20 @@ export function hostWord(value: number): string {
 /** NFT_SOCKET_TRANSPARENT. */
 const TRANSPARENT = 0;
 
-/** The packet is for a socket of this host that is bound to an address of others (IP_TRANSPARENT). */
-export const FOR_TRANSPARENT_SOCKET: Statement = {
-  text: 'socket transparent 1',
-  expressions: [
-    expression('socket', { key: TRANSPARENT, dreg: FIRST }),
-    expression('cmp', { sreg: FIRST, op: 0, data: '\x01' }),
-  ],
-};
+/** The packet is of a socket of this host that is bound to an address of others (IP_TRANSPARENT). */
+export const FOR_TRANSPARENT_SOCKET = ofSocket(true);
+/** It is of another socket of this host; not where it is of none. */
+export const FOR_OTHER_SOCKET = ofSocket(false);
+
+function ofSocket(isTransparent: boolean): Statement {
+  return {
+    text: `socket transparent ${isTransparent ? 1 : 0}`,
+    expressions: [
+      expression('socket', { key: TRANSPARENT, dreg: FIRST }),
+      expression('cmp', { sreg: FIRST, op: 0, data: isTransparent ? '\x01' : '\x00' }),
+    ],
+  };
+}
 
 const hex = (bits: number) => `0x${bits.toString(16)}`;
 export const loadMark = expression('meta', { key: MetaKey.MARK, dreg: FIRST });

@@ -82,7 +82,8 @@ if (await inNetns(import.meta.url)) {
   t.teardown(() => {
     for (const each of [...servers, stranger, other]) each.close();
   });
-  const settings = 'mode: userspace\nclusterCIDR: 10.2.0.0/16\npenstock: {takeover: true}\n';
+  const settings =
+    'mode: userspace\nclusterCIDR: 10.2.0.0/16\npenstock: {takeover: true, socketLookup: auto}\n';
 
   await using agent = new AgentProcess(settings);
   agent.write('web.json', [CIDRS, ...web([POD])]);
@@ -117,6 +118,12 @@ if (await inNetns(import.meta.url)) {
     t.ok(await eventually(async () => (await reach(VIP)) === 'ok'), 'and comes back');
   });
 
+  await t.test('a node that is flooded, and answers with SYN cookies, still answers', async (t) => {
+    shell('sysctl -qw net.ipv4.tcp_syncookies=2');
+    for (const vip of [VIP, VIP6]) t.equal(await reach(vip), 'ok', vip);
+    shell('sysctl -qw net.ipv4.tcp_syncookies=1');
+  });
+
   await t.test('a route that somebody removes is back', async (t) => {
     shell(`ip route del local ${RANGE} table local`);
     t.ok(await eventually(async () => (await reach(VIP)) === 'ok'));
@@ -125,7 +132,7 @@ if (await inNetns(import.meta.url)) {
 
   await t.test('a new agent takes over under load, and then one that does not look up', async (t) => {
     const afterwards = (lookup: string) => {
-      const fresh = new AgentProcess(settings.replace('true', `true, socketLookup: '${lookup}'`));
+      const fresh = new AgentProcess(settings.replace('auto', `'${lookup}'`));
       fresh.write('web.json', [CIDRS, ...web([POD])]);
       return fresh;
     };
@@ -168,6 +175,7 @@ if (await inNetns(import.meta.url)) {
     t.equal(await agent.end('SIGTERM'), 0);
     for (let i = 0; i < 20; i++) t.match(await reach(VIP), refused, 'an orderly end refuses too');
     t.match(shell(`${PENSTOCK} doctor || true`), `routes: local ${RANGE}`);
+    t.match(shell(`${PENSTOCK} cleanup --check || true`), `the local route of ${RANGE}`);
     t.match(shell(`${PENSTOCK} cleanup --mode userspace`), `removed the local route of ${RANGE}`);
     t.strictSame([...localRoutes(4), ...localRoutes(6)], []);
   });

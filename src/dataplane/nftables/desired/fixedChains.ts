@@ -10,6 +10,7 @@ import {
   ACCEPT,
   clearMark,
   DROP,
+  FOR_OTHER_SOCKET,
   FOR_TRANSPARENT_SOCKET,
   goTo,
   HAS_DESTINATION_NAT,
@@ -134,11 +135,9 @@ function untranslatedChain({ family, untranslated }: NftablesSettings): readonly
     ];
   });
   const answers = untranslated.flatMap((cidr): Rule[] => {
+    // SYN cookies are sent without a socket, and pass: no rule about sockets holds for them.
     const begins = [prefix(sourceAddress, 'is', cidr), isProtocol('tcp'), IS_SYN];
-    return [
-      [...begins, FOR_TRANSPARENT_SOCKET, ACCEPT],
-      [...begins, DROP],
-    ];
+    return [[...begins, FOR_OTHER_SOCKET, DROP]];
   });
   const filter = (hook: 'input' | 'output') => ({ type: 'filter' as const, hook, priority: FILTER });
   return [

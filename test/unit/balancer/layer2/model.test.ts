@@ -278,6 +278,13 @@ t.test('heartbeats', async (t) => {
   a.setEndsWithAgent(1);
   b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(1600) as Uint8Array, 1600);
   t.equal(b.status(1600).peers[0]?.endsWithAgent, 1);
+  // The next agent begins: it leaves as long as it does not serve, and what the one before carried has ended with it.
+  a.setEndsWithAgent(0);
+  b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(1800) as Uint8Array, 1800);
+  t.equal(b.status(1800).peers[0]?.endsWithAgent, 1);
+  a.setLeaving(0);
+  b.datagram(Uint8Array.of(192, 0, 2, 1), a.advance(2000) as Uint8Array, 2000);
+  t.equal(b.status(2000).peers[0]?.endsWithAgent, 0, 'it serves in another mode');
 });
 
 t.test('who was never heard is dead where others are heard; else a firewall may be in the way', async (t) => {

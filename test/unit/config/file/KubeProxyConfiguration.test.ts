@@ -88,7 +88,7 @@ const DEFAULTS = {
     takeover: false,
     leave: false,
     sourceAddress: 'auto',
-    socketLookup: 'auto',
+    socketLookup: 'off',
     web: '',
     loadBalancer: {
       announce: false,

@@ -13,7 +13,7 @@ const SETTING: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ['--iptables-backend=nft', { 'penstock.iptablesBackend': 'nft' }],
   ['--takeover', { 'penstock.takeover': true }],
   ['--leave', { 'penstock.leave': true }],
-  ['--socket-lookup=off', { 'penstock.socketLookup': 'off' }],
+  ['--socket-lookup=auto', { 'penstock.socketLookup': 'auto' }],
   ['--source-address=transparent', { 'penstock.sourceAddress': 'transparent' }],
   ['--proxy-mode=nftables', { mode: 'nftables' }],
   ['--hostname-override=N', { hostnameOverride: 'N' }],
