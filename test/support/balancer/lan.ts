@@ -53,8 +53,10 @@ export class LanHost {
     return shell(`nsenter -t ${this.pid} -n sh -ec '${command}'`);
   }
 
+  /** The kernel takes its time to end a namespace, and the next one may want the name of the link at once. */
   close(): void {
     this.#holder.kill('SIGKILL');
+    shell(`ip link del ${this.name} 2>/dev/null || true`);
   }
 }
 
