@@ -7,6 +7,8 @@ export const EXCLUDE_LABEL = 'node.kubernetes.io/exclude-from-external-load-bala
 export interface Node {
   readonly kind: 'Node';
   readonly name: string;
+  /** metadata.uid */
+  readonly uid?: string;
   /** Label topology.kubernetes.io/zone, '' when absent. */
   readonly zone: string;
   /** status.addresses: every InternalIP first, then every ExternalIP, in list order. */

@@ -27,7 +27,7 @@ type Done = (error: (Error & { code: number }) | null, answer: unknown) => void;
 
 interface Stream {
   on(event: 'data', take: (answer: { readonly result: boolean }) => void): void;
-  on(event: 'error', take: (error: Error) => void): void;
+  on(event: 'error', take: (error: Error & { readonly code: number }) => void): void;
   cancel(): void;
 }
 
@@ -39,8 +39,12 @@ type RawClient = Readonly<Record<string, (request: object, done: Done) => void>>
 export interface KedaClient {
   /** Rejects with the code of gRPC. */
   ask(method: 'isActive' | 'getMetricSpec' | 'getMetrics' | 'later', request: object): Promise<unknown>;
-  /** What was told so far. */
-  stream(request: object): { readonly told: readonly boolean[]; cancel(): void };
+  /** What was told so far, and the codes of gRPC with which it ended. */
+  stream(request: object): {
+    readonly told: readonly boolean[];
+    readonly failed: readonly number[];
+    cancel(): void;
+  };
   close(): void;
 }
 
@@ -96,8 +100,9 @@ export async function kedaClient(target: string, tls?: KedaCredentials): Promise
       const told: boolean[] = [];
       const stream = client.streamIsActive(request);
       stream.on('data', ({ result }) => told.push(result));
-      stream.on('error', () => {});
-      return { told, cancel: () => stream.cancel() };
+      const failed: number[] = [];
+      stream.on('error', ({ code }) => failed.push(code));
+      return { told, failed, cancel: () => stream.cancel() };
     },
     close: () => client.close(),
   };

@@ -15,8 +15,11 @@ export interface IdleWatchOptions {
   readonly servicePorts: (family: IpFamily) => Iterable<ServicePort>;
   /** Every connection that the kernel knows. Rejects when it does not tell: that look says nothing. */
   readonly eachConnection: (take: (entry: ConntrackEntry) => void) => Promise<void>;
-  /** Each look: Services that are awake and had connections since the one before, and how many are open. */
-  readonly onLooked?: (connections: ReadonlyMap<string, number>) => void;
+  /**
+   * Each look: Services that are awake and had connections since the one before, and how many are open. Undefined: the kernel did not
+   * tell. Not called as long as no Service asks for idle-after, and once when the last one has ceased to.
+   */
+  readonly onLooked?: (connections: ReadonlyMap<string, number> | undefined) => void;
   /** Whether another node has connections to it, by `namespace/name`. Default: nobody knows of others. */
   readonly isActiveElsewhere?: (path: string) => boolean;
   /** It was idle for as long as it says. Told again each time that this time has passed once more. */
@@ -51,6 +54,10 @@ export class IdleWatch {
   #watched = new Map<string, Watched>();
   /** Of all Services, also of those that sleep: who wakes is to be watched soon. */
   #shortest: Milliseconds = Number.POSITIVE_INFINITY;
+  /** There are Services at all: the objects were read. */
+  #hasServices = false;
+  /** Some Service asked for it at the last look. */
+  #wasAsked = false;
   #cancel: () => void;
   #stopped = false;
 
@@ -65,9 +72,13 @@ export class IdleWatch {
   }
 
   async #turn(): Promise<void> {
-    await this.#look().catch(() => {});
+    await this.#look().catch(() => {
+      if (!this.#stopped) this.#options.onLooked?.(undefined);
+    });
     if (this.#stopped) return;
-    const wait = Math.min(LONGEST_LOOK, Math.max(SHORTEST_LOOK, this.#shortest / LOOKS_OF_A_TIME));
+    // An agent that is new looks as soon as it knows anything: others wait for its word.
+    const usual = Math.min(LONGEST_LOOK, Math.max(SHORTEST_LOOK, this.#shortest / LOOKS_OF_A_TIME));
+    const wait = this.#hasServices ? usual : SHORTEST_LOOK;
     this.#cancel = this.#options.clock.after(wait, () => void this.#turn());
   }
 
@@ -76,9 +87,12 @@ export class IdleWatch {
     const places = this.#find();
     // Who is watched by others is heard by them, also when all sleep.
     if (this.#watched.size === 0) {
-      if (Number.isFinite(this.#shortest)) onLooked?.(new Map());
+      const isAsked = Number.isFinite(this.#shortest);
+      if (isAsked || this.#wasAsked) onLooked?.(new Map());
+      this.#wasAsked = isAsked;
       return;
     }
+    this.#wasAsked = true;
     const seen = new Map<string, Seen>();
     await eachConnection(({ original, tcpState, id }) => {
       const { protocol, destination, destinationPort } = original;
@@ -125,8 +139,10 @@ export class IdleWatch {
     const watched = new Map<string, Watched>();
     const now = this.#options.clock.now();
     this.#shortest = Number.POSITIVE_INFINITY;
+    this.#hasServices = false;
     for (const family of IP_FAMILIES) {
       for (const port of this.#options.servicePorts(family)) {
+        this.#hasServices = true;
         // Most say nothing, and there may be a hundred thousand.
         if (port.options[IDLE_AFTER] === undefined) continue;
         const idleAfter = readWake(port.options).wake?.idleAfter;

@@ -18,7 +18,7 @@ import { Waking } from './Waking.js';
 
 export interface OpenWakingOptions {
   readonly config: NodeConfig;
-  readonly table: Pick<RoutingView, 'servicePorts'>;
+  readonly table: Pick<RoutingView, 'servicePorts' | 'nodeObject'>;
   readonly events: EventRecorder;
   /** Undefined: objects come from manifests alone. */
   readonly apiServer: ApiServer | undefined;
@@ -44,6 +44,7 @@ export function openWaking({ config, table, events, apiServer, clock, random, lo
           api: apiServer,
           namespace: config.loadBalancer.leaseNamespace,
           node: config.nodeName,
+          nodeUid: () => table.nodeObject?.uid,
           clock,
           random,
           log,

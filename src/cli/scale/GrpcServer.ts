@@ -13,7 +13,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
+import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { messageOf } from '../../errors.js';
+import { type Clock, every } from '../../time/Clock.js';
 
 /** Codes of gRPC (google.rpc.Code). */
 export const GrpcCode = {
@@ -37,6 +40,8 @@ export class GrpcError extends Error {
 export interface GrpcAnswer {
   send(message: Uint8Array): void;
   end(): void;
+  /** Ends with this in place of OK. */
+  fail(error: GrpcError): void;
   /** The client does not listen any more. Called once; also after end(). */
   onClose(action: () => void): void;
 }
@@ -49,6 +54,10 @@ const LONGEST_REQUEST = 64 * 1024;
 /** Milliseconds for a request to come in. */
 const PATIENCE_MS = 10_000;
 const MOST_SESSIONS = 64;
+/** Also those that have not shown their certificate yet. */
+const MOST_CONNECTIONS = 2 * MOST_SESSIONS;
+/** A client that does not answer to a ping by the next is gone. */
+const PING_MS = 30_000;
 const MOST_STREAMS = 1000;
 /** Of an answer that nobody reads. */
 const MOST_UNREAD = 64 * 1024;
@@ -57,16 +66,30 @@ export class GrpcServer {
   readonly #server: Http2Server | Http2SecureServer;
   readonly #methods: ReadonlyMap<string, GrpcMethod>;
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** Also of those that are no session yet. */
+  readonly #sockets = new Set<Socket>();
+  /** Those that have not answered to the last ping. */
+  readonly #silent = new Set<ServerHttp2Session>();
+  readonly #endPings: () => void;
 
   /** `methods` by path, `/package.Service/Method`. `tls` undefined: as plain text. */
-  constructor(methods: ReadonlyMap<string, GrpcMethod>, tls: SecureServerOptions | undefined) {
+  constructor(methods: ReadonlyMap<string, GrpcMethod>, tls: SecureServerOptions | undefined, clock: Clock) {
     this.#methods = methods;
     const settings = { maxConcurrentStreams: MOST_STREAMS };
-    this.#server = tls === undefined ? createServer({ settings }) : createSecureServer({ ...tls, settings });
+    this.#server =
+      tls === undefined
+        ? createServer({ settings })
+        : createSecureServer({ ...tls, settings, handshakeTimeout: PATIENCE_MS });
+    this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
     this.#server.on('session', (session) => this.#admit(session));
     this.#server.on('stream', (stream, headers) => this.#serve(stream, headers));
     // Of one client; the others are served.
     this.#server.on('sessionError', () => {});
+    this.#endPings = every(clock, PING_MS, () => this.#ping());
   }
 
   /** Resolves to the port. Rejects with what the system says. */
@@ -82,9 +105,19 @@ export class GrpcServer {
     });
   }
 
+  /** For whoever connects from now on. Throws what is wrong with it; then what was before holds. */
+  renew(tls: SecureServerOptions): void {
+    if (!('setSecureContext' in this.#server)) throw new TypeError('the server speaks plain text');
+    createSecureContext(tls);
+    this.#server.setSecureContext(tls);
+  }
+
+  /** Cuts off whoever is connected, whatever they do. */
   async close(): Promise<void> {
+    this.#endPings();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
@@ -95,8 +128,22 @@ export class GrpcServer {
       return;
     }
     this.#sessions.add(session);
-    session.on('close', () => this.#sessions.delete(session));
+    session.on('close', () => {
+      this.#sessions.delete(session);
+      this.#silent.delete(session);
+    });
     session.on('error', () => {});
+  }
+
+  #ping(): void {
+    for (const session of this.#silent) session.destroy();
+    for (const session of this.#sessions) {
+      if (session.destroyed || session.closed) continue;
+      this.#silent.add(session);
+      session.ping((error) => {
+        if (error === null) this.#silent.delete(session);
+      });
+    }
   }
 
   #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
@@ -139,41 +186,48 @@ function messageIn(body: Buffer): Uint8Array {
 }
 
 function answerOn(stream: ServerHttp2Stream): GrpcAnswer {
+  let failure: GrpcError | undefined;
   const begin = () => {
     if (stream.headersSent) return;
-    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': String(GrpcCode.OK) }));
+    stream.on('wantTrailers', () => stream.sendTrailers(statusOf(failure)));
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  };
+  const isOver = () => stream.destroyed || stream.closed;
+  const end = () => {
+    if (isOver()) return;
+    begin();
+    stream.end();
   };
   return {
     send: (message) => {
-      if (stream.destroyed || stream.closed) return;
+      if (isOver()) return;
       begin();
       const prefix = Buffer.alloc(PREFIX_BYTES);
       prefix.writeUInt32BE(message.length, 1);
       stream.write(Buffer.concat([prefix, message]));
       if (stream.writableLength > MOST_UNREAD) stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     },
-    end: () => {
-      if (stream.destroyed || stream.closed) return;
-      begin();
-      stream.end();
+    end,
+    fail: (error) => {
+      failure = error;
+      end();
     },
     onClose: (action) => stream.once('close', action),
   };
 }
 
+function statusOf(error: GrpcError | undefined): Record<string, string> {
+  if (error === undefined) return { 'grpc-status': String(GrpcCode.OK) };
+  return { 'grpc-status': String(error.code), 'grpc-message': encodeURIComponent(error.message) };
+}
+
 function refuse(stream: ServerHttp2Stream, error: unknown): void {
   if (stream.destroyed || stream.closed) return;
-  const code = error instanceof GrpcError ? error.code : GrpcCode.INTERNAL;
   if (stream.headersSent) {
     stream.close(constants.NGHTTP2_INTERNAL_ERROR);
     return;
   }
-  const headers = {
-    ':status': 200,
-    'content-type': 'application/grpc',
-    'grpc-status': String(code),
-    'grpc-message': encodeURIComponent(messageOf(error)),
-  };
+  const failure = error instanceof GrpcError ? error : new GrpcError(GrpcCode.INTERNAL, messageOf(error));
+  const headers = { ':status': 200, 'content-type': 'application/grpc', ...statusOf(failure) };
   stream.respond(headers, { endStream: true });
 }

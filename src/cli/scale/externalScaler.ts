@@ -2,15 +2,15 @@
  * KEDA's external scaler (externalscaler.proto of kedacore/keda, package externalscaler): whether a Service is wanted, and how many
  * connections it has, from what the agents of all nodes say in their Leases.
  */
-import type { ClusterActivity } from '../../agent/wake/ClusterActivity.js';
+import type { ClusterUse } from '../../agent/wake/ClusterActivity.js';
 import { messageOf } from '../../errors.js';
 import { type Clock, every } from '../../time/Clock.js';
 import { type GrpcAnswer, GrpcCode, GrpcError, type GrpcMethod } from './GrpcServer.js';
 import { bytesField, readFields, textField, writeBytes, writeDouble, writeNumber } from './protobuf.js';
 
 export interface ExternalScalerOptions {
-  /** Undefined before the Leases were read. */
-  readonly view: () => ClusterActivity | undefined;
+  /** By `namespace/name`. */
+  readonly useOf: (service: string) => ClusterUse;
   readonly clock: Clock;
 }
 
@@ -24,8 +24,10 @@ interface Trigger {
 
 const METRIC = 'connections';
 const USUAL_CONNECTIONS = 100;
-/** A node whose Lease has run out is noticed so. */
+/** A node whose Lease has run out is noticed so, and an API server that went away. */
 const LOOK_MS = 5000;
+/** Of many nodes one or the other writes all the time: what comes in so long is looked at together. */
+const MERGE_MS = 100;
 /** Kubernetes: RFC 1035, and RFC 1123 for namespaces. */
 const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
@@ -39,10 +41,12 @@ export class ExternalScaler {
   /** Who is told when something changes. */
   readonly #listeners = new Set<() => void>();
   readonly #endLook: () => void;
+  /** Undefined: nothing has changed since the last look. */
+  #cancelSoon: (() => void) | undefined;
 
   constructor(options: ExternalScalerOptions) {
     this.#options = options;
-    this.#endLook = every(options.clock, LOOK_MS, () => this.changed());
+    this.#endLook = every(options.clock, LOOK_MS, () => this.#look());
     const once =
       (answer: (request: Uint8Array) => Uint8Array): GrpcMethod =>
       (request, { send, end }) => {
@@ -60,44 +64,57 @@ export class ExternalScaler {
 
   /** Some Lease is another. */
   changed(): void {
-    for (const look of this.#listeners) look();
+    this.#cancelSoon ??= this.#options.clock.after(MERGE_MS, () => this.#look());
   }
 
   close(): void {
     this.#endLook();
+    this.#cancelSoon?.();
     this.#listeners.clear();
   }
 
-  #stream(trigger: Trigger, answer: GrpcAnswer): void {
-    let told = this.#isActive(trigger);
-    answer.send(isActive(told));
+  #look(): void {
+    this.#cancelSoon?.();
+    this.#cancelSoon = undefined;
+    for (const look of this.#listeners) look();
+  }
+
+  /** Says nothing while it is not certain that nobody has connections: then KEDA does as before. */
+  #stream({ service }: Trigger, answer: GrpcAnswer): void {
+    let told: boolean | undefined;
     const look = () => {
-      const now = this.#isActive(trigger);
-      if (now !== told) answer.send(isActive(now));
-      told = now;
+      const { active, isBlind, why } = this.#options.useOf(service);
+      if (isBlind) {
+        this.#listeners.delete(look);
+        answer.fail(new GrpcError(GrpcCode.UNAVAILABLE, why ?? ''));
+        return;
+      }
+      if (active === undefined || active === told) return;
+      told = active;
+      answer.send(isActive(active));
     };
     this.#listeners.add(look);
     answer.onClose(() => this.#listeners.delete(look));
+    look();
   }
 
+  /** Throws GrpcError. */
   #isActive({ service }: Trigger): boolean {
-    return this.#view().of(service) !== undefined;
+    const { active, why } = this.#options.useOf(service);
+    if (active === undefined) throw new GrpcError(GrpcCode.UNAVAILABLE, why ?? '');
+    return active;
   }
 
+  /** Throws GrpcError. */
   #metrics(request: Uint8Array): Uint8Array {
     const ref = bytesField(readMessage(request), 1);
     if (ref === undefined) throw new GrpcError(GrpcCode.INVALID_ARGUMENT, 'there is no scaledObjectRef');
-    const activity = this.#view().of(readTrigger(ref).service);
+    const { connections, waits, why } = this.#options.useOf(readTrigger(ref).service);
+    if (connections === undefined) throw new GrpcError(GrpcCode.UNAVAILABLE, why ?? '');
     // Who waits is one as well: without it the first replica would be taken away before it serves.
-    const value = (activity?.connections ?? 0) + (activity?.waits ? 1 : 0);
+    const value = Math.min(connections + (waits ? 1 : 0), Number.MAX_SAFE_INTEGER);
     const metric = [writeBytes(1, METRIC), writeNumber(2, value), writeDouble(3, value)];
     return writeBytes(1, Buffer.concat(metric));
-  }
-
-  #view(): ClusterActivity {
-    const view = this.#options.view();
-    if (view) return view;
-    throw new GrpcError(GrpcCode.UNAVAILABLE, 'the Leases of the nodes are not read yet');
   }
 }
 

@@ -70,7 +70,7 @@ export function bytesField(fields: readonly WireField[], number: number): Uint8A
   return typeof last === 'object' ? last : undefined;
 }
 
-/** A whole number from 0 to 2^53 - 1, or a boolean. */
+/** A whole number from 0 to 2^53 - 1, or a boolean. Throws RangeError for others. */
 export function writeNumber(number: number, value: number | boolean): Buffer {
   return Buffer.concat([varintOf(number * 8 + VARINT), varintOf(Number(value))]);
 }
@@ -87,7 +87,10 @@ export function writeBytes(number: number, value: string | Uint8Array): Buffer {
   return Buffer.concat([varintOf(number * 8 + BYTES), varintOf(bytes.length), bytes]);
 }
 
+/** Throws RangeError for what is no whole number from 0 to 2^53 - 1. */
 function varintOf(value: number): Buffer {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new RangeError(`${value} cannot be written as a number`);
   const bytes: number[] = [];
   let rest = value;
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80);

@@ -1,5 +1,4 @@
 /** penstock scaler: tells KEDA which Services are wanted, for the whole cluster. Needs no root. */
-import { readFileSync } from 'node:fs';
 import type { SecureServerOptions } from 'node:http2';
 import { watchActivity } from '../../agent/wake/shareActivity.js';
 import { parseHostPort } from '../../config/hostPort.js';
@@ -12,6 +11,7 @@ import { readArguments, WrongCall } from '../readArguments.js';
 import { packageVersion } from '../version.js';
 import { ExternalScaler } from './externalScaler.js';
 import { GrpcServer } from './GrpcServer.js';
+import { readTlsFiles, type TlsPaths, watchTlsFiles } from './TlsFiles.js';
 
 export const HELP = `penstock scaler [--kubeconfig FILE] [flags]
 
@@ -23,7 +23,7 @@ a cluster.
   --namespace NAME         of the agents' Leases (default kube-system)
   --listen ADDRESS:PORT    default 127.0.0.1:9901; elsewhere than on loopback it
                            needs a certificate
-  --tls-cert FILE, --tls-key FILE   PEM
+  --tls-cert FILE, --tls-key FILE   PEM; read again when they change
   --client-ca FILE         clients must show a certificate of this authority
 `;
 
@@ -46,7 +46,8 @@ export async function scaler(argv: readonly string[]): Promise<number> {
   }
   const at = parseHostPort(values.listen ?? LISTEN);
   if (at === undefined) throw new WrongCall(`--listen ${values.listen} is no IP address with a port`);
-  const tls = readTls(values['tls-cert'], values['tls-key'], values['client-ca']);
+  const paths = tlsPaths(values['tls-cert'], values['tls-key'], values['client-ca']);
+  const tls = paths && readTls(paths);
   if (tls === undefined && !isLoopback(at.host))
     throw new WrongCall(
       `--listen ${values.listen}: others could read and change what is said there`,
@@ -56,9 +57,8 @@ export async function scaler(argv: readonly string[]): Promise<number> {
   const userAgent = `penstock-scaler/${packageVersion()}`;
   const choice = { kubeconfig: values.kubeconfig ?? '', master: '', userAgent };
   const api = await openApiServer(choice, process.env);
-  let isKnown = false;
   const service = new ExternalScaler({
-    view: () => (isKnown ? activity.view : undefined),
+    useOf: (path) => activity.view.of(path),
     clock: systemClock,
   });
   const activity = watchActivity({
@@ -67,14 +67,14 @@ export async function scaler(argv: readonly string[]): Promise<number> {
     clock: systemClock,
     random: Math.random,
     log,
-    consequence: 'KEDA is told what was known before.',
+    consequence: 'KEDA is answered UNAVAILABLE and keeps the replicas that there are; nobody is woken.',
     onChange: () => service.changed(),
-    onComplete: () => {
-      isKnown = true;
-      log.info('the Leases of the nodes are read');
-    },
+    onComplete: () => log.info('the Leases of the nodes are read'),
   });
-  const server = new GrpcServer(service.methods, tls);
+  // Read again: the watch must begin with what is served.
+  const server = new GrpcServer(service.methods, paths && readTls(paths), systemClock);
+  const endWatching =
+    paths && watchTlsFiles({ paths, onChange: (renewed) => server.renew(renewed), clock: systemClock, log });
   try {
     const port = await server.listen(at.host, at.port).catch((cause: unknown) => {
       throw new PenstockError('PENSTOCK_SCALER_LISTEN', `the scaler cannot listen: ${messageOf(cause)}`, {
@@ -90,6 +90,7 @@ export async function scaler(argv: readonly string[]): Promise<number> {
     });
     log.info(`${signal} received`);
   } finally {
+    endWatching?.();
     service.close();
     await server.close().catch(() => {});
     await activity.stop();
@@ -98,16 +99,16 @@ export async function scaler(argv: readonly string[]): Promise<number> {
   return 0;
 }
 
-function readTls(cert = '', key = '', clientCa = ''): SecureServerOptions | undefined {
+function tlsPaths(cert = '', key = '', clientCa = ''): TlsPaths | undefined {
   if (cert === '' && key === '' && clientCa === '') return undefined;
   if (cert === '' || key === '') throw new WrongCall('--tls-cert and --tls-key go together');
-  const read = (path: string) => {
-    try {
-      return readFileSync(path);
-    } catch (error) {
-      throw new WrongCall(`${path} cannot be read: ${messageOf(error)}`);
-    }
-  };
-  const own = { cert: read(cert), key: read(key), minVersion: 'TLSv1.2' as const };
-  return clientCa === '' ? own : { ...own, ca: read(clientCa), requestCert: true, rejectUnauthorized: true };
+  return { cert, key, clientCa: clientCa === '' ? undefined : clientCa };
+}
+
+function readTls(paths: TlsPaths): SecureServerOptions {
+  try {
+    return readTlsFiles(paths);
+  } catch (error) {
+    throw new WrongCall(`the certificates cannot be read: ${messageOf(error)}`);
+  }
 }

@@ -15,9 +15,11 @@ const REMOVAL_TAINT = 'ToBeDeletedByClusterAutoscaler';
 export function parseNode(root: FieldReader, metadata: Metadata): Node {
   const spec = root.object('spec');
   const beingRemoved = spec.objects('taints').some((taint) => taint.text('key') === REMOVAL_TAINT);
+  const uid = metadata.fields.text('uid');
   return {
     kind: 'Node',
     name: metadata.name,
+    ...(uid !== '' && { uid }),
     zone: intern(metadata.labels.text(ZONE_LABEL)),
     addresses: readAddresses(root.object('status')),
     podCIDRs: readPodCIDRs(spec),

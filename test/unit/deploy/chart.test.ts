@@ -50,6 +50,20 @@ t.test('the rights are those of deploy/base', async (t) => {
   t.strictSame(rulesOf(template), rulesOf(text('deploy/base/rbac.yaml')));
 });
 
+t.test('with penstock.wake.share the agents may do what deploy/scaler lets them', async (t) => {
+  const rulesOf = (source: string, name: string) =>
+    parseAllDocuments(source)
+      .map((each) => each.toJS() as { kind: string; metadata: { name: string }; rules?: unknown })
+      .find(({ kind, metadata }) => kind === 'Role' && metadata.name === name)?.rules;
+  const template = text('deploy/chart/templates/rbac.yaml');
+  const [, part = ''] =
+    /\{\{- if dig "penstock" "wake" "share".*\n([\s\S]*?)\{\{- end \}\}/.exec(template) ?? [];
+  const plain = part.replaceAll(/^.*\{\{-.*\n/gm, '').replaceAll(/\{\{.*?\}\}/g, 'penstock');
+  const own = rulesOf(plain, 'penstock-wake-leases');
+  t.ok(own);
+  t.strictSame(own, rulesOf(text('deploy/scaler/rbac.yaml'), 'penstock-wake-share'));
+});
+
 t.test('the pod is that of deploy/base, line by line, but for what values change', async (t) => {
   const lines = (source: string) =>
     source

@@ -34,6 +34,7 @@ function watched(options: Record<string, string> = { wake: 'hold', 'idle-after':
   ]);
   table.commit();
   const idle: number[] = [];
+  const looked: unknown[] = [];
   let looks = 0;
   let connections: readonly ConntrackEntry[] | 'broken' = [];
   const watch = new IdleWatch({
@@ -43,6 +44,7 @@ function watched(options: Record<string, string> = { wake: 'hold', 'idle-after':
       if (connections === 'broken') throw new Error('the kernel does not tell');
       for (const each of connections) take(each);
     },
+    onLooked: (found) => looked.push(found && Object.fromEntries(found)),
     onIdle: () => idle.push(clock.now()),
     clock,
   });
@@ -54,7 +56,11 @@ function watched(options: Record<string, string> = { wake: 'hold', 'idle-after':
     table.apply([{ type: 'upsert', object: slice([endpoint('10.1.0.1')]) }]);
     table.commit();
   };
-  return { watch, idle, pass, wake, looks: () => looks };
+  const ask = (now: Record<string, string>) => {
+    table.apply([{ type: 'upsert', object: service({ options: now, type: 'NodePort' }) }]);
+    table.commit();
+  };
+  return { watch, idle, looked, pass, wake, ask, looks: () => looks };
 }
 
 t.test('no connection for so long', async (t) => {
@@ -120,9 +126,10 @@ t.test('what has ended was something once, not for as long as the kernel remembe
 });
 
 t.test('a kernel that does not tell says nothing', async (t) => {
-  const { watch, idle, pass } = watched();
+  const { watch, idle, looked, pass } = watched();
   await pass(60, 'broken');
   t.equal(idle.length, 0);
+  t.ok(looked.length > 0 && looked.every((found) => found === undefined), 'which is told');
   watch.stop();
 });
 
@@ -133,4 +140,41 @@ t.test('who is not asked for, or asleep, costs no look', async (t) => {
     t.equal(each.idle.length, 0);
     each.watch.stop();
   }
+});
+
+t.test('when the last Service has ceased to ask, what was told of it is taken back', async (t) => {
+  const { watch, looked, pass, ask } = watched();
+  await pass(5, [entry('10.96.0.10', 80, ESTABLISHED)]);
+  t.match(looked.at(-1), { 'shop/cart': 1 });
+  ask({ wake: 'hold' });
+  await pass(100);
+  t.strictSame(looked.at(-1), {});
+  const before = looked.length;
+  await pass(100);
+  t.equal(looked.length, before, 'once');
+  watch.stop();
+});
+
+t.test('an agent that is new looks when it knows the first Service', async (t) => {
+  const clock = new FakeClock();
+  const table = tableOf([]);
+  table.commit();
+  const looked: number[] = [];
+  const watch = new IdleWatch({
+    servicePorts: (family) => table.servicePorts(family).values(),
+    eachConnection: async () => {},
+    onLooked: () => looked.push(clock.now()),
+    onIdle: () => {},
+    clock,
+  });
+  await clock.pass(10_500);
+  t.strictSame(looked, []);
+  table.apply([
+    { type: 'upsert', object: service({ options: { wake: 'hold', 'idle-after': '10m' } }) },
+    { type: 'upsert', object: slice([endpoint('10.1.0.1')]) },
+  ]);
+  table.commit();
+  await clock.pass(1000);
+  t.strictSame(looked, [11_000]);
+  watch.stop();
 });

@@ -136,3 +136,19 @@ t.test('somebody who waits is told of at once, and for a while', async (t) => {
   await clock.pass(60_000);
   t.notMatch(active(), /shop\/asleep/);
 });
+
+t.test('after an API server that was away nobody is idle before the others had time to write', async (t) => {
+  const { clock, fake, idle, node, answer } = cluster(t);
+  node('node1');
+  const second = node('node2');
+  second.setConnections(1);
+  await clock.pass(100_000);
+  answer(503);
+  fake.faults = Array.from({ length: 1000 }, () => ({ type: 'refuse' }) as const);
+  fake.breakConnections();
+  await clock.pass(300_000);
+  answer(undefined);
+  fake.faults = [];
+  await clock.pass(200_000);
+  t.strictSame(idle, []);
+});

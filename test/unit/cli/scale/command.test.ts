@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -67,11 +67,15 @@ t.test('from a node to KEDA', async (t) => {
     JSON.stringify(await keda.ask('getMetrics', asked)).includes(`:${value},`);
   t.ok(await eventually(() => has(8)), 'seven connections, and one that waits');
   t.strictSame(stream.told, [false, true]);
-  stream.cancel();
   await writer.stop();
+  const raw = createConnection(port, '127.0.0.1');
+  raw.on('error', () => {});
+  await once(raw, 'connect');
+  const began = systemClock.now();
   scaler.child.kill('SIGTERM');
   const [status] = await once(scaler.child, 'exit');
   t.equal(status, 0, scaler.output);
+  t.ok(systemClock.now() - began < 5000, 'a stream and a connection that says nothing do not hold it up');
 });
 
 t.test('beyond loopback it wants a certificate', async (t) => {

@@ -87,3 +87,9 @@ t.test('a node is not ready when its condition says so, and not when nobody says
   t.equal(withReady('Unknown'), true, 'the kubelet is not heard');
   t.equal(parse(nodeManifest()).notReady, undefined, 'manifests need not say it');
 });
+
+t.test('its uid, for what belongs to it', (t) => {
+  t.equal(parse(nodeManifest({}, { uid: 'b6d1' })).uid, 'b6d1');
+  t.equal('uid' in parse(nodeManifest()), false);
+  t.end();
+});
