@@ -39,7 +39,6 @@ export const DETECT_LOCAL_MODES = [
   'InterfaceNamePrefix',
 ] as const;
 export const LOG_FORMATS = ['text', 'json'] as const;
-/** `auto`: as the host's own iptables rules are. */
 export const SOCKET_LOOKUPS = ['auto', 'off'] as const;
 export const SOURCE_ADDRESSES = ['auto', 'node', 'transparent'] as const;
 /** As penstock.io/algorithm of a Service; '' leaves it to the mode. */
@@ -52,6 +51,7 @@ export const DEFAULT_ALGORITHMS = [
   'source-hash',
   'maglev',
 ] as const;
+/** `auto`: as the host's own iptables rules are. */
 export const IPTABLES_BACKENDS = ['auto', 'nft', 'legacy'] as const;
 
 export type ProxyMode = (typeof PROXY_MODES)[number];

@@ -22,6 +22,24 @@ export interface KeysAndValues {
 
 export type SharedSet = 'cluster-ips' | 'hairpins';
 
+/** The chain of a service port among `chains`, by name, and the elements that lead to it. */
+export function addChain(
+  chains: Map<string, ServiceChain>,
+  to: Pick<Collected, 'element'>,
+  key: string,
+  chain: ServiceChain,
+  servicePort: string,
+): void {
+  const name = serviceChainName(chain);
+  if (!chains.has(name)) chains.set(name, chain);
+  if (chain.space === 'node-port') {
+    to.element('node-ports', key, gotoValue(name, servicePort));
+    return;
+  }
+  to.element('service-ips', key, commentedValue(nameKey(chain.kind), servicePort));
+  if (name !== DEFAULT_CHAIN) to.element('service-chains', key, gotoValue(name, ''));
+}
+
 export class Collected implements ElementSink {
   readonly sets = new Map<SetName, KeysAndValues>();
   readonly sharedKeys = new Map<SharedSet, string[]>();
@@ -61,14 +79,7 @@ export class Collected implements ElementSink {
   }
 
   chain(key: string, chain: ServiceChain, servicePort: string): void {
-    const name = serviceChainName(chain);
-    if (!this.chains.has(name)) this.chains.set(name, chain);
-    if (chain.space === 'node-port') {
-      this.element('node-ports', key, gotoValue(name, servicePort));
-      return;
-    }
-    this.element('service-ips', key, commentedValue(nameKey(chain.kind), servicePort));
-    if (name !== DEFAULT_CHAIN) this.element('service-chains', key, gotoValue(name, ''));
+    addChain(this.chains, this, key, chain, servicePort);
   }
 
   draw(draw: Draw, count: number): void {

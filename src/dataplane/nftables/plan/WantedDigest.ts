@@ -2,16 +2,14 @@
  * What the table must hold, as far as it takes to see whether it does: chains by what they are made of, and what the elements of each set
  * come to. Small however many elements there are, so one process may work it out and another compare.
  */
-import { nameKey } from '../../../kernel/nftables/dataTypes.js';
-import { commentedValue, gotoValue } from '../../../kernel/nftables/elements.js';
 import { type DigestOfElements, ElementDigest } from '../../../kernel/nftables/listing/ElementDigest.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
 import { type Draw, drawChainName } from '../desired/pickChains.js';
-import { DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
+import type { ServiceChain } from '../desired/ServiceChain.js';
 import { countIndexes, type ElementSink, emitServicePort } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
-import type { SharedSet } from './Collected.js';
+import { addChain, type SharedSet } from './Collected.js';
 
 /** As JSON. */
 export interface DigestOfTable {
@@ -48,14 +46,7 @@ export class WantedDigest implements ElementSink {
   }
 
   chain(key: string, chain: ServiceChain, servicePort: string): void {
-    const name = serviceChainName(chain);
-    if (!this.#chains.has(name)) this.#chains.set(name, chain);
-    if (chain.space === 'node-port') {
-      this.element('node-ports', key, gotoValue(name, servicePort));
-      return;
-    }
-    this.element('service-ips', key, commentedValue(nameKey(chain.kind), servicePort));
-    if (name !== DEFAULT_CHAIN) this.element('service-chains', key, gotoValue(name, ''));
+    addChain(this.#chains, this, key, chain, servicePort);
   }
 
   draw(draw: Draw, count: number): void {
