@@ -76,7 +76,21 @@ function records(): Uint8Array {
 const encoded = records();
 const client = Uint8Array.of(10, 1, 2, 3);
 
+const text = JSON.stringify(raw);
+/** Nothing of ours: where it takes another number of instructions than is recorded, the machine counts otherwise, not our code. */
+function languageAlone(): void {
+  const seen = new Map<string, number>();
+  const bytes = new Uint8Array(1 << 14);
+  for (const [i, each] of (JSON.parse(text) as readonly object[]).entries()) {
+    for (const word of JSON.stringify(each).split('"')) seen.set(word, (seen.get(word) ?? 0) + 1);
+    bytes[i % bytes.length] = seen.size & 0xff;
+  }
+  const sorted = [...seen].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
+  bytes.set(new TextEncoder().encode(sorted.map(([word]) => word).join('')).subarray(0, bytes.length));
+}
+
 const PARTS: Readonly<Record<string, () => void>> = {
+  'the language alone': languageAlone,
   'objects read': () => {
     for (const object of raw) parseObject(object);
   },
@@ -104,8 +118,10 @@ const PARTS: Readonly<Record<string, () => void>> = {
 // Once without being counted: functions are compiled when they are first called.
 for (const part of Object.values(PARTS)) part();
 for (const part of Object.values(PARTS)) {
+  // When V8 collects garbage depends on the machine. With the young generation that the script asks for it does not within a part.
+  globalThis.gc?.();
   uptime();
   part();
+  uptime();
 }
-uptime();
 process.stdout.write(`${JSON.stringify(Object.keys(PARTS))}\n`, () => process.exit(0));
