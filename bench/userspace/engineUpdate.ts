@@ -26,7 +26,7 @@ function endpoint(n: number): Endpoint {
     port: 8080,
     target: joinHostPort(pod, 8080),
     local: false,
-    nodeUnknown: false,
+    mayBeHere: false,
     ready: true,
     serving: true,
     terminating: false,

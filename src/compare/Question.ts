@@ -138,7 +138,7 @@ function hairpins(
   family: IpFamily,
 ): readonly IpAddress[] {
   return endpointSets(world, service, port, family)
-    .all.filter(({ local, address }) => local && cidrOfPods(world, family, address))
+    .all.filter(({ mayBeHere, address }) => mayBeHere && cidrOfPods(world, family, address))
     .slice(0, MOST_HAIRPINS)
     .flatMap(({ address }) => parseIp(address) ?? []);
 }

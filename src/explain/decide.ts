@@ -1,9 +1,10 @@
 /** Objects, node, configuration and a packet → what becomes of it. The one evaluator: `penstock explain` and the tests ask it. */
+import { counts } from '../balancing/Balancing.js';
 import { readBalancing } from '../balancing/readBalancing.js';
 import type { IpFamily } from '../net/ip.js';
 import type { Service } from '../objects/Service.js';
 import { isServed } from './claims.js';
-import { type Decision, type Destination, hold, type Masquerade, type Outcome, refuse } from './Decision.js';
+import { type Decision, type Destination, hold, type Masquerade, type Outcome } from './Decision.js';
 import { endpointSets, type KnownEndpoint } from './endpoints.js';
 import { iptablesPath } from './paths/iptablesPath.js';
 import { ipvsPath } from './paths/ipvsPath.js';
@@ -26,10 +27,9 @@ export function decide(world: World, rules: Rules, flow: Flow): Decision {
     const sleep = sleepOf(world, rules, flow, decision);
     return sleep?.type === 'held' ? { ...decision, verdict: hold(sleep.wake) } : decision;
   }
-  const weightOf = weights(winner.service.options);
+  const weightOf = weights(winner.service.options, rules, verdict.endpoints);
   const serving = verdict.endpoints.filter((endpoint) => weightOf(endpoint) > 0);
   if (serving.length === verdict.endpoints.length) return decision;
-  if (serving.length === 0) return { ...decision, verdict: refuse('reject', 'no-endpoints') };
   return { ...decision, verdict: { ...verdict, endpoints: serving } };
 }
 
@@ -38,10 +38,10 @@ export function destinations(
   world: World,
   { verdict, winner }: Decision,
   flow: Flow,
-  rules: Pick<Rules, 'mode'>,
+  rules: Pick<Rules, 'mode' | 'algorithm'>,
 ): readonly Destination[] {
   if (verdict.type !== 'forward') return [];
-  const weightOf = weights(winner?.service.options ?? {});
+  const weightOf = weights(winner?.service.options ?? {}, rules, verdict.endpoints);
   const { nodeShares } = verdict;
   // Where the node was chosen first, its endpoints share what it gets.
   const groupOf = ({ nodeName }: KnownEndpoint) => (nodeShares ? nodeName : '');
@@ -65,23 +65,23 @@ export function isMasqueraded(
   { mode }: Pick<Rules, 'mode'>,
 ): boolean {
   if (applies || endpoint.address !== flow.source) return applies;
-  if (mode === 'iptables' || mode === 'userspace' || endpoint.local || endpoint.nodeName === '') return true;
+  if (mode === 'iptables' || mode === 'userspace' || endpoint.mayBeHere) return true;
   // The other modes have one set for all Services of what may run here: of addresses, in mode ipvs with ports.
   return world.services.some((service) =>
-    reachableOf(world, service, familyOfFlow(flow)).some(
+    knownOf(world, service, familyOfFlow(flow)).some(
       ({ protocol, endpoint: each }) =>
         each.address === flow.source &&
-        (each.local || each.nodeName === '') &&
+        each.mayBeHere &&
         (mode === 'nftables' || (each.target === endpoint.target && protocol === flow.protocol)),
     ),
   );
 }
 
-function reachableOf(world: World, service: Service, family: IpFamily) {
+function knownOf(world: World, service: Service, family: IpFamily) {
   if (!isServed(world, service, family)) return [];
   return service.ports.flatMap((port) => {
-    const { cluster, local } = endpointSets(world, service, port, family);
-    return [...cluster, ...local].map((endpoint) => ({ protocol: port.protocol, endpoint }));
+    const { all } = endpointSets(world, service, port, family);
+    return all.map((endpoint) => ({ protocol: port.protocol, endpoint }));
   });
 }
 
@@ -101,7 +101,17 @@ export function evaluate(world: World, rules: Rules, flow: Flow): Outcome {
   }
 }
 
-function weights(options: Readonly<Record<string, string>>): (endpoint: KnownEndpoint) => number {
-  const { balancing } = readBalancing(options);
-  return ({ address }) => balancing.weights.get(address) ?? 1;
+/**
+ * All count as 1 when all are 0 (docs/balancing.md). kube-proxy's rules of mode iptables know no weights: there they count where
+ * somebody else chooses.
+ */
+function weights(
+  options: Readonly<Record<string, string>>,
+  { mode, algorithm }: Pick<Rules, 'mode' | 'algorithm'>,
+  endpoints: readonly KnownEndpoint[],
+): (endpoint: KnownEndpoint) => number {
+  const { balancing } = readBalancing(options, algorithm);
+  const weightOf = ({ address }: KnownEndpoint) => balancing.weights.get(address) ?? 1;
+  const isWeighed = mode !== 'iptables' || counts(balancing.algorithm);
+  return isWeighed && endpoints.some((endpoint) => weightOf(endpoint) > 0) ? weightOf : () => 1;
 }

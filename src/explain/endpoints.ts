@@ -11,6 +11,8 @@ export interface KnownEndpoint extends SliceEndpoint {
   readonly slice: string;
   /** Runs on this node. */
   readonly local: boolean;
+  /** Runs on this node, or may: some slice of the Service says so of its address, or leaves the node open. */
+  readonly mayBeHere: boolean;
 }
 
 export interface EndpointSets {
@@ -85,6 +87,11 @@ function endpointsOf(
   const slices = world.slices
     .filter((s) => s.serviceName === service.name && s.namespace === service.namespace && s.family === family)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const isHere = ({ nodeName }: SliceEndpoint) => nodeName !== '' && nodeName === world.nodeName;
+  const listed = slices.flatMap((slice) => slice.endpoints);
+  const here = new Set(
+    listed.filter((each) => each.nodeName === '' || isHere(each)).map(({ address }) => address),
+  );
   for (const slice of slices) {
     for (const { name, protocol, port: number } of slice.ports) {
       if (name !== port.name || protocol !== port.protocol) continue;
@@ -92,8 +99,8 @@ function endpointsOf(
         const host = family === 'IPv6' ? `[${endpoint.address}]` : endpoint.address;
         const target = `${host}:${number}`;
         if (byTarget.has(target) && endpoint.terminating) continue;
-        const local = endpoint.nodeName !== '' && endpoint.nodeName === world.nodeName;
-        byTarget.set(target, { ...endpoint, target, slice: slice.name, local });
+        const place = { local: isHere(endpoint), mayBeHere: here.has(endpoint.address) };
+        byTarget.set(target, { ...endpoint, ...place, target, slice: slice.name });
       }
     }
   }

@@ -14,8 +14,11 @@ export interface Endpoint {
   readonly target: string;
   /** Runs on this node. */
   readonly local: boolean;
-  /** Nobody said where it runs: it may be here. Only manifests leave that open. */
-  readonly nodeUnknown: boolean;
+  /**
+   * Runs on this node, or may: nobody said where it runs (only manifests leave that open), or slices of the Service contradict
+   * each other about its address and one of them says that it is here. Who reaches itself is told by that.
+   */
+  readonly mayBeHere: boolean;
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;

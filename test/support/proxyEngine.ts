@@ -29,7 +29,7 @@ export function routedEndpoint(address: IpAddress | string, fields: Partial<Endp
     port,
     target: joinHostPort(canonical, port),
     local: false,
-    nodeUnknown: false,
+    mayBeHere: false,
     ready: true,
     serving: true,
     terminating: false,

@@ -30,7 +30,7 @@ function endpoint(address: string): Endpoint {
     port: 8080,
     target,
     local: true,
-    nodeUnknown: false,
+    mayBeHere: false,
     ready: true,
     serving: true,
     terminating: false,

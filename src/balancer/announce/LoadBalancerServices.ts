@@ -2,9 +2,9 @@
  * The Services of type LoadBalancer, their addresses, and on which nodes their endpoints are: as the routing table has them,
  * looked up only when one of them has changed.
  */
-import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
 import type { ObjectChange } from '../../objects/ApiObject.js';
-import type { EndpointSlice } from '../../objects/EndpointSlice.js';
+import type { EndpointSlice, SliceEndpoint } from '../../objects/EndpointSlice.js';
 import type { Protocol, Service } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import { type ServicePort, servicePortKey } from '../../routing/ServicePort.js';
@@ -154,22 +154,33 @@ export function isServed({ served, held }: BalancedService, address: IpAddress):
   return served.has(familyOf(address)) && !held.has(address);
 }
 
-/** Ready ones; where there is none, those that end but still serve (KEP-1669). '' for an unknown node. */
+/**
+ * Ready ones; where there is none, those that end but still serve (KEP-1669). '' for an unknown node. Of an endpoint that is listed
+ * more than once the same one counts as in the routing table (routing/build/ServiceEndpoints.ts), or a node would be announced whose
+ * rules drop.
+ */
 function servingNodes(
   slices: readonly EndpointSlice[],
   family: IpFamily,
   name: string,
   protocol: Protocol,
 ): readonly string[] {
-  const ready: string[] = [];
-  const ending: string[] = [];
+  const counted = new Map<string, SliceEndpoint>();
   for (const slice of slices) {
     if (slice.family !== family) continue;
-    if (!slice.ports.some((port) => port.name === name && port.protocol === protocol)) continue;
-    for (const endpoint of slice.endpoints) {
-      if (endpoint.ready) ready.push(endpoint.nodeName);
-      else if (endpoint.serving && endpoint.terminating) ending.push(endpoint.nodeName);
+    for (const { name: portName, protocol: found, port } of slice.ports) {
+      if (portName !== name || found !== protocol) continue;
+      for (const endpoint of slice.endpoints) {
+        const target = joinHostPort(endpoint.address, port);
+        if (!endpoint.terminating || !counted.has(target)) counted.set(target, endpoint);
+      }
     }
+  }
+  const ready: string[] = [];
+  const ending: string[] = [];
+  for (const { nodeName, ready: isReady, serving, terminating } of counted.values()) {
+    if (isReady) ready.push(nodeName);
+    else if (serving && terminating) ending.push(nodeName);
   }
   return ready.length > 0 ? ready : ending;
 }

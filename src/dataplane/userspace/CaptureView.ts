@@ -112,7 +112,7 @@ function engineEndpoint(address: IpAddress, port: number): Endpoint {
     port,
     target: joinHostPort(address, port),
     local: false,
-    nodeUnknown: false,
+    mayBeHere: false,
     ready: true,
     serving: true,
     terminating: false,

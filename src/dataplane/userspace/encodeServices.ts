@@ -111,9 +111,8 @@ export class ServiceRecords {
     const { cluster, local } = port.endpoints;
     const weights = port.balancing.weights;
     this.#u8(2);
-    const flags = ({ address, local, nodeUnknown }: Endpoint) =>
-      (local || nodeUnknown ? ENDPOINT_FLAG.local : 0) |
-      (facts.isHostAddress(address) ? ENDPOINT_FLAG.onHost : 0);
+    const flags = ({ address, mayBeHere }: Endpoint) =>
+      (mayBeHere ? ENDPOINT_FLAG.local : 0) | (facts.isHostAddress(address) ? ENDPOINT_FLAG.onHost : 0);
     this.#list(cluster, weights, cellOf, flags);
     this.#list(local, weights, cellOf, flags);
     this.#u8(port.internalPolicy === 'Local' ? 1 : 0);

@@ -20,7 +20,7 @@ export interface NodeLine {
 /** [address, port, sum of BITS] */
 type ShortEndpoint = readonly [string, number, number];
 
-const BITS = { local: 1, nodeUnknown: 2, ready: 4, serving: 8, terminating: 16 } as const;
+const BITS = { local: 1, mayBeHere: 2, ready: 4, serving: 8, terminating: 16 } as const;
 const LISTS = ['cluster', 'local', 'reachable'] as const;
 
 interface PortLine extends Omit<ServicePort, 'balancing' | 'endpoints'> {
@@ -78,7 +78,7 @@ function portLine({ balancing, endpoints, family, ...rest }: ServicePort): PortL
 function short(endpoint: Endpoint): ShortEndpoint {
   let bits = 0;
   if (endpoint.local) bits |= BITS.local;
-  if (endpoint.nodeUnknown) bits |= BITS.nodeUnknown;
+  if (endpoint.mayBeHere) bits |= BITS.mayBeHere;
   if (endpoint.ready) bits |= BITS.ready;
   if (endpoint.serving) bits |= BITS.serving;
   if (endpoint.terminating) bits |= BITS.terminating;
@@ -218,7 +218,7 @@ function readEndpoint([address, port, bits]: ShortEndpoint): Endpoint {
     port,
     target: joinHostPort(address as IpAddress, port),
     local: (bits & BITS.local) !== 0,
-    nodeUnknown: (bits & BITS.nodeUnknown) !== 0,
+    mayBeHere: (bits & BITS.mayBeHere) !== 0,
     ready: (bits & BITS.ready) !== 0,
     serving: (bits & BITS.serving) !== 0,
     terminating: (bits & BITS.terminating) !== 0,

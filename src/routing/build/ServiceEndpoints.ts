@@ -2,13 +2,14 @@
  * The endpoints of one Service, gathered from its EndpointSlices. A Service may have many slices, slices may repeat
  * an endpoint, and they may arrive before their Service.
  */
-import { type IpFamily, joinHostPort } from '../../net/ip.js';
+import { type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
 import type { EndpointSlice, SliceEndpoint } from '../../objects/EndpointSlice.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { Endpoint } from '../ServicePort.js';
 
 const NONE: readonly Endpoint[] = [];
 const NO_SLICES: readonly EndpointSlice[] = [];
+const NOWHERE: ReadonlySet<IpAddress> = new Set();
 
 /** A slice, and the port number that one port of the Service has in it. */
 interface Source {
@@ -70,6 +71,8 @@ export class ServiceEndpoints {
 export class PortEndpoints {
   readonly #slices: readonly EndpointSlice[];
   readonly #nodeName: string;
+  /** Addresses that some slice says are here, or leaves open. */
+  #here: ReadonlySet<IpAddress> | undefined;
   /** By keyOf(); made when there is much to look through. */
   #byPort: ReadonlyMap<string, readonly Source[]> | undefined;
 
@@ -98,7 +101,7 @@ export class PortEndpoints {
     if (source === undefined) return NONE;
     // Lists of their exact size, where nothing is left out.
     const all = ({ slice, port }: Source) =>
-      slice.endpoints.map((endpoint) => toEndpoint(endpoint, port, this.#nodeName));
+      slice.endpoints.map((endpoint) => this.#endpoint(endpoint, port));
     const found =
       countOf(sources) > limit
         ? this.#preferred(sources, limit)
@@ -114,15 +117,47 @@ export class PortEndpoints {
       for (const { slice, port } of sources) {
         for (const endpoint of slice.endpoints) {
           if (found.length >= limit) return;
-          if (test(endpoint)) found.push(toEndpoint(endpoint, port, this.#nodeName));
+          if (test(endpoint)) found.push(this.#endpoint(endpoint, port));
         }
       }
     };
-    const isLocal = (endpoint: SliceEndpoint) => endpoint.nodeName === this.#nodeName;
-    take((endpoint) => endpoint.ready && isLocal(endpoint));
-    take((endpoint) => endpoint.ready && !isLocal(endpoint));
+    take((endpoint) => endpoint.ready && this.#isLocal(endpoint));
+    take((endpoint) => endpoint.ready && !this.#isLocal(endpoint));
     take((endpoint) => !endpoint.ready);
     return found;
+  }
+
+  #endpoint(from: SliceEndpoint, port: number): Endpoint {
+    this.#here ??= this.#addressesHere();
+    return {
+      address: from.address,
+      port,
+      target: joinHostPort(from.address, port),
+      local: this.#isLocal(from),
+      mayBeHere: this.#here.has(from.address),
+      ready: from.ready,
+      serving: from.serving,
+      terminating: from.terminating,
+      zoneHints: from.zoneHints,
+      nodeHints: from.nodeHints,
+    };
+  }
+
+  #isLocal({ nodeName }: SliceEndpoint): boolean {
+    return nodeName !== '' && nodeName === this.#nodeName;
+  }
+
+  /** Whichever repetition of an endpoint counts, and on whatever port: an address is here or it is not. */
+  #addressesHere(): ReadonlySet<IpAddress> {
+    let here: Set<IpAddress> | undefined;
+    for (const { endpoints } of this.#slices) {
+      for (const endpoint of endpoints) {
+        if (endpoint.nodeName !== '' && !this.#isLocal(endpoint)) continue;
+        here ??= new Set();
+        here.add(endpoint.address);
+      }
+    }
+    return here ?? NOWHERE;
   }
 
   #sources(portName: string, protocol: Protocol): readonly Source[] {
@@ -158,21 +193,6 @@ function countOf(sources: readonly Source[]): number {
 
 function keyOf(portName: string, protocol: Protocol): string {
   return `${protocol} ${portName}`;
-}
-
-function toEndpoint(from: SliceEndpoint, port: number, nodeName: string): Endpoint {
-  return {
-    address: from.address,
-    port,
-    target: joinHostPort(from.address, port),
-    local: nodeName !== '' && from.nodeName === nodeName,
-    nodeUnknown: from.nodeName === '',
-    ready: from.ready,
-    serving: from.serving,
-    terminating: from.terminating,
-    zoneHints: from.zoneHints,
-    nodeHints: from.nodeHints,
-  };
 }
 
 /** Plain byte order, as kube-proxy's. The sort is stable: duplicates stay in the order of their slices. */

@@ -36,7 +36,7 @@ function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return (
     a.target === b.target &&
     a.local === b.local &&
-    a.nodeUnknown === b.nodeUnknown &&
+    a.mayBeHere === b.mayBeHere &&
     a.ready === b.ready &&
     a.serving === b.serving &&
     a.terminating === b.terminating

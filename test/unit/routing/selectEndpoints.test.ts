@@ -17,7 +17,7 @@ function ep(n: number, fields: Partial<Endpoint> = {}): Endpoint {
     port: 80,
     target: `10.0.0.${n}:80`,
     local: false,
-    nodeUnknown: false,
+    mayBeHere: false,
     ready: true,
     serving: true,
     terminating: false,

@@ -59,6 +59,39 @@ t.test('an endpoint in two slices is one', async (t) => {
   }
 });
 
+t.test('an address that is here by one slice may be here by all', async (t) => {
+  const here = endpoint('10.1.0.1', { nodeName: 'node1' });
+  const elsewhere = endpoint('10.1.0.1', { nodeName: 'node2' });
+  const open = endpoint('10.1.0.1', { nodeName: '' });
+  const otherPort = { ports: [endpointPort({ port: 9090 })] };
+  const cases = [
+    [
+      'the repetition that does not count',
+      [slice([here], { name: 'a' }), slice([elsewhere], { name: 'b' })],
+      [true],
+    ],
+    ['whatever the order', [slice([elsewhere], { name: 'a' }), slice([here], { name: 'b' })], [true]],
+    ['within one slice', [slice([here, elsewhere])], [true]],
+    [
+      'on another port',
+      [slice([here], { name: 'a' }), slice([elsewhere], { name: 'b', ...otherPort })],
+      [true, true],
+    ],
+    ['nobody said where', [slice([open], { name: 'a' }), slice([elsewhere], { name: 'b' })], [true]],
+    ['elsewhere by all', [slice([elsewhere], { name: 'a' }), slice([elsewhere], { name: 'b' })], [false]],
+  ] as const;
+  for (const [name, slices, expected] of cases) {
+    const all = committed(service(), ...slices)
+      .servicePorts('IPv4')
+      .get('shop/cart/TCP')?.endpoints.all;
+    t.same(
+      all?.map((e) => e.mayBeHere),
+      expected,
+      name,
+    );
+  }
+});
+
 t.test('one address with two ports is two endpoints', async (t) => {
   const ports = [endpointPort({ port: 9090 }), endpointPort({ port: 8080 })];
   t.same(targets(committed(service(), slice([endpoint('10.1.0.1')], { ports }))), [

@@ -119,9 +119,9 @@ class StateBuilder implements ServicePortState {
       });
     }
     if (healthCheckNodePort !== 0) this.#add('KUBE-HEALTH-CHECK-NODE-PORT', `${healthCheckNodePort}`);
-    for (const { address, port, local, nodeUnknown } of endpoints.all) {
+    for (const { address, port, mayBeHere } of endpoints.all) {
       // A connection to itself must come from somebody else, or its answers never pass here.
-      if (local || nodeUnknown) {
+      if (mayBeHere) {
         const { protocol } = this.#port;
         this.#add('KUBE-LOOP-BACK', `${placeElement(address, protocol, port)},${address}`);
       }

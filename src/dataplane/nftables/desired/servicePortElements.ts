@@ -127,8 +127,9 @@ export function emitServicePort(port: ServicePort, counts: IndexCounts, sink: El
     const served = slotsSize(endpoints.cluster, port.balancing.weights) > 0;
     if (port.protocol !== 'SCTP') sink.element(served ? 'localhost-node-ports' : 'localhost-refused', key);
   }
-  for (const { local, nodeUnknown, address } of endpoints.reachable) {
-    if (local || nodeUnknown) sink.shared('hairpins', ipKey(address) + ipKey(address));
+  // Of all, as in mode ipvs: who is not ready here may be ready, and elsewhere, by what another Service says.
+  for (const { mayBeHere, address } of endpoints.all) {
+    if (mayBeHere) sink.shared('hairpins', ipKey(address) + ipKey(address));
   }
 }
 

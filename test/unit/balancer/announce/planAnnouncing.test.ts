@@ -306,6 +306,11 @@ t.test('Services and the nodes of their endpoints', async (t) => {
     table.commit();
     return services.list(() => undefined);
   };
+  const rules = () =>
+    table
+      .servicePorts('IPv4')
+      .get('shop/cart/TCP')
+      ?.endpoints.cluster.map(({ target }) => target);
   const cart = (type = 'LoadBalancer') => ({
     apiVersion: 'v1',
     kind: 'Service',
@@ -338,6 +343,11 @@ t.test('Services and the nodes of their endpoints', async (t) => {
   t.same(list()[0]?.ports[0]?.nodes.IPv4, ['node2'], 'an ending one serves where none is ready');
   take(slice('cart', [{}, ending]));
   t.same(list()[0]?.ports[0]?.nodes.IPv4, ['node1']);
+  // Of two slices with one endpoint the same counts as in the rules: a node that is announced must not drop.
+  take({ ...slice('cart', [{ ready: false }]), metadata: { ...slice('cart', []).metadata, name: 't' } });
+  t.same([list()[0]?.ports[0]?.nodes.IPv4, rules()], [['node2'], ['10.1.0.2:8080']]);
+  take({ ...slice('cart', [ending]), metadata: { ...slice('cart', []).metadata, name: 't' } });
+  t.same([list()[0]?.ports[0]?.nodes.IPv4, rules()], [['node1'], ['10.1.0.1:8080']]);
   t.equal(take(cart('ClusterIP')), true);
   t.same(list(), []);
   t.equal(take(cart('ClusterIP')), false);
