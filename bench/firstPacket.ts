@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { threadMicroseconds } from './parts/processUsage.js';
 import { median, table } from './parts/statistics.js';
 
 const PAIRS = 31;
@@ -36,6 +37,14 @@ interface Connects {
   /** Microseconds. */
   readonly p50: number;
   readonly p99: number;
+  readonly done: number;
+  /** Processor time of the client, in microseconds. */
+  readonly cpu: number;
+}
+
+interface Costing extends Connects {
+  /** Processor time of all for a connection, in microseconds. */
+  readonly each: number;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'penstock-first-packet-'));
@@ -48,7 +57,7 @@ const [asked = ''] = process.argv.slice(2);
 try {
   await build();
   const agent = await startAgent();
-  if (asked !== 'flood') await measureChoice();
+  if (asked !== 'flood') await measureChoice([agent.pid as number, processes[0]?.pid as number]);
   if (asked !== 'choice') await measureFlood(agent);
 } finally {
   for (const child of processes) child.kill('SIGKILL');
@@ -56,20 +65,28 @@ try {
   rmSync(folder, { recursive: true });
 }
 
-async function measureChoice(): Promise<void> {
+/** `pids`: whose processor time a connection costs besides the client's. The kernel's part of it is done in their name. */
+async function measureChoice(pids: readonly number[]): Promise<void> {
+  const used = () => pids.reduce((sum, pid) => sum + threadMicroseconds(pid), 0);
+  const costing = async (address: string, atOnce: number) => {
+    const before = used();
+    const found = await connects(address, atOnce);
+    return { ...found, each: (used() - before + found.cpu) / found.done };
+  };
   const rows: (string | number)[][] = [];
   for (const atOnce of [1, 16]) {
     const ratios: number[] = [];
-    const [lot, chosen]: [Connects[], Connects[]] = [[], []];
+    const [lot, chosen]: [Costing[], Costing[]] = [[], []];
     for (let i = 0; i < PAIRS; i++) {
-      const first = await connects(i % 2 === 0 ? VIPS.lot : VIPS.chosen, atOnce);
-      const second = await connects(i % 2 === 0 ? VIPS.chosen : VIPS.lot, atOnce);
+      const first = await costing(i % 2 === 0 ? VIPS.lot : VIPS.chosen, atOnce);
+      const second = await costing(i % 2 === 0 ? VIPS.chosen : VIPS.lot, atOnce);
       const [byLot, byChoice] = i % 2 === 0 ? [first, second] : [second, first];
       lot.push(byLot);
       chosen.push(byChoice);
       ratios.push(byChoice.perSecond / byLot.perSecond);
     }
-    const of = (list: readonly Connects[], what: 'p50' | 'p99') => median(list.map((each) => each[what]));
+    const of = (list: readonly Costing[], what: 'p50' | 'p99' | 'each') =>
+      median(list.map((each) => each[what]));
     rows.push([
       `${atOnce} at a time`,
       atOnce === 1 ? '0.80' : '0.95',
@@ -80,12 +97,14 @@ async function measureChoice(): Promise<void> {
       of(chosen, 'p50'),
       of(lot, 'p99'),
       of(chosen, 'p99'),
+      of(lot, 'each'),
+      of(chosen, 'each'),
     ]);
   }
   const decided = metric('penstock_choice_decided_total');
   if (!(decided > 0)) throw new Error('nothing was chosen: does this kernel have nfnetlink_queue?');
   const header = ['new connections, chosen to by lot', 'limit', 'ratio', 'least', 'most'];
-  const times = ['p50 by lot, µs', 'p50 chosen', 'p99 by lot', 'p99 chosen'];
+  const times = ['p50 by lot, µs', 'p50 chosen', 'p99 by lot', 'p99 chosen', 'CPU by lot, µs', 'CPU chosen'];
   process.stdout.write(
     `${PAIRS} pairs of ${RUN_MS} ms, ${decided} chosen\n\n${table([...header, ...times], rows)}\n`,
   );

@@ -166,12 +166,11 @@ bool Connections::Read(Milliseconds now) {
 }
 
 Connections::Events Connections::ReadEvents(int socket, Milliseconds now) {
-  uint8_t buffer[8192];
-  for (int i = 0; i < kEventShare; i++) {
-    const ssize_t got = recv(socket, buffer, sizeof buffer, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno == ENOBUFS ? Events::kLost : Events::kAll;
-    ForEachMessage(buffer, static_cast<size_t>(got), [&](const Message& message) { Take(message, false, now); });
+  for (int i = 0; i < kEventShare; i += events_.most()) {
+    const int count = events_.Receive(socket);
+    if (count < 0) return errno == ENOBUFS ? Events::kLost : Events::kAll;
+    events_.ForEach(count, [&](const Message& message) { Take(message, false, now); });
+    if (count < events_.most()) return Events::kAll;
   }
   return Events::kMore;
 }

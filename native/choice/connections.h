@@ -57,6 +57,9 @@ class Connections {
   };
 
   enum class Events { kAll, kMore, kLost };
+  // An event has some 300 bytes; with labels and a long name of a helper below 1,000.
+  static constexpr size_t kEvents = 16;
+  static constexpr size_t kEventRoom = 4096;
 
   Events ReadEvents(int socket, Milliseconds now);
   void ReadList(Milliseconds now);
@@ -74,6 +77,7 @@ class Connections {
   UniqueFd begins_and_ends_;
   UniqueFd closings_;
   UniqueFd list_;
+  Inbox<kEvents, kEventRoom> events_;
   std::unordered_map<uint32_t, Known> known_;
   std::unordered_map<Flow, Decision, FlowHash> decisions_;
   std::deque<std::pair<Milliseconds, Flow>> expiries_;

@@ -4,7 +4,9 @@
 
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -82,6 +84,40 @@ class Writer {
 
 // Bound to a port of its own, not blocking; loss is not told as an error unless `tells_loss`. Throws std::system_error.
 UniqueFd OpenNetfilter(int receive_buffer_bytes, bool tells_loss);
+
+// Datagrams that wait at a socket, as many as one call brings: a call for each, and one to learn that no more is there, cost more than
+// what is done with them.
+template <size_t kMost, size_t kRoom>
+class Inbox {
+ public:
+  // Waits for nothing. Less than 0: errno. Fewer than kMost: nothing else waited, or the next call says why it failed.
+  int Receive(int socket) {
+    for (size_t i = 0; i < kMost; i++) {
+      parts_[i] = {room_[i], kRoom};
+      messages_[i].msg_hdr = {};
+      messages_[i].msg_hdr.msg_iov = &parts_[i];
+      messages_[i].msg_hdr.msg_iovlen = 1;
+    }
+    int count;
+    do {
+      count = recvmmsg(socket, messages_, kMost, MSG_DONTWAIT, nullptr);
+    } while (count < 0 && errno == EINTR);
+    return count;
+  }
+
+  // Calls `take` with each message of the first `count` datagrams.
+  template <typename Take>
+  void ForEach(int count, Take take) const {
+    for (int i = 0; i < count; i++) ForEachMessage(room_[i], messages_[i].msg_len, take);
+  }
+
+  static constexpr int most() { return static_cast<int>(kMost); }
+
+ private:
+  mmsghdr messages_[kMost];
+  iovec parts_[kMost];
+  uint8_t room_[kMost][kRoom];
+};
 
 // The kernel's answer to what was sent last with NLM_F_ACK, 0 or an errno. Waits a second at most.
 int AwaitAnswer(int socket);

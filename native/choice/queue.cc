@@ -74,19 +74,6 @@ void Queue::Unbind() {
   Send(socket_.get(), writer);
 }
 
-size_t Queue::ReceiveBatch() {
-  mmsghdr messages[kBatch] = {};
-  iovec parts[kBatch];
-  for (size_t i = 0; i < kBatch; i++) {
-    parts[i] = {room_[i], kRoom};
-    messages[i].msg_hdr.msg_iov = &parts[i];
-    messages[i].msg_hdr.msg_iovlen = 1;
-  }
-  const int count = recvmmsg(socket_.get(), messages, kBatch, MSG_DONTWAIT, nullptr);
-  for (int i = 0; i < count; i++) lengths_[i] = messages[i].msg_len;
-  return count > 0 ? static_cast<size_t>(count) : 0;
-}
-
 void Queue::Decide(uint32_t id, uint32_t verdict) {
   const nfqnl_msg_verdict_hdr header{htonl(verdict), htonl(id)};
   writer_.Begin(kVerdict, 0, AF_UNSPEC, number_);

@@ -36,7 +36,7 @@ class Queue {
   uint16_t number() const { return number_; }
   int socket() const { return socket_.get(); }
 
-  // Calls `take` with each packet that waits, up to what fits a batch. False when none did.
+  // Calls `take` with each packet that waits, up to what fits a batch. False when nothing else waits.
   template <typename Take>
   bool Receive(Take take);
   // Sent with Flush().
@@ -56,30 +56,25 @@ class Queue {
   static constexpr size_t kRoom = 1024;  // a copy of 128 bytes and what is said beside it
 
   bool Ask(uint16_t type, const void* data, size_t size);
-  size_t ReceiveBatch();
-
   void Decide(uint32_t id, uint32_t verdict);
 
   const uint32_t length_;
   UniqueFd socket_;
   uint16_t number_ = 0;
   Writer writer_;
-  uint8_t room_[kBatch][kRoom];
-  size_t lengths_[kBatch];
+  Inbox<kBatch, kRoom> inbox_;
 };
 
 bool ReadQueued(const Message& message, QueuedPacket* out);
 
 template <typename Take>
 bool Queue::Receive(Take take) {
-  const size_t count = ReceiveBatch();
-  for (size_t i = 0; i < count; i++) {
-    ForEachMessage(room_[i], lengths_[i], [&](const Message& message) {
-      QueuedPacket packet;
-      if (ReadQueued(message, &packet)) take(packet);
-    });
-  }
-  return count > 0;
+  const int count = inbox_.Receive(socket_.get());
+  inbox_.ForEach(count, [&](const Message& message) {
+    QueuedPacket packet;
+    if (ReadQueued(message, &packet)) take(packet);
+  });
+  return count == inbox_.most();
 }
 
 }  // namespace penstock::choice

@@ -90,7 +90,9 @@ bool ChoiceThread::Turn(int most_batches) {
   if (beat.is_open.exchange(0) != 0) queue_.Hold(true);
   watchdog_.Look(now);
   const bool more = connections_.Read(now);
-  for (int i = 0; i < most_batches && queue_.Receive([&](const QueuedPacket& packet) { Decide(packet, now); }); i++) {
+  bool waits = true;
+  for (int i = 0; i < most_batches && waits; i++) {
+    waits = queue_.Receive([&](const QueuedPacket& packet) { Decide(packet, now); });
     queue_.Flush();
     beat.turned = MonotonicMs();
   }

@@ -83,6 +83,7 @@ void HoldThread::Loop() {
     const bool paces = Turn();
     pollfd waiting[2] = {{queue_.socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     poll(waiting, 2, paces ? kPacedTurnMs : kTurnMs);
+    if (waiting[1].revents == 0) continue;
     uint64_t drained;
     [[maybe_unused]] const ssize_t got = read(wake_.get(), &drained, sizeof drained);
   }
@@ -97,8 +98,9 @@ bool HoldThread::Turn() {
     LetGo(now);
     GiveUpLate(now);
     queue_.Flush();
-    for (int i = 0; i < kBatchesOfTurn; i++) {
-      if (!queue_.Receive([&](const choice::QueuedPacket& packet) { Take(packet, now); })) break;
+    bool waits = true;
+    for (int i = 0; i < kBatchesOfTurn && waits; i++) {
+      waits = queue_.Receive([&](const choice::QueuedPacket& packet) { Take(packet, now); });
       queue_.Flush();
     }
     has_events = !events_.empty();
