@@ -6,13 +6,14 @@ import type { ProxiedEndpoint, ProxiedServicePort, ProxyReport } from '../Datapl
 import type { EngineRow, EngineTable } from './EngineTable.js';
 
 export function proxyReport(
-  { active, unknown, descriptors }: NativeEngineStatus,
+  { active, unknown, nodeAddressed, descriptors }: NativeEngineStatus,
   table: Pick<EngineTable, 'rows'>,
   cells: Cells,
 ): ProxyReport {
   return {
     active,
     unknown,
+    nodeAddressed,
     descriptors,
     servicePorts: { [Symbol.iterator]: () => servicePorts(table.rows, cells) },
   };
