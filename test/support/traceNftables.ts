@@ -7,7 +7,7 @@ import type { Outcome } from '../../src/explain/Decision.js';
 import type { Flow } from '../../src/explain/World.js';
 import { paddedBytes } from '../../src/kernel/nftables/dataTypes.js';
 import type { Expression, Verdict } from '../../src/kernel/nftables/Expression.js';
-import { VerdictCode } from '../../src/kernel/nftables/Expression.js';
+import { NOWHERE, VerdictCode } from '../../src/kernel/nftables/Expression.js';
 import { chainOfValue } from '../../src/kernel/nftables/elements.js';
 import { typesOf } from '../../src/kernel/nftables/SetSpec.js';
 import type { Transaction } from '../../src/kernel/nftables/Transaction.js';
@@ -236,7 +236,7 @@ export class NftablesTracer {
     const key = text(registers.subarray(place, place + first.length));
     const value = elements.size === 0 ? undefined : elements.get(key);
     if ((value !== undefined) === inverted) return undefined;
-    if (values.dreg === undefined) return goOn();
+    if (values.dreg === undefined || values.dreg === NOWHERE) return goOn();
     if (value === undefined) return undefined;
     if (values.dreg === 0)
       return this.#verdict({ code: VerdictCode.GOTO, chain: chainOfValue(value) }, packet, goOn);

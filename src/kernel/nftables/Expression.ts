@@ -129,12 +129,29 @@ export function expression<Name extends ExpressionName>(
   return { name, values: values as Expression['values'] };
 }
 
+/** Where a lookup that only asks whether a map has a key puts what it finds: no register of the kernel. */
+export const NOWHERE = 0xffff_ffff;
+/** NFT_REG_1, the first register, which what comes after does not read. */
+const UNREAD = 1;
+
+/**
+ * How rules ask whether a map has a key. As in a set, which kernels before 6.16 refuse with EINVAL (nft_lookup_init); or with what is
+ * found put into a register that nobody reads, which all take and nft does not list.
+ */
+export type MapTests = 'as in a set' | 'into a register';
+
 /** NFTA_EXPR_NAME and NFTA_EXPR_DATA, inside the attribute that the caller has opened. */
-export function writeExpression(writer: MessageWriter, { name, values }: Expression): void {
+export function writeExpression(
+  writer: MessageWriter,
+  { name, values }: Expression,
+  mapTests: MapTests = 'as in a set',
+): void {
   writer.string(ExpressionAttribute.NAME, name);
   const data = writer.openNest(ExpressionAttribute.DATA);
   for (const [attribute, [number, encoding]] of Object.entries(EXPRESSIONS[name])) {
-    const value = values[attribute];
+    let value = values[attribute];
+    if (value === NOWHERE && attribute === 'dreg')
+      value = mapTests === 'into a register' ? UNREAD : undefined;
     if (value !== undefined) writeValue(writer, number, encoding, value);
   }
   writer.closeNest(data);
@@ -145,11 +162,12 @@ export function writeExpressions(
   writer: MessageWriter,
   list: number,
   expressions: readonly Expression[],
+  mapTests?: MapTests,
 ): void {
   const nest = writer.openNest(list);
   for (const each of expressions) {
     const element = writer.openNest(LIST_ELEMENT);
-    writeExpression(writer, each);
+    writeExpression(writer, each, mapTests);
     writer.closeNest(element);
   }
   writer.closeNest(nest);
@@ -182,6 +200,15 @@ export function readExpression(reader: AttributeReader): Expression | undefined 
   return isKnown(name) ? { name, values } : undefined;
 }
 
+/** Of a rule as it was read: a lookup whose data nobody takes, as a verdict follows, asks whether a map has a key. */
+export function withMapTests(rule: readonly (Expression | undefined)[]): readonly (Expression | undefined)[] {
+  return rule.map((each, i) => {
+    const isTest =
+      each?.name === 'lookup' && each.values.dreg === UNREAD && rule[i + 1]?.values.verdict !== undefined;
+    return isTest ? { ...each, values: { ...each.values, dreg: NOWHERE } } : each;
+  });
+}
+
 /** NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED, which the kernel sets where nat has an address and a port. */
 const IMPLIED_NAT_FLAGS = 0x3;
 
@@ -195,7 +222,7 @@ export function canonicalExpression({ name, values }: Expression): string {
       ? { ...values, flags: values.flags & ~IMPLIED_NAT_FLAGS }
       : values;
   const words = Object.entries(given)
-    .filter(([, value]) => value !== 0)
+    .filter(([attribute, value]) => value !== 0 && !(attribute === 'dreg' && value === NOWHERE))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([attribute, value]) => `${attribute}=${typeof value === 'object' ? JSON.stringify(value) : value}`);
   return `${name} ${words.join(' ')}`;

@@ -5,7 +5,7 @@
  */
 import { type Cidr, type IpAddress, type IpFamily, ipToBytes, prefixLength } from '../../net/ip.js';
 import { FAMILY_NUMBER } from './constants.js';
-import { type Expression, expression, VerdictCode } from './Expression.js';
+import { type Expression, expression, NOWHERE, VerdictCode } from './Expression.js';
 import {
   CtKey,
   FIELDS,
@@ -57,6 +57,17 @@ export function inSet(fields: readonly Field[], comparison: Comparison, set: str
   return {
     text: `${textOf(fields)} ${comparison === 'is' ? '' : '!= '}@${set}`,
     expressions: [...load(fields).loads, expression('lookup', { sreg: FIRST, set, flags })],
+  };
+}
+
+/** Whether a map has the key, whatever it says of it. A verdict follows. */
+export function inMap(fields: readonly Field[], map: string): Statement {
+  return {
+    text: `${textOf(fields)} @${map}`,
+    expressions: [
+      ...load(fields).loads,
+      expression('lookup', { sreg: FIRST, dreg: NOWHERE, set: map, flags: 0 }),
+    ],
   };
 }
 

@@ -13,7 +13,7 @@ import {
   SetAttribute,
   TableAttribute,
 } from './constants.js';
-import { writeExpressions } from './Expression.js';
+import { type MapTests, writeExpressions } from './Expression.js';
 import { type CountersByKey, writeDeletedElements, writeNewElements } from './elements.js';
 import { writeSetSpec } from './SetSpec.js';
 import type { Rule } from './statements.js';
@@ -36,6 +36,7 @@ export function writeTransaction(
   transaction: Transaction,
   counters: CountersBySet = new Map(),
   purpose: 'to commit' | 'to check' = 'to commit',
+  mapTests: MapTests = 'as in a set',
 ): WrittenTransaction {
   const { family, table } = transaction;
   const number = FAMILY_NUMBER[family];
@@ -105,7 +106,7 @@ export function writeTransaction(
         `rule ${index + 1} of chain ${chain}`,
         NftMessage.NEW_RULE,
         MessageFlag.CREATE | MessageFlag.APPEND,
-        () => writeRule(writer, table, chain, rule),
+        () => writeRule(writer, table, chain, rule, mapTests),
       );
     }
   }
@@ -135,12 +136,19 @@ function writeChain(writer: MessageWriter, table: string, { name, hook }: ChainS
   writer.u32be(ChainAttribute.POLICY, ACCEPT);
 }
 
-function writeRule(writer: MessageWriter, table: string, chain: string, rule: Rule): void {
+function writeRule(
+  writer: MessageWriter,
+  table: string,
+  chain: string,
+  rule: Rule,
+  mapTests: MapTests,
+): void {
   writer.string(RuleAttribute.TABLE, table);
   writer.string(RuleAttribute.CHAIN, chain);
   writeExpressions(
     writer,
     RuleAttribute.EXPRESSIONS,
     rule.flatMap((statement) => statement.expressions),
+    mapTests,
   );
 }

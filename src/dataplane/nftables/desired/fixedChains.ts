@@ -15,6 +15,7 @@ import {
   goTo,
   HAS_DESTINATION_NAT,
   hasTcpFlags,
+  inMap,
   inSet,
   isEchoRequest,
   isLocalAddress,
@@ -171,7 +172,7 @@ function servicesRules(settings: NftablesSettings): Rule[] {
   const ping: Rule[] = answerPing ? [[toClusterIP, isEchoRequest(family), redirect()]] : [];
   return [
     [jumpTo('admin-pre')],
-    [inSet(keyFields(family, 'vip'), 'is', 'service-ips'), goTo('service')],
+    [inMap(keyFields(family, 'vip'), 'service-ips'), goTo('service')],
     settings.nodePortAddresses === 'all'
       ? [isLocalAddress('daddr'), prefix(destinationAddress, 'is not', LOOPBACK[family]), nodePort]
       : [inSet([destinationAddress], 'is', 'node-port-ips'), nodePort],

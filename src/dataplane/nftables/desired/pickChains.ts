@@ -12,7 +12,7 @@ import {
   markField,
   numberField,
 } from '../../../kernel/nftables/fields.js';
-import { destinationNat, goTo, inSet, jumpTo, type Rule } from '../../../kernel/nftables/statements.js';
+import { destinationNat, goTo, inMap, jumpTo, type Rule } from '../../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../../net/ip.js';
 import { CHOICE_MASK } from '../../../routing/choice.js';
@@ -97,7 +97,7 @@ export function drawChains(
   const key = keyFields(family, space);
   const rules: Rule[] = counts.map((count) => {
     const first = numberField('random', { modulus: 1, offset: firstIndex(from, count) });
-    return [inSet([...key, first], 'is', setOf(space, 'endpoints')), goTo(drawChainName(draw, count))];
+    return [inMap([...key, first], setOf(space, 'endpoints')), goTo(drawChainName(draw, count))];
   });
   return [
     { name: drawChainName(draw), rules: [...rules, [goTo(refusing(space))]] },

@@ -16,6 +16,7 @@ import {
   TableAttribute,
   type TableFamily,
 } from '../constants.js';
+import { type MapTests, NOWHERE } from '../Expression.js';
 import {
   type CountersByKey,
   ELEMENTS_PER_REQUEST,
@@ -28,6 +29,7 @@ import { ElementDigest } from '../listing/ElementDigest.js';
 import { digestMessage, ElementListing } from '../listing/ElementListing.js';
 import { printTransaction } from '../printTransaction.js';
 import type { SetSpec } from '../SetSpec.js';
+import type { Rule } from '../statements.js';
 import type { Transaction } from '../Transaction.js';
 import { type CountersBySet, writeTransaction } from '../writeTransaction.js';
 import {
@@ -47,13 +49,15 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
   readonly family: Family;
   readonly name: string;
   readonly #channel: NetlinkChannel;
+  #mapTests: MapTests;
   #committed = 0;
 
-  /** `channel` is of NetlinkProtocol.NETFILTER, with a send buffer that the largest transaction fits into. */
-  constructor(channel: NetlinkChannel, family: Family, name: string) {
+  /** `channel` is of NetlinkProtocol.NETFILTER, with a send buffer that the largest transaction fits into. `mapTests`: at first. */
+  constructor(channel: NetlinkChannel, family: Family, name: string, mapTests: MapTests = 'as in a set') {
     this.#channel = channel;
     this.family = family;
     this.name = name;
+    this.#mapTests = mapTests;
   }
 
   /** How many transactions were committed through here; each makes one generation of the rule set. */
@@ -158,9 +162,12 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
    */
   async commit(transaction: Transaction): Promise<void> {
     const counters = await this.#countersToKeep(transaction);
-    const { writer, subjectOf } = writeTransaction(transaction, counters);
-    const errors = await this.#channel.transaction(`write table ${this.name}`, writer);
-    const [first] = errors;
+    const { first, subjectOf } = await this.#send(
+      `write table ${this.name}`,
+      transaction,
+      'to commit',
+      counters,
+    );
     if (first === undefined) {
       this.#committed++;
       return;
@@ -179,9 +186,28 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
 
   /** What the kernel would say to a transaction. It looks at all of it and forgets it, as with `nft --check`. */
   async check(transaction: Transaction): Promise<NetlinkError | undefined> {
-    const { writer } = writeTransaction(transaction, new Map(), 'to check');
-    const [first] = await this.#channel.transaction(`check table ${transaction.table}`, writer);
-    return first;
+    return (await this.#send(`check table ${transaction.table}`, transaction, 'to check', new Map())).first;
+  }
+
+  /** The kernel's first error. What a kernel refuses that cannot ask maps as sets is written in the way that all take, from then on. */
+  async #send(
+    what: string,
+    transaction: Transaction,
+    purpose: 'to commit' | 'to check',
+    counters: CountersBySet,
+  ) {
+    const send = async (mapTests: MapTests) => {
+      const { writer, subjectOf } = writeTransaction(transaction, counters, purpose, mapTests);
+      const [first] = await this.#channel.transaction(what, writer);
+      return { first, subjectOf };
+    };
+    const sent = await send(this.#mapTests);
+    if (sent.first?.code !== 'EINVAL' || this.#mapTests === 'into a register') return sent;
+    if (!transaction.newRules.some(({ rules }) => rules.some(testsMap))) return sent;
+    const again = await send('into a register');
+    if (again.first !== undefined) return sent;
+    this.#mapTests = 'into a register';
+    return again;
   }
 
   /** As late as possible: packets that match between this and the commit are not counted. */
@@ -251,6 +277,10 @@ async function unlessAbsent<T>(request: Promise<T>): Promise<T | undefined> {
     if (error instanceof NetlinkError && error.code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+function testsMap(rule: Rule): boolean {
+  return rule.some(({ expressions }) => expressions.some(({ values }) => values.dreg === NOWHERE));
 }
 
 function shorten(text: string): string {

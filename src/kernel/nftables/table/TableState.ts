@@ -14,7 +14,7 @@ import {
   SetDescription,
   TableAttribute,
 } from '../constants.js';
-import { canonicalExpression, readExpression } from '../Expression.js';
+import { canonicalExpression, type Expression, readExpression, withMapTests } from '../Expression.js';
 import { type SetSpec, VERDICT_TYPE, writeSetSpec } from '../SetSpec.js';
 import type { Rule } from '../statements.js';
 import type { ChainSpec } from '../Transaction.js';
@@ -144,12 +144,11 @@ export function countRules(messages: readonly Message[]): Map<string, number> {
 
 /** Something that is not ours reads as `?`, which equals no rule of ours. */
 function readExpressions(reader: AttributeReader): string {
-  const texts: string[] = [];
-  while (reader.next()) {
-    const found = readExpression(reader.children());
-    texts.push(found ? canonicalExpression(found) : '?');
-  }
-  return texts.join('\n');
+  const found: (Expression | undefined)[] = [];
+  while (reader.next()) found.push(readExpression(reader.children()));
+  return withMapTests(found)
+    .map((each) => (each ? canonicalExpression(each) : '?'))
+    .join('\n');
 }
 
 export function readSets(messages: readonly Message[], table: string): Map<string, string> {
