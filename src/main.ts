@@ -6,13 +6,31 @@ import { PenstockError } from './errors.js';
 import { nearestName } from './net/nearestName.js';
 import { printableLines } from './net/printable.js';
 
-/** Never rejects: what goes wrong is said on standard error and told by the exit status (2: wrong call). */
+const LINE_BREAK = /[\n\v\f\r\u0085\u2028\u2029]/;
+/** The flags of a command, or the files that they name, are of no use: exit status 2, whichever command it is. */
+const BAD_INPUT: ReadonlySet<unknown> = new Set([
+  'PENSTOCK_WRONG_CALL',
+  'PENSTOCK_CONFIG_INVALID',
+  'PENSTOCK_CONFIG_UNREADABLE',
+  'PENSTOCK_KUBECONFIG_UNUSABLE',
+  'PENSTOCK_MANIFESTS_MISSING',
+  'PENSTOCK_NO_SOURCE',
+]);
+
+/** Never rejects: what goes wrong is said on standard error and told by the exit status (2: bad input). */
 export async function main(argv: readonly string[]): Promise<void> {
   nameProcess(argv);
   const [name, ...rest] = resolveHelp(argv);
   endWhenNobodyReads(name);
   if (name === undefined) {
     process.stdout.write(usage());
+    return;
+  }
+  const broken = argv.find((word) => LINE_BREAK.test(word));
+  if (broken !== undefined) {
+    // What is wrong with a word is said in one line, which it must not end.
+    process.stderr.write(printableLines(`penstock: ${JSON.stringify(broken)} has a line break in it\n`));
+    process.exitCode = 2;
     return;
   }
   const word = name === '--version' ? 'version' : name;
@@ -30,7 +48,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = await (await command.load())(rest);
   } catch (error) {
     process.stderr.write(printableLines(`penstock ${name}: ${explain(error)}\n`));
-    process.exitCode = isWrongCall(error) ? 2 : command.failure;
+    process.exitCode = isBadInput(error) ? 2 : command.failure;
   }
   endEvenIfHeld(name);
 }
@@ -79,8 +97,8 @@ ${groups.map(({ group, lines }) => `${group}\n${lines.join('\n')}`).join('\n\n')
 `;
 }
 
-function isWrongCall(error: unknown): boolean {
-  return error instanceof PenstockError && error.code === 'PENSTOCK_WRONG_CALL';
+function isBadInput(error: unknown): boolean {
+  return error instanceof PenstockError && BAD_INPUT.has(error.code);
 }
 
 /** A PenstockError speaks for itself; anything else is a bug of ours and shows where. */

@@ -1,6 +1,6 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
-import { messageOf, PenstockError } from '../../errors.js';
+import { messageOf } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
@@ -53,9 +53,10 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   const what = values['dry-run'] ? 'plan' : 'remove';
   const { mode } = values;
   if (mode !== undefined && !MODES.some((known) => known === mode)) {
-    throw new PenstockError('PENSTOCK_MODE_MISSING', `nothing is known of mode ${mode}`, {
-      remedy: `Use --mode with one of ${MODES.join(', ')}, or without for everything.`,
-    });
+    throw new WrongCall(
+      `nothing is known of mode ${JSON.stringify(mode)}`,
+      `Use --mode with one of ${MODES.join(', ')}, or without for everything.`,
+    );
   }
   if (mode !== undefined && (values.keep !== undefined || values.check))
     throw new WrongCall('--mode does not go with --keep or --check', 'Use one of them.');

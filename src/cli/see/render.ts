@@ -13,7 +13,6 @@ import { renderFamily as renderIpvs } from '../../dataplane/ipvs/renderFamily.js
 import { renderFamily as renderNftables } from '../../dataplane/nftables/renderFamily.js';
 import { CaptureView, type EngineAddress, throughViews } from '../../dataplane/userspace/CaptureView.js';
 import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
-import { PenstockError } from '../../errors.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
 import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
@@ -109,9 +108,10 @@ export async function render(argv: readonly string[]): Promise<number> {
   const mode = own.mode ?? (command.config.mode || 'nftables');
   const renderer = rendererOf(mode);
   if (!renderer) {
-    throw new PenstockError('PENSTOCK_MODE_MISSING', `there is no mode ${mode}`, {
-      remedy: `Use --mode ${Object.keys(RENDERERS).join(' or --mode ')}.`,
-    });
+    throw new WrongCall(
+      `there is no mode ${JSON.stringify(mode)}`,
+      `Use --mode ${Object.keys(RENDERERS).join(' or --mode ')}.`,
+    );
   }
   const { family: wanted } = own;
   if (wanted !== undefined && !IP_FAMILIES.some((family) => family === wanted)) {
@@ -123,9 +123,7 @@ export async function render(argv: readonly string[]): Promise<number> {
   // Some defaults depend on the mode.
   const config = toNodeConfig({ ...command.source, mode: mode as NodeConfig['mode'] }, hostname());
   if (config.manifests === '') {
-    throw new PenstockError('PENSTOCK_NO_SOURCE', 'there is nothing to render', {
-      remedy: 'Give --manifests PATH.',
-    });
+    throw new WrongCall('there is nothing to render', 'Give --manifests PATH.');
   }
   const table = makeTable(config, await primaryAddresses());
   const problems = await readOnce(sourceOf(config), table);

@@ -51,8 +51,8 @@ if (await inNetns(import.meta.url)) {
 
   t.test('no such mode', async (t) => {
     const { status, stderr } = render('--mode', 'ebpf');
-    t.equal(status, 1);
-    t.match(stderr, 'there is no mode ebpf\n→ Use --mode iptables or --mode ipvs or');
+    t.equal(status, 2);
+    t.match(stderr, 'there is no mode "ebpf"\n→ Use --mode iptables or --mode ipvs or');
   });
 
   t.test('no such family', async (t) => {

@@ -20,7 +20,7 @@ if (await inNetns(import.meta.url)) {
   t.test('--version', async (t) => {
     const { version } = JSON.parse(readFileSync(fromRoot('package.json'), 'utf8'));
     t.match(run('--version'), { status: 0, stdout: `penstock ${version}\n`, stderr: '' });
-    t.match(run('--version=raw'), { status: 1, stderr: /--version must be true or false, not "raw"/ });
+    t.match(run('--version=raw'), { status: 2, stderr: /--version must be true or false, not "raw"/ });
   });
 
   t.test('--write-config-to writes what can be read again', async (t) => {
@@ -74,7 +74,7 @@ if (await inNetns(import.meta.url)) {
       t.match(stdout, text);
     }
     t.equal(listedRuleset(), '');
-    t.match(run('--dry-run'), { status: 1, stderr: /there is nothing to take Services from/ });
+    t.match(run('--dry-run'), { status: 2, stderr: /there is nothing to take Services from/ });
   });
 
   t.test('--dry-run does not wait for ever for an API server', async (t) => {
