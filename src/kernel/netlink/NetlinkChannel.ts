@@ -27,6 +27,11 @@ import { MAX_SEQUENCE, setSequences } from './sequences.js';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const RECEIVE_BYTES = 256 * 1024;
+/**
+ * One for all channels: what was received is copied before anybody hears of it. Not filled with zeros, which costs more than most of
+ * what it receives: nothing is read but what was received.
+ */
+const RECEIVED = new Uint8Array(Buffer.allocUnsafeSlow(RECEIVE_BYTES).buffer);
 const DATAGRAMS_PER_RECEIVE = 64;
 /** Receives in one turn of the event loop; what is left comes with the next turn. */
 const RECEIVES_PER_TURN = 16;
@@ -60,8 +65,8 @@ export class NetlinkChannel {
   readonly #lengths = new Uint32Array(DATAGRAMS_PER_RECEIVE);
   readonly #groups = new Uint32Array(DATAGRAMS_PER_RECEIVE);
   readonly #joined = new Set<number>();
-  /** Not filled with zeros, which costs more than most of what it receives: nothing is read but what was received. */
-  #buffer = new Uint8Array(Buffer.allocUnsafeSlow(RECEIVE_BYTES).buffer);
+  /** Larger than others have it where a datagram needed that. */
+  #buffer = RECEIVED;
   #sequence = 0;
   #listener: MessageListener | undefined;
   #lostAnswers = false;
