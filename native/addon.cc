@@ -4,6 +4,7 @@
 #include "announce/bgp_socket.h"
 #include "announce/responder_class.h"
 #include "choice_class.h"
+#include "give_back.h"
 #include "hold_class.h"
 #include "netlink_socket.h"
 #include "node_lock.h"
@@ -18,7 +19,8 @@ NAPI_MODULE_INIT() {
       !penstock::DefineChoiceQueue(env, exports) || !penstock::DefineHoldQueue(env, exports) ||
       !penstock::DefineAnnounceResponder(env, exports) || !penstock::DefineAnnounceModel(env, exports) ||
       !penstock::DefineBgpSocket(env, exports) || !penstock::DefineBfdEngine(env, exports) ||
-      !penstock::DefineNodeLock(env, exports) || !penstock::DefineNotifySocket(env, exports)) {
+      !penstock::DefineNodeLock(env, exports) || !penstock::DefineNotifySocket(env, exports) ||
+      !penstock::DefineGiveBack(env, exports)) {
     return nullptr;
   }
   return exports;

@@ -10,6 +10,7 @@ import { type NodeConfig, toNodeConfig } from '../config/NodeConfig.js';
 import type { Dataplane, DataplaneListener } from '../dataplane/Dataplane.js';
 import type { WakeListener } from '../dataplane/wake/Holder.js';
 import { messageOf } from '../errors.js';
+import { giveBackSoon } from '../host/heap.js';
 import { modeSysctls, setSysctls, tuneConntrack } from '../host/hostTuning.js';
 import { OpenList } from '../host/OpenList.js';
 import { settleMode } from '../modes/chooseMode.js';
@@ -142,7 +143,11 @@ export class NodeAgent {
     const { sysctls, clock, random } = host;
     const config = this.#config;
     host.heap.grow();
-    this.#open.add('the heap', async () => host.heap.keepSmall());
+    let cancelGiveBack = () => {};
+    this.#open.add('the heap', async () => {
+      cancelGiveBack();
+      host.heap.keepSmall();
+    });
     const table = makeTable(config, this.#hostAddresses);
     const { sources, apiServer } = await openSources(run, version, host, log);
     for (const source of sources) this.#open.add(source.name, () => source.stop());
@@ -232,6 +237,7 @@ export class NodeAgent {
       },
       afterFirstSync: async () => {
         host.heap.keepSmall();
+        cancelGiveBack = giveBackSoon(host.heap, clock);
         this.#advice.onNode(table);
         await leftovers.run();
         socket?.refreshNote();

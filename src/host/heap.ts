@@ -3,16 +3,23 @@
  * the heap is collected whenever it has grown a little. Where much is built at once, up to half of the time would go there.
  */
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { nativeAddon } from '../kernel/addon/nativeAddon.js';
+import type { Clock } from '../time/Clock.js';
 
 export interface Heap {
   /** While much is built that stays. */
   grow(): void;
   /** From then on as at the start of the process. */
   keepSmall(): void;
+  /** What the start alone needed: garbage, free memory of malloc, pages of programs. Takes as long as a full collection. */
+  giveBack(): void;
 }
 
 /** Percent that the heap grows by from one collection to the next; 0: V8 decides. */
 const GROWTH = 20;
+/** From the first sync on: it has ended then, with all that follows it at once. */
+const GIVE_BACK_MS = 2000;
 
 /** Memory for time, in a command that reads a whole cluster and ends. */
 export function freeHeap(): void {
@@ -28,4 +35,28 @@ export const heap: Heap = {
     setFlagsFromString('--optimize-for-size');
     setFlagsFromString('--heap-growing-percent=0');
   },
+  giveBack() {
+    collect();
+    nativeAddon().giveBackMemory();
+  },
 };
+
+/**
+ * Gives back when nothing presses any more. Twice: V8 moves together what is left only in the second collection of a quiet heap, and
+ * frees memory of buffers after a collection, in another thread. Returns how to cancel it.
+ */
+export function giveBackSoon({ giveBack }: Pick<Heap, 'giveBack'>, clock: Clock): () => void {
+  let cancel = clock.after(GIVE_BACK_MS, () => {
+    giveBack();
+    cancel = clock.after(GIVE_BACK_MS, giveBack);
+  });
+  return () => cancel();
+}
+
+/** V8 gives its function to contexts that are made while the flag is set; ours stays without. */
+function collect(): void {
+  setFlagsFromString('--expose-gc');
+  const gc: () => void = runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  gc();
+}

@@ -141,5 +141,6 @@ function simulatedHeap(open: OpenThings): NodeHost['heap'] {
       close = open.add('a heap that grows');
     },
     keepSmall: () => void close(),
+    giveBack: () => {},
   };
 }

@@ -56,6 +56,8 @@ export interface NativeAddon {
   readonly networkNamespaceCookie: () => bigint;
   /** native/notify_socket.h. One datagram; throws as in Node when nobody takes it. */
   readonly sendToUnixSocket: (address: string, text: string) => void;
+  /** native/give_back.h. How many bytes of files were resident before. */
+  readonly giveBackMemory: () => number;
 }
 
 const ADDON_FILE = fileURLToPath(new URL('build/Release/penstock.node', installationFolder(import.meta.url)));

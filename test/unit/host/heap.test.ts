@@ -1,0 +1,58 @@
+/** What an agent gives back after its start: garbage, and pages of programs that are as in their files. */
+import { readFileSync } from 'node:fs';
+import { runInNewContext } from 'node:vm';
+import t from 'tap';
+import { giveBackSoon, heap } from '../../../src/host/heap.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
+import { FakeClock } from '../../support/FakeClock.js';
+
+const MEGABYTE = 1_000_000;
+
+/** Bytes of files in the memory of this process. */
+function fileBytes(): number {
+  return 1024 * Number(/^RssFile:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+}
+
+// First: the others give back, too.
+t.test('pages of Node go until they are used again', async (t) => {
+  const before = fileBytes();
+  const given = nativeAddon().giveBackMemory();
+  t.ok(given > before / 2, `${given} of ${before} bytes`);
+  const after = fileBytes();
+  t.ok(after < before * 0.7, `${after} of ${before} bytes`);
+  // What the loader wrote into libraries, and what was compiled, is as before.
+  t.match(new Intl.NumberFormat('en').format(1e6), '1,000,000');
+  t.equal(Buffer.from('penstock').toString('base64'), 'cGVuc3RvY2s=');
+  t.throws(() => nativeAddon().sendToUnixSocket('', ''), RangeError);
+});
+
+t.test('garbage is collected, and nobody else can ask for that', async (t) => {
+  let kept: number[][] = Array.from({ length: 100 }, () =>
+    Array.from({ length: 100_000 }, (_, n) => n + 0.5),
+  );
+  const before = process.memoryUsage().heapUsed;
+  t.ok(before > 80 * MEGABYTE);
+  kept = [];
+  heap.giveBack();
+  t.ok(before - process.memoryUsage().heapUsed > 70 * MEGABYTE, 'what nobody uses is gone');
+  t.equal(kept.length, 0);
+  t.equal(runInNewContext('typeof gc'), 'undefined');
+});
+
+t.test('it is given back twice after the first sync, unless the agent ends before', async (t) => {
+  const clock = new FakeClock();
+  let given = 0;
+  const giveBack = () => {
+    given++;
+  };
+  giveBackSoon({ giveBack }, clock);
+  await clock.pass(1000);
+  t.equal(given, 0);
+  await clock.pass(60_000);
+  t.equal(given, 2);
+  const cancel = giveBackSoon({ giveBack }, clock);
+  await clock.pass(2000);
+  cancel();
+  await clock.pass(60_000);
+  t.equal(given, 3);
+});
