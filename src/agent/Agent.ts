@@ -94,6 +94,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   /** The node was left to another proxy. */
   #retired = false;
   #holdsRepairs = false;
+  /** Something was found meanwhile. A dataplane that has found something looks no more until it was synced. */
+  #hasHeldRepair = false;
   #fullSyncs = 0;
   #cancelVerify: () => void = () => {};
   #cancelRetry: () => void = () => {};
@@ -198,6 +200,9 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   /** What others write is left as it is meanwhile. */
   holdRepairs(holds: boolean): void {
     this.#holdsRepairs = holds;
+    if (holds || !this.#hasHeldRepair) return;
+    this.#hasHeldRepair = false;
+    if (!this.#stopping && !this.#retired) this.#loop.requestUrgent();
   }
 
   /** How many syncs wrote everything. */
@@ -206,7 +211,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   }
 
   foreignChange(what: string): void {
-    if (!this.#holdsRepairs) this.#repair(what);
+    this.#found(what);
   }
 
   familyFailed(family: IpFamily): void {
@@ -328,12 +333,16 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     if (!this.#synced || this.#loop.busy || this.#holdsRepairs) return;
     try {
       const wrong = await this.#dataplane.verify();
-      // It was asked to hold them meanwhile: what it read may be the mark of whoever asked.
-      if (wrong === undefined || this.#holdsRepairs) return;
-      this.#repair(wrong);
+      if (wrong !== undefined) this.#found(wrong);
     } catch (error) {
       this.#log.error({ err: error }, `the rules could not be verified: ${messageOf(error)}`);
     }
+  }
+
+  /** While repairs are held it may be the mark of whoever asked for that, so nothing is said of it. */
+  #found(wrong: string): void {
+    if (this.#holdsRepairs) this.#hasHeldRepair = true;
+    else this.#repair(wrong);
   }
 
   #repair(wrong: string): void {

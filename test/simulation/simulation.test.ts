@@ -25,6 +25,16 @@ for (const mode of MODES) {
   });
 }
 
+// Each found a fault once.
+for (const [seed, mode] of [
+  ['3290', 'ipvs'],
+  ['4124', 'ipvs'],
+] as const) {
+  t.test(`history ${seed}, mode ${mode}`, async (t) => {
+    t.match(await outputOf('replay', seed, mode), new RegExp(`history ${seed} holds`));
+  });
+}
+
 t.test('a seed tells the same history each time', async (t) => {
   const first = await outputOf('replay', '11');
   t.match(first, /quiet[\s\S]*history 11 holds/);

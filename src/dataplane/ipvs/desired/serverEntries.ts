@@ -35,17 +35,20 @@ const SERVED_PLACES: readonly SetName[] = [
   'KUBE-LOAD-BALANCER',
 ];
 
+type Sets = ReadonlyMap<SetName, ReadonlyMap<string, number | undefined>>;
+
 /** Whether the sets of a proxy, kube-proxy's or ours, say that it serves the place of this virtual server, or its mark. */
-export function isListed(
-  id: VirtualServerId,
-  sets: ReadonlyMap<SetName, ReadonlyMap<string, number | undefined>>,
-): boolean {
+export function isListed(id: VirtualServerId, sets: Sets): boolean {
+  if (isListedItself(id, sets)) return true;
+  if ('mark' in id) return false;
+  const { protocol, port } = id;
+  const nodePort = protocol === 'SCTP' ? recordElement(id) : `${port}`;
+  return sets.get(NODE_PORT_SETS[protocol].all)?.has(nodePort) ?? false;
+}
+
+/** The same for its very address and port, or its mark: a node port is listed for all addresses at once. */
+export function isListedItself(id: VirtualServerId, sets: Sets): boolean {
   if ('mark' in id) return [...(sets.get('PENSTOCK-CLUSTER-CLIENTS')?.values() ?? [])].includes(id.mark);
   const element = recordElement(id);
-  const { protocol, port } = id;
-  const nodePort = protocol === 'SCTP' ? element : `${port}`;
-  return (
-    SERVED_PLACES.some((set) => sets.get(set)?.has(element)) ||
-    (sets.get(NODE_PORT_SETS[protocol].all)?.has(nodePort) ?? false)
-  );
+  return SERVED_PLACES.some((set) => sets.get(set)?.has(element));
 }

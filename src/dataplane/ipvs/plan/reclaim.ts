@@ -1,14 +1,16 @@
 /**
- * Virtual servers of ours whose element of PENSTOCK-SERVERS somebody deleted while no agent ran. Each is known again by two things
- * at once: it has the very form that we give it, and at least two of three other traces of ours are left. A virtual server of
- * somebody else is left alone, as of the places where one stands in our way we keep neither elements nor addresses.
+ * Virtual servers of ours whose element of PENSTOCK-SERVERS somebody deleted while no agent ran. A virtual server of somebody else
+ * is left alone, as of the places where one stands in our way we keep neither elements nor addresses. So what our sets list by its
+ * very address and port was ours when they were written, whatever became of its Service since. A node port is listed for all addresses
+ * at once; there, and where that element is gone too, two things at once are needed: the very form that we give it, and at
+ * least two of three other traces of ours.
  */
 import type { Forwarding, RealServerState } from '../../../kernel/ipvs/RealServer.js';
 import type { VirtualServer } from '../../../kernel/ipvs/VirtualServer.js';
 import { joinHostPort } from '../../../net/ip.js';
 import type { DesiredState } from '../desired/DesiredState.js';
 import { isExcluded } from '../desired/IpvsSettings.js';
-import { isListed } from '../desired/serverEntries.js';
+import { isListed, isListedItself } from '../desired/serverEntries.js';
 import type { WantedServer } from '../desired/servicePortState.js';
 import type { FamilyKernel } from '../kernel/FamilyKernel.js';
 import type { Present } from './Present.js';
@@ -31,10 +33,12 @@ export async function reclaim(
   const ours = new Set(present.ours);
   for (const [key, { wanted }] of desired.blocked) {
     const found = present.servers.get(key);
-    if (!found || isTheirs(key) || !hasForm(found.server, wanted.server)) continue;
+    if (!found || isTheirs(key)) continue;
+    const isOurs = isListedItself(wanted.server, present.sets);
+    if (!isOurs && !hasForm(found.server, wanted.server)) continue;
     if ('address' in wanted.server && isExcluded(wanted.server.address, desired.settings)) continue;
     const states = await kernel.realServers(found.server);
-    if (traces(wanted, states, present) < ENOUGH_TRACES) continue;
+    if (!isOurs && traces(wanted, states, present) < ENOUGH_TRACES) continue;
     servers.set(key, {
       server: found.server,
       realServers: new Map(states.map((each) => [targetOf(each), each])),

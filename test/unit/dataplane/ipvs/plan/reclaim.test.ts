@@ -69,6 +69,13 @@ const lost: readonly (readonly [string, (kernel: ModelIpvs) => void])[] = [
   ['the record', () => {}],
   ['and its endpoints', ({ servers }) => servers.get(KEY)?.realServers.clear()],
   ['and its address', ({ addresses }) => addresses.clear()],
+  [
+    'all but its element of KUBE-CLUSTER-IP',
+    ({ servers, addresses }) => {
+      addresses.clear();
+      servers.get(KEY)?.realServers.clear();
+    },
+  ],
   ['and its element of KUBE-CLUSTER-IP', ({ sets }) => sets.get('KUBE-CLUSTER-IP')?.clear()],
 ];
 for (const [what, spoil] of lost) {
@@ -91,11 +98,22 @@ t.test('with one trace alone it is somebody else’s', async (t) => {
   const objects = [...OBJECTS, service({ name: 'till', clusterIPs: { IPv4: ip('10.96.0.11') } })];
   const kernel = await served(objects);
   kernel.sets.get('PENSTOCK-SERVERS')?.delete(ELEMENT);
+  kernel.sets.get('KUBE-CLUSTER-IP')?.delete(ELEMENT);
   kernel.addresses.delete(VIP);
-  kernel.servers.get(KEY)?.realServers.clear();
   const { said } = await start(kernel, objects);
   t.match(said.join(), /somebody else made virtual server 10\.96\.0\.10:80\/TCP/);
-  t.equal(kernel.servers.get(KEY)?.realServers.size, 0);
+  t.notOk(kernel.addresses.has(VIP));
+});
+
+// Seed 4124 of the simulation, mode ipvs: nothing of what the kernel had was of the form that the Service has now.
+t.test('lost, and its Service became another one, while no agent ran', async (t) => {
+  const till = service({ name: 'till', clusterIPs: { IPv4: ip('10.96.0.11') } });
+  const kernel = await served([service({ affinitySeconds: 10_800 }), till]);
+  kernel.sets.get('PENSTOCK-SERVERS')?.delete(ELEMENT);
+  kernel.addresses.delete(VIP);
+  const { said } = await start(kernel, [...OBJECTS, till]);
+  t.strictSame(said, []);
+  t.strictSame(kernel.dump(), (await served([...OBJECTS, till])).dump());
 });
 
 t.test(
