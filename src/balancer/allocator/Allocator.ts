@@ -4,7 +4,7 @@
  * this process leads.
  */
 import { messageOf } from '../../errors.js';
-import { parseIp } from '../../net/ip.js';
+import { type IpAddress, parseIp } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
@@ -51,7 +51,9 @@ export class Allocator {
   /** What is to be written, the latest for each Service. */
   readonly #writes = new Map<string, StatusWrite>();
   readonly #problems = new Map<string, readonly Problem[]>();
-  readonly #owned = new Map<string, readonly string[]>();
+  readonly #owned = new Map<string, readonly IpAddress[]>();
+  /** Address → who names it, and as what. */
+  readonly #owners = new Map<IpAddress, Map<string, string>>();
   readonly #backOff: BackOff;
   #leads = false;
   #writing: Promise<void> | undefined;
@@ -139,17 +141,26 @@ export class Allocator {
     this.#options.events.problems([...this.#problems.values()].flat());
   }
 
-  /** The addresses of somebody else: nobody gets them from a pool. */
-  #own(key: string, owner: string, addresses: readonly string[]): void {
+  /**
+   * The addresses of somebody else: nobody gets them from a pool. Two may name one address, as a node and the one that replaces it
+   * under another name: it is free when neither does.
+   */
+  #own(key: string, owner: string, addresses: readonly IpAddress[]): void {
     for (const address of this.#owned.get(key) ?? []) {
-      const ip = parseIp(address);
-      if (ip !== undefined && !addresses.includes(address)) this.#book.setOwner(ip, undefined);
+      if (addresses.includes(address)) continue;
+      const owners = this.#owners.get(address);
+      owners?.delete(key);
+      if (owners?.size === 0) this.#owners.delete(address);
+      const [left] = owners?.values() ?? [];
+      this.#book.setOwner(address, left);
     }
     for (const address of addresses) {
-      const ip = parseIp(address);
-      if (ip !== undefined) this.#book.setOwner(ip, owner);
+      const owners = this.#owners.get(address) ?? new Map<string, string>();
+      this.#owners.set(address, owners.set(key, owner));
+      this.#book.setOwner(address, owner);
     }
-    this.#owned.set(key, addresses);
+    if (addresses.length > 0) this.#owned.set(key, addresses);
+    else this.#owned.delete(key);
   }
 
   #decide(): void {
@@ -222,18 +233,18 @@ function refusal(status: number, service: string): string {
   return status === 403 ? `${answer}; apply the ClusterRole of deploy/allocator` : answer;
 }
 
-function clusterIPs(raw: unknown): readonly string[] {
+function clusterIPs(raw: unknown): readonly IpAddress[] {
   if (!isRawObject(raw)) return [];
   const spec = new FieldReader(raw, new Findings()).object('spec');
-  return [...new Set([spec.text('clusterIP'), ...spec.texts('clusterIPs')])].filter(
-    (text) => parseIp(text) !== undefined,
-  );
+  return addressesOf([spec.text('clusterIP'), ...spec.texts('clusterIPs')]);
 }
 
-function nodeAddresses(raw: unknown): readonly string[] {
+function nodeAddresses(raw: unknown): readonly IpAddress[] {
   if (!isRawObject(raw)) return [];
   const status = new FieldReader(raw, new Findings()).object('status');
-  return status
-    .objects('addresses')
-    .flatMap((item) => (parseIp(item.text('address')) ? [item.text('address')] : []));
+  return addressesOf(status.objects('addresses').map((item) => item.text('address')));
+}
+
+function addressesOf(texts: readonly string[]): readonly IpAddress[] {
+  return [...new Set(texts.flatMap((text) => parseIp(text) ?? []))];
 }

@@ -208,3 +208,30 @@ t.test('a write that crosses another is decided anew; an outage is said once and
   t.equal(troubles.at(-1), undefined);
   await cluster.close();
 });
+
+t.test('the address of a node stays its own when the object that named it before goes', async (t) => {
+  const cluster = new Cluster();
+  const node = (name: string) => ({
+    metadata: { name },
+    status: { addresses: [{ type: 'InternalIP', address: '192.0.2.10' }] },
+  });
+  cluster.pool('lan', '192.0.2.10-192.0.2.11');
+  cluster.server.put('/api/v1/nodes', node('before'));
+  cluster.open('one');
+  await cluster.clock.pass(1000);
+  cluster.server.put('/api/v1/nodes', node('after'));
+  await cluster.clock.pass(1000);
+  cluster.server.delete('/api/v1/nodes', node('before'));
+  await cluster.clock.pass(1000);
+  cluster.service('new');
+  cluster.service('thief', {
+    metadata: { name: 'thief', namespace: 'a', annotations: { 'metallb.io/loadBalancerIPs': '192.0.2.10' } },
+  });
+  await cluster.clock.pass(5000);
+  t.same(cluster.addresses(), { new: '192.0.2.11', thief: '' });
+  t.ok(cluster.told.includes('Warning AllocationFailed thief: 192.0.2.10 belongs to the node after'));
+  cluster.server.delete('/api/v1/nodes', node('after'));
+  await cluster.clock.pass(5000);
+  t.same(cluster.addresses(), { new: '192.0.2.11', thief: '192.0.2.10' }, 'and is free when nobody names it');
+  await cluster.close();
+});
