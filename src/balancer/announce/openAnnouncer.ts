@@ -98,7 +98,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
       endsWithAgent: config.mode === 'userspace',
       mayFollow: config.mode === 'userspace' && config.userspace.takeover,
       openBfd: (onChanges) => new (nativeAddon().BfdEngine)(onChanges),
-      openTcp,
+      openTcp: (tcp) => openTcp(tcp, clock),
       password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),
       tierTables: channel && new TierTables(channel),
       askMachine: askMachine(loadBalancer.heartbeatPort),

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { messageOf } from '../../errors.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import { type IpAddress, ipToBytes, parseIp } from '../../net/ip.js';
+import type { Clock } from '../../time/Clock.js';
 import type { OpenConnection } from './BgpConnection.js';
 
 export interface TcpOptions {
@@ -24,7 +25,10 @@ const TTL = { neighbour: [1, 0], security: [255, 255], far: [0, 0] } as const;
 /** Bytes that wait for a router which does not read; it is as good as dead. */
 const MOST_WAITING = 64 << 20;
 
-export function openTcp(options: TcpOptions): OpenConnection {
+/** Milliseconds for what was written before the end: a router that keeps its window shut would hold the socket forever. */
+const LAST_WORDS_MS = 1000;
+
+export function openTcp(options: TcpOptions, clock: Clock): OpenConnection {
   return (events) => {
     let socket: Socket | undefined;
     let over = false;
@@ -61,7 +65,11 @@ export function openTcp(options: TcpOptions): OpenConnection {
         },
         close: () => {
           over = true;
-          // What was written goes out; nobody waits for the other side's end.
+          // What was written goes out, if the router reads; nobody waits for the other side's end.
+          opened.once(
+            'close',
+            clock.after(LAST_WORDS_MS, () => opened.destroy()),
+          );
           opened.end(() => opened.destroy());
         },
       });
