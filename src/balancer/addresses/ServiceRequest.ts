@@ -40,7 +40,7 @@ export interface ServiceRequest {
   readonly ports: readonly string[];
   /** What the status says now. */
   readonly assigned: readonly IpAddress[];
-  /** The status holds host names or other things that the allocator never writes. */
+  /** The status holds host names, ipMode Proxy, or other things that the allocator never writes. */
   readonly foreignStatus: boolean;
 }
 
@@ -114,6 +114,9 @@ function statusOf(root: FieldReader): Pick<ServiceRequest, 'assigned' | 'foreign
   const addresses = ingress.map((item) => parseIp(item.text('ip')));
   return {
     assigned: addresses.flatMap((address) => address ?? []),
-    foreignStatus: addresses.some((address) => address === undefined),
+    // Of another mode, nodes leave the address alone. None at all is VIP (KEP-1860), and what old API servers keep.
+    foreignStatus:
+      addresses.some((address) => address === undefined) ||
+      ingress.some((item) => !['', 'VIP'].includes(item.text('ipMode'))),
   };
 }

@@ -38,6 +38,8 @@ export interface AllocatorEvents {
 export interface AllocatorOptions extends AddressBookOptions {
   /** PATCH, a merge patch; resolves to the status. */
   readonly patch: (path: string, body: object) => Promise<number>;
+  /** Whether the Lease cannot have run out: asked before every write, as the process may have been paused since setLeads(). */
+  readonly mayWrite: () => boolean;
   readonly clock: Clock;
   /** 0 up to 1. */
   readonly random: () => number;
@@ -170,7 +172,7 @@ export class Allocator {
   }
 
   #write(): void {
-    if (!this.#leads || this.#writing !== undefined || this.#writes.size === 0 || this.#stopped) return;
+    if (!this.#isWriter() || this.#writing !== undefined || this.#writes.size === 0) return;
     this.#cancelRetry?.();
     this.#writing = this.#writeAll().finally(() => {
       this.#writing = undefined;
@@ -181,7 +183,7 @@ export class Allocator {
   /** One after the other: what is written is decided, so there is no hurry that would be worth two at once. */
   async #writeAll(): Promise<void> {
     for (const [key, write] of this.#writes) {
-      if (this.#stopped || !this.#leads) return;
+      if (!this.#isWriter()) return;
       try {
         await this.#writeOne(write);
         if (this.#writes.get(key) === write) this.#writes.delete(key);
@@ -194,6 +196,10 @@ export class Allocator {
         await this.#pause();
       }
     }
+  }
+
+  #isWriter(): boolean {
+    return this.#leads && !this.#stopped && this.#options.mayWrite();
   }
 
   #pause(): Promise<void> {

@@ -122,6 +122,8 @@ export class Leadership {
   }
 
   #renewed(sentAt: number): void {
+    // It may have run out meanwhile: what waited begins anew.
+    if (!this.leads) this.#become(false);
     this.#renewedAt = sentAt;
     this.#holder = this.#options.identity;
     this.#become(true);

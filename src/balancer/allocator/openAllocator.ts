@@ -59,7 +59,11 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
   const { api, clock, random, log, events } = options;
   const outage = new Outage(clock, api.server, log, () => 'Services keep the addresses that they have');
   const allocator = new Allocator(
-    { ...options, patch: (path, body) => api.send('PATCH', path, body) },
+    {
+      ...options,
+      patch: (path, body) => api.send('PATCH', path, body),
+      mayWrite: () => leadership.leads,
+    },
     WATCHED.map(({ title }) => title),
   );
   const watches = new WatchGroup<RawChange>(

@@ -20,6 +20,8 @@ class Cluster {
   readonly told: string[] = [];
   lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
   away = false;
+  /** Requests for the Lease are answered when this resolves. */
+  leaseStalls: Promise<void> | undefined;
   #leaseVersion = 0;
   readonly #open: AllocatorHandle[] = [];
 
@@ -89,6 +91,7 @@ class Cluster {
       get: async (path, signal) => {
         if (this.away) throw new Error('ECONNREFUSED');
         if (!path.includes('/leases/')) return this.server.get(path, signal);
+        await this.leaseStalls;
         const body = Buffer.from(JSON.stringify(this.lease ?? {}));
         return {
           status: this.lease ? 200 : 404,
@@ -100,6 +103,7 @@ class Cluster {
       },
       send: async (method, path, body) => {
         if (this.away) throw new Error('ECONNREFUSED');
+        if (path.includes('/leases')) await this.leaseStalls;
         if (path.includes('/leases')) return this.#writeLease(method, body as NonNullable<Cluster['lease']>);
         return this.#writeStatus(identity, path, body as RawApiObject & { status: object });
       },
@@ -235,3 +239,40 @@ t.test('the address of a node stays its own when the object that named it before
   t.same(cluster.addresses(), { new: '192.0.2.11', thief: '192.0.2.10' }, 'and is free when nobody names it');
   await cluster.close();
 });
+
+t.test('who waits for an answer about the Lease until it has run out writes nothing', async (t) => {
+  const cluster = new Cluster();
+  cluster.pool('lan', '192.0.2.10');
+  const one = cluster.open('one');
+  await cluster.clock.pass(3000);
+  t.equal(one.leads(), true);
+  let answer = () => {};
+  cluster.leaseStalls = new Promise((resolve) => {
+    answer = resolve;
+  });
+  await cluster.clock.pass(EXPIRES_MS + 3000);
+  cluster.service('a');
+  await cluster.clock.pass(3000);
+  t.same([one.leads(), cluster.writes], [false, []]);
+  cluster.leaseStalls = undefined;
+  answer();
+  await cluster.clock.pass(5000);
+  t.same([one.leads(), cluster.writes], [true, ['one a']], 'and then what waited');
+  await cluster.close();
+});
+
+t.test(
+  'an address that the status says another machine takes is said to be of the nodes, once',
+  async (t) => {
+    const cluster = new Cluster();
+    cluster.pool('lan', '192.0.2.10');
+    cluster.service('a', { status: { loadBalancer: { ingress: [{ ip: '192.0.2.10', ipMode: 'Proxy' }] } } });
+    cluster.open('one');
+    await cluster.clock.pass(60_000);
+    t.same(cluster.writes, ['one a']);
+    t.match(cluster.server.objects(SERVICES), [
+      { status: { loadBalancer: { ingress: [{ ip: '192.0.2.10', ipMode: 'VIP' }] } } },
+    ]);
+    await cluster.close();
+  },
+);
