@@ -61,9 +61,10 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (mode !== undefined && (values.keep !== undefined || values.check))
     throw new WrongCall('--mode does not go with --keep or --check', 'Use one of them.');
   requireAll(missingForCleanup(thisProcess()));
+  // Before anybody is asked: an agent that runs has kube-proxy's port.
+  if (what === 'remove' && !values.check) await requireNoAgent(values.stop ? 'stop' : 'refuse');
   const keeps = await keptMode(values.keep);
   if (values.check) return saysWhatIsLeft(keeps, process.stdout);
-  if (what === 'remove') await requireNoAgent(values.stop ? 'stop' : 'refuse');
   const concerns = (...modes: readonly string[]) =>
     mode === undefined ? !modes.every((each) => each === keeps) : modes.includes(mode);
   if (keeps !== undefined) process.stdout.write(`kube-proxy serves in mode ${keeps}: what both have stays\n`);
