@@ -2,9 +2,10 @@
  * A note in /run/penstock that the agent of this network namespace is to leave the node to another proxy. It outlives the agent: one
  * that starts again is still to leave. It goes with `penstock leave --withdraw`, and when the machine starts anew.
  */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { messageOf, PenstockError } from '../errors.js';
 import { leaveNote, STATE_FOLDER } from '../kernel/host/stateFiles.js';
+import { removeStateFile } from './removeStateFile.js';
 
 export function hasLeaveNote(): boolean {
   return existsSync(leaveNote());
@@ -23,6 +24,7 @@ export function writeLeaveNote(): void {
   }
 }
 
+/** Throws PENSTOCK_STATE_UNWRITABLE. */
 export function removeLeaveNote(): void {
-  rmSync(leaveNote(), { force: true });
+  removeStateFile(leaveNote());
 }

@@ -1,6 +1,6 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
-import { messageOf } from '../../errors.js';
+import { messageOf, PenstockError } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
@@ -106,7 +106,7 @@ async function saysWhatIsLeft(keeps: KubeProxyMode | undefined, stream: NodeJS.W
 function putBackSysctls(): number {
   const { restored, failed } = new Sysctls().restore();
   for (const name of restored) say(`put back: ${name.replaceAll('/', '.')}\n`);
-  for (const { message } of failed) complain(`penstock cleanup: ${message}\n`);
+  for (const error of failed) complain('kernel parameters', error);
   return failed.length;
 }
 
@@ -116,7 +116,7 @@ async function cleanFiles(): Promise<number> {
     await removeStateFiles();
     return 0;
   } catch (error) {
-    complain(`penstock cleanup: ${STATE_FOLDER}: ${messageOf(error)}\n`);
+    complain(STATE_FOLDER, error);
     return 1;
   }
 }
@@ -131,7 +131,7 @@ async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined):
     if (tables.length === 0) say('nftables: nothing of ours\n');
     return 0;
   } catch (error) {
-    complain(`penstock cleanup: nftables: ${messageOf(error)}\n`);
+    complain('nftables', error);
     return 1;
   }
 }
@@ -144,7 +144,7 @@ async function cleanRoutes(): Promise<number> {
     for (const cidr of await removeLocalRanges()) say(`removed the local route of ${cidr}\n`);
     return 0;
   } catch (error) {
-    complain(`penstock cleanup: routes: ${messageOf(error)}\n`);
+    complain('routes', error);
     return 1;
   }
 }
@@ -160,7 +160,7 @@ async function cleanIpvs(what: 'plan' | 'remove', share: IpvsShare): Promise<num
   for (const object of objects) say(`ipvs: ${object} ${done}\n`);
   if (objects.length === 0 && error === undefined) say('ipvs: nothing of ours\n');
   if (error === undefined) return failures;
-  complain(`penstock cleanup: ipvs: ${messageOf(error)}\n`);
+  complain('ipvs', error);
   return failures + 1;
 }
 
@@ -174,7 +174,7 @@ function reportRules(removals: readonly Removal[], what: 'plan' | 'remove'): num
   for (const { subject, chains, input, error } of removals) {
     if (error !== undefined) {
       failures++;
-      complain(`penstock cleanup: ${subject}: ${messageOf(error)}\n`);
+      complain(subject, error);
     } else if (input === '') say(`${subject}: nothing of ours\n`);
     else if (what === 'plan') say(`# ${subject}: iptables-restore --noflush\n${input}`);
     else say(`${subject}: removed ${chains} chains\n`);
@@ -186,7 +186,8 @@ function say(text: string): void {
   process.stdout.write(printableLines(text));
 }
 
-/** Texts of the kernel and of programs. */
-function complain(text: string): void {
-  process.stderr.write(printableLines(text));
+/** `error` may hold texts of the kernel and of programs. */
+function complain(subject: string, error: unknown): void {
+  const remedy = error instanceof PenstockError && error.remedy ? `→ ${error.remedy}\n` : '';
+  process.stderr.write(printableLines(`penstock cleanup: ${subject}: ${messageOf(error)}\n${remedy}`));
 }
