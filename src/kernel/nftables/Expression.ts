@@ -135,7 +135,7 @@ export const NOWHERE = 0xffff_ffff;
 const UNREAD = 1;
 
 /**
- * How rules ask whether a map has a key. As in a set, which kernels before 6.16 refuse with EINVAL (nft_lookup_init); or with what is
+ * How rules ask whether a map has a key. As in a set, which older kernels (6.1) refuse with EINVAL (nft_lookup_init); or with what is
  * found put into a register that nobody reads, which all take and nft does not list.
  */
 export type MapTests = 'as in a set' | 'into a register';

@@ -1,5 +1,5 @@
 /**
- * Rules that ask whether a map has a key. Kernels before 6.16 take that only with a register for what is found; there the table learns it
+ * Rules that ask whether a map has a key. Older kernels (6.1) take that only with a register for what is found; there the table learns it
  * from the first refusal. `./scripts/vm --qemu node dist/test/system/nftables/mapTests.test.js` runs this on such a kernel.
  */
 import { createServer } from 'node:net';

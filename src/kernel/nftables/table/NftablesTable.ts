@@ -205,7 +205,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     if (sent.first?.code !== 'EINVAL' || this.#mapTests === 'into a register') return sent;
     if (!transaction.newRules.some(({ rules }) => rules.some(testsMap))) return sent;
     const again = await send('into a register');
-    if (again.first !== undefined) return sent;
+    const gotFurther = again.first === undefined || (again.first.index ?? 0) > (sent.first.index ?? 0);
+    if (!gotFurther) return sent;
     this.#mapTests = 'into a register';
     return again;
   }
