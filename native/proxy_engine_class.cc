@@ -210,7 +210,6 @@ napi_value Status(napi_env env, napi_callback_info info) {
   if (napi_create_object(env, &result) != napi_ok ||
       !SetNumber(env, result, "active", static_cast<double>(shared.active.load())) ||
       !SetNumber(env, result, "unknown", static_cast<double>(shared.unknown.load())) ||
-      !SetNumber(env, result, "nodeAddressed", static_cast<double>(shared.node_addressed.load())) ||
       !SetNumber(env, result, "descriptors", shared.descriptors()) ||
       !SetNumber(env, result, "inherited", call.state->inherited ? 1 : 0) ||
       !SetNumber(env, result, "succeeded", call.state->succeeded ? 1 : 0)) {

@@ -13,28 +13,7 @@ bool IsPod(const Service& service, const Address& client) {
   return ((service.pods.bytes[whole] ^ client.bytes[whole]) & mask) == 0;
 }
 
-// The kernel is asked once in some seconds for each address (links.h).
-bool AnswersPassBy(Worker& worker, const Service& service, const Endpoint& endpoint, const Address& client,
-                   Silence silence) {
-  Shared& shared = worker.shared();
-  if (service.careful && shared.doubts.Apply(client, endpoint.address, worker.now_ms())) return true;
-  if (service.careful && silence == Silence::kNoticed) return false;
-  return worker.links().AreNeighbours(client, endpoint.address, worker.now_ms());
-}
-
 }  // namespace
-
-const Address* SourceFor(Worker& worker, const Service& service, const Endpoint& endpoint, const Address& client,
-                         Silence silence) {
-  const bool itself = memcmp(endpoint.address.bytes, client.bytes, sizeof client.bytes) == 0;
-  if (itself || endpoint.on_host) return nullptr;
-  if (!AnswersPassBy(worker, service, endpoint, client, silence)) return &client;
-  Shared& shared = worker.shared();
-  Add(shared.node_addressed, 1);
-  if (!service.careful && shared.neighbours.IsNew(client, endpoint.address))
-    shared.Report({Event::Kind::kNeighbours, service.cell, endpoint.cell, Failure::kTimedOut});
-  return nullptr;
-}
 
 bool KeepsSource(const Service& service, KeyKind kind, Side side, const Address& client) {
   if (!service.transparent) return false;

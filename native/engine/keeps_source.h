@@ -10,15 +10,12 @@ namespace penstock::engine {
 // For a connection to a key of `kind` that came in on `side`.
 bool KeepsSource(const Service& service, KeyKind kind, Side side, const Address& client);
 
-// Whether an endpoint that does not answer is noticed, and asked again: TCP, whose handshake shows it; or nobody notices: datagrams.
-enum class Silence : uint8_t { kNoticed, kUnnoticed };
-
 // What a connection to this endpoint is bound to; nullptr for the node's own address. A pod that reaches itself must see
-// another address than its own; answers of the node itself would not pass the rule that catches them. What neighbours on one link
-// send each other does not pass this host either: transparent takes the node's address for them, and says so; auto where silence
-// goes unnoticed, or has shown it before.
-const Address* SourceFor(Worker& worker, const Service& service, const Endpoint& endpoint, const Address& client,
-                         Silence silence);
+// another address than its own; answers of the node itself would not pass the rule that catches them.
+inline const Address* SourceFor(bool keeps_source, const Endpoint& endpoint, const Address& client) {
+  const bool itself = memcmp(endpoint.address.bytes, client.bytes, sizeof client.bytes) == 0;
+  return keeps_source && !itself && !endpoint.on_host ? &client : nullptr;
+}
 
 }  // namespace penstock::engine
 

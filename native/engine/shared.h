@@ -31,7 +31,6 @@ struct Event {
     kNodeAddress = 6,  // endpoints like this one see the node's address: their answers to clients do not come back
     kWanted = 7,        // a connection waits for somebody who serves
     kWaitedInVain = 8,
-    kNeighbours = 9,  // source address transparent: endpoints like this one see the node's address from clients on their own link
   };
   Kind kind;
   uint32_t service_cell;
@@ -51,7 +50,6 @@ class Shared {
   Affinity affinity;
   Shares shares;
   Doubts doubts;
-  Doubts neighbours;  // pairs that were told of
   const uint32_t mark;
   // TCP connections and UDP flows, all threads.
   std::atomic<int64_t> active{0};
@@ -60,8 +58,6 @@ class Shared {
   // Room of all pipes that are open.
   std::atomic<uint64_t> pipe_bytes{0};
   std::atomic<uint64_t> unknown{0};  // connections to destinations that no service port has
-  // Connections and flows that were to bear the client's address and bear the node's, as answers would not come back.
-  std::atomic<uint64_t> node_addressed{0};
 
   void Publish(std::shared_ptr<const Snapshot> next) {
     const std::lock_guard<std::mutex> lock(mutex_);

@@ -62,8 +62,6 @@ export interface ProxyReport {
   readonly active: number;
   /** Connections to destinations that no service port has. */
   readonly unknown: number;
-  /** Connections and flows that were to bear the client's address and bear the node's, as answers would not come back. */
-  readonly nodeAddressed: number;
   /** File descriptors in use by connections, now. */
   readonly descriptors: number;
   readonly servicePorts: Iterable<ProxiedServicePort>;

@@ -15,7 +15,7 @@ import {
 import type { Decision, Reason } from './Decision.js';
 import { decide, destinations, isMasqueraded } from './decide.js';
 import { whyNoEndpoints, whyNoService } from './diagnose.js';
-import { type EndpointSets, endpointSets, type KnownEndpoint, whyNot } from './endpoints.js';
+import { type EndpointSets, endpointSets, whyNot } from './endpoints.js';
 import { inSourceRanges, sourceRanges } from './policies.js';
 import { REASONS } from './reasons.js';
 import { sleepOf, waitingNotes } from './sleep.js';
@@ -330,11 +330,6 @@ function notesOf(
       notes.push(
         'the client is one of the endpoints: when it reaches itself it sees the address of the node',
       );
-    if (rules.mode === 'userspace' && !verdict.masquerade.applies && mayBeNeighbours(verdict.endpoints, flow))
-      notes.push(
-        'an endpoint that is a neighbour of the client on one link, as pods of one bridge are, sees the address of the node: its ' +
-          'answers to the client would not pass the node',
-      );
     return notes;
   }
   if (winner && verdict.type === 'hold')
@@ -355,9 +350,4 @@ function notesOf(
   // The Service is there, with this very port: what it lacks the reason says.
   if (reason === 'protocol-not-served') return [];
   return whyNoService(world, flow);
-}
-
-/** Only what is on this node can share a link with a pod: which link that is the model does not know. */
-function mayBeNeighbours(endpoints: readonly KnownEndpoint[], { origin, source }: Flow): boolean {
-  return origin === 'pod' && endpoints.some((each) => each.mayBeHere && each.address !== source);
 }

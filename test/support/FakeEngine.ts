@@ -8,14 +8,7 @@ export class FakeEngine implements NativeEngine {
   /** Also those of whoever shares it. */
   readonly calls: string[];
   readonly cells: ArrayBuffer;
-  status: NativeEngineStatus = {
-    active: 0,
-    unknown: 0,
-    nodeAddressed: 0,
-    descriptors: 0,
-    inherited: 0,
-    succeeded: 0,
-  };
+  status: NativeEngineStatus = { active: 0, unknown: 0, descriptors: 0, inherited: 0, succeeded: 0 };
   events: readonly number[] = [];
   /** How many times offerTakeover() fails. */
   busyOffers = 0;

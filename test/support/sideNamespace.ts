@@ -11,12 +11,8 @@ export interface SideOptions {
   readonly gateway: string;
 }
 
-/** Answers each connection, and each datagram, on port 8080 with the address that it came from. */
-const SERVER = `const plain = (address) => address.replace('::ffff:', '');
-require('net').createServer((s) => s.end(plain(s.remoteAddress))).listen(8080, '::');
-const udp = require('dgram').createSocket('udp6');
-udp.on('message', (_, { address, port }) => udp.send(plain(address), port, address));
-udp.bind(8080);`;
+/** Answers each connection on port 8080 with the address that it came from. */
+const SERVER = "require('net').createServer((s) => s.end(s.remoteAddress)).listen(8080, '0.0.0.0')";
 
 export class SideNamespace {
   readonly #process: ChildProcess;
@@ -39,19 +35,18 @@ export class SideNamespace {
 
   /** What an address answers to a connection from here; '' when it does not. */
   ask(host: string, port = 80): Promise<string> {
-    return this.#bash(`exec 3<>/dev/tcp/${host}/${port}; cat <&3`);
-  }
-
-  /** The same with a datagram, once: an answer of at most 64 bytes within two seconds. */
-  askByDatagram(host: string, port = 80): Promise<string> {
-    return this.#bash(
-      `exec 3<>/dev/udp/${host}/${port}; echo >&3; timeout 2 dd bs=64 count=1 status=none <&3`,
+    const script = `exec 3<>/dev/tcp/${host}/${port}; cat <&3`;
+    const command = plain(
+      'nsenter',
+      '-t',
+      String(this.#process.pid),
+      '-n',
+      'timeout',
+      '15',
+      'bash',
+      '-c',
+      script,
     );
-  }
-
-  #bash(script: string): Promise<string> {
-    const inside = ['nsenter', '-t', String(this.#process.pid), '-n', 'timeout', '15', 'bash', '-c'] as const;
-    const command = plain(...inside, script);
     return new Promise((resolve) => execFile(...command, (_, stdout) => resolve(stdout.trim())));
   }
 

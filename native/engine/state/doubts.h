@@ -32,13 +32,6 @@ class Doubts {
     return ++pair.times == kTimes;
   }
 
-  // Whether the pair is noted for the first time.
-  bool IsNew(const Address& client, const Address& endpoint) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (pairs_.size() >= kMost) pairs_.clear();
-    return ++pairs_[KeyOf(client, endpoint)].times == 1;
-  }
-
   // It answered to the client's.
   void Remove(const Address& client, const Address& endpoint) {
     if (!any_.load(std::memory_order_relaxed)) return;

@@ -133,9 +133,10 @@ void Connection::Attempt() {
 
 // With source address auto, an endpoint that does not answer to the client's address is asked with the node's.
 const Address* Connection::SourceOf(const Endpoint& endpoint) {
-  if (as_node_) Add(worker_.shared().node_addressed, 1);
-  const Address* const source =
-      keeps_source_ && !as_node_ ? SourceFor(worker_, *service_, endpoint, client_address_, Silence::kNoticed) : nullptr;
+  const Address* source = SourceFor(keeps_source_, endpoint, client_address_);
+  if (source != nullptr && service_->careful &&
+      (as_node_ || worker_.shared().doubts.Apply(client_address_, endpoint.address, worker_.now_ms())))
+    source = nullptr;
   as_client_ = source != nullptr;
   return source;
 }

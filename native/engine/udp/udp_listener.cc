@@ -92,9 +92,12 @@ UdpFlow* UdpListener::NewFlow(const Address& client, const Address& local) {
   }
   const Endpoint& endpoint = list.endpoints[chosen];
   const bool keeps_source = KeepsSource(*service, found.kind, socket_.side, client);
+  const Address* source = SourceFor(keeps_source, endpoint, client);
   // Datagrams are not answered by all: whether answers come back shows nobody.
-  const Address* const source =
-      keeps_source ? SourceFor(worker_, *service, endpoint, client, Silence::kUnnoticed) : nullptr;
+  if (source != nullptr && service->careful &&
+      (shared.doubts.Apply(client, endpoint.address, worker_.now_ms()) ||
+       worker_.links().AreNeighbours(client, endpoint.address, worker_.now_ms())))
+    source = nullptr;
   const int fd = DialEndpoint(*service, endpoint, source, FirstData::kNone, shared.mark);
   if (fd < 0) {
     shared.ReturnDescriptors(1);

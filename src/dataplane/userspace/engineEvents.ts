@@ -8,7 +8,6 @@ const OUT_OF_DESCRIPTORS = 3;
 const SHARE_USED_UP = 4;
 const LOOP = 5;
 const NODE_ADDRESS = 6;
-const NEIGHBOURS = 9;
 /** native/engine/state/health.h, Failure. */
 const TIMED_OUT = 1;
 
@@ -70,15 +69,6 @@ function describe(
       text:
         `${subject} does not answer to the address of a client, only to the node's: it and its neighbours see that of the node ` +
         'for some minutes (pods of one bridge answer each other past the node)',
-    };
-  }
-  if (kind === NEIGHBOURS) {
-    return {
-      level: 'warn',
-      text:
-        `${subject} and a client are neighbours on one link, so its answers would go to the client past the node: it sees the address ` +
-        'of the node, although source address "transparent" is asked for. This is so for all pods of one bridge; ' +
-        'metric penstock_proxy_node_addressed_connections_total counts such connections',
     };
   }
   return undefined;

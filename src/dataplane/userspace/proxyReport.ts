@@ -6,14 +6,13 @@ import type { ProxiedEndpoint, ProxiedServicePort, ProxyReport } from '../Datapl
 import type { EngineRow, EngineTable } from './EngineTable.js';
 
 export function proxyReport(
-  { active, unknown, nodeAddressed, descriptors }: NativeEngineStatus,
+  { active, unknown, descriptors }: NativeEngineStatus,
   table: Pick<EngineTable, 'rows'>,
   cells: Cells,
 ): ProxyReport {
   return {
     active,
     unknown,
-    nodeAddressed,
     descriptors,
     servicePorts: { [Symbol.iterator]: () => servicePorts(table.rows, cells) },
   };

@@ -20,8 +20,6 @@ export interface NativeEngineStatus {
   readonly active: number;
   /** Connections so far to destinations that no service port has. */
   readonly unknown: number;
-  /** Connections and flows so far that were to bear the client's address and bear the node's, as answers would not come back. */
-  readonly nodeAddressed: number;
   /** Of files, that connections hold. */
   readonly descriptors: number;
   /** 1 when the listening sockets were inherited. */

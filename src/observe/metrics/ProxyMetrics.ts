@@ -15,7 +15,6 @@ import { type TakesTurns, WorkTurns } from './WorkTurns.js';
 export interface ProxyFigures {
   readonly active: number;
   readonly unknown: number;
-  readonly nodeAddressed: number;
   readonly descriptors: number;
   /** In a lasting order; looked up when somebody asks. */
   readonly servicePorts: Iterable<ProxiedServicePortFigures>;
@@ -62,13 +61,6 @@ const WHOLE: readonly [Metric, Exclude<keyof ProxyFigures, 'servicePorts'>][] = 
     'descriptors',
   ],
   [counter('unknown_connections_total', 'Connections to destinations that no service port has.'), 'unknown'],
-  [
-    counter(
-      'node_addressed_connections_total',
-      'Connections, and UDP flows, that were to bear the address of the client and bear that of the node, as answers would not come back.',
-    ),
-    'nodeAddressed',
-  ],
 ];
 
 const OF_SERVICE_PORT: readonly [Metric, ServicePortFigure][] = [

@@ -32,7 +32,7 @@ function figures(service: string, connections: number, fields: Partial<Figures> 
 }
 
 function page(limit: number, ...servicePorts: readonly Figures[]): Promise<string> {
-  const read = () => ({ active: 7, unknown: 8, nodeAddressed: 6, descriptors: 9, servicePorts });
+  const read = () => ({ active: 7, unknown: 8, descriptors: 9, servicePorts });
   return textOf(new ProxyMetrics({ limit, endpointLimit: 1000, read }).pieces());
 }
 
@@ -40,7 +40,6 @@ t.test('the whole proxy', async (t) => {
   const text = await page(10);
   t.match(text, /^penstock_proxy_connections_active 7$/m);
   t.match(text, /^penstock_proxy_unknown_connections_total 8$/m);
-  t.match(text, /^penstock_proxy_node_addressed_connections_total 6$/m);
   t.match(text, /^penstock_proxy_descriptors 9$/m);
 });
 
@@ -70,7 +69,7 @@ t.test('above the limit service ports are one series, and their endpoints none',
   const metrics = new ProxyMetrics({
     limit: 1,
     endpointLimit: 1000,
-    read: () => ({ active: 0, unknown: 0, nodeAddressed: 0, descriptors: 0, servicePorts: present }),
+    read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: present }),
   });
   const others = async (name: string) =>
     seriesValue(parseMetrics(await textOf(metrics.pieces())), `penstock_proxy_service_port_${name}`, {
@@ -91,7 +90,7 @@ t.test('above the limit service ports are one series, and their endpoints none',
 
 t.test('limit 0: the proxy as a whole only; no proxy: nothing', async (t) => {
   const series = parseMetrics(await page(0, figures('cart', 10)));
-  t.equal(series.length, 4);
+  t.equal(series.length, 3);
   const none = new ProxyMetrics({ limit: 10, endpointLimit: 10, read: () => undefined });
   t.equal(await textOf(none.pieces()), '');
 });
@@ -115,7 +114,7 @@ t.test('series of endpoints are bounded, and off unless they are asked for', asy
       new ProxyMetrics({
         limit: 1200,
         endpointLimit,
-        read: () => ({ active: 0, unknown: 0, nodeAddressed: 0, descriptors: 0, servicePorts }),
+        read: () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts }),
       }).pieces(),
     );
   const lines = (text: string) =>
@@ -169,13 +168,7 @@ t.test(
         yield each;
       }
     }
-    const read = () => ({
-      active: 0,
-      unknown: 0,
-      nodeAddressed: 0,
-      descriptors: 0,
-      servicePorts: servicePorts(),
-    });
+    const read = () => ({ active: 0, unknown: 0, descriptors: 0, servicePorts: servicePorts() });
     const metrics = new ProxyMetrics({ limit: 1000, endpointLimit: 1000, read });
     const pieces: string[] = [];
     for await (const piece of metrics.pieces(turns)) pieces.push(piece);
@@ -194,7 +187,6 @@ t.test('two scrapes at once count nothing twice', async (t) => {
   const read = () => ({
     active: 0,
     unknown: 0,
-    nodeAddressed: 0,
     descriptors: 0,
     servicePorts: [figures('a', 1), figures('b', connections), figures('c', connections)],
   });
