@@ -100,8 +100,9 @@ export class PortEndpoints {
     const [source, another] = sources;
     if (source === undefined) return NONE;
     // Lists of their exact size, where nothing is left out.
+    const [nodeName, here] = [this.#nodeName, this.#addressesHere()];
     const all = ({ slice, port }: Source) =>
-      slice.endpoints.map((endpoint) => this.#endpoint(endpoint, port));
+      slice.endpoints.map((endpoint) => toEndpoint(endpoint, port, nodeName, here));
     const found =
       countOf(sources) > limit
         ? this.#preferred(sources, limit)
@@ -113,51 +114,25 @@ export class PortEndpoints {
 
   #preferred(sources: readonly Source[], limit: number): Endpoint[] {
     const found: Endpoint[] = [];
+    const [nodeName, here] = [this.#nodeName, this.#addressesHere()];
     const take = (test: (endpoint: SliceEndpoint) => boolean) => {
       for (const { slice, port } of sources) {
         for (const endpoint of slice.endpoints) {
           if (found.length >= limit) return;
-          if (test(endpoint)) found.push(this.#endpoint(endpoint, port));
+          if (test(endpoint)) found.push(toEndpoint(endpoint, port, nodeName, here));
         }
       }
     };
-    take((endpoint) => endpoint.ready && this.#isLocal(endpoint));
-    take((endpoint) => endpoint.ready && !this.#isLocal(endpoint));
+    const isLocal = (endpoint: SliceEndpoint) => nodeName !== '' && endpoint.nodeName === nodeName;
+    take((endpoint) => endpoint.ready && isLocal(endpoint));
+    take((endpoint) => endpoint.ready && !isLocal(endpoint));
     take((endpoint) => !endpoint.ready);
     return found;
   }
 
-  #endpoint(from: SliceEndpoint, port: number): Endpoint {
-    this.#here ??= this.#addressesHere();
-    return {
-      address: from.address,
-      port,
-      target: joinHostPort(from.address, port),
-      local: this.#isLocal(from),
-      mayBeHere: this.#here.has(from.address),
-      ready: from.ready,
-      serving: from.serving,
-      terminating: from.terminating,
-      zoneHints: from.zoneHints,
-      nodeHints: from.nodeHints,
-    };
-  }
-
-  #isLocal({ nodeName }: SliceEndpoint): boolean {
-    return nodeName !== '' && nodeName === this.#nodeName;
-  }
-
-  /** Whichever repetition of an endpoint counts, and on whatever port: an address is here or it is not. */
   #addressesHere(): ReadonlySet<IpAddress> {
-    let here: Set<IpAddress> | undefined;
-    for (const { endpoints } of this.#slices) {
-      for (const endpoint of endpoints) {
-        if (endpoint.nodeName !== '' && !this.#isLocal(endpoint)) continue;
-        here ??= new Set();
-        here.add(endpoint.address);
-      }
-    }
-    return here ?? NOWHERE;
+    this.#here ??= addressesHere(this.#slices, this.#nodeName);
+    return this.#here;
   }
 
   #sources(portName: string, protocol: Protocol): readonly Source[] {
@@ -193,6 +168,40 @@ function countOf(sources: readonly Source[]): number {
 
 function keyOf(portName: string, protocol: Protocol): string {
   return `${protocol} ${portName}`;
+}
+
+function toEndpoint(
+  from: SliceEndpoint,
+  port: number,
+  nodeName: string,
+  here: ReadonlySet<IpAddress>,
+): Endpoint {
+  const local = nodeName !== '' && from.nodeName === nodeName;
+  return {
+    address: from.address,
+    port,
+    target: joinHostPort(from.address, port),
+    local,
+    mayBeHere: local || from.nodeName === '' || (here !== NOWHERE && here.has(from.address)),
+    ready: from.ready,
+    serving: from.serving,
+    terminating: from.terminating,
+    zoneHints: from.zoneHints,
+    nodeHints: from.nodeHints,
+  };
+}
+
+/** Whichever repetition of an endpoint counts, and on whatever port: an address is here or it is not. */
+function addressesHere(slices: readonly EndpointSlice[], nodeName: string): ReadonlySet<IpAddress> {
+  let here: Set<IpAddress> | undefined;
+  for (const { endpoints } of slices) {
+    for (const endpoint of endpoints) {
+      if (endpoint.nodeName !== '' && endpoint.nodeName !== nodeName) continue;
+      here ??= new Set();
+      here.add(endpoint.address);
+    }
+  }
+  return here ?? NOWHERE;
 }
 
 /** Plain byte order, as kube-proxy's. The sort is stable: duplicates stay in the order of their slices. */
