@@ -4,11 +4,13 @@
 #include <malloc.h>
 #endif
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace penstock {
@@ -18,35 +20,46 @@ namespace {
 struct Mapping {
   uintptr_t begin = 0;
   uintptr_t end = 0;
-  // Private, from a file, and never written to: neither by us nor by whoever loaded it.
+  // Of the program itself, private and never written to: neither by us nor by whoever loaded it. Its mappings stay as they were when
+  // it began; those of libraries may be made anew by another thread while this one looks.
   bool may_go = false;
   uint64_t resident = 0;
 };
+
+// Of the program that runs; empty when it is not known.
+std::string ProgramPath() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  return length > 0 && length < static_cast<ssize_t>(sizeof path) ? std::string(path, static_cast<size_t>(length)) : std::string();
+}
 
 // Everything is read before anything is given back, so that the list does not change while it is read.
 std::vector<Mapping> ReadMappings() {
   std::vector<Mapping> mappings;
   std::unique_ptr<FILE, int (*)(FILE*)> file(fopen("/proc/self/smaps", "re"), fclose);
-  if (!file) return mappings;
+  const std::string program = ProgramPath();
+  if (!file || program.empty()) return mappings;
   char line[4096];
   while (fgets(line, sizeof line, file.get())) {
     uintptr_t begin;
     uintptr_t end;
     char permissions[5];
-    uint64_t inode;
+    int path = 0;
     uint64_t kilobytes;
-    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*x:%*x %" SCNu64, &begin, &end, permissions, &inode) == 4) {
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*x:%*x %*u %n", &begin, &end, permissions, &path) == 3 && path > 0) {
       Mapping mapping;
       mapping.begin = begin;
       mapping.end = end;
-      mapping.may_go = inode != 0 && (strcmp(permissions, "r--p") == 0 || strcmp(permissions, "r-xp") == 0);
+      const bool is_read_only = strcmp(permissions, "r--p") == 0 || strcmp(permissions, "r-xp") == 0;
+      mapping.may_go = is_read_only && program + "\n" == line + path;
       mappings.push_back(mapping);
     } else if (mappings.empty()) {
       continue;
     } else if (sscanf(line, "Rss: %" SCNu64 " kB", &kilobytes) == 1) {
       mappings.back().resident = kilobytes * 1024;
-    } else if (sscanf(line, "Anonymous: %" SCNu64 " kB", &kilobytes) == 1 && kilobytes != 0) {
-      mappings.back().may_go = false;
+    } else if (sscanf(line, "Anonymous: %" SCNu64 " kB", &kilobytes) == 1 || sscanf(line, "Swap: %" SCNu64 " kB", &kilobytes) == 1) {
+      // Pages that were written to, in memory or swapped out: what the file has is not what they had.
+      if (kilobytes != 0) mappings.back().may_go = false;
     }
   }
   return mappings;

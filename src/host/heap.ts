@@ -46,9 +46,17 @@ export const heap: Heap = {
  * frees memory of buffers after a collection, in another thread. Returns how to cancel it.
  */
 export function giveBackSoon({ giveBack }: Pick<Heap, 'giveBack'>, clock: Clock): () => void {
+  const inEarnest = () => {
+    try {
+      giveBack();
+      return true;
+    } catch {
+      // A Node.js or an addon that cannot: memory is what it costs, and no more.
+      return false;
+    }
+  };
   let cancel = clock.after(GIVE_BACK_MS, () => {
-    giveBack();
-    cancel = clock.after(GIVE_BACK_MS, giveBack);
+    if (inEarnest()) cancel = clock.after(GIVE_BACK_MS, inEarnest);
   });
   return () => cancel();
 }

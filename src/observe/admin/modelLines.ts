@@ -218,7 +218,8 @@ function readEndpoint([address, port, bits]: ShortEndpoint): Endpoint {
     port,
     target: joinHostPort(address as IpAddress, port),
     local: (bits & BITS.local) !== 0,
-    mayBeHere: (bits & BITS.mayBeHere) !== 0,
+    // An agent of an older version does not say it of what is local.
+    mayBeHere: (bits & (BITS.local | BITS.mayBeHere)) !== 0,
     ready: (bits & BITS.ready) !== 0,
     serving: (bits & BITS.serving) !== 0,
     terminating: (bits & BITS.terminating) !== 0,

@@ -56,3 +56,19 @@ t.test('it is given back twice after the first sync, unless the agent ends befor
   await clock.pass(60_000);
   t.equal(given, 3);
 });
+
+t.test('an agent goes on where it cannot be given back, and does not try again', async (t) => {
+  const clock = new FakeClock();
+  let tries = 0;
+  giveBackSoon(
+    {
+      giveBack() {
+        tries++;
+        throw new Error('no such function');
+      },
+    },
+    clock,
+  );
+  await clock.pass(60_000);
+  t.equal(tries, 1);
+});
