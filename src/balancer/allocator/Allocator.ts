@@ -19,6 +19,7 @@ import {
 import { labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
 import type { RawChange } from './RawStore.js';
+import { RefusedWrites } from './RefusedWrites.js';
 
 export type AllocatorKind = 'Service' | 'IPAddressPool' | 'Namespace' | 'Node';
 
@@ -57,6 +58,7 @@ export class Allocator {
   /** Address → who names it, and as what. */
   readonly #owners = new Map<IpAddress, Map<string, string>>();
   readonly #backOff: BackOff;
+  readonly #refused: RefusedWrites;
   #leads = false;
   #writing: Promise<void> | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -67,6 +69,7 @@ export class Allocator {
     this.#options = options;
     this.#book = new AddressBook(options);
     this.#backOff = new BackOff(options.random);
+    this.#refused = new RefusedWrites(options.clock, options.random);
     for (const source of sources) this.#incomplete.add(source);
   }
 
@@ -95,6 +98,7 @@ export class Allocator {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelRetry?.();
+    this.#refused.stop();
     await this.#writing;
   }
 
@@ -167,7 +171,11 @@ export class Allocator {
 
   #decide(): void {
     if (this.#incomplete.size > 0 || this.#stopped) return;
-    for (const write of this.#book.decide()) this.#writes.set(objectPath(write.service), write);
+    for (const write of this.#book.decide()) {
+      const key = objectPath(write.service);
+      this.#refused.supersede(key);
+      this.#writes.set(key, write);
+    }
     this.#write();
   }
 
@@ -185,8 +193,10 @@ export class Allocator {
     for (const [key, write] of this.#writes) {
       if (!this.#isWriter()) return;
       try {
-        await this.#writeOne(write);
+        const why = await this.#writeOne(write);
         if (this.#writes.get(key) === write) this.#writes.delete(key);
+        if (why === undefined) this.#refused.forget(key);
+        else this.#setAside(key, write, why);
         if (this.#failing) this.#options.events.trouble(undefined);
         this.#failing = false;
         this.#backOff.reset();
@@ -196,6 +206,16 @@ export class Allocator {
         await this.#pause();
       }
     }
+  }
+
+  /** The Service is tried again by itself, unless something newer is to be written for it. */
+  #setAside(key: string, write: StatusWrite, why: string): void {
+    const isFirst = this.#refused.add(key, () => {
+      if (!this.#writes.has(key)) this.#writes.set(key, write);
+      this.#write();
+    });
+    if (isFirst) this.#options.events.told('Warning', 'AllocationFailed', write.service, why);
+    if (this.#writes.has(key)) this.#refused.supersede(key);
   }
 
   #isWriter(): boolean {
@@ -212,7 +232,8 @@ export class Allocator {
     });
   }
 
-  async #writeOne({ service, addresses, decision }: StatusWrite): Promise<void> {
+  /** Why the API server refuses it for this Service; undefined: it is done. Throws where the server has trouble with all. */
+  async #writeOne({ service, addresses, decision }: StatusWrite): Promise<string | undefined> {
     const { assigned, namespace, name, resourceVersion, foreignStatus } = service;
     const changes = foreignStatus || addresses.join() !== assigned.join();
     if (changes) {
@@ -222,8 +243,9 @@ export class Allocator {
         status: { loadBalancer: { ingress: addresses.map((ip) => ({ ip, ipMode: 'VIP' })) } },
       });
       // Changed or deleted meanwhile: the watch brings what it is now, and that is decided anew.
-      if (status === 409 || status === 404) return;
-      if (status !== 200) throw new Error(refusal(status, `${namespace}/${name}`));
+      if (status === 409 || status === 404) return undefined;
+      if (OF_ALL.has(status)) throw new Error(refusal(status, `${namespace}/${name}`));
+      if (status !== 200) return refusal(status, `${namespace}/${name}`);
     }
     const { told } = this.#options.events;
     if (decision.type === 'refused') {
@@ -231,8 +253,12 @@ export class Allocator {
       told('Warning', 'AllocationFailed', service, `${decision.why}${lost}`);
     } else if (changes)
       told('Normal', 'IPAllocated', service, `${addresses.join(', ')} of pool ${decision.pool}`);
+    return undefined;
   }
 }
+
+/** Answers that concern whoever asks, not the Service: not known, too many requests, a proxy or server that cannot now. */
+const OF_ALL: ReadonlySet<number> = new Set([401, 429, 502, 503, 504]);
 
 function refusal(status: number, service: string): string {
   const answer = `the API server answered ${status} to the status of Service ${service}`;

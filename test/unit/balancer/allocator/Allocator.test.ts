@@ -20,6 +20,8 @@ class Cluster {
   readonly told: string[] = [];
   lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
   away = false;
+  /** Name of a Service → what is answered to a write of its status, as an admission webhook makes it. */
+  readonly refuses = new Map<string, number>();
   /** Requests for the Lease are answered when this resolves. */
   leaseStalls: Promise<void> | undefined;
   #leaseVersion = 0;
@@ -127,6 +129,11 @@ class Cluster {
     const name = path.split('/').at(-2);
     const now = this.server.objects(SERVICES).find((object) => object.metadata.name === name);
     if (!now) return 404;
+    const refusal = this.refuses.get(String(name));
+    if (refusal !== undefined) {
+      this.writes.push(`${name} refused`);
+      return refusal;
+    }
     if (now.metadata.resourceVersion !== metadata.resourceVersion) return 409;
     this.writes.push(`${identity} ${name}`);
     this.server.put(SERVICES, { ...now, status } as RawApiObject);
@@ -212,6 +219,43 @@ t.test('a write that crosses another is decided anew; an outage is said once and
   t.equal(troubles.at(-1), undefined);
   await cluster.close();
 });
+
+t.test(
+  'a Service whose status is refused keeps no other waiting, and is tried again by itself',
+  async (t) => {
+    for (const status of [403, 422, 500]) {
+      const cluster = new Cluster();
+      cluster.pool('lan', '192.0.2.10-192.0.2.19');
+      const troubles: (string | undefined)[] = [];
+      cluster.open('one', { trouble: (why) => troubles.push(why) });
+      await cluster.clock.pass(1000);
+      cluster.refuses.set('bad', status).set('worse', status);
+      cluster.service('bad');
+      cluster.service('worse');
+      await cluster.clock.pass(120_000);
+      const tries = cluster.writes.length;
+      t.ok(tries > 4 && tries < 40, `${tries} tries in two minutes`);
+      cluster.service('good');
+      await cluster.clock.pass(100);
+      t.match(
+        cluster.addresses().good,
+        /^192\.0\.2\.1\d$/,
+        'at once, though both others wait for half a minute',
+      );
+      t.equal(
+        cluster.told.filter((text) => /AllocationFailed bad: .*answered/.test(text)).length,
+        1,
+        'said once',
+      );
+      t.same(troubles, [], 'the server has no trouble');
+      cluster.refuses.delete('bad');
+      await cluster.clock.pass(60_000);
+      t.match(cluster.addresses().bad, /^192\.0\.2\.1\d$/, 'tried again');
+      t.equal(cluster.addresses().worse, '');
+      await cluster.close();
+    }
+  },
+);
 
 t.test('the address of a node stays its own when the object that named it before goes', async (t) => {
   const cluster = new Cluster();

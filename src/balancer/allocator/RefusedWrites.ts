@@ -1,0 +1,54 @@
+/**
+ * Writes that the API server refuses for a Service alone, as an admission webhook or a validation does: each is tried again by itself,
+ * later and later, and no other Service waits for it.
+ */
+import { BackOff } from '../../time/BackOff.js';
+import type { Clock } from '../../time/Clock.js';
+
+interface Refused {
+  readonly backOff: BackOff;
+  cancel: (() => void) | undefined;
+}
+
+export class RefusedWrites {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #refused = new Map<string, Refused>();
+
+  /** `random`: 0 up to 1. */
+  constructor(clock: Clock, random: () => number) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** `again` is called when it is time. True the first time in a row. */
+  add(key: string, again: () => void): boolean {
+    const known = this.#refused.get(key);
+    const { backOff } = known ?? { backOff: new BackOff(this.#random) };
+    known?.cancel?.();
+    const refused: Refused = { backOff, cancel: undefined };
+    refused.cancel = this.#clock.after(backOff.next(), () => {
+      refused.cancel = undefined;
+      again();
+    });
+    this.#refused.set(key, refused);
+    return known === undefined;
+  }
+
+  /** Something else is written instead, now. */
+  supersede(key: string): void {
+    const known = this.#refused.get(key);
+    known?.cancel?.();
+    if (known) known.cancel = undefined;
+  }
+
+  /** It was taken. */
+  forget(key: string): void {
+    this.supersede(key);
+    this.#refused.delete(key);
+  }
+
+  stop(): void {
+    for (const key of [...this.#refused.keys()]) this.forget(key);
+  }
+}
