@@ -1,7 +1,7 @@
 /**
  * Which of several allocators writes. One Lease; the holder renews it. Whether a holder is gone is judged by how long this
- * process has not seen the Lease change, on its own clock: clocks of nodes differ. Two that both think they lead for a moment
- * do no harm: every write carries the version that it was decided on.
+ * process has not seen the Lease change, on its own clock: clocks of nodes differ. Versions of Services keep two from writing to one
+ * Service; that two Services never get one address, the Lease alone says: it is asked before every write.
  */
 import { messageOf } from '../../errors.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';

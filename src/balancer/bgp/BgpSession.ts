@@ -310,6 +310,8 @@ export class BgpSession {
   }
 
   #lost(why: string): void {
+    // The next router there may know them: one that does not costs a refused OPEN more.
+    if (this.#state === 'established') this.#plainOpen = false;
     this.#end();
     this.#reason = why;
     const { connectTime, random } = this.#options;

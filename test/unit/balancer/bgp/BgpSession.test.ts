@@ -241,6 +241,11 @@ t.test('a router that refuses capabilities is asked without', async (t) => {
   );
   router.say(encodeKeepalive());
   t.equal(session.announced, 1, 'of IPv4 alone');
+
+  router.say(encodeNotification(6, 4));
+  await router.clock.pass(5000);
+  router.accept();
+  t.not(router.lastOpen[9], 0, 'a session later they are tried again: it may be another router');
 });
 
 t.test('ROUTE-REFRESH', async (t) => {
