@@ -1,11 +1,12 @@
 /** A pool of addresses for Services of type LoadBalancer. MetalLB's IPAddressPool, and penstock.io's, which is the same. */
 import type { IpAddress } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
+import { neverServed } from '../../objects/addresses.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { readLabels } from '../../objects/read/readMetadata.js';
 import { anySelects, type LabelSelector, type Labels, readSelectors } from '../objects/LabelSelector.js';
-import { type AddressRange, inRange, parseRange, sizeOf } from './AddressRange.js';
+import { type AddressRange, addressOf, inRange, parseRange, sizeOf } from './AddressRange.js';
 
 export interface AddressPool {
   readonly namespace: string;
@@ -50,7 +51,10 @@ export function parsePool(raw: unknown, where?: string): PoolResult {
   const ranges: AddressRange[] = [];
   for (const [i, text] of spec.texts('addresses').entries()) {
     const range = parseRange(text);
+    const never = range === undefined ? undefined : neverGiven(range);
     if (range === undefined) spec.fault(`addresses[${i}]`, 'a CIDR or FIRST-LAST of one IP family', text);
+    else if (never !== undefined)
+      spec.fault(`addresses[${i}]`, `a range of addresses that Services can have: it has ${never}`, text);
     else ranges.push(range);
   }
   if (spec.isEmpty('addresses')) spec.fault('addresses', 'a list of CIDRs or FIRST-LAST');
@@ -102,4 +106,11 @@ export function poolAllows(
     namespaces.includes(namespace) ||
     (namespaceSelectors.length > 0 && anySelects(namespaceSelectors, namespaceLabels));
   return namespaceOk && anySelects(serviceSelectors, serviceLabels);
+}
+
+/** `a loopback address`: what begins or ends with one is a slip, and to look for another in it would take millions of tries. */
+function neverGiven({ family, first, last }: AddressRange): string | undefined {
+  return [first, last]
+    .map((number) => neverServed(addressOf(family, number), 'served'))
+    .find((why) => why !== undefined);
 }

@@ -48,10 +48,6 @@ export function inRange({ family, first, last }: AddressRange, address: IpAddres
   return number >= first && number <= last;
 }
 
-export function overlap(a: AddressRange, b: AddressRange): boolean {
-  return a.family === b.family && a.first <= b.last && b.first <= a.last;
-}
-
 /** The addresses from `start` on, lazily: a range of IPv6 has no end that anybody would reach. */
 export function* numberedAddresses(
   { family, last }: AddressRange,

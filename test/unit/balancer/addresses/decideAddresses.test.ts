@@ -307,3 +307,22 @@ t.test('pools that are wrong say why', async (t) => {
   t.equal(parsePool({ apiVersion: 'v1', kind: 'Service' }).type, 'foreign');
   t.equal(parsePool(null).type, 'foreign');
 });
+
+t.test('a pool of addresses that no Service can have is set aside: its tries would be millions', (t) => {
+  for (const [range, why] of [
+    ['127.0.0.0/8', 'a loopback address'],
+    ['0.0.0.0/0', 'the unspecified address'],
+    ['223.0.0.0-224.0.0.9', 'a multicast address'],
+    ['::/0', 'the unspecified address'],
+    ['ff0e::/16', 'a multicast address'],
+    ['169.254.169.0/24', 'an address at which clouds serve'],
+  ] as const) {
+    const result = parsePool(pool('p', { addresses: ['192.0.2.0/24', range] }));
+    t.equal(result.type, 'invalid', range);
+    if (result.type === 'invalid')
+      t.match(result.problem.message, `must be a range of addresses that Services can have: it has ${why}`);
+  }
+  for (const range of ['198.51.100.0/24', '240.0.0.0/24', 'fd00::/64', '2001:db8::1-2001:db8::9'])
+    t.equal(parsePool(pool('p', { addresses: [range] })).type, 'pool', range);
+  t.end();
+});
