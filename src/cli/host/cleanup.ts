@@ -1,5 +1,6 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
@@ -11,7 +12,7 @@ import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes, removeLocalRanges } from '../../modes/userspaceMode.js';
 import { printable, printableLines } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
-import { isKubeProxyMode, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
+import { isKubeProxyMode, KUBE_PROXY, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
 import { removeOwnTables } from './removeOwnTables.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
@@ -28,12 +29,16 @@ and the sets are kube-proxy's too); puts kernel parameters back to what they wer
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
   --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays, kernel parameters
-                too. auto: asks the kube-proxy on 127.0.0.1:10249; where none answers, everything goes
+                too. auto: asks the kube-proxy on 127.0.0.1:10249; where nothing listens, everything goes
   --dry-run     print what would be done
   --check       only say whether anything of ours is there
 
 The exit status is 0 when nothing of ours is left, as a last look at the kernel says; 1 when something is, or cannot be looked at.
 `;
+
+/** How long kube-proxy may take to have its port after an agent had it, and how often it is asked, in milliseconds. */
+const BINDS_WITHIN_MS = 6000;
+const ASK_EVERY_MS = 500;
 
 /** Resolves with 1 when something could not be removed; says what and goes on with the rest. */
 export async function cleanup(argv: readonly string[]): Promise<number> {
@@ -60,10 +65,11 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   }
   if (mode !== undefined && (values.keep !== undefined || values.check))
     throw new WrongCall('--mode does not go with --keep or --check', 'Use one of them.');
+  const keep = readKeep(values.keep);
   requireAll(missingForCleanup(thisProcess()));
   // Before anybody is asked: an agent that runs has kube-proxy's port.
   if (what === 'remove' && !values.check) await requireNoAgent(values.stop ? 'stop' : 'refuse');
-  const keeps = await keptMode(values.keep);
+  const keeps = await keptMode(keep, values.stop === true && what === 'remove' && !values.check);
   if (values.check) return saysWhatIsLeft(keeps, process.stdout);
   const concerns = (...modes: readonly string[]) =>
     mode === undefined ? !modes.every((each) => each === keeps) : modes.includes(mode);
@@ -84,14 +90,36 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   return failures === 0 ? 0 : 1;
 }
 
-async function keptMode(text: string | undefined): Promise<KubeProxyMode | undefined> {
-  if (text === undefined) return undefined;
-  if (text === 'auto') return kubeProxyMode();
-  if (isKubeProxyMode(text)) return text;
+type Keep = KubeProxyMode | 'auto' | undefined;
+
+function readKeep(text: string | undefined): Keep {
+  if (text === undefined || text === 'auto' || isKubeProxyMode(text)) return text;
   throw new WrongCall(
     `--keep is ${JSON.stringify(text)}`,
     'Use auto, or a mode of kube-proxy: nftables, iptables, ipvs.',
   );
+}
+
+/** `waits`: an agent that has just ended held kube-proxy's port, which kube-proxy tries again every 5 s. */
+async function keptMode(keep: Keep, waits: boolean): Promise<KubeProxyMode | undefined> {
+  if (keep !== 'auto') return keep;
+  const deadline = performance.now() + (waits ? BINDS_WITHIN_MS : 0);
+  let found = await kubeProxyMode();
+  while (found === 'nobody' && performance.now() < deadline) {
+    await sleep(ASK_EVERY_MS);
+    found = await kubeProxyMode();
+  }
+  const where = `${KUBE_PROXY.host}:${KUBE_PROXY.port}`;
+  if (found === 'unclear')
+    throw new WrongCall(
+      `what listens on ${where} does not say which kube-proxy it is, so nothing was removed`,
+      'Use --keep with the mode of kube-proxy, or leave --keep out: then everything goes.',
+    );
+  if (found !== 'nobody') return found;
+  say(
+    `no kube-proxy listens on ${where}, so nothing is kept for it; one that listens elsewhere needs --keep MODE\n`,
+  );
+  return undefined;
 }
 
 /** Returns 1 when something is. */

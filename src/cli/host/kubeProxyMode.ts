@@ -1,11 +1,11 @@
-/** Which mode the kube-proxy of this node is in, as it says itself on its metrics port. */
+/** The kube-proxy that serves this node, asked how it does. */
 import { get } from 'node:http';
 
 const MODES = ['nftables', 'iptables', 'ipvs'] as const;
 export type KubeProxyMode = (typeof MODES)[number];
 
 /** kube-proxy's metricsBindAddress, unless its configuration has another. */
-const WHERE = { host: '127.0.0.1', port: 10_249 };
+export const KUBE_PROXY = { host: '127.0.0.1', port: 10_249 };
 /** Milliseconds. */
 const PATIENCE_MS = 1000;
 const MOST_BYTES = 4096;
@@ -14,27 +14,37 @@ export function isKubeProxyMode(text: string): text is KubeProxyMode {
   return MODES.some((mode) => mode === text);
 }
 
-/** Undefined: nobody answers there, or not with a mode, or it is a penstock, which has the same pages and calls itself so. */
-export async function kubeProxyMode(where = WHERE): Promise<KubeProxyMode | undefined> {
-  const [mode = '', itself = ''] = await Promise.all([page(where, '/proxyMode'), page(where, '/statusz')]);
-  const isPenstock = itself.trimStart().startsWith('penstock ');
-  return !isPenstock && isKubeProxyMode(mode.trim()) ? (mode.trim() as KubeProxyMode) : undefined;
+/**
+ * `nobody`: nothing listens there, or it is a penstock, which has the same pages and calls itself so. `unclear`: something does, and
+ * does not say what it is.
+ */
+export async function kubeProxyMode(where = KUBE_PROXY): Promise<KubeProxyMode | 'nobody' | 'unclear'> {
+  const [mode, itself] = await Promise.all([page(where, '/proxyMode'), page(where, '/statusz')]);
+  if (mode === 'nobody') return 'nobody';
+  if (mode === 'unclear' || typeof itself === 'string') return 'unclear';
+  if (itself.text.trimStart().startsWith('penstock ')) return 'nobody';
+  const text = mode.text.trim();
+  return mode.status === 200 && isKubeProxyMode(text) ? text : 'unclear';
 }
 
-/** Undefined: no such page. Never rejects. */
-function page(where: typeof WHERE, path: string): Promise<string | undefined> {
+type Answer = { readonly status: number; readonly text: string } | 'nobody' | 'unclear';
+
+/** Never rejects. */
+function page(where: typeof KUBE_PROXY, path: string): Promise<Answer> {
   return new Promise((resolve) => {
-    const request = get({ ...where, path, timeout: PATIENCE_MS }, (response) => {
+    const request = get({ ...where, path, signal: AbortSignal.timeout(PATIENCE_MS) }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {
         text += chunk;
         if (text.length > MOST_BYTES) request.destroy();
       });
-      response.on('end', () => resolve(response.statusCode === 200 ? text : undefined));
-      response.on('close', () => resolve(undefined));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', () => resolve('unclear'));
+      response.on('close', () => resolve('unclear'));
     });
-    request.on('timeout', () => request.destroy());
-    request.on('error', () => resolve(undefined));
+    request.on('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'ECONNREFUSED' ? 'nobody' : 'unclear'),
+    );
   });
 }

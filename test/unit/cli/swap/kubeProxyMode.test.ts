@@ -34,13 +34,22 @@ t.test('an agent of ours is no kube-proxy', async (t) => {
   };
   const pages = Object.fromEntries([...statusPages(facts)].map(([path, { body }]) => [path, String(body())]));
   t.equal(pages['/proxyMode'], 'iptables');
-  t.equal(await kubeProxyMode(await serving(t, pages)), undefined);
+  t.equal(await kubeProxyMode(await serving(t, pages)), 'nobody');
 });
 
-t.test('nobody, another program, and what does not end', async (t) => {
-  t.equal(await kubeProxyMode(await serving(t, {})), undefined);
-  t.equal(await kubeProxyMode(await serving(t, { '/proxyMode': 'fast' })), undefined);
-  t.equal(await kubeProxyMode(await serving(t, { '/proxyMode': 'ipvs '.repeat(10_000) })), undefined);
+t.test('nobody, another program, and what is slow or does not end', async (t) => {
+  t.equal(await kubeProxyMode(await serving(t, {})), 'unclear');
+  t.equal(await kubeProxyMode(await serving(t, { '/proxyMode': 'fast' })), 'unclear');
+  t.equal(await kubeProxyMode(await serving(t, { '/proxyMode': 'ipvs '.repeat(10_000) })), 'unclear');
   const gone = await serving(t, {});
-  t.equal(await kubeProxyMode({ ...gone, port: 1 }), undefined);
+  t.equal(await kubeProxyMode({ ...gone, port: 1 }), 'nobody');
+
+  // Bytes that drip in: each is in time, the whole is not.
+  const slow = createServer((_, response) => {
+    const drip = setInterval(() => response.write('i'), 100);
+    response.on('close', () => clearInterval(drip));
+  }).listen(0, '127.0.0.1');
+  await once(slow, 'listening');
+  t.teardown(() => slow.close());
+  t.equal(await kubeProxyMode({ ...gone, port: (slow.address() as AddressInfo).port }), 'unclear');
 });
