@@ -98,8 +98,9 @@ export class Allocator {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelRetry?.();
-    this.#refused.stop();
     await this.#writing;
+    // After the last answer, which may have been a refusal.
+    this.#refused.stop();
   }
 
   #applyOne(kind: AllocatorKind, { type, key, raw }: RawChange): void {
@@ -194,9 +195,10 @@ export class Allocator {
       if (!this.#isWriter()) return;
       try {
         const why = await this.#writeOne(write);
-        if (this.#writes.get(key) === write) this.#writes.delete(key);
+        const isLatest = this.#writes.get(key) === write;
+        if (isLatest) this.#writes.delete(key);
         if (why === undefined) this.#refused.forget(key);
-        else this.#setAside(key, write, why);
+        else if (isLatest) this.#setAside(key, write, why);
         if (this.#failing) this.#options.events.trouble(undefined);
         this.#failing = false;
         this.#backOff.reset();
@@ -208,14 +210,13 @@ export class Allocator {
     }
   }
 
-  /** The Service is tried again by itself, unless something newer is to be written for it. */
+  /** The Service is tried again by itself, unless something newer is decided for it before. */
   #setAside(key: string, write: StatusWrite, why: string): void {
     const isFirst = this.#refused.add(key, () => {
-      if (!this.#writes.has(key)) this.#writes.set(key, write);
+      this.#writes.set(key, write);
       this.#write();
     });
     if (isFirst) this.#options.events.told('Warning', 'AllocationFailed', write.service, why);
-    if (this.#writes.has(key)) this.#refused.supersede(key);
   }
 
   #isWriter(): boolean {

@@ -7,7 +7,8 @@ import type { Clock } from '../../time/Clock.js';
 
 interface Refused {
   readonly backOff: BackOff;
-  cancel: (() => void) | undefined;
+  /** No `again` from then on; nothing where it was called already. */
+  readonly cancel: () => void;
 }
 
 export class RefusedWrites {
@@ -24,22 +25,15 @@ export class RefusedWrites {
   /** `again` is called when it is time. True the first time in a row. */
   add(key: string, again: () => void): boolean {
     const known = this.#refused.get(key);
-    const { backOff } = known ?? { backOff: new BackOff(this.#random) };
-    known?.cancel?.();
-    const refused: Refused = { backOff, cancel: undefined };
-    refused.cancel = this.#clock.after(backOff.next(), () => {
-      refused.cancel = undefined;
-      again();
-    });
-    this.#refused.set(key, refused);
+    const backOff = known?.backOff ?? new BackOff(this.#random);
+    known?.cancel();
+    this.#refused.set(key, { backOff, cancel: this.#clock.after(backOff.next(), again) });
     return known === undefined;
   }
 
   /** Something else is written instead, now. */
   supersede(key: string): void {
-    const known = this.#refused.get(key);
-    known?.cancel?.();
-    if (known) known.cancel = undefined;
+    this.#refused.get(key)?.cancel();
   }
 
   /** It was taken. */
@@ -49,6 +43,7 @@ export class RefusedWrites {
   }
 
   stop(): void {
-    for (const key of [...this.#refused.keys()]) this.forget(key);
+    for (const { cancel } of this.#refused.values()) cancel();
+    this.#refused.clear();
   }
 }

@@ -83,7 +83,11 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
     clock,
     wallClock: options.wallClock,
     onChange: (leads, holder) => {
-      log.info(leads ? 'this allocator gives addresses now' : `another allocator gives addresses: ${holder}`);
+      const other =
+        holder === options.identity
+          ? 'the Lease of this allocator has run out: it gives no addresses until it has it again'
+          : `another allocator gives addresses: ${holder}`;
+      log.info(leads ? 'this allocator gives addresses now' : other);
       allocator.setLeads(leads);
     },
     onTrouble: events.trouble,

@@ -24,6 +24,8 @@ class Cluster {
   readonly refuses = new Map<string, number>();
   /** Requests for the Lease are answered when this resolves. */
   leaseStalls: Promise<void> | undefined;
+  /** And for the status of Services. */
+  statusStalls: Promise<void> | undefined;
   #leaseVersion = 0;
   readonly #open: AllocatorHandle[] = [];
 
@@ -107,6 +109,7 @@ class Cluster {
         if (this.away) throw new Error('ECONNREFUSED');
         if (path.includes('/leases')) await this.leaseStalls;
         if (path.includes('/leases')) return this.#writeLease(method, body as NonNullable<Cluster['lease']>);
+        await this.statusStalls;
         return this.#writeStatus(identity, path, body as RawApiObject & { status: object });
       },
       close: async () => {},
@@ -252,7 +255,18 @@ t.test(
       await cluster.clock.pass(60_000);
       t.match(cluster.addresses().bad, /^192\.0\.2\.1\d$/, 'tried again');
       t.equal(cluster.addresses().worse, '');
-      await cluster.close();
+      let answer = () => {};
+      cluster.statusStalls = new Promise((resolve) => {
+        answer = resolve;
+      });
+      cluster.refuses.set('late', status);
+      cluster.service('late');
+      await cluster.clock.pass(100);
+      const closed = cluster.close();
+      answer();
+      await closed;
+      t.ok(cluster.writes.includes('late refused'));
+      t.equal(cluster.clock.waiting, 0, 'no timer is left, also of what was refused at the end');
     }
   },
 );
