@@ -315,6 +315,10 @@ t.test('a pool of addresses that no Service can have is set aside: its tries wou
     ['223.0.0.0-224.0.0.9', 'a multicast address'],
     ['::/0', 'the unspecified address'],
     ['ff0e::/16', 'a multicast address'],
+    ['126.255.255.254-128.0.0.5', 'a loopback address'],
+    ['169.254.168.254-169.254.171.5', 'an address at which clouds serve'],
+    ['fd00:ec1::ffff-fd00:ec3::1', 'an address at which clouds serve'],
+    ['192.0.2.0-255.255.255.255', 'a multicast address'],
     ['169.254.169.0/24', 'an address at which clouds serve'],
   ] as const) {
     const result = parsePool(pool('p', { addresses: ['192.0.2.0/24', range] }));
