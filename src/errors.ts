@@ -71,6 +71,12 @@ export class PenstockError extends Error {
   }
 }
 
+/** The message of anything that was thrown, and in a line of its own after `→` what to do, where there is something. */
+export function messageWithRemedy(error: unknown): string {
+  const remedy = error instanceof PenstockError && error.remedy ? `\n→ ${error.remedy}` : '';
+  return `${messageOf(error)}${remedy}`;
+}
+
 /** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

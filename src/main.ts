@@ -2,7 +2,7 @@
 import { COMMAND_GROUPS, type Command } from './cli/Command.js';
 import { COMMANDS } from './cli/commands.js';
 import { nameProcess } from './cli/nameProcess.js';
-import { PenstockError } from './errors.js';
+import { messageWithRemedy, PenstockError } from './errors.js';
 import { nearestName } from './net/nearestName.js';
 import { printableLines } from './net/printable.js';
 
@@ -104,8 +104,7 @@ function isBadInput(error: unknown): boolean {
 
 /** A PenstockError speaks for itself; anything else is a bug of ours and shows where. */
 function explain(error: unknown): string {
-  if (error instanceof PenstockError)
-    return error.remedy ? `${error.message}\n→ ${error.remedy}` : error.message;
+  if (error instanceof PenstockError) return messageWithRemedy(error);
   const { code } = error as { code?: unknown };
   if (code === 'EMFILE' || code === 'ENFILE')
     return 'there are too few file descriptors\n→ Raise the limit: ulimit -n 1024, or LimitNOFILE= of the unit.';

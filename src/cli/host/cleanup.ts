@@ -1,7 +1,7 @@
 /** penstock cleanup: removes everything of ours from the kernel, and puts changed kernel parameters back. */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf, PenstockError } from '../../errors.js';
+import { messageWithRemedy } from '../../errors.js';
 import { missingForCleanup, requireAll, thisProcess } from '../../host/privileges.js';
 import { STATE_FOLDER } from '../../kernel/host/stateFiles.js';
 import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
@@ -68,8 +68,9 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   const keep = readKeep(values.keep);
   requireAll(missingForCleanup(thisProcess()));
   // Before anybody is asked: an agent that runs has kube-proxy's port.
-  if (what === 'remove' && !values.check) await requireNoAgent(values.stop ? 'stop' : 'refuse');
-  const keeps = await keptMode(keep, values.stop === true && what === 'remove' && !values.check);
+  const removes = what === 'remove' && !values.check;
+  if (removes) await requireNoAgent(values.stop ? 'stop' : 'refuse');
+  const keeps = await keptMode(keep, removes && values.stop === true);
   if (values.check) return saysWhatIsLeft(keeps, process.stdout);
   const concerns = (...modes: readonly string[]) =>
     mode === undefined ? !modes.every((each) => each === keeps) : modes.includes(mode);
@@ -216,6 +217,5 @@ function say(text: string): void {
 
 /** `error` may hold texts of the kernel and of programs. */
 function complain(subject: string, error: unknown): void {
-  const remedy = error instanceof PenstockError && error.remedy ? `→ ${error.remedy}\n` : '';
-  process.stderr.write(printableLines(`penstock cleanup: ${subject}: ${messageOf(error)}\n${remedy}`));
+  process.stderr.write(printableLines(`penstock cleanup: ${subject}: ${messageWithRemedy(error)}\n`));
 }
