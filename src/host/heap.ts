@@ -46,7 +46,7 @@ export const heap: Heap = {
  * frees memory of buffers after a collection, in another thread. Returns how to cancel it.
  */
 export function giveBackSoon({ giveBack }: Pick<Heap, 'giveBack'>, clock: Clock): () => void {
-  const inEarnest = () => {
+  const works = () => {
     try {
       giveBack();
       return true;
@@ -56,7 +56,7 @@ export function giveBackSoon({ giveBack }: Pick<Heap, 'giveBack'>, clock: Clock)
     }
   };
   let cancel = clock.after(GIVE_BACK_MS, () => {
-    if (inEarnest()) cancel = clock.after(GIVE_BACK_MS, inEarnest);
+    if (works()) cancel = clock.after(GIVE_BACK_MS, works);
   });
   return () => cancel();
 }
