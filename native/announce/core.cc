@@ -238,7 +238,7 @@ void Core::OnLink(int index, bool up, const std::optional<Mac>& mac, Time now) {
   const bool changed_mac = mac && *mac != interface->mac;
   if (changed_mac) interface->mac = *mac;
   const bool was_up = std::exchange(interface->up, up);
-  if (was_up != up) events_.push_back({EventKind::kLink, index, {}, "", kNoMac, up ? 1 : 0});
+  if (was_up != up) events_.Append({EventKind::kLink, index, {}, "", kNoMac, up ? 1 : 0});
   if (!up || (was_up && !changed_mac)) return;
   for (auto& [key, entry] : entries_) {
     if (key.first != index) continue;
@@ -253,7 +253,7 @@ void Core::OnPause(Time paused, Time now) {
   Event event{};
   event.kind = EventKind::kPaused;
   event.value = paused;
-  events_.push_back(event);
+  events_.Append(std::move(event));
   for (auto& [key, entry] : entries_) {
     if (entry.state == State::kOwning) StartProbing(key, &entry, kRecheck, now);
     // What came in while it slept was not heard in time.
@@ -310,8 +310,6 @@ std::optional<Time> Core::NextDue() const {
   if (schedule_.empty()) return std::nullopt;
   return schedule_.begin()->first;
 }
-
-std::vector<Event> Core::TakeEvents() { return std::exchange(events_, {}); }
 
 Core::Wanted Core::WantedOf(int interface) const {
   Wanted wanted;
@@ -370,7 +368,7 @@ void Core::SetState(const Key& key, Entry* entry, State state) {
 }
 
 void Core::Emit(EventKind kind, const Key& key, const std::string& peer, const Mac& mac, int64_t value) {
-  events_.push_back({kind, key.first, key.second, peer, mac, value});
+  events_.Append({kind, key.first, key.second, peer, mac, value});
 }
 
 }  // namespace penstock::announce

@@ -11,33 +11,10 @@
 #include <vector>
 
 #include "address.h"
+#include "event_queue.h"
 #include "frames.h"
 
 namespace penstock::announce {
-
-enum class EventKind : uint8_t {
-  kClaimed = 1,   // nobody objected: announced and answered from now on
-  kYielded = 2,   // `peer` announced it and comes first
-  kCeded = 3,     // handed over; `peer` is who was heard, none when the time was up
-  kConflict = 4,  // somebody who is no peer has it (`mac`); `value`: 1 the claim has ended
-  kAnswered = 5,  // the claim ended: `peer` has it
-  kPaused = 6,    // this process did not run for `value` milliseconds; what it owns is probed anew
-  kPeerUp = 7,
-  kPeerDown = 8,  // `value`: 0 silent, 1 deaf by its own words
-  kPeerLeaving = 9,
-  kDefended = 10,  // `peer`, which comes after us, announced it
-  kSeen = 11,      // while observing: it is at `mac` now (`peer`)
-  kLink = 12,      // `value`: 1 the interface has a carrier, 0 it has none
-};
-
-struct Event {
-  EventKind kind;
-  int interface = 0;
-  Ip address;
-  std::string peer;
-  Mac mac = kNoMac;
-  int64_t value = 0;
-};
 
 struct Interface {
   int index = 0;
@@ -113,7 +90,7 @@ class Core {
   void Advance(Time now);
   std::optional<Time> NextDue() const;
 
-  std::vector<Event> TakeEvents();
+  EventQueue* events() { return &events_; }
   Wanted WantedOf(int interface) const;
   std::optional<State> StateOf(int interface, const Ip& address) const;
   const Counters& counters() const { return counters_; }
@@ -156,7 +133,7 @@ class Core {
   std::map<Key, Entry> entries_;
   std::set<std::pair<Time, Key>> schedule_;
   std::map<std::string, uint32_t> heard_of_;
-  std::vector<Event> events_;
+  EventQueue events_;
   Counters counters_;
   Time fresh_until_ = INT64_MAX;
   bool deaf_ = false;

@@ -56,7 +56,7 @@ void Heartbeats::SetPeers(const std::vector<HeartbeatTarget>& peers) {
   peers_ = std::move(next);
 }
 
-void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, Time now, std::vector<Event>* events) {
+void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, Time now, EventQueue* events) {
   if (length < kHead || !std::equal(std::begin(kMagic), std::end(kMagic), data)) return;
   const uint8_t flags = data[5];
   const size_t name_length = data[6];
@@ -88,12 +88,12 @@ void Heartbeats::OnDatagram(const Ip& from, const uint8_t* data, size_t length, 
   const PeerState state = flags & kLeaving ? PeerState::kLeaving : flags & kDeaf ? PeerState::kDead : PeerState::kAlive;
   const PeerState before = std::exchange(peer.state, state);
   if (before == state) return;
-  if (state == PeerState::kAlive) events->push_back(About(EventKind::kPeerUp, name));
-  if (state == PeerState::kLeaving) events->push_back(About(EventKind::kPeerLeaving, name));
-  if (state == PeerState::kDead) events->push_back(About(EventKind::kPeerDown, name, 1));
+  if (state == PeerState::kAlive) events->Append(About(EventKind::kPeerUp, name));
+  if (state == PeerState::kLeaving) events->Append(About(EventKind::kPeerLeaving, name));
+  if (state == PeerState::kDead) events->Append(About(EventKind::kPeerDown, name, 1));
 }
 
-bool Heartbeats::Tick(Time now, std::vector<Event>* events) {
+bool Heartbeats::Tick(Time now, EventQueue* events) {
   if (now < next_) return false;
   next_ = std::max(next_ + timing_.every, now);
   size_t known = 0;
@@ -105,7 +105,7 @@ bool Heartbeats::Tick(Time now, std::vector<Event>* events) {
       heard++;
       continue;
     }
-    if (std::exchange(peer.state, PeerState::kDead) != PeerState::kDead) events->push_back(About(EventKind::kPeerDown, name));
+    if (std::exchange(peer.state, PeerState::kDead) != PeerState::kDead) events->Append(About(EventKind::kPeerDown, name));
   }
   deaf_ = known >= 2 && heard == 0;
   for (auto& [name, peer] : peers_) {
@@ -114,7 +114,7 @@ bool Heartbeats::Tick(Time now, std::vector<Event>* events) {
     // Where nobody is heard a firewall may be in the way, and Leases decide.
     if (heard == 0 || now - *peer.awaited <= 2 * timing_.every * timing_.lost) continue;
     peer.state = PeerState::kDead;
-    events->push_back(About(EventKind::kPeerDown, name));
+    events->Append(About(EventKind::kPeerDown, name));
   }
   return true;
 }

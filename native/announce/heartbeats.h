@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "address.h"
-#include "core.h"
+#include "event_queue.h"
 
 namespace penstock::announce {
 
@@ -47,9 +47,9 @@ class Heartbeats {
   void SetEndsWithAgent(bool ends) { ends_with_agent_ = ends; }
 
   // What comes from another address than the peer's own is not from the peer.
-  void OnDatagram(const Ip& from, const uint8_t* data, size_t length, Time now, std::vector<Event>* events);
+  void OnDatagram(const Ip& from, const uint8_t* data, size_t length, Time now, EventQueue* events);
   // Looks who has fallen silent. True when it is time to send.
-  bool Tick(Time now, std::vector<Event>* events);
+  bool Tick(Time now, EventQueue* events);
   // This process did not run: the silence was its own.
   void OnPause(Time now);
   Time next() const { return next_; }

@@ -38,7 +38,6 @@ struct Model : Surroundings {
   Heartbeats heartbeats;
   std::vector<PeerWish> peers;
   std::vector<Sent> sent;
-  std::vector<Event> events;
 };
 
 using ModelCall = Call<Model>;
@@ -151,7 +150,7 @@ napi_value OnDatagram(napi_env env, napi_callback_info info) {
   if (call.state != nullptr && GetBytes(env, call.arguments[0], "from", &from, &from_length) &&
       GetBytes(env, call.arguments[1], "datagram", &data, &length) && call.Integer(2, "now", 0, kMaxTime, &now) &&
       (from_length == 4 || from_length == 16)) {
-    call.state->heartbeats.OnDatagram(Ip::From(from, from_length == 16), data, length, now, &call.state->events);
+    call.state->heartbeats.OnDatagram(Ip::From(from, from_length == 16), data, length, now, call.state->core.events());
     if (call.state->heartbeats.TakeMacsChanged()) call.state->core.SetPeers(KnownPeers(call.state->peers, call.state->heartbeats));
   }
   return nullptr;
@@ -163,7 +162,7 @@ napi_value Advance(napi_env env, napi_callback_info info) {
   int64_t now;
   if (call.state == nullptr || !call.Integer(0, "now", 0, kMaxTime, &now)) return nullptr;
   Model& model = *call.state;
-  const bool due = model.heartbeats.Tick(now, &model.events);
+  const bool due = model.heartbeats.Tick(now, model.core.events());
   model.core.SetDeaf(model.heartbeats.deaf());
   model.core.Advance(now);
   if (!due) return nullptr;
@@ -188,10 +187,21 @@ napi_value TakeFrames(napi_env env, napi_callback_info info) {
 
 napi_value TakeEvents(napi_env env, napi_callback_info info) {
   const ModelCall call(env, info);
-  if (call.state == nullptr) return nullptr;
-  std::vector<Event> events = std::exchange(call.state->events, {});
-  for (Event& event : call.state->core.TakeEvents()) events.push_back(std::move(event));
-  return EventsArray(env, events);
+  return call.state == nullptr ? nullptr : EventsArray(env, call.state->core.events()->Take());
+}
+
+// tells(now) → 1 when the thread would tell JavaScript now that events wait; it counts as told then.
+napi_value Tells(napi_env env, napi_callback_info info) {
+  const ModelCall call(env, info);
+  int64_t now;
+  napi_value value = nullptr;
+  if (call.state == nullptr || !call.Integer(0, "now", 0, kMaxTime, &now)) return nullptr;
+  EventQueue* events = call.state->core.events();
+  const auto due = events->due();
+  const bool tells = due && *due <= now;
+  if (tells) events->Told(now);
+  napi_create_int32(env, tells ? 1 : 0, &value);
+  return value;
 }
 
 // stateOf(interface, address) → 0 observing, 1 probing, 2 owning, 3 ceding; -1 unknown.
@@ -227,7 +237,7 @@ bool DefineAnnounceModel(napi_env env, napi_value exports) {
       {Method("setInterfaces", SetInterfaces), Method("setPeers", SetPeers), Method("setFreshUntil", SetFreshUntil),
        Method("setLeaving", SetLeaving), Method("setEndsWithAgent", SetEndsWithAgent), Method("run", Run), Method("frame", OnFrame), Method("link", OnLink),
        Method("pause", OnPause), Method("datagram", OnDatagram), Method("advance", Advance),
-       Method("takeFrames", TakeFrames), Method("takeEvents", TakeEvents), Method("stateOf", StateOf),
+       Method("takeFrames", TakeFrames), Method("takeEvents", TakeEvents), Method("tells", Tells), Method("stateOf", StateOf),
        Method("status", Status)});
 }
 

@@ -24,8 +24,6 @@ constexpr int kFramesAtOnce = 256;
 // More than the queue of a socket holds.
 constexpr int kBacklog = 65536;
 constexpr size_t kLongestFrame = 2048;
-// What waits for JavaScript; it is told that it lost some by what it finds.
-constexpr size_t kMaxEvents = 100'000;
 
 [[noreturn]] void Fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
 
@@ -169,7 +167,7 @@ void Responder::Run(const std::vector<Order>& orders) {
 
 std::vector<Event> Responder::TakeEvents() {
   const std::lock_guard<std::mutex> guard(lock_);
-  return std::exchange(events_, {});
+  return core_.events()->Take();
 }
 
 ResponderStatus Responder::Status() {
@@ -191,8 +189,6 @@ void Responder::After() {
     const auto link = links_.find(interface);
     if (link != links_.end()) link->second->SetWanted(core_.WantedOf(interface));
   }
-  for (Event& event : core_.TakeEvents()) events_.push_back(std::move(event));
-  if (events_.size() > kMaxEvents) events_.erase(events_.begin(), events_.end() - static_cast<ptrdiff_t>(kMaxEvents));
   Wake();
 }
 
@@ -209,7 +205,8 @@ void Responder::Loop() {
       const std::lock_guard<std::mutex> guard(lock_);
       const Time now = Now();
       due = std::min(now + options_.timing.every, std::max(now, heartbeats_.next()));
-      if (const auto next = core_.NextDue()) due = std::min(due, std::max(now, *next));
+      for (const auto& next : {core_.NextDue(), core_.events()->due()})
+        if (next) due = std::min(due, std::max(now, *next));
       awake_until_ = due;
     }
     epoll_wait(epoll_.get(), ready, 64, static_cast<int>(std::max<Time>(0, due - Now())));
@@ -218,8 +215,11 @@ void Responder::Loop() {
     bool tell;
     {
       const std::lock_guard<std::mutex> guard(lock_);
-      Step(Now());
-      tell = !events_.empty();
+      const Time now = Now();
+      Step(now);
+      const auto waits = core_.events()->due();
+      tell = waits && *waits <= now;
+      if (tell) core_.events()->Told(now);
     }
     if (tell) options_.on_events();
   }
@@ -238,14 +238,13 @@ void Responder::Step(Time now) {
     heartbeats_.OnPause(now);
     core_.OnPause(late, now);
   }
-  if (heartbeats_.Tick(now, &events_)) SendHeartbeats();
+  if (heartbeats_.Tick(now, core_.events())) SendHeartbeats();
   core_.SetDeaf(heartbeats_.deaf());
   core_.Advance(now);
   for (const int interface : std::exchange(changed_, {})) {
     const auto link = links_.find(interface);
     if (link != links_.end()) link->second->SetWanted(core_.WantedOf(interface));
   }
-  for (Event& event : core_.TakeEvents()) events_.push_back(std::move(event));
 }
 
 void Responder::ReadLinks(Time now) {
@@ -284,7 +283,7 @@ void Responder::ReadHeartbeats(Time now) {
       socklen_t from_length = sizeof from;
       const ssize_t length = recvfrom(socket, data, sizeof data, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &from_length);
       if (length < 0) break;
-      heartbeats_.OnDatagram(AddressOf(from), data, static_cast<size_t>(length), now, &events_);
+      heartbeats_.OnDatagram(AddressOf(from), data, static_cast<size_t>(length), now, core_.events());
     }
   }
 }

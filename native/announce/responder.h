@@ -100,7 +100,6 @@ class Responder : private Surroundings {
   std::map<int, Ip> link_locals_;
   std::set<int> changed_;
   std::vector<PeerWish> peers_;
-  std::vector<Event> events_;
   uint64_t send_errors_ = 0;
   UniqueFd heartbeat_sockets_[2];
   UniqueFd epoll_;

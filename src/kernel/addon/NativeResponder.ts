@@ -1,6 +1,6 @@
 /** The thread that answers ARP and neighbour discovery, as the native addon exports it: the contract of native/announce/. */
 
-/** native/announce/core.h, EventKind. */
+/** native/announce/event_queue.h, EventKind. */
 export const AnnounceEventKind = {
   claimed: 1,
   yielded: 2,
@@ -127,6 +127,8 @@ export interface AnnounceModel {
   /** Index and frame, one after the other. */
   takeFrames(): readonly (number | Uint8Array)[];
   takeEvents(): readonly AnnounceEvent[];
+  /** Whether the thread would tell that events wait; it counts as told then. */
+  tells(now: number): 0 | 1;
   /** 0 observing, 1 probing, 2 owning, 3 ceding, -1 unknown. */
   stateOf(index: number, address: Uint8Array): number;
   status(now: number): AnnounceStatus;

@@ -2,55 +2,29 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { encodeOrders, type Order } from '../../../../src/balancer/layer2/orders.js';
-import { compareRank } from '../../../../src/balancer/layer2/rendezvous.js';
 import { AnnounceEventKind } from '../../../../src/kernel/addon/NativeResponder.js';
-import { ipToBytes } from '../../../../src/net/ip.js';
-import { framesOf, INTERFACE, kindsOf, macOfNode, openModel } from '../../../support/balancer/modelLan.js';
+import {
+  arp,
+  framesOf,
+  INTERFACE,
+  kindsOf,
+  macOfNode,
+  openAmong,
+  openModel,
+  STRANGER,
+  V4,
+} from '../../../support/balancer/modelLan.js';
 import { ip } from '../../../support/builders.js';
 import { fromHex, toHex } from '../../../support/hex.js';
 
-const V4 = ip('192.0.2.100');
 const V6 = ip('2001:db8::100');
 const PAD = '00'.repeat(18);
-const STRANGER = '0200000000ee';
 
-/** A node among one that comes before it for the address, number 2, and one that comes after it, number 3. */
-function open(address = V4) {
-  const [before, self, after] = ['node1', 'node2', 'node3'].sort((a, b) => compareRank(address, a, b)) as [
-    string,
-    string,
-    string,
-  ];
-  const model = openModel(self, 1, [
-    [before, 2],
-    [after, 3],
-  ]);
-  const run = (order: Omit<Order, 'interface' | 'address'>, now = 0) =>
-    model.run(encodeOrders([{ ...order, interface: INTERFACE, address } as Order]), now);
-  const claim = (giveWay: 'to nobody' | 'to first' | 'to all' = 'to all') =>
-    run({ command: 'claim', giveWay, probes: 1, intervalMs: 100 } as Order);
-  const own = () => {
-    claim();
-    model.advance(0);
-    model.advance(100);
-    framesOf(model);
-    model.takeEvents();
-  };
-  const state = () => model.stateOf(INTERFACE, ipToBytes(address));
-  return { model, run, claim, own, state };
-}
-
-/** An ARP packet in Ethernet, both without separators. */
-function arp(operation: 1 | 2, from: string, sender: string, target: string): Uint8Array {
-  const hex = (address: string) => toHex(ipToBytes(ip(address)));
-  const packet = `000108000604000${operation}${from}${hex(sender)}000000000000${hex(target)}`;
-  return fromHex(`ffffffffffff${from}0806${packet}`);
-}
 const mac = (i: number) => toHex(macOfNode(i));
 const announcement = (i: number) => arp(2, mac(i), V4, V4);
 
 t.test('probe, announcements and answers of IPv4', async (t) => {
-  const { model, claim } = open();
+  const { model, claim } = openAmong();
   claim();
   model.advance(0);
   t.same(framesOf(model).map(toHex), [
@@ -73,7 +47,7 @@ t.test('probe, announcements and answers of IPv4', async (t) => {
 });
 
 t.test('announcements are repeated for five seconds, then once a minute', async (t) => {
-  const { model, own } = open();
+  const { model, own } = openAmong();
   own();
   const at: number[] = [];
   for (let now = 100; now <= 130_000; now += 100) {
@@ -84,7 +58,7 @@ t.test('announcements are repeated for five seconds, then once a minute', async 
 });
 
 t.test('the forms of IPv6', async (t) => {
-  const { model, claim } = open(V6);
+  const { model, claim } = openAmong(V6);
   claim();
   model.advance(0);
   const probe = framesOf(model).map(toHex)[0] as string;
@@ -139,7 +113,7 @@ t.test('the forms of IPv6', async (t) => {
 });
 
 t.test('who hears a peer that comes first, yields; others are told again', async (t) => {
-  const { model, own, state } = open();
+  const { model, own, state } = openAmong();
   own();
   model.frame(INTERFACE, announcement(3), 500, 0);
   t.same(kindsOf(model.takeEvents()), [AnnounceEventKind.defended]);
@@ -154,7 +128,7 @@ t.test('who hears a peer that comes first, yields; others are told again', async
 });
 
 t.test('who announces again and again does not put off the defence', async (t) => {
-  const { model, own, state } = open();
+  const { model, own, state } = openAmong();
   own();
   let defences = 0;
   for (let now = 500; now < 2000; now += 10) {
@@ -167,7 +141,7 @@ t.test('who announces again and again does not put off the defence', async (t) =
 });
 
 t.test('whose Lease may have run out yields to any peer, and to no stranger', async (t) => {
-  const { model, own, state } = open();
+  const { model, own, state } = openAmong();
   own();
   model.setFreshUntil(1000);
   model.frame(INTERFACE, announcement(3), 999, 0);
@@ -188,13 +162,13 @@ t.test('whom a claim gives way to', async (t) => {
     ['to all', 2, true],
     ['to all', 3, true],
   ] as const) {
-    const { model, claim, state } = open();
+    const { model, claim, state } = openAmong();
     claim(giveWay);
     model.advance(0);
     model.frame(INTERFACE, announcement(peer), 50, 0);
     t.equal(state(), ends ? 0 : 1, `${giveWay}, ${peer === 2 ? 'who comes before' : 'who comes after'}`);
   }
-  const { model, claim, state } = open();
+  const { model, claim, state } = openAmong();
   claim('to nobody');
   model.advance(0);
   model.frame(INTERFACE, arp(2, STRANGER, V4, '192.0.2.1'), 50, 0);
@@ -203,7 +177,7 @@ t.test('whom a claim gives way to', async (t) => {
 });
 
 t.test('two that probe at once: one of them goes on', async (t) => {
-  const { model, claim, state } = open();
+  const { model, claim, state } = openAmong();
   claim();
   model.advance(0);
   model.frame(INTERFACE, arp(1, mac(3), '0.0.0.0', V4), 50, 0);
@@ -215,7 +189,7 @@ t.test('two that probe at once: one of them goes on', async (t) => {
 
 t.test('what is ceded is answered until the successor is heard, at most for the time', async (t) => {
   for (const heard of [true, false]) {
-    const { model, own, run, state } = open();
+    const { model, own, run, state } = openAmong();
     own();
     run({ command: 'cede', withinMs: 5000 } as Order, 1000);
     model.advance(5999);
@@ -229,7 +203,7 @@ t.test('what is ceded is answered until the successor is heard, at most for the 
 });
 
 t.test('after a pause nothing is answered before silence has been heard', async (t) => {
-  const { model, own, state } = open();
+  const { model, own, state } = openAmong();
   own();
   model.frame(INTERFACE, arp(1, STRANGER, '192.0.2.9', V4), 9000, 1);
   t.same(framesOf(model), [], 'a question that has waited');
@@ -242,7 +216,7 @@ t.test('after a pause nothing is answered before silence has been heard', async 
 });
 
 t.test('without a carrier silence tells nothing', async (t) => {
-  const { model, claim, own, state } = open();
+  const { model, claim, own, state } = openAmong();
   model.link(INTERFACE, 0, 0);
   claim();
   model.advance(0);
@@ -318,7 +292,7 @@ t.test('who was never heard is dead where others are heard; else a firewall may 
 });
 
 t.test('any bytes do no harm', async () => {
-  const { model, own } = open();
+  const { model, own } = openAmong();
   own();
   const real = [
     toHex(announcement(2)),
