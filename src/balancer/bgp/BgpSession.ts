@@ -48,7 +48,11 @@ const CONNECT_LIMIT = 10;
 const OPEN_LIMIT = 30;
 const FIRST_RETRY = 1;
 const LONGEST_RETRY = 60;
+/** From one answer to a ROUTE-REFRESH of a family to the next: a router whose filters are edited asks once for each edit. */
+const REFRESH_EVERY = 5;
 const GRACEFUL_SHUTDOWN = { type: 'standard', value: 0xffff_0000 } as const;
+
+type TimerName = 'connect' | 'hold' | 'keepalive' | 'retry' | `refresh ${IpFamily}`;
 
 export class BgpSession {
   readonly #options: BgpSessionOptions;
@@ -59,7 +63,9 @@ export class BgpSession {
   #connection: BgpConnection | undefined;
   #stream = new MessageStream();
   #peer: PeerOpen | undefined;
-  #cancelTimers = new Map<'connect' | 'hold' | 'keepalive' | 'retry', () => void>();
+  #cancelTimers = new Map<TimerName, () => void>();
+  /** When everything of a family was told last because the router asked, on the clock. */
+  readonly #refreshedAt = new Map<IpFamily, number>();
   #failures = 0;
   /** The peer refused an OPEN with capabilities. */
   #plainOpen = false;
@@ -232,6 +238,7 @@ export class BgpSession {
     this.#establishedAt = this.#options.clock.now();
     this.#isFirst = false;
     this.#rib.forget();
+    this.#refreshedAt.clear();
     this.#holdOn();
     this.#become('established');
     this.#sendRoutes();
@@ -266,6 +273,14 @@ export class BgpSession {
 
   #refresh(family: IpFamily | undefined): void {
     if (family === undefined || !this.#families().includes(family)) return;
+    const now = this.#options.clock.now();
+    const due = (this.#refreshedAt.get(family) ?? Number.NEGATIVE_INFINITY) + REFRESH_EVERY * 1000;
+    // However often it asks meanwhile: what it is told then is the answer to all of it.
+    if (now < due) {
+      this.#timer(`refresh ${family}`, (due - now) / 1000, () => this.#refresh(family));
+      return;
+    }
+    this.#refreshedAt.set(family, now);
     this.#rib.forget(family);
     this.#sendRoutes();
   }
@@ -336,12 +351,12 @@ export class BgpSession {
     this.#options.onChange();
   }
 
-  #timer(name: 'connect' | 'hold' | 'keepalive' | 'retry', seconds: number, action: () => void): void {
+  #timer(name: TimerName, seconds: number, action: () => void): void {
     this.#cancel(name);
     this.#cancelTimers.set(name, this.#options.clock.after(seconds * 1000, action));
   }
 
-  #cancel(name: 'connect' | 'hold' | 'keepalive' | 'retry'): void {
+  #cancel(name: TimerName): void {
     this.#cancelTimers.get(name)?.();
     this.#cancelTimers.delete(name);
   }

@@ -265,6 +265,40 @@ t.test('ROUTE-REFRESH', async (t) => {
   }
 });
 
+t.test(
+  'a router that asks again and again is answered each 5 s for each family, and the last question too',
+  async (t) => {
+    const router = new Router();
+    const session = router.session();
+    session.setRoutes(ROUTES);
+    session.start();
+    router.establish();
+    router.said = [];
+    const ask = (family: string) => router.say(fromHex(`${'ff'.repeat(16)}001705${family}`.repeat(500)));
+    for (let i = 0; i < 99; i++) {
+      ask('00010001');
+      ask('00020001');
+      await router.clock.pass(100);
+    }
+    const updates = () => router.said.filter((name) => name === 'UPDATE').length;
+    t.equal(updates(), 4, '99,000 questions in 9.9 s, two answers for each family');
+    router.said = [];
+    await router.clock.pass(60_000);
+    t.equal(updates(), 2, 'the last question of each is answered, once');
+    ask('00010001');
+    t.equal(updates(), 3, 'at once where the last answer was long ago');
+    ask('00010001');
+    router.events?.closed('cut');
+    await router.clock.pass(1500);
+    router.establish();
+    router.said = [];
+    await router.clock.pass(20_000);
+    t.equal(updates(), 0, 'another session has told everything anew');
+    session.stop('keep');
+    t.equal(router.clock.waiting, 0);
+  },
+);
+
 t.test('the end: withdrawn, or kept by a router that helps at restarts', async (t) => {
   for (const [how, said] of [
     ['withdraw', ['UPDATE', 'UPDATE', 'NOTIFICATION 6/2']],
