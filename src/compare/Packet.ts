@@ -24,8 +24,10 @@ export interface Packet {
   readonly masqueraded: boolean;
   /** Of being here, over all random choices so far. */
   readonly chance: number;
-  /** Here because session affinity remembered the client: not its first connection. */
-  readonly remembered: boolean;
+  /** Here because session affinity remembered the client, in this list: not its first connection. */
+  readonly remembered: string | undefined;
+  /** The list that the client was put on, to be remembered. */
+  readonly learned: string | undefined;
 }
 
 /** How a packet leaves a chain. `continue`: at its end, with no verdict. */
@@ -64,22 +66,25 @@ export function startOf(flow: PacketFlow): Packet {
     mark: 0,
     masqueraded: false,
     chance: 1,
-    remembered: false,
+    remembered: undefined,
+    learned: undefined,
   };
 }
 
 export function reachOf(walked: Iterable<Walked>): Reach {
   const verdicts = new Set<'DROP' | 'REJECT' | 'NONE'>();
   const endpoints = new Map<string, ReachedEndpoint>();
-  const remembered = new Set<string>();
+  /** Lists that lead there, and those that a first connection puts its client on. */
+  const [remembered, learned] = [new Map<string, string>(), new Map<string, string>()];
   for (const { packet, verdict } of walked) {
     const { translated, masqueraded, chance } = packet;
-    if (packet.remembered) {
-      if (translated !== undefined) remembered.add(translated);
+    if (packet.remembered !== undefined) {
+      if (translated !== undefined) remembered.set(translated, packet.remembered);
     } else if (verdict === 'DROP' || verdict === 'REJECT') verdicts.add(verdict);
     else if (translated === undefined) verdicts.add('NONE');
     else {
       const before = endpoints.get(translated);
+      if (packet.learned !== undefined) learned.set(translated, packet.learned);
       endpoints.set(translated, {
         masqueraded: masqueraded || before?.masqueraded === true,
         share: (before?.share ?? 0) + chance,
@@ -88,7 +93,9 @@ export function reachOf(walked: Iterable<Walked>): Reach {
     }
   }
   for (const [target, endpoint] of endpoints) {
-    if (remembered.has(target)) endpoints.set(target, { ...endpoint, sticky: true });
+    const list = remembered.get(target);
+    if (list !== undefined && list === learned.get(target))
+      endpoints.set(target, { ...endpoint, sticky: true });
   }
   return { verdicts, endpoints };
 }

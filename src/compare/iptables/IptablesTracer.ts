@@ -104,13 +104,18 @@ export class IptablesTracer implements RuleTracer {
           still.push(packet);
           continue;
         }
-        if (rule.isAffinity) {
+        if (rule.asksFor !== undefined) {
           still.push(packet);
           // Nobody remembers whom the packet was led to twice.
-          if (packet.remembered) continue;
+          if (packet.remembered !== undefined) continue;
         } else if (rule.chance < 1) still.push({ ...packet, chance: packet.chance * (1 - rule.chance) });
-        const chance = rule.isAffinity ? 0 : packet.chance * rule.chance;
-        const taken = { ...packet, chance, remembered: packet.remembered || rule.isAffinity };
+        const chance = rule.asksFor === undefined ? packet.chance * rule.chance : 0;
+        const taken = {
+          ...packet,
+          chance,
+          remembered: packet.remembered ?? rule.asksFor,
+          learned: rule.learns ?? packet.learned,
+        };
         for (const walked of this.#apply(table, rule, taken, depth)) {
           if (walked.verdict === 'continue') still.push(walked.packet);
           else done.push(walked);

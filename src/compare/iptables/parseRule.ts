@@ -12,8 +12,10 @@ export interface Rule {
   readonly matches: readonly Match[];
   /** Below 1 for a random choice: the packet may go on as if the rule did not match. */
   readonly chance: number;
-  /** It is for clients that were seen before. */
-  readonly isAffinity: boolean;
+  /** It is for clients on this list of the match `recent`. */
+  readonly asksFor: string | undefined;
+  /** The list that it puts clients on. */
+  readonly learns: string | undefined;
   /** The one destination address that the rule is for, if it is for one. */
   readonly destination: IpAddress | undefined;
   /** The target and its options; empty when the rule has none. */
@@ -33,7 +35,7 @@ export function parseRule(text: string, world: RuleWorld): Rule {
   const words = new Words(text);
   const matches: Match[] = [];
   let chance = 1;
-  let isAffinity = false;
+  let recent: ReturnType<Words['readRecent']> = { asksFor: undefined, learns: undefined };
   let destination: IpAddress | undefined;
   for (
     let option = words.next();
@@ -48,7 +50,7 @@ export function parseRule(text: string, world: RuleWorld): Rule {
       // `nth` takes turns: seen from one packet, a choice as well.
       chance = words.readChance();
     } else if (option === '-m' && value === 'recent') {
-      isAffinity = words.readRecent();
+      recent = words.readRecent();
     } else if (option === '-m') {
       const match = parseMatch(value, words, world);
       if (match) matches.push(match);
@@ -58,7 +60,7 @@ export function parseRule(text: string, world: RuleWorld): Rule {
       matches.push(negated ? (p) => !match(p) : match);
     }
   }
-  return { text, matches, chance, isAffinity, destination, target: words.rest() };
+  return { text, matches, chance, ...recent, destination, target: words.rest() };
 }
 
 function singleAddress(value: string): IpAddress | undefined {
@@ -108,13 +110,16 @@ class Words {
     return exactChance(this.next());
   }
 
-  /** True when the rule asks for a client that was seen before. */
-  readRecent(): boolean {
-    let asks = false;
+  /** The list that the rule asks, or puts the client on. */
+  readRecent(): Pick<Rule, 'asksFor' | 'learns'> {
+    let [name, asks, learns] = ['', false, false];
     for (;;) {
       if (this.took('--rcheck')) asks = true;
-      else if (this.took('--name') || this.took('--seconds') || this.took('--mask')) this.next();
-      else if (!this.took('--set') && !this.took('--reap') && !this.took('--rsource')) return asks;
+      else if (this.took('--set')) learns = true;
+      else if (this.took('--name')) name = this.next();
+      else if (this.took('--seconds') || this.took('--mask')) this.next();
+      else if (!this.took('--reap') && !this.took('--rsource'))
+        return { asksFor: asks ? name : undefined, learns: learns ? name : undefined };
     }
   }
 

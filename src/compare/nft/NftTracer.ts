@@ -159,7 +159,7 @@ class RuleWalk {
         return this.#enter(word, this.#words[at + 1] ?? '', packet);
       case 'update':
       case 'add':
-        return next(this.#words.indexOf('}', at) - at + 1);
+        return next(this.#words.indexOf('}', at) - at + 1, { ...packet, learned: this.#words[at + 1] });
       case 'dnat':
         return this.#translate(at + 1, packet);
       case 'meta':
@@ -240,8 +240,8 @@ class RuleWalk {
     }
     if (AFFINITY.test(this.#words[value] ?? '')) {
       // Whoever is in the set goes on here; a client that is new does not.
-      const remembered = { ...packet, chance: 0, remembered: true };
-      return packet.remembered ? fails : [...fails, ...this.from(value + 1, remembered)];
+      const remembered = { ...packet, chance: 0, remembered: this.#words[value] };
+      return packet.remembered !== undefined ? fails : [...fails, ...this.from(value + 1, remembered)];
     }
     const { test, end: after } = this.#value(value);
     return values.flatMap((key) => (test(key) !== negated ? this.from(after, packet) : fails));
