@@ -12,7 +12,8 @@ import type { Removal } from '../../modes/removeRules.js';
 import { DIVERT, removeDivertRoutes, removeLocalRanges } from '../../modes/userspaceMode.js';
 import { printable, printableLines } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
-import { isKubeProxyMode, KUBE_PROXY, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
+import { findKubeProxy } from './findKubeProxy.js';
+import { isKubeProxyMode, KUBE_PROXY, type KubeProxyMode } from './kubeProxyMode.js';
 import { removeOwnTables } from './removeOwnTables.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
@@ -29,7 +30,8 @@ and the sets are kube-proxy's too); puts kernel parameters back to what they wer
   --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
   --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
   --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays, kernel parameters
-                too. auto: asks the kube-proxy on 127.0.0.1:10249; where nothing listens, everything goes
+                too. auto: asks the kube-proxy on 127.0.0.1:10249, or looks for its process and its rules; where one may be
+                and does not say its mode, nothing is removed; where none is, everything goes
   --dry-run     print what would be done
   --check       only say whether anything of ours is there
 
@@ -105,20 +107,19 @@ function readKeep(text: string | undefined): Keep {
 async function keptMode(keep: Keep, waits: boolean): Promise<KubeProxyMode | undefined> {
   if (keep !== 'auto') return keep;
   const deadline = performance.now() + (waits ? BINDS_WITHIN_MS : 0);
-  let found = await kubeProxyMode();
-  while (found === 'nobody' && performance.now() < deadline) {
+  let found = await findKubeProxy();
+  while (found.type !== 'serves' && performance.now() < deadline) {
     await sleep(ASK_EVERY_MS);
-    found = await kubeProxyMode();
+    found = await findKubeProxy();
   }
-  const where = `${KUBE_PROXY.host}:${KUBE_PROXY.port}`;
-  if (found === 'unclear')
+  if (found.type === 'unclear')
     throw new WrongCall(
-      `what listens on ${where} does not say which kube-proxy it is, so nothing was removed`,
+      `${found.why}, so nothing was removed`,
       'Use --keep with the mode of kube-proxy, or leave --keep out: then everything goes.',
     );
-  if (found !== 'nobody') return found;
+  if (found.type === 'serves') return found.mode;
   say(
-    `no kube-proxy listens on ${where}, so nothing is kept for it; one that listens elsewhere needs --keep MODE\n`,
+    `no kube-proxy listens on ${KUBE_PROXY.host}:${KUBE_PROXY.port}, or runs, or has rules here: nothing is kept for it\n`,
   );
   return undefined;
 }

@@ -1,5 +1,8 @@
-/** `penstock cleanup --keep auto`: beside a kube-proxy, beside an agent, and alone. */
+/** `penstock cleanup --keep auto`: beside a kube-proxy, wherever that listens, beside an agent, and alone. */
 import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -8,10 +11,11 @@ import { shopObjects } from '../../support/shopObjects.js';
 
 /** Has kube-proxy's page as soon as the port is free, as kube-proxy tries again to bind it. */
 const KUBE_PROXY = `
+const port = Number(process.argv.find((word) => /^--metrics/.test(word))?.split(':').pop() ?? 10249);
 const server = require('node:http').createServer((request, response) =>
   request.url === '/proxyMode' ? response.end('iptables') : response.writeHead(404).end());
-server.on('error', () => setTimeout(() => server.listen(10249, '127.0.0.1'), 1500));
-server.listen(10249, '127.0.0.1');`;
+server.on('error', () => setTimeout(() => server.listen(port, '127.0.0.1'), 1500));
+server.listen(port, '127.0.0.1');`;
 
 function cleanup(words: string): { readonly status: number | null; readonly said: string } {
   const { status, stdout, stderr } = spawnSync(...plain('sh', '-c', `${PENSTOCK} cleanup ${words}`), {
@@ -46,9 +50,63 @@ if (await inNetns(import.meta.url)) {
 
     kubeProxy.kill('SIGKILL');
     t.ok(await eventually(() => !shell('ss -Hltn').includes(':10249')));
-    const alone = cleanup('--keep auto');
-    t.match(alone.said, /no kube-proxy listens on 127\.0\.0\.1:10249/);
+    const ended = cleanup('--keep auto');
+    t.match(ended.said, /KUBE-PROXY-CANARY is here, which only a kube-proxy writes/, 'both wrote the chains');
+    t.equal(ended.status, 2, ended.said);
+    t.ok(hasChains());
+    const alone = cleanup('');
     t.equal(alone.status, 0, alone.said);
     t.notOk(hasChains());
+  });
+
+  t.test('a kube-proxy on another address, or of which only rules are seen', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'penstock-keep-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    // A program of that name, as the kernel has it.
+    const program = join(folder, 'kube-proxy');
+    symlinkSync(process.execPath, program);
+    const script = join(folder, 'serve.cjs');
+    writeFileSync(script, KUBE_PROXY);
+    const config = join(folder, 'config.conf');
+    writeFileSync(
+      config,
+      'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\nmetricsBindAddress: 127.0.0.1:20250\n',
+    );
+    shell(
+      `iptables-restore <<'END'\n*nat\n:KUBE-SERVICES - [0:0]\n:KUBE-SVC-X - [0:0]\n-A KUBE-SERVICES -j KUBE-SVC-X\nCOMMIT\nEND`,
+    );
+
+    for (const flags of ['--metrics-bind-address=127.0.0.1:20249', `--config=${config}`]) {
+      const kubeProxy = spawn(...plain(program, script, flags), { stdio: 'inherit' });
+      t.ok(
+        await eventually(
+          () => spawnSync('grep', ['-q', 'kube-proxy', `/proc/${kubeProxy.pid}/comm`]).status === 0,
+        ),
+      );
+      const kept = cleanup('--keep auto');
+      t.match(kept.said, 'kube-proxy serves in mode iptables', flags);
+      t.equal(kept.status, 0, kept.said);
+      t.ok(hasChains(), flags);
+      kubeProxy.kill('SIGKILL');
+      await new Promise((resolve) => kubeProxy.once('close', resolve));
+    }
+
+    const canary = 'iptables -t mangle -N KUBE-PROXY-CANARY';
+    for (const rules of [canary, 'nft add table ip6 kube-proxy']) {
+      shell(rules);
+      const unclear = cleanup('--keep auto');
+      t.match(
+        unclear.said,
+        /is here, which only a kube-proxy writes.* nothing was removed\n→ Use --keep/,
+        rules,
+      );
+      t.equal(unclear.status, 2);
+      t.ok(hasChains(), rules);
+      shell(rules.replace(' -N ', ' -X ').replace(' add ', ' delete '));
+    }
+    const nobody = cleanup('--keep auto');
+    t.match(nobody.said, /no kube-proxy listens on 127\.0\.0\.1:10249, or runs, or has rules here/);
+    t.equal(nobody.status, 0, nobody.said);
+    t.notOk(hasChains(), 'without a sign of one everything goes');
   });
 }

@@ -45,6 +45,8 @@ if (await inVm(import.meta.url)) {
     const other = new StandInIpvs();
     await other.write([scaled(LAST)]);
     t.same([await ask(CART.clusterIP), await ask(CART.clusterIP)], [LAST, LAST], 'kube-proxy goes on');
+    const unseen = shell(`${PENSTOCK} cleanup --keep auto 2>&1 || true`);
+    t.match(unseen, /the link kube-ipvs0 is here, which only a kube-proxy writes.* nothing was removed/);
     await client.stop();
     t.same(client.failures, [], `none of ${client.connects} connects failed`);
 
