@@ -56,13 +56,15 @@ export function simulatedNodeHost(
     }),
     openApiServer: async () => {
       const close = open.add('the API server');
+      const send = async () => {
+        if (!isAlive()) await new Promise(() => {});
+        if (cluster.isAway) throw new Error('connect ECONNREFUSED');
+        return 201;
+      };
       const api: ApiServer = {
         ...cluster.transport(isAlive),
-        send: async () => {
-          if (!isAlive()) await new Promise(() => {});
-          if (cluster.isAway) throw new Error('connect ECONNREFUSED');
-          return 201;
-        },
+        send,
+        sendPatiently: async () => ({ status: await send(), retryAfterMs: 0 }),
         observer: undefined,
         close,
       };

@@ -3,12 +3,9 @@
  * decides is written into the status of the Services. Nothing is written before everything has been read once, and only while
  * this process leads.
  */
-import { messageOf } from '../../errors.js';
 import { type IpAddress, parseIp } from '../../net/ip.js';
-import { objectPath } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
-import { BackOff } from '../../time/BackOff.js';
 import type { Clock } from '../../time/Clock.js';
 import {
   AddressBook,
@@ -19,7 +16,7 @@ import {
 import { labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
 import type { RawChange } from './RawStore.js';
-import { RefusedWrites } from './RefusedWrites.js';
+import { type StatusOutcome, StatusWriter } from './StatusWriter.js';
 
 export type AllocatorKind = 'Service' | 'IPAddressPool' | 'Namespace' | 'Node';
 
@@ -37,8 +34,11 @@ export interface AllocatorEvents {
 }
 
 export interface AllocatorOptions extends AddressBookOptions {
-  /** PATCH, a merge patch; resolves to the status. */
-  readonly patch: (path: string, body: object) => Promise<number>;
+  /** PATCH, a merge patch. Rejects when there is no answer. `retryAfterMs`: 0 when the server did not ask to wait. */
+  readonly patch: (
+    path: string,
+    body: object,
+  ) => Promise<{ readonly status: number; readonly retryAfterMs: number }>;
   /** Whether the Lease cannot have run out: asked before every write, as the process may have been paused since setLeads(). */
   readonly mayWrite: () => boolean;
   readonly clock: Clock;
@@ -51,25 +51,26 @@ export class Allocator {
   readonly #options: AllocatorOptions;
   readonly #book: AddressBook;
   readonly #incomplete = new Set<string>();
-  /** What is to be written, the latest for each Service. */
-  readonly #writes = new Map<string, StatusWrite>();
   readonly #problems = new Map<string, readonly Problem[]>();
   readonly #owned = new Map<string, readonly IpAddress[]>();
   /** Address → who names it, and as what. */
   readonly #owners = new Map<IpAddress, Map<string, string>>();
-  readonly #backOff: BackOff;
-  readonly #refused: RefusedWrites;
+  readonly #writer: StatusWriter;
   #leads = false;
-  #writing: Promise<void> | undefined;
-  #cancelRetry: (() => void) | undefined;
-  #failing = false;
   #stopped = false;
 
   constructor(options: AllocatorOptions, sources: Iterable<string>) {
     this.#options = options;
     this.#book = new AddressBook(options);
-    this.#backOff = new BackOff(options.random);
-    this.#refused = new RefusedWrites(options.clock, options.random);
+    const { clock, random, events } = options;
+    this.#writer = new StatusWriter({
+      write: (write) => this.#writeOne(write),
+      mayWrite: () => this.#leads && options.mayWrite(),
+      clock,
+      random,
+      onRefused: ({ service }, why) => events.told('Warning', 'AllocationFailed', service, why),
+      onTrouble: events.trouble,
+    });
     for (const source of sources) this.#incomplete.add(source);
   }
 
@@ -87,7 +88,7 @@ export class Allocator {
 
   setLeads(leads: boolean): void {
     this.#leads = leads;
-    if (leads) this.#write();
+    if (leads) this.#writer.begin();
   }
 
   uses(): readonly PoolUse[] {
@@ -97,10 +98,7 @@ export class Allocator {
   /** No call comes after this. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#cancelRetry?.();
-    await this.#writing;
-    // After the last answer, which may have been a refusal.
-    this.#refused.stop();
+    await this.#writer.stop();
   }
 
   #applyOne(kind: AllocatorKind, { type, key, raw }: RawChange): void {
@@ -172,81 +170,27 @@ export class Allocator {
 
   #decide(): void {
     if (this.#incomplete.size > 0 || this.#stopped) return;
-    for (const write of this.#book.decide()) {
-      const key = objectPath(write.service);
-      this.#refused.supersede(key);
-      this.#writes.set(key, write);
-    }
-    this.#write();
+    for (const write of this.#book.decide()) this.#writer.set(write);
+    this.#writer.begin();
   }
 
-  #write(): void {
-    if (!this.#isWriter() || this.#writing !== undefined || this.#writes.size === 0) return;
-    this.#cancelRetry?.();
-    this.#writing = this.#writeAll().finally(() => {
-      this.#writing = undefined;
-      this.#write();
-    });
-  }
-
-  /** One after the other: what is written is decided, so there is no hurry that would be worth two at once. */
-  async #writeAll(): Promise<void> {
-    for (const [key, write] of this.#writes) {
-      if (!this.#isWriter()) return;
-      try {
-        const why = await this.#writeOne(write);
-        const isLatest = this.#writes.get(key) === write;
-        if (isLatest) this.#writes.delete(key);
-        if (why === undefined) this.#refused.forget(key);
-        else if (isLatest) this.#setAside(key, write, why);
-        if (this.#failing) this.#options.events.trouble(undefined);
-        this.#failing = false;
-        this.#backOff.reset();
-      } catch (error) {
-        if (!this.#failing) this.#options.events.trouble(messageOf(error));
-        this.#failing = true;
-        await this.#pause();
-      }
-    }
-  }
-
-  /** The Service is tried again by itself, unless something newer is decided for it before. */
-  #setAside(key: string, write: StatusWrite, why: string): void {
-    const isFirst = this.#refused.add(key, () => {
-      this.#writes.set(key, write);
-      this.#write();
-    });
-    if (isFirst) this.#options.events.told('Warning', 'AllocationFailed', write.service, why);
-  }
-
-  #isWriter(): boolean {
-    return this.#leads && !this.#stopped && this.#options.mayWrite();
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.#options.clock.after(this.#backOff.next(), resolve);
-      this.#cancelRetry = () => {
-        cancel();
-        resolve();
-      };
-    });
-  }
-
-  /** Why the API server refuses it for this Service; undefined: it is done. Throws where the server has trouble with all. */
-  async #writeOne({ service, addresses, decision }: StatusWrite): Promise<string | undefined> {
+  async #writeOne({ service, addresses, decision }: StatusWrite): Promise<StatusOutcome> {
     const { assigned, namespace, name, resourceVersion, foreignStatus } = service;
     const changes = foreignStatus || addresses.join() !== assigned.join();
     if (changes) {
-      const status = await this.#options.patch(`/api/v1/namespaces/${namespace}/services/${name}/status`, {
-        metadata: { resourceVersion },
-        // ipMode VIP: the nodes themselves take what is sent to the address.
-        status: { loadBalancer: { ingress: addresses.map((ip) => ({ ip, ipMode: 'VIP' })) } },
-      });
+      const { status, retryAfterMs } = await this.#options.patch(
+        `/api/v1/namespaces/${namespace}/services/${name}/status`,
+        {
+          metadata: { resourceVersion },
+          // ipMode VIP: the nodes themselves take what is sent to the address.
+          status: { loadBalancer: { ingress: addresses.map((ip) => ({ ip, ipMode: 'VIP' })) } },
+        },
+      );
       // Changed or deleted meanwhile: the watch brings what it is now, and that is decided anew.
-      if (status === 409 || status === 404) return undefined;
-      if (OF_ALL.has(status)) throw new Error(refusal(status, `${namespace}/${name}`));
-      if (status !== 200) return refusal(status, `${namespace}/${name}`);
+      if (status === 409 || status === 404) return { type: 'done' };
+      const why = refusal(status, `${namespace}/${name}`);
+      if (OF_ALL.has(status)) return { type: 'failed', why, retryAfterMs };
+      if (status !== 200) return { type: 'refused', why };
     }
     const { told } = this.#options.events;
     if (decision.type === 'refused') {
@@ -254,11 +198,11 @@ export class Allocator {
       told('Warning', 'AllocationFailed', service, `${decision.why}${lost}`);
     } else if (changes)
       told('Normal', 'IPAllocated', service, `${addresses.join(', ')} of pool ${decision.pool}`);
-    return undefined;
+    return { type: 'done' };
   }
 }
 
-/** Answers that concern whoever asks, not the Service: not known, too many requests, a proxy or server that cannot now. */
+/** Answers that may concern whoever asks, not the Service alone: not known, too many requests, a proxy or server that cannot now. */
 const OF_ALL: ReadonlySet<number> = new Set([401, 429, 502, 503, 504]);
 
 function refusal(status: number, service: string): string {

@@ -1,15 +1,20 @@
 /**
- * Writes that the API server refuses for a Service alone, as an admission webhook or a validation does: each is tried again by itself,
- * later and later, and no other Service waits for it.
+ * Writes that failed for a Service, as an admission webhook or a validation makes them fail: each is tried again by itself, later and
+ * later, and not before the server asked for it; no other Service waits for it.
  */
 import { BackOff } from '../../time/BackOff.js';
 import type { Clock } from '../../time/Clock.js';
 
 interface Refused {
   readonly backOff: BackOff;
+  /** Somebody was told that it fails. */
+  readonly isTold: boolean;
   /** No `again` from then on; nothing where it was called already. */
   readonly cancel: () => void;
 }
+
+/** Milliseconds: a server that asks for an hour may mean it; it is asked sooner. */
+const LONGEST_ASKED = 60_000;
 
 export class RefusedWrites {
   readonly #clock: Clock;
@@ -22,13 +27,22 @@ export class RefusedWrites {
     this.#random = random;
   }
 
-  /** `again` is called when it is time. True the first time in a row. */
-  add(key: string, again: () => void): boolean {
+  /**
+   * `again` is called when it is time, after `atLeast` milliseconds. Answers whether to tell somebody: once, and of what may be over at
+   * the next try (`maybeOver`) not before that.
+   */
+  add(key: string, again: () => void, atLeast: number, maybeOver: boolean): boolean {
     const known = this.#refused.get(key);
     const backOff = known?.backOff ?? new BackOff(this.#random);
     known?.cancel();
-    this.#refused.set(key, { backOff, cancel: this.#clock.after(backOff.next(), again) });
-    return known === undefined;
+    const cancel = this.#clock.after(backOff.next(Math.min(atLeast, LONGEST_ASKED)), again);
+    const tells = known?.isTold !== true && (!maybeOver || backOff.failures > 1);
+    this.#refused.set(key, { backOff, isTold: tells || known?.isTold === true, cancel });
+    return tells;
+  }
+
+  has(key: string): boolean {
+    return this.#refused.has(key);
   }
 
   /** Something else is written instead, now. */

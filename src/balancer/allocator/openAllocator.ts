@@ -14,6 +14,12 @@ import { type RawChange, RawStore } from './RawStore.js';
 export interface AllocatorApi extends ApiTransport {
   /** Resolves to the status. Rejects when there is no answer. */
   send(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number>;
+  /** The same with what the server asked to wait; 0 when it did not. */
+  sendPatiently(
+    method: 'POST' | 'PATCH',
+    path: string,
+    body: unknown,
+  ): Promise<{ readonly status: number; readonly retryAfterMs: number }>;
 }
 
 export interface OpenAllocatorOptions extends AddressBookOptions {
@@ -61,7 +67,7 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
   const allocator = new Allocator(
     {
       ...options,
-      patch: (path, body) => api.send('PATCH', path, body),
+      patch: (path, body) => api.sendPatiently('PATCH', path, body),
       mayWrite: () => leadership.leads,
     },
     WATCHED.map(({ title }) => title),

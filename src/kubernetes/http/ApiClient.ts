@@ -7,6 +7,7 @@ import { messageOf, PenstockError } from '../../errors.js';
 import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Connection } from '../kubeconfig/Connection.js';
 import type { Credentials, Identity } from '../kubeconfig/Credentials.js';
+import { readRetryAfter } from './ApiError.js';
 import type { ApiObserver } from './ApiObserver.js';
 import type { ApiResponse, ApiTransport } from './ApiTransport.js';
 import { Connecting } from './Connecting.js';
@@ -16,6 +17,11 @@ const CONNECT_TIMEOUT = 10_000;
 /** For an answer to what is sent. */
 const SEND_TIMEOUT = 10_000;
 const UNAUTHORIZED = 401;
+
+export interface SendAnswer {
+  readonly status: number;
+  readonly retryAfterMs: number;
+}
 
 interface Request {
   readonly method: 'GET' | 'POST' | 'PATCH';
@@ -60,14 +66,24 @@ export class ApiClient implements ApiTransport {
 
   /** Resolves to the status; what the server says beside is thrown away. Rejects as get(). */
   async send(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number> {
+    return (await this.sendPatiently(method, path, body)).status;
+  }
+
+  /** The same with what the server asked to wait; 0 when it did not. */
+  async sendPatiently(method: 'POST' | 'PATCH', path: string, body: unknown): Promise<SendAnswer> {
     const identity = await this.#credentials.identity();
-    const status = await this.#send(method, path, body, identity);
-    if (status !== UNAUTHORIZED) return status;
+    const answer = await this.#send(method, path, body, identity);
+    if (answer.status !== UNAUTHORIZED) return answer;
     this.#credentials.refused(identity);
     return this.#send(method, path, body, await this.#credentials.identity());
   }
 
-  async #send(method: 'POST' | 'PATCH', path: string, body: unknown, identity: Identity): Promise<number> {
+  async #send(
+    method: 'POST' | 'PATCH',
+    path: string,
+    body: unknown,
+    identity: Identity,
+  ): Promise<SendAnswer> {
     const content = JSON.stringify(body);
     const request = this.#begin(method, path, Buffer.byteLength(content));
     const response = await this.#answer(request, identity, {
@@ -84,7 +100,11 @@ export class ApiClient implements ApiTransport {
     } catch (error) {
       throw unreachable(this.#connection, error);
     }
-    return response.statusCode;
+    const retryAfter = response.headers['retry-after'];
+    return {
+      status: response.statusCode,
+      retryAfterMs: readRetryAfter(typeof retryAfter === 'string' ? retryAfter : undefined),
+    };
   }
 
   #headers({ authorization }: Identity): Record<string, string> {

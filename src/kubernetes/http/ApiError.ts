@@ -56,7 +56,7 @@ function oneLine(text: string): string {
 }
 
 /** Seconds only: API servers send no dates there. */
-function readRetryAfter(text: string | undefined): number {
+export function readRetryAfter(text: string | undefined): number {
   const seconds = Number(text ?? '0');
   return Number.isFinite(seconds) && seconds > 0 ? Math.min(seconds * 1000, LONGEST_RETRY_AFTER) : 0;
 }

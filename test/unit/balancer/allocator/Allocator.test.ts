@@ -1,151 +1,10 @@
 /** The allocator over a small API server: what it writes, when, and that two of them and lost answers do no harm. */
 import t from 'tap';
 import { EXPIRES_MS } from '../../../../src/balancer/allocator/Leadership.js';
-import {
-  type AllocatorApi,
-  type AllocatorHandle,
-  openAllocator,
-} from '../../../../src/balancer/allocator/openAllocator.js';
-import { FakeApiServer, type RawApiObject } from '../../../support/FakeApiServer.js';
-import { FakeClock } from '../../../support/FakeClock.js';
-
-const SERVICES = '/api/v1/services';
-const POOLS = '/apis/metallb.io/v1beta1/ipaddresspools';
-
-/** Takes writes as a real one does: merge patches of the status, with a check of the version. */
-class Cluster {
-  readonly clock = new FakeClock();
-  readonly server = new FakeApiServer(this.clock);
-  readonly writes: string[] = [];
-  readonly told: string[] = [];
-  lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
-  away = false;
-  /** Name of a Service → what is answered to a write of its status, as an admission webhook makes it. */
-  readonly refuses = new Map<string, number>();
-  /** Requests for the Lease are answered when this resolves. */
-  leaseStalls: Promise<void> | undefined;
-  /** And for the status of Services. */
-  statusStalls: Promise<void> | undefined;
-  #leaseVersion = 0;
-  readonly #open: AllocatorHandle[] = [];
-
-  constructor() {
-    const none = { metadata: { name: 'kube-system' } };
-    this.server.put('/api/v1/namespaces', none);
-  }
-
-  service(name: string, more: object = {}): void {
-    this.server.put(SERVICES, {
-      metadata: { name, namespace: 'a' },
-      spec: { type: 'LoadBalancer', ipFamilies: ['IPv4'], ports: [{ port: 80 }] },
-      ...more,
-    } as RawApiObject);
-  }
-
-  pool(name: string, ...addresses: readonly string[]): void {
-    this.server.put(POOLS, {
-      apiVersion: 'metallb.io/v1beta1',
-      kind: 'IPAddressPool',
-      metadata: { name, namespace: 'lb' },
-      spec: { addresses },
-    } as RawApiObject);
-  }
-
-  addresses(): Record<string, string> {
-    return Object.fromEntries(
-      this.server.objects(SERVICES).map((object) => {
-        const { status } = object as { status?: { loadBalancer?: { ingress?: { ip: string }[] } } };
-        return [object.metadata.name, (status?.loadBalancer?.ingress ?? []).map(({ ip }) => ip).join(' ')];
-      }),
-    );
-  }
-
-  open(
-    identity: string,
-    events: Partial<Parameters<typeof openAllocator>[0]['events']> = {},
-  ): AllocatorHandle {
-    const handle = openAllocator({
-      api: this.#api(identity),
-      namespace: 'kube-system',
-      identity,
-      isDefault: true,
-      loadBalancerClass: 'penstock.io/load-balancer',
-      clock: this.clock,
-      random: () => 0.5,
-      wallClock: () => 0,
-      log: { info: () => {}, warn: () => {} },
-      events: {
-        told: (type, reason, { name }, note) => this.told.push(`${type} ${reason} ${name}: ${note}`),
-        problems: () => {},
-        trouble: () => {},
-        ...events,
-      },
-    });
-    this.#open.push(handle);
-    return handle;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#open.map((handle) => handle.stop()));
-  }
-
-  #api(identity: string): AllocatorApi {
-    return {
-      server: this.server.server,
-      get: async (path, signal) => {
-        if (this.away) throw new Error('ECONNREFUSED');
-        if (!path.includes('/leases/')) return this.server.get(path, signal);
-        await this.leaseStalls;
-        const body = Buffer.from(JSON.stringify(this.lease ?? {}));
-        return {
-          status: this.lease ? 200 : 404,
-          retryAfter: undefined,
-          body: (async function* () {
-            yield body;
-          })(),
-        } as unknown as Awaited<ReturnType<AllocatorApi['get']>>;
-      },
-      send: async (method, path, body) => {
-        if (this.away) throw new Error('ECONNREFUSED');
-        if (path.includes('/leases')) await this.leaseStalls;
-        if (path.includes('/leases')) return this.#writeLease(method, body as NonNullable<Cluster['lease']>);
-        await this.statusStalls;
-        return this.#writeStatus(identity, path, body as RawApiObject & { status: object });
-      },
-      close: async () => {},
-    };
-  }
-
-  #writeLease(method: 'POST' | 'PATCH', body: NonNullable<Cluster['lease']>): number {
-    if (method === 'POST' && this.lease) return 409;
-    const asked = body.metadata.resourceVersion;
-    if (method === 'PATCH' && asked !== this.lease?.metadata.resourceVersion) return 409;
-    this.lease = { ...body, metadata: { resourceVersion: String(++this.#leaseVersion) } };
-    return method === 'POST' ? 201 : 200;
-  }
-
-  #writeStatus(
-    identity: string,
-    path: string,
-    { metadata, status }: RawApiObject & { status: object },
-  ): number {
-    const name = path.split('/').at(-2);
-    const now = this.server.objects(SERVICES).find((object) => object.metadata.name === name);
-    if (!now) return 404;
-    const refusal = this.refuses.get(String(name));
-    if (refusal !== undefined) {
-      this.writes.push(`${name} refused`);
-      return refusal;
-    }
-    if (now.metadata.resourceVersion !== metadata.resourceVersion) return 409;
-    this.writes.push(`${identity} ${name}`);
-    this.server.put(SERVICES, { ...now, status } as RawApiObject);
-    return 200;
-  }
-}
+import { AllocatorCluster, SERVICES } from '../../../support/balancer/AllocatorCluster.js';
 
 t.test('gives addresses once everything is known, tells it, and writes nothing twice', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.pool('lan', '192.0.2.10-192.0.2.20');
   cluster.service('old', { status: { loadBalancer: { ingress: [{ ip: '192.0.2.10', ipMode: 'VIP' }] } } });
   cluster.service('new');
@@ -161,7 +20,7 @@ t.test('gives addresses once everything is known, tells it, and writes nothing t
 });
 
 t.test('a Service without an address says why, once', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.service('poor');
   cluster.open('one');
   await cluster.clock.pass(60_000);
@@ -173,7 +32,7 @@ t.test('a Service without an address says why, once', async (t) => {
 });
 
 t.test('of two only one writes; the other goes on when the first is gone', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.pool('lan', '192.0.2.10-192.0.2.20');
   const one = cluster.open('one');
   await cluster.clock.pass(1000);
@@ -191,7 +50,7 @@ t.test('of two only one writes; the other goes on when the first is gone', async
 });
 
 t.test('a holder that dies is followed after the Lease has run out, not before', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.lease = { metadata: { resourceVersion: '7' }, spec: { holderIdentity: 'dead' } };
   cluster.pool('lan', '192.0.2.10');
   cluster.service('a');
@@ -205,7 +64,7 @@ t.test('a holder that dies is followed after the Lease has run out, not before',
 });
 
 t.test('a write that crosses another is decided anew; an outage is said once and heals', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.pool('lan', '192.0.2.10');
   const troubles: (string | undefined)[] = [];
   const one = cluster.open('one', { trouble: (why) => troubles.push(why) });
@@ -227,7 +86,7 @@ t.test(
   'a Service whose status is refused keeps no other waiting, and is tried again by itself',
   async (t) => {
     for (const status of [403, 422, 500]) {
-      const cluster = new Cluster();
+      const cluster = new AllocatorCluster();
       cluster.pool('lan', '192.0.2.10-192.0.2.19');
       const troubles: (string | undefined)[] = [];
       cluster.open('one', { trouble: (why) => troubles.push(why) });
@@ -272,7 +131,7 @@ t.test(
 );
 
 t.test('the address of a node stays its own when the object that named it before goes', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   const node = (name: string) => ({
     metadata: { name },
     status: { addresses: [{ type: 'InternalIP', address: '192.0.2.10' }] },
@@ -299,7 +158,7 @@ t.test('the address of a node stays its own when the object that named it before
 });
 
 t.test('who waits for an answer about the Lease until it has run out writes nothing', async (t) => {
-  const cluster = new Cluster();
+  const cluster = new AllocatorCluster();
   cluster.pool('lan', '192.0.2.10');
   const one = cluster.open('one');
   await cluster.clock.pass(3000);
@@ -322,7 +181,7 @@ t.test('who waits for an answer about the Lease until it has run out writes noth
 t.test(
   'an address that the status says another machine takes is said to be of the nodes, once',
   async (t) => {
-    const cluster = new Cluster();
+    const cluster = new AllocatorCluster();
     cluster.pool('lan', '192.0.2.10');
     cluster.service('a', { status: { loadBalancer: { ingress: [{ ip: '192.0.2.10', ipMode: 'Proxy' }] } } });
     cluster.open('one');
