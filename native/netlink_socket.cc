@@ -19,6 +19,9 @@ namespace penstock {
 
 namespace {
 
+// The kernel makes datagrams of at most 32 KiB for a dump, and answers of at most 64 KiB, the most that an attribute holds.
+constexpr size_t kLargestDatagram = 128 * 1024;
+
 struct OpenRequest {
   int protocol;
   int netns;  // a file descriptor
@@ -225,12 +228,13 @@ size_t NetlinkSocket::Receive(napi_env env, uint8_t* buffer, size_t size, uint32
   int error = late_error_;
   late_error_ = 0;
   while (error == 0 && count < max) {
-    const ssize_t next = recv(fd_, nullptr, 0, MSG_PEEK | MSG_TRUNC);
+    const size_t room = size - used;
+    // Whether it fits is asked only where it might not: answers come by the hundred thousand, and a question costs as much as an answer.
+    const ssize_t next = room >= kLargestDatagram ? 0 : recv(fd_, nullptr, 0, MSG_PEEK | MSG_TRUNC);
     if (next < 0) {
       if (errno != EINTR) error = errno;
       continue;
     }
-    const size_t room = size - used;
     if (static_cast<size_t>(next) > room) {
       if (count == 0) {
         napi_value thrown = SystemError(env, EMSGSIZE, "recvmsg",
@@ -255,12 +259,16 @@ size_t NetlinkSocket::Receive(napi_env env, uint8_t* buffer, size_t size, uint32
     message.msg_iovlen = 1;
     message.msg_control = control;
     message.msg_controllen = sizeof control;
-    const ssize_t got = recvmsg(fd_, &message, 0);
+    const ssize_t got = recvmsg(fd_, &message, MSG_TRUNC);
     if (got < 0) {
       if (errno != EINTR) error = errno;
       continue;
     }
     if (sender.nl_pid != 0) continue;  // another process wrote this, not the kernel
+    if (static_cast<size_t>(got) > room) {
+      error = ENOBUFS;  // larger than any that there is: it is lost, as when there was no room for it in the kernel
+      continue;
+    }
     lengths[count] = static_cast<uint32_t>(got);
     groups[count] = GroupOf(&message);
     count++;

@@ -176,6 +176,19 @@ export interface RuleDigest {
   readonly families: Readonly<Partial<Record<IpFamily, unknown>>>;
 }
 
+/** Names of sets of each family. */
+export type SetsByFamily = Readonly<Partial<Record<IpFamily, readonly string[]>>>;
+
+/** Some of the keys that a set must have. As JSON. */
+export interface WantedKeysOfSet {
+  readonly family: IpFamily;
+  readonly set: string;
+  /** Bytes of a key. */
+  readonly length: number;
+  /** One after the other, in base64. */
+  readonly keys: string;
+}
+
 export const NO_RULE_FACTS: RuleFacts = { logGroup: 0, families: {} };
 
 /** What an agent said of itself, as far as it can be understood: it may be of another version. */
@@ -199,9 +212,11 @@ export interface Dataplane {
   verify(): Promise<string | undefined>;
   /**
    * What the rules must come to, for whoever compares them: JSON, worked out a bit each time that the generator goes on. Absent in modes
-   * whose rules are compared line by line.
+   * whose rules are compared line by line. It gives the keys of `keysOf` on the way, so that they can be asked for meanwhile.
    */
-  digest?: ((table: RoutingView) => Generator<undefined, RuleDigest>) | undefined;
+  digest?:
+    | ((table: RoutingView, keysOf?: SetsByFamily) => Generator<WantedKeysOfSet | undefined, RuleDigest>)
+    | undefined;
   /**
    * From now on nobody keeps the rules up to date: where another proxy has rules too, its own decide. Absent where the kernel has
    * no order among rules, or both proxies' are the same. After the last sync; the next one takes the place back.

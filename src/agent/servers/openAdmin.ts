@@ -67,7 +67,7 @@ export function makeAdmin(options: AdminOptions): Admin {
     table,
     world: () => ({ ...worldOf(table, config.serviceProxyName, hostAddresses()), ledOn: options.ledOn }),
     rules: (world) => rulesOf(config, world),
-    digest: () => options.dataplane.digest?.(table),
+    digest: (keysOf) => options.dataplane.digest?.(table, keysOf),
     problems: () => agent.problems(),
     choice: (name, family) => choiceOf(options.dataplane, name, family),
     status: async () => ({ ...status(), ...(await tableStatus(table, config.mode)) }),

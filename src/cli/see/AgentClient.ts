@@ -43,11 +43,19 @@ export class AgentClient {
     return ask(this.path, `${path}?${new URLSearchParams(words)}`);
   }
 
-  /** The same for what takes work; undefined when the agent, which is of another version, has no such path. */
-  async askForWork(path: string): Promise<unknown> {
+  /**
+   * Takes each line of an answer that takes work. False when the agent, which is of another version, has no such path. Rejects with
+   * PENSTOCK_NO_AGENT, also when the agent ends meanwhile.
+   */
+  async linesOfWork(path: string, take: (value: unknown) => void): Promise<boolean> {
     const response = await request(this.path, path, WORK_PATIENCE_MS);
-    const value = readJson(await collect(response), this.path);
-    return response.statusCode === 404 ? undefined : answerOf(response, value);
+    if (response.statusCode === 404) {
+      response.destroy();
+      return false;
+    }
+    if (response.statusCode !== 200) answerOf(response, readJson(await collect(response), this.path));
+    await eachLineOfAgent(response, (line) => take(readJson(line, this.path)));
+    return true;
   }
 
   /**
@@ -79,12 +87,7 @@ export class AgentClient {
     const response = await request(this.path, path, PATIENCE_MS);
     if (response.statusCode !== 200)
       throw noAgent('the agent, which is of another version, does not know what is asked');
-    try {
-      await eachLine(response, take);
-    } catch (cause) {
-      if (cause instanceof PenstockError) throw cause;
-      throw noAgent('the agent ended while it was asked', cause);
-    }
+    await eachLineOfAgent(response, take);
   }
 
   /** Every row of a list, page by page. */
@@ -162,6 +165,16 @@ async function eachLine(response: IncomingMessage, take: (line: string) => void)
     const lines = `${rest}${chunk}`.split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) if (line !== '') take(line);
+  }
+}
+
+/** The same; rejects with PENSTOCK_NO_AGENT when reading fails. */
+async function eachLineOfAgent(response: IncomingMessage, take: (line: string) => void): Promise<void> {
+  try {
+    await eachLine(response, take);
+  } catch (cause) {
+    if (cause instanceof PenstockError) throw cause;
+    throw noAgent('the agent ended while it was asked', cause);
   }
 }
 

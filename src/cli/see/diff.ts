@@ -83,11 +83,8 @@ async function agreesWithAgent(found: Extract<Look, { readonly from: 'agent' }>)
   const facts = ruleFactsOf(found);
   // Tables of first packets are in no digest.
   if (facts.beside !== undefined) return false;
-  const said = agentDigest(agent);
-  // It may fail before anybody waits for it.
-  said.catch(() => {});
   const { isAsWanted } = await import('../../modes/reading/isAsWanted.js');
-  return isAsWanted(mode, facts, said);
+  return isAsWanted(mode, facts, (keysOf, takeKeys) => agentDigest(agent, keysOf, takeKeys));
 }
 
 interface Compared {

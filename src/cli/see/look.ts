@@ -1,6 +1,11 @@
 /** Where a command gets its answer from: what the call names, else a running agent, else what the last agent was given. */
 import { readFileSync } from 'node:fs';
-import { type RuleFacts, readRuleFacts } from '../../dataplane/Dataplane.js';
+import {
+  type RuleFacts,
+  readRuleFacts,
+  type SetsByFamily,
+  type WantedKeysOfSet,
+} from '../../dataplane/Dataplane.js';
 import { PenstockError } from '../../errors.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { agentNote } from '../../kernel/host/stateFiles.js';
@@ -84,11 +89,22 @@ export async function agentView(agent: AgentClient, services: readonly string[] 
 }
 
 /** What the rules of the agent must come to; undefined for an agent that does not know what is asked. Rejects with PENSTOCK_NO_AGENT. */
-export async function agentDigest(agent: AgentClient): Promise<Said | undefined> {
-  const answer = await agent.askForWork('/v1/digest');
-  if (answer === undefined) return undefined;
-  const { node, digest } = answer as { readonly node: NodeLine; readonly digest: Said['digest'] };
-  return { view: viewOfNode(node), digest };
+export async function agentDigest(
+  agent: AgentClient,
+  keysOf: SetsByFamily,
+  takeKeys: (keys: WantedKeysOfSet) => void,
+): Promise<Said | undefined> {
+  const sets = Object.entries(keysOf).flatMap(([family, names]) => names.map((set) => `${family}/${set}`));
+  const path = sets.length === 0 ? '/v1/digest' : `/v1/digest?keys=${sets.join(',')}`;
+  let said: Said | undefined;
+  await agent.linesOfWork(path, (line) => {
+    if ('keys' in (line as object)) takeKeys(line as WantedKeysOfSet);
+    else {
+      const { node, digest } = line as { readonly node: NodeLine; readonly digest: Said['digest'] };
+      said = { view: viewOfNode(node), digest };
+    }
+  });
+  return said;
 }
 
 /** What rules depend on beside the objects, as the agent says it, or as the last one noted it. Throws PENSTOCK_NOT_PRIVILEGED. */

@@ -19,7 +19,9 @@ import type {
   FamilyReport,
   RuleDigest,
   RuleFacts,
+  SetsByFamily,
   SyncReport,
+  WantedKeysOfSet,
 } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
@@ -34,6 +36,9 @@ import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';
+
+/** Keys that are handed over in one piece: little enough that whoever waits for them has something to do soon. */
+const KEYS_AT_ONCE = 2048;
 
 /** What of the host this mode needs, injected. */
 export interface NftablesHost {
@@ -145,14 +150,19 @@ export class NftablesDataplane implements Dataplane {
     });
   }
 
-  *digest(table: RoutingView): Generator<undefined, RuleDigest> {
+  *digest(table: RoutingView, keysOf: SetsByFamily = {}): Generator<WantedKeysOfSet | undefined, RuleDigest> {
     const found: Partial<Record<IpFamily, DigestOfTable>> = {};
     for (const family of this.families) {
-      const wanted = new WantedDigest();
+      const wanted = new WantedDigest(keysOf[family]);
+      const handOver = function* (atLeast: number) {
+        for (const keys of wanted.takeKeys(atLeast)) yield { family, ...keys };
+      };
       for (const port of table.servicePorts(family).values()) {
         wanted.add(port);
         yield;
+        yield* handOver(KEYS_AT_ONCE);
       }
+      yield* handOver(1);
       found[family] = wanted.toJSON();
     }
     return { options: this.#options, families: found };

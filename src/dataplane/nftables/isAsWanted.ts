@@ -2,29 +2,13 @@
 import { ipKey } from '../../kernel/nftables/dataTypes.js';
 import { ElementDigest } from '../../kernel/nftables/listing/ElementDigest.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
-import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
 import { drawChainName } from './desired/pickChains.js';
 import { serviceChainName } from './desired/ServiceChain.js';
-import { isNotOurs, LEARNED_SETS, type SizedSet } from './desired/sets.js';
-import { contentsOf, type Present, planChains, planSets } from './plan/planFull.js';
-import { readPresent } from './plan/readPresent.js';
+import { LEARNED_SETS, type SizedSet } from './desired/sets.js';
+import { contentsOf, planChains, planSets } from './plan/planFull.js';
 import type { DigestOfTable } from './plan/WantedDigest.js';
-
-/** The kernel's table with what the elements of each of its sets come to. */
-export interface PresentDigest extends Pick<Present, 'state' | 'sizes'> {
-  readonly sets: ReadonlyMap<string, ElementDigest>;
-}
-
-/** Undefined when there is no table. Rejects with NetlinkError. */
-export async function readPresentDigest(table: NftablesTable): Promise<PresentDigest | undefined> {
-  const present = await readPresent(table);
-  if (present === undefined) return undefined;
-  const sets = new Map<string, ElementDigest>();
-  for (const name of present.state.sets.keys())
-    if (!isNotOurs(name) && !name.startsWith('__')) sets.set(name, await table.digestElements({ name }));
-  return { state: present.state, sizes: present.sizes, sets };
-}
+import type { PresentDigest } from './TableDigest.js';
 
 /** Pure. False also where only a look at every element can tell. */
 export function isAsWanted(

@@ -118,7 +118,7 @@ export class UserspaceDataplane implements Dataplane {
   get digest(): Dataplane['digest'] {
     const capture = this.#capture;
     const digest = capture.digest;
-    return digest && ((table) => digest.call(capture, throughViews(table, this.#views)));
+    return digest && ((table, keysOf) => digest.call(capture, throughViews(table, this.#views), keysOf));
   }
 
   get connectionCounters(): Dataplane['connectionCounters'] {

@@ -12,11 +12,12 @@ export class Message {
   /** What follows the netlink header: the family's own header, then attributes. */
   readonly payload: Uint8Array;
 
-  constructor(header: DataView, payload: Uint8Array) {
-    this.type = header.getUint16(4, HOST_IS_LITTLE_ENDIAN);
-    this.flags = header.getUint16(6, HOST_IS_LITTLE_ENDIAN);
-    this.sequence = header.getUint32(8, HOST_IS_LITTLE_ENDIAN);
-    this.portId = header.getUint32(12, HOST_IS_LITTLE_ENDIAN);
+  /** The netlink header is at `at` of `view`. */
+  constructor(view: DataView, payload: Uint8Array, at = 0) {
+    this.type = view.getUint16(at + 4, HOST_IS_LITTLE_ENDIAN);
+    this.flags = view.getUint16(at + 6, HOST_IS_LITTLE_ENDIAN);
+    this.sequence = view.getUint32(at + 8, HOST_IS_LITTLE_ENDIAN);
+    this.portId = view.getUint32(at + 12, HOST_IS_LITTLE_ENDIAN);
     this.payload = payload;
   }
 
@@ -36,18 +37,32 @@ export interface ParsedMessages {
 /** The messages of one datagram. */
 export function parseMessages(datagram: Uint8Array): ParsedMessages {
   const messages: Message[] = [];
-  for (let at = 0; at < datagram.length; ) {
-    const left = datagram.length - at;
-    if (left < MESSAGE_HEADER) {
-      return { messages, fault: `netlink message header of ${left} bytes, it has ${MESSAGE_HEADER}` };
-    }
-    const header = new DataView(datagram.buffer, datagram.byteOffset + at, MESSAGE_HEADER);
-    const length = header.getUint32(0, HOST_IS_LITTLE_ENDIAN);
-    if (length < MESSAGE_HEADER || length > left) {
-      return { messages, fault: `netlink message of ${length} bytes with ${left} bytes left` };
-    }
-    messages.push(new Message(header, datagram.subarray(at + MESSAGE_HEADER, at + length)));
-    at += (length + 3) & ~3;
+  const fault = new DatagramParser(datagram).parse(0, datagram.length, (message) => messages.push(message));
+  return fault === undefined ? { messages } : { messages, fault };
+}
+
+/** Reads the messages of datagrams that lie one after the other: answers come by the hundred thousand, so each costs one object of ours. */
+export class DatagramParser {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
-  return { messages };
+
+  /** Takes all messages of the datagram that is from `start` to `end`, up to the first fault. Returns what is wrong with the bytes, if anything is. */
+  parse(start: number, end: number, take: (message: Message) => void): string | undefined {
+    for (let at = start; at < end; ) {
+      const left = end - at;
+      if (left < MESSAGE_HEADER) return `netlink message header of ${left} bytes, it has ${MESSAGE_HEADER}`;
+      const length = this.#view.getUint32(at, HOST_IS_LITTLE_ENDIAN);
+      if (length < MESSAGE_HEADER || length > left)
+        return `netlink message of ${length} bytes with ${left} bytes left`;
+      const next = at + ((length + 3) & ~3);
+      take(new Message(this.#view, this.#bytes.subarray(at + MESSAGE_HEADER, at + length), at));
+      at = next;
+    }
+    return undefined;
+  }
 }

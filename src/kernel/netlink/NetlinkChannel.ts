@@ -10,7 +10,7 @@ import { type Clock, systemClock } from '../../time/Clock.js';
 import type { NativeSocket } from '../addon/NativeSocket.js';
 import { ControlType, MessageFlag } from './constants.js';
 import { type Exchange, Exchanges } from './Exchanges.js';
-import { type Message, parseMessages } from './Message.js';
+import { DatagramParser, type Message } from './Message.js';
 import type { MessageWriter } from './MessageWriter.js';
 import { NetlinkError } from './NetlinkError.js';
 import { openNativeSocket } from './openNativeSocket.js';
@@ -104,6 +104,12 @@ export class NetlinkChannel {
   async request(what: string, writer: MessageWriter): Promise<readonly Message[]> {
     writer.addFlags(MessageFlag.ACK);
     return this.#exchange(what, writer.bytes(), 1, () => new RequestReply(what), 'answered at once');
+  }
+
+  /** Like request(), for many answers: hands each to `take` as it comes and keeps none. `take` must not throw. */
+  async requestEach(what: string, writer: MessageWriter, take: (message: Message) => void): Promise<void> {
+    writer.addFlags(MessageFlag.ACK);
+    return this.#exchange(what, writer.bytes(), 1, () => new StreamReply(what, take), 'answered at once');
   }
 
   /** Like request(), for a list; waits for its turn, and begins again when the list changed meanwhile. */
@@ -270,14 +276,15 @@ export class NetlinkChannel {
     let end = 0;
     for (let i = 0; i < count; i++) end += this.#lengths[i] ?? 0;
     // Messages may be kept, so they get memory of their own; one copy for all is cheap.
-    const received = this.#buffer.slice(0, end);
+    const parser = new DatagramParser(this.#buffer.slice(0, end));
+    let group = 0;
+    const take = (message: Message) => this.#takeMessage(message, group);
     let at = 0;
     for (let i = 0; i < count; i++) {
-      const length = this.#lengths[i] ?? 0;
-      const { messages, fault } = parseMessages(received.subarray(at, at + length));
-      for (const message of messages) this.#takeMessage(message, this.#groups[i] ?? 0);
-      if (fault !== undefined) this.#noteLoss();
-      at += length;
+      const next = at + (this.#lengths[i] ?? 0);
+      group = this.#groups[i] ?? 0;
+      if (parser.parse(at, next, take) !== undefined) this.#noteLoss();
+      at = next;
     }
   }
 

@@ -81,6 +81,8 @@ export const SetAttribute = {
   ID: 10,
   USERDATA: 13,
   EXPRESSION: 17,
+  /** Since Linux 6.18, and in no header of linux-libc-dev before that. */
+  COUNT: 20,
 } as const;
 export const SetDescription = { SIZE: 1, CONCAT: 2 } as const;
 export const SET_FIELD_LENGTH = 1;

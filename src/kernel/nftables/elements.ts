@@ -46,7 +46,7 @@ export const CATCH_ALL = '*';
 /** The longest comment that `nft -f` takes back from a listing, in bytes (NFTNL_UDATA_COMMENT_MAXLEN). */
 const COMMENT_LIMIT = 128;
 /** NFTNL_UDATA_SET_ELEM_COMMENT. */
-const COMMENT = 0;
+export const COMMENT = 0;
 /** Between chain and comment: neither has it. */
 const NUL = '\0';
 

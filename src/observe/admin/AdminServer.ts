@@ -11,7 +11,7 @@ import { WorkTurns } from '../metrics/WorkTurns.js';
 import { AdminQuestion, UnknownPath } from './AdminQuestion.js';
 
 /**
- * What is asked for → what is answered. `lines`: one JSON text each, made as the reader takes them. `follow`: they are written as
+ * What is asked for → what is answered. `lines`: one JSON text each, made as the reader takes them; none for undefined. `follow`: they are written as
  * they come, until the reader goes.
  */
 export type AdminAnswer =
@@ -150,6 +150,7 @@ async function writeLines(lines: Iterable<unknown>, response: ServerResponse): P
   let text = '';
   for (const line of lines) {
     if (turns.isOver()) await turns.next();
+    if (line === undefined) continue;
     text += `${JSON.stringify(line)}\n`;
     if (text.length < WRITTEN_AT_ONCE) continue;
     if (response.destroyed) return;

@@ -5,7 +5,7 @@ import { type ExplainedChoice, type Explanation, explain } from '../../explain/e
 import { type FlowWords, readFlow, UnknownName } from '../../explain/names.js';
 import { REASONS } from '../../explain/reasons.js';
 import type { Flow, Rules, World } from '../../explain/World.js';
-import { familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
+import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { RoutingTable } from '../../routing/RoutingTable.js';
 import type { FlowLog, FlowRecord } from '../flows/FlowLog.js';
@@ -29,8 +29,10 @@ export interface AdminFacts {
   readonly table: RoutingTable;
   readonly world: () => World;
   readonly rules: (world: World) => Rules;
-  /** What the rules must come to, a bit at a time; undefined in modes that cannot say. */
-  readonly digest: () => Generator<undefined, object> | undefined;
+  /** What the rules must come to, a bit at a time; undefined in modes that cannot say. Keys of the sets named come on the way. */
+  readonly digest: (
+    keysOf: Readonly<Partial<Record<IpFamily, readonly string[]>>>,
+  ) => Generator<object | undefined, object> | undefined;
   readonly problems: () => readonly Problem[];
   /** Who counts for a service port (`namespace/service:port`), of a family, and what. */
   readonly choice?: (servicePort: string, family: IpFamily) => ExplainedChoice | undefined;
@@ -70,7 +72,7 @@ export function adminApi(facts: AdminFacts): AdminApi {
       case '/v1/model':
         return { lines: modelLines(facts.table, servicesOf(question)) };
       case '/v1/digest':
-        return { json: { node: nodeLine(facts.table), digest: await inTurns(facts.digest()) } };
+        return { lines: digestLines(facts, question.word('keys')) };
       case '/v1/syncs':
         return { json: { items: facts.syncs() } };
       case '/v1/balancer':
@@ -87,15 +89,16 @@ export function adminApi(facts: AdminFacts): AdminApi {
   };
 }
 
-/** Null where there is nothing to work out. */
-async function inTurns<Result>(work: Generator<undefined, Result> | undefined): Promise<Result | null> {
-  if (work === undefined) return null;
-  const turns = new WorkTurns();
-  for (;;) {
-    const step = work.next();
-    if (step.done) return step.value;
-    if (turns.isOver()) await turns.next();
-  }
+/** Keys of the sets that are asked for (`IPv4/endpoints,IPv6/endpoints`), and at last what all of it comes to. */
+function* digestLines(facts: AdminFacts, sets: string): Generator<unknown> {
+  const words = sets.split(',').map((word) => word.split('/'));
+  const keysOf = Object.fromEntries(
+    IP_FAMILIES.map((each) => [each, words.flatMap(([family, set]) => (family === each ? (set ?? []) : []))]),
+  );
+  const work = facts.digest(keysOf);
+  // Null where there is nothing to work out.
+  const digest = work === undefined ? null : yield* work;
+  yield { node: nodeLine(facts.table), digest };
 }
 
 /** `service=shop/cart,shop/pay` */

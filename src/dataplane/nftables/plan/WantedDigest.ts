@@ -4,6 +4,7 @@
  */
 import { type DigestOfElements, ElementDigest } from '../../../kernel/nftables/listing/ElementDigest.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
+import type { WantedKeysOfSet } from '../../Dataplane.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
 import { type Draw, drawChainName } from '../desired/pickChains.js';
 import type { ServiceChain } from '../desired/ServiceChain.js';
@@ -29,6 +30,12 @@ export class WantedDigest implements ElementSink {
   readonly #chains = new Map<string, ServiceChain>();
   readonly #draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
   readonly #times = new Map<string, AffinityTime>();
+  readonly #keys: ReadonlyMap<string, string[]>;
+
+  /** `keysOf`: sets whose keys takeKeys() gives. */
+  constructor(keysOf: readonly string[] = []) {
+    this.#keys = new Map(keysOf.map((set) => [set, []]));
+  }
 
   add(port: ServicePort): void {
     emitServicePort(port, countIndexes(port), this);
@@ -36,6 +43,17 @@ export class WantedDigest implements ElementSink {
 
   element(set: SetName, key: string, value = ''): void {
     this.#set(set).add(key, value);
+    this.#keys.get(set)?.push(key);
+  }
+
+  /** Those that came since they were taken, of sets where there are at least so many. */
+  *takeKeys(atLeast: number): Generator<Omit<WantedKeysOfSet, 'family'>> {
+    for (const [set, keys] of this.#keys) {
+      if (keys.length < atLeast) continue;
+      const bytes = Buffer.from(keys.join(''), 'latin1');
+      yield { set, length: keys[0]?.length ?? 0, keys: bytes.toString('base64') };
+      keys.length = 0;
+    }
   }
 
   shared(set: SharedSet, key: string): void {

@@ -55,8 +55,16 @@ export class ElementDigest implements DigestOfElements {
     this.#sum(a ^ value.length, b + value.length);
   }
 
-  /** The same of bytes. */
-  see(bytes: Uint8Array, keyStart: number, keyLength: number, valueStart: number, valueLength: number): void {
+  /** The same of bytes. The value goes on with `moreLength` bytes from `moreStart` on. */
+  see(
+    bytes: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    valueStart: number,
+    valueLength: number,
+    moreStart = 0,
+    moreLength = 0,
+  ): void {
     let a = BEGIN;
     let b = BEGIN;
     for (let i = keyStart, end = keyStart + keyLength; i < end; i++) {
@@ -75,7 +83,15 @@ export class ElementDigest implements DigestOfElements {
       b = Math.imul(b + byte, OTHER_FACTOR);
       b ^= b >>> 13;
     }
-    this.#sum(a ^ valueLength, b + valueLength);
+    for (let i = moreStart, end = moreStart + moreLength; i < end; i++) {
+      const byte = bytes[i] ?? 0;
+      a = Math.imul(a ^ byte, FACTOR);
+      a ^= a >>> 15;
+      b = Math.imul(b + byte, OTHER_FACTOR);
+      b ^= b >>> 13;
+    }
+    const length = valueLength + moreLength;
+    this.#sum(a ^ length, b + length);
   }
 
   equals({ count, first, second }: DigestOfElements = NOTHING): boolean {

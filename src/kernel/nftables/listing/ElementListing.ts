@@ -6,7 +6,7 @@ import { ATTRIBUTE_HEADER, ATTRIBUTE_TYPE_MASK, NETFILTER_HEADER } from '../../n
 import { HOST_IS_LITTLE_ENDIAN } from '../../netlink/hostOrder.js';
 import type { Message } from '../../netlink/Message.js';
 import { DataAttribute, ElementAttribute, ElementList } from '../constants.js';
-import { type Elements, type ReadElement, readElementAt, readElements } from '../elements.js';
+import { COMMENT, type Elements, type ReadElement, readElementAt, readElements } from '../elements.js';
 import type { ElementDigest } from './ElementDigest.js';
 import { ElementIndex } from './ElementIndex.js';
 
@@ -49,10 +49,11 @@ export class ElementListing {
 
 /** Adds what one message of a listing has. */
 export function digestMessage({ payload }: Message, digest: ElementDigest): void {
-  const reader = new ElementCursor();
+  const reader = DIGESTING;
   for (reader.begin(payload); reader.next(); ) {
-    if (reader.isPlain) {
-      digest.see(payload, reader.keyStart, reader.keyLength, reader.valueStart, reader.valueLength);
+    const { keyStart, keyLength, valueStart, valueLength, commentStart, commentLength } = reader;
+    if (reader.isPlain || reader.isCommented) {
+      digest.see(payload, keyStart, keyLength, valueStart, valueLength, commentStart, commentLength);
       continue;
     }
     const { key, value } = readElementAt(payload, reader.start, reader.end);
@@ -62,12 +63,11 @@ export function digestMessage({ payload }: Message, digest: ElementDigest): void
 
 const NONE = -1;
 
-/** Of elements that are more than a key and a value: ranges, those for all keys, those with a comment. */
-const NOT_PLAIN: ReadonlySet<number> = new Set([
-  ElementAttribute.KEY_END,
-  ElementAttribute.FLAGS,
-  ElementAttribute.USERDATA,
-]);
+/** Of elements that are more than a key and a value: ranges, those for all keys. */
+const NOT_PLAIN: ReadonlySet<number> = new Set([ElementAttribute.KEY_END, ElementAttribute.FLAGS]);
+
+/** Bytes before the text of a comment. */
+const COMMENT_HEADER = 2;
 
 /** Goes through the elements of a message without an object for any. Stops where a length cannot be. */
 class ElementCursor {
@@ -80,6 +80,11 @@ class ElementCursor {
   keyLength = 0;
   valueStart = 0;
   valueLength = 0;
+  /** Whether it would be plain without its comment, which is one as ours are. */
+  isCommented = false;
+  /** Of its text. */
+  commentStart = 0;
+  commentLength = 0;
   #bytes: Uint8Array = new Uint8Array(0);
   #place = 0;
   #listEnd = 0;
@@ -118,6 +123,9 @@ class ElementCursor {
     this.keyLength = NONE;
     this.valueStart = 0;
     this.valueLength = 0;
+    this.isCommented = false;
+    this.commentLength = 0;
+    let comments = 0;
     const { end } = this;
     for (let at = this.start; at < end; ) {
       const next = this.#look(at, end);
@@ -135,10 +143,27 @@ class ElementCursor {
           this.valueStart = start;
           this.valueLength = length;
         }
+      } else if (type === ElementAttribute.USERDATA) {
+        comments++;
+        if (!this.#readComment(at + ATTRIBUTE_HEADER, this.#contentEnd)) return;
       } else if (NOT_PLAIN.has(type)) return;
       at = next;
     }
-    this.isPlain = this.keyLength !== NONE;
+    this.isPlain = this.keyLength !== NONE && comments === 0;
+    this.isCommented = this.keyLength !== NONE && comments === 1;
+  }
+
+  /** A type, a length, and text with a NUL at its end: elements.ts. */
+  #readComment(start: number, end: number): boolean {
+    const bytes = this.#bytes;
+    this.commentStart = start + COMMENT_HEADER;
+    this.commentLength = end - start - COMMENT_HEADER - 1;
+    return (
+      this.commentLength > 0 &&
+      bytes[start] === COMMENT &&
+      bytes[start + 1] === this.commentLength + 1 &&
+      bytes[end - 1] === 0
+    );
   }
 
   /** Reads the header at `at`; returns where the next attribute begins, or NONE when this one cannot be. */
@@ -158,3 +183,6 @@ function u16(bytes: Uint8Array, at: number): number {
   const [first, second] = [bytes[at] ?? 0, bytes[at + 1] ?? 0];
   return HOST_IS_LITTLE_ENDIAN ? first | (second << 8) : (first << 8) | second;
 }
+
+/** One for all: answers that have one element each come by the hundred thousand. */
+const DIGESTING = new ElementCursor();

@@ -35,6 +35,7 @@ import { type CountersBySet, writeTransaction } from '../writeTransaction.js';
 import {
   countRules,
   readChains,
+  readCounts,
   readRules,
   readSets,
   readTableFlags,
@@ -77,6 +78,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
       chains: readChains(chains, this.name),
       rules: readRules(rules),
       sets: readSets(sets, this.name),
+      counts: readCounts(sets, this.name),
     };
   }
 
@@ -134,6 +136,26 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
       () => new ElementDigest(),
       (message, digest) => digestMessage(message, digest),
     );
+  }
+
+  /**
+   * Adds to `digest` what the elements with these keys come to. False when one of them is not there; then `digest` has some of them.
+   * Takes a time that grows with the keys, where that of a listing grows with the square of the elements. Rejects with NetlinkError.
+   */
+  async digestKeys(
+    set: Pick<SetSpec, 'name'>,
+    keys: readonly string[],
+    digest: ElementDigest,
+  ): Promise<boolean> {
+    for (let first = 0; first < keys.length; first += ELEMENTS_PER_REQUEST) {
+      const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
+      const writer = new MessageWriter();
+      writeElementRequest(writer, this.family, this.name, { key: { types: [] }, ...set }, asked);
+      const what = `look for elements of ${set.name}`;
+      const answered = this.#channel.requestEach(what, writer, (message) => digestMessage(message, digest));
+      if ((await unlessAbsent(answered.then(() => true))) === undefined) return false;
+    }
+    return true;
   }
 
   /** Calls back for each element of a set of this table. Rejects as listElements() does. */

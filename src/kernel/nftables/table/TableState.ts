@@ -28,6 +28,8 @@ export interface TableState {
   readonly rules: ReadonlyMap<string, readonly string[]>;
   /** Set → its declaration, as setText() says it. */
   readonly sets: ReadonlyMap<string, string>;
+  /** Set → how many elements it has, where the kernel says so. */
+  readonly counts?: ReadonlyMap<string, number>;
 }
 
 /** What of a table is there, without a look into rules: that is most of the time that a table with few elements takes. */
@@ -160,6 +162,22 @@ export function readSets(messages: readonly Message[], table: string): Map<strin
     if (owner === table) sets.set(...readSet(message.attributes(NETFILTER_HEADER)));
   }
   return sets;
+}
+
+export function readCounts(messages: readonly Message[], table: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const message of messages) {
+    const reader = message.attributes(NETFILTER_HEADER);
+    let [owner, name] = ['', ''];
+    let count: number | undefined;
+    while (reader.next()) {
+      if (reader.type === SetAttribute.TABLE) owner = reader.string();
+      else if (reader.type === SetAttribute.NAME) name = reader.string();
+      else if (reader.type === SetAttribute.COUNT) count = reader.u32be();
+    }
+    if (owner === table && count !== undefined) counts.set(name, count);
+  }
+  return counts;
 }
 
 function readSet(reader: AttributeReader): [name: string, text: string] {

@@ -5,9 +5,10 @@ import {
   type NftablesOptions,
   nftablesSettings,
 } from '../../../../src/dataplane/nftables/desired/NftablesSettings.js';
-import { isAsWanted, type PresentDigest } from '../../../../src/dataplane/nftables/isAsWanted.js';
+import { isAsWanted } from '../../../../src/dataplane/nftables/isAsWanted.js';
 import { planFull } from '../../../../src/dataplane/nftables/plan/planFull.js';
 import { type DigestOfTable, WantedDigest } from '../../../../src/dataplane/nftables/plan/WantedDigest.js';
+import type { PresentDigest } from '../../../../src/dataplane/nftables/TableDigest.js';
 import { ElementDigest } from '../../../../src/kernel/nftables/listing/ElementDigest.js';
 import type { Transaction } from '../../../../src/kernel/nftables/Transaction.js';
 import { asPresent } from '../../../../src/kernel/nftables/table/tableDifference.js';

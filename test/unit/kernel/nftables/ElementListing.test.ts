@@ -7,6 +7,7 @@ import { INDEX, INET_SERVICE, IPV4_ADDRESS } from '../../../../src/kernel/nftabl
 import {
   CATCH_ALL,
   type CountersByKey,
+  commentedValue,
   type Elements,
   gotoValue,
   writeNewElements,
@@ -33,13 +34,13 @@ const key = (set: SetSpec) =>
   set.kind === 'interval'
     ? binary(16)
     : fc.oneof({ weight: 20, arbitrary: binary(8) }, { weight: 1, arbitrary: fc.constant(CATCH_ALL) });
+const comments = fc.constantFrom('', 'shop/cart:http', 'shop/cart');
 const value = (set: SetSpec) => {
   if (set.data === undefined) return fc.constant('');
-  if (set.data !== 'verdict') return binary(4);
+  if (set.data !== 'verdict')
+    return fc.tuple(binary(4), comments).map(([data, comment]) => commentedValue(data, comment));
   const words = fc.constantFrom('cluster-1', 'cluster-12', 'external-1');
-  return fc
-    .tuple(words, fc.constantFrom('', 'shop/cart:http', 'shop/cart'))
-    .map(([chain, of]) => gotoValue(chain, of));
+  return fc.tuple(words, comments).map(([chain, of]) => gotoValue(chain, of));
 };
 const elements = (set: SetSpec) =>
   fc.array(fc.tuple(key(set), value(set)), { maxLength: 60 }).map((list) => new Map(list));
