@@ -5,7 +5,7 @@
 import type { IpAddress } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Labels } from '../objects/LabelSelector.js';
-import { type AddressPool, poolHas, poolName, poolSize } from './AddressPool.js';
+import { type AddressPool, poolAllows, poolHas, poolName, poolSize } from './AddressPool.js';
 import { Allocations } from './Allocations.js';
 import { type AddressDecision, decideAddresses } from './decideAddresses.js';
 import type { ServiceRequest } from './ServiceRequest.js';
@@ -34,6 +34,10 @@ export interface PoolUse {
 export class AddressBook {
   readonly #options: AddressBookOptions;
   readonly #pools = new Map<string, AddressPool>();
+  /** Pools that went a moment ago, and may be back under another name. */
+  readonly #gone = new Map<string, AddressPool>();
+  /** `quietly`: pools may be there that are not known yet. `aloud`: so it is, and for so long that Services are told. */
+  #awaits: 'nothing' | 'quietly' | 'aloud' = 'nothing';
   readonly #services = new Map<string, ServiceRequest>();
   readonly #namespaces = new Map<string, Labels>();
   /** Addresses with another owner: of nodes, and cluster IPs. */
@@ -46,14 +50,41 @@ export class AddressBook {
     this.#options = options;
   }
 
+  get hasPools(): boolean {
+    return this.#pools.size > 0;
+  }
+
+  /** `key` as poolName(). */
+  hasPool(key: string): boolean {
+    return this.#pools.has(key);
+  }
+
   setPool(pool: AddressPool): void {
+    this.#gone.delete(poolName(pool));
     this.#pools.set(poolName(pool), pool);
     this.#allDirty();
   }
 
-  /** `key` as poolName(). */
-  removePool(key: string): void {
-    if (this.#pools.delete(key)) this.#allDirty();
+  /** It gives nothing any more; who has an address of it keeps that until forgetPool(). `key` as poolName(). False: there was none. */
+  removePool(key: string): boolean {
+    const pool = this.#pools.get(key);
+    if (pool === undefined) return false;
+    this.#pools.delete(key);
+    this.#gone.set(key, pool);
+    this.#allDirty();
+    return true;
+  }
+
+  /** It is gone for good. */
+  forgetPool(key: string): void {
+    if (this.#gone.delete(key)) this.#allDirty();
+  }
+
+  /** As long as pools are awaited, nobody loses an address because it is in no pool. */
+  await(what: 'nothing' | 'quietly' | 'aloud'): void {
+    if (this.#awaits === what) return;
+    this.#awaits = what;
+    this.#allDirty();
   }
 
   setNamespace(name: string, labels: Labels): void {
@@ -134,13 +165,12 @@ export class AddressBook {
         : undefined;
     }
     const before = this.#allocations.addressesOf(key);
-    const decision = decideAddresses(service, {
-      pools: [...this.#pools.values()],
-      allocations: this.#allocations,
-      namespaceLabels: (name) => this.#namespaces.get(name) ?? {},
-      takenBy: (address) => this.#owners.get(address),
-    });
-    const addresses = decision.type === 'assigned' ? decision.addresses : [];
+    const doubted = this.#keptInDoubt(service, before.length > 0 ? before : service.assigned);
+    const decision = doubted ?? this.#decision(service);
+    // What another controller gave is not taken away for want of a pool that may yet come.
+    if (service.foreignStatus && this.#awaits !== 'nothing' && (doubted || decision.type === 'refused'))
+      return undefined;
+    const addresses = decision.type === 'refused' ? (decision.kept ?? []) : decision.addresses;
     this.#allocations.assign(service, addresses);
     if (before.some((address) => !addresses.includes(address))) this.#waitersDirty(key);
     const last = this.#decisions.get(key);
@@ -150,6 +180,46 @@ export class AddressBook {
     return isWritten && (decision.type === 'assigned' || isTold)
       ? undefined
       : { service, addresses, decision };
+  }
+
+  /** What it has, as it is, where that is in no pool that is known, and a pool may yet come, or come back. */
+  #keptInDoubt(service: ServiceRequest, had: readonly IpAddress[]): AddressDecision | undefined {
+    const strays = had.filter(
+      (address) =>
+        ![...this.#pools.values()].some((pool) => this.#serves(pool, service) && poolHas(pool, address)),
+    );
+    if (strays.length === 0) return undefined;
+    const home = [...this.#gone.values()].find((pool) => strays.every((address) => poolHas(pool, address)));
+    if (home === undefined && this.#awaits === 'nothing') return undefined;
+    // Somebody else's they stay, whatever comes.
+    if (
+      had.some(
+        (address) => this.#owners.has(address) || this.#allocations.conflict(address, service) !== undefined,
+      )
+    )
+      return undefined;
+    if (home !== undefined || this.#awaits === 'quietly')
+      return { type: 'assigned', addresses: had, pool: home?.name ?? '' };
+    const why = this.hasPools
+      ? `${strays.join(', ')} is in no pool that can be read`
+      : 'there is no pool of addresses (IPAddressPool)';
+    return { type: 'refused', why: `${why}; it keeps ${had.join(', ')} until there is one`, kept: had };
+  }
+
+  #serves(pool: AddressPool, { namespace, labels, pool: asked }: ServiceRequest): boolean {
+    return (
+      (asked === '' || asked === pool.name) &&
+      poolAllows(pool, namespace, this.#namespaces.get(namespace) ?? {}, labels)
+    );
+  }
+
+  #decision(service: ServiceRequest): AddressDecision {
+    return decideAddresses(service, {
+      pools: [...this.#pools.values()],
+      allocations: this.#allocations,
+      namespaceLabels: (name) => this.#namespaces.get(name) ?? {},
+      takenBy: (address) => this.#owners.get(address),
+    });
   }
 
   #free(key: string): void {

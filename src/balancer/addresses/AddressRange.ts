@@ -32,8 +32,10 @@ export function parseRange(text: string): AddressRange | undefined {
       text: trimmed,
     };
   }
-  const [from, to = from] = trimmed.split('-').map((part) => parseIp(part.trim()));
-  if (from === undefined || to === undefined || familyOf(from) !== familyOf(to)) return undefined;
+  const ends = trimmed.split('-').map((part) => parseIp(part.trim()));
+  const [from, to] = [ends[0], ends.at(-1)];
+  if (ends.length > 2 || from === undefined || to === undefined || familyOf(from) !== familyOf(to))
+    return undefined;
   const range = { family: familyOf(from), first: toNumber(from), last: toNumber(to), text: trimmed };
   return range.first <= range.last ? range : undefined;
 }

@@ -19,8 +19,8 @@ export interface AddressWorld {
 
 export type AddressDecision =
   | { readonly type: 'assigned'; readonly addresses: readonly IpAddress[]; readonly pool: string }
-  /** Nothing is given; `addresses` had been and are taken back. */
-  | { readonly type: 'refused'; readonly why: string };
+  /** Nothing is given, and what it had is taken back but for `kept`. */
+  | { readonly type: 'refused'; readonly why: string; readonly kept?: readonly IpAddress[] };
 
 /** So many addresses of a pool that nobody has are looked at; one whose first million is of nodes is no honest one. */
 const MOST_TRIES = 1 << 20;

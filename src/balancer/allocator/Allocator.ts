@@ -13,10 +13,13 @@ import {
   type PoolUse,
   type StatusWrite,
 } from '../addresses/AddressBook.js';
-import { labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
+import { type AddressPool, labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
 import type { RawChange } from './RawStore.js';
 import { type StatusOutcome, StatusWriter } from './StatusWriter.js';
+
+/** Milliseconds after which a pool that is not there is taken for gone: one that is given another name is missing for a moment. */
+const POOLS_KNOWN_MS = 60_000;
 
 export type AllocatorKind = 'Service' | 'IPAddressPool' | 'Namespace' | 'Node';
 
@@ -56,6 +59,11 @@ export class Allocator {
   /** Address → who names it, and as what. */
   readonly #owners = new Map<IpAddress, Map<string, string>>();
   readonly #writer: StatusWriter;
+  /** Timers: after the last of them who has an address of no pool loses it. By the name of the pool that went; '' since the start. */
+  readonly #awaiting = new Map<string, () => void>();
+  /** Pools that never could be read. */
+  readonly #unread = new Set<string>();
+  #isSettled = false;
   #leads = false;
   #stopped = false;
 
@@ -71,6 +79,7 @@ export class Allocator {
       onRefused: ({ service }, why) => events.told('Warning', 'AllocationFailed', service, why),
       onTrouble: events.trouble,
     });
+    this.#book.await('quietly');
     for (const source of sources) this.#incomplete.add(source);
   }
 
@@ -82,7 +91,7 @@ export class Allocator {
 
   /** Everything of the source was delivered once. */
   complete(source: string): void {
-    this.#incomplete.delete(source);
+    if (this.#incomplete.delete(source) && this.#incomplete.size === 0) this.#awaitPools();
     this.#decide();
   }
 
@@ -98,6 +107,7 @@ export class Allocator {
   /** No call comes after this. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    for (const cancel of this.#awaiting.values()) cancel();
     await this.#writer.stop();
   }
 
@@ -134,9 +144,37 @@ export class Allocator {
       own,
       result?.type === 'invalid' ? [result.problem] : result?.type === 'pool' ? result.warnings : [],
     );
-    if (result?.type === 'pool') this.#book.setPool(result.pool);
+    this.#unread.delete(own);
+    if (result?.type === 'pool') this.#setPool(own, result.pool);
     // A pool that is broken by an edit keeps giving what it gave: taking all addresses back would stop traffic.
-    else if (result?.type !== 'invalid') this.#book.removePool(own);
+    else if (result?.type === 'invalid') {
+      if (!this.#book.hasPool(own)) this.#unread.add(own);
+    } else if (this.#book.removePool(own)) this.#after(own, () => this.#book.forgetPool(own));
+    if (!this.#isSettled && this.#incomplete.size === 0) this.#awaitPools();
+  }
+
+  #setPool(own: string, pool: AddressPool): void {
+    this.#awaiting.get(own)?.();
+    this.#awaiting.delete(own);
+    this.#book.setPool(pool);
+  }
+
+  /** Everything that is there now has been read; what comes with it, as the definitions of pools do, may be a moment late. */
+  #awaitPools(): void {
+    this.#after('', () => {
+      this.#isSettled = this.#book.hasPools && this.#unread.size === 0;
+      this.#book.await(this.#isSettled ? 'nothing' : 'aloud');
+    });
+  }
+
+  #after(own: string, then: () => void): void {
+    this.#awaiting.get(own)?.();
+    const cancel = this.#options.clock.after(POOLS_KNOWN_MS, () => {
+      this.#awaiting.delete(own);
+      then();
+      this.#decide();
+    });
+    this.#awaiting.set(own, cancel);
   }
 
   #setProblems(key: string, problems: readonly Problem[]): void {

@@ -41,6 +41,9 @@ export interface AllocatorHandle {
   stop(): Promise<void>;
 }
 
+/** Milliseconds. One allocator asks, and everybody waits for the pools who wants an address. */
+const POOLS_RETRY_MS = 15_000;
+
 const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
   { kind: 'Service', title: 'Services', path: '/api/v1/services', query: {}, optional: false },
   { kind: 'Namespace', title: 'Namespaces', path: '/api/v1/namespaces', query: {}, optional: false },
@@ -51,6 +54,7 @@ const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
     path: '/apis/penstock.io/v1alpha1/ipaddresspools',
     query: {},
     optional: true,
+    absentRetryMs: POOLS_RETRY_MS,
   },
   {
     kind: 'IPAddressPool',
@@ -58,6 +62,7 @@ const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
     path: '/apis/metallb.io/v1beta1/ipaddresspools',
     query: {},
     optional: true,
+    absentRetryMs: POOLS_RETRY_MS,
   },
 ];
 

@@ -27,6 +27,8 @@ const USELESS_WATCHES = 3;
 const INITIAL_SILENCE_MS = 10_000;
 /** Milliseconds until a resource that the server does not have is asked for again. */
 const ABSENT_RETRY_MS = 300_000;
+/** Milliseconds for which a resource that was there must be missing: API servers answer 404 while they begin, or its definition is replaced. */
+const GONE_AFTER_MS = 60_000;
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
 /** What was delivered of a resource. Whatever comes in, it never throws, and answers with the changes that it makes. */
@@ -65,6 +67,9 @@ export class Reflector<Change> {
   /** Everything up to this version is in the store; undefined: it has to be read anew. */
   #version: string | undefined;
   #complete = false;
+  #wasRead = false;
+  /** On the clock; undefined: it was there when it was asked for last. */
+  #missingSince: number | undefined;
   #cut: 'pages' | 'whole' = 'pages';
   #uselessWatches = 0;
   #running: Promise<void> | undefined;
@@ -111,12 +116,13 @@ export class Reflector<Change> {
       this.#uselessWatches = 0;
       return this.#backOff.next();
     }
-    if (resource.optional && (status === 404 || status === 403)) {
+    if (resource.optional && this.#isAbsent(status)) {
       this.#version = undefined;
+      this.#wasRead = false;
       this.#deliver(this.store.snapshot().take());
       this.#completed();
       contact.read();
-      return ABSENT_RETRY_MS * (1 + this.#options.random() / 4);
+      return (resource.absentRetryMs ?? ABSENT_RETRY_MS) * (1 + this.#options.random() / 4);
     }
     if (this.#version !== undefined && ++this.#uselessWatches >= USELESS_WATCHES) {
       this.#version = undefined;
@@ -124,6 +130,16 @@ export class Reflector<Change> {
     }
     contact.failed(error);
     return this.#backOff.next(error instanceof ApiError ? error.retryAfterMs : 0);
+  }
+
+  /** What was read once is not gone because it may not be read any more, nor because it is missing for a moment. */
+  #isAbsent(status: number): boolean {
+    if (status !== 404 && status !== 403) return false;
+    if (!this.#wasRead) return true;
+    if (status === 403) return false;
+    const now = this.#options.clock.now();
+    this.#missingSince ??= now;
+    return now - this.#missingSince >= GONE_AFTER_MS;
   }
 
   /** After a 410: the version is too old, or the pages expire faster than they are read. One page cannot. */
@@ -239,6 +255,8 @@ export class Reflector<Change> {
 
   #taken(changes: readonly Change[], version: string): void {
     this.#version = version;
+    this.#wasRead = true;
+    this.#missingSince = undefined;
     this.#deliver(changes);
     this.#completed();
     this.#options.contact.read();

@@ -10,6 +10,8 @@ export interface WatchedPath {
   readonly query: Readonly<Record<string, string>>;
   /** The server may not have it, or not let us: then there is nothing of it. */
   readonly optional: boolean;
+  /** Milliseconds until it is asked for again where it is not there; undefined: five minutes. */
+  readonly absentRetryMs?: number;
 }
 
 /** One whose objects parseObject reads. */

@@ -50,6 +50,20 @@ export class AllocatorCluster {
     } as RawApiObject);
   }
 
+  /** The definition of pools is not there, or may not be read (403), for so many requests. */
+  withoutPools(status: 404 | 403, requests: number): void {
+    for (const path of [POOLS, POOLS.replace('metallb.io/v1beta1', 'penstock.io/v1alpha1')])
+      this.server.faultsAt.set(
+        path,
+        Array.from({ length: requests }, () => ({ type: 'status', status }) as const),
+      );
+    this.server.breakConnections();
+  }
+
+  removePool(name: string): void {
+    this.server.delete(POOLS, { metadata: { name, namespace: 'lb' } });
+  }
+
   addresses(): Record<string, string> {
     return Object.fromEntries(
       this.server.objects(SERVICES).map((object) => {

@@ -279,6 +279,8 @@ t.test('a pool that goes takes its addresses back; one that comes serves who wai
   const book = bookOf({ pools: LAN, services: { 'a/a': had('192.0.2.10') } });
   t.same(book.decide(), [], 'what is right is not written');
   book.removePool('IPAddressPool lb/lan');
+  t.same(book.decide(), [], 'it may come back under another name');
+  book.forgetPool('IPAddressPool lb/lan');
   const [write] = book.decide();
   t.same(write?.addresses, []);
   t.match(write?.decision, { type: 'refused', why: /there is no pool/ });
@@ -302,6 +304,15 @@ t.test('pools that are wrong say why', async (t) => {
   t.match(why({}), /spec\.addresses is missing/);
   t.match(why({ addresses: ['10.0.0.9-10.0.0.1'] }), /must be a CIDR or FIRST-LAST/);
   t.match(why({ addresses: ['10.0.0.1-fd00::1'] }), /must be a CIDR or FIRST-LAST/);
+  for (const text of [
+    '10.0.0.1-10.0.0',
+    '10.0.0.1-',
+    '10.0.0.1-x',
+    '10.0.0.1-10.0.0.5-10.0.0.9',
+    '-',
+    '10.0.0.0/33',
+  ])
+    t.match(why({ addresses: [text] }), /must be a CIDR or FIRST-LAST/, text);
   t.match(why({ addresses: 'x', autoAssign: 'no' }), /spec\.autoAssign/);
   t.equal(why({ addresses: ['10.0.0.1 - 10.0.0.9', 'fd00::/64', '10.1.0.0/16'] }), 'pool');
   t.equal(parsePool({ apiVersion: 'v1', kind: 'Service' }).type, 'foreign');
