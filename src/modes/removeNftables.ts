@@ -18,12 +18,21 @@ const TABLES: readonly (readonly [name: string, modes: readonly string[]])[] = [
   [ACCEPT_TABLE, ['nftables', 'iptables', 'ipvs', 'userspace']],
 ];
 
-/**
- * `plan` changes nothing; the table of the mode that is kept stays. Resolves to the tables there were: `ip penstock`.
- * Rejects with NetlinkError.
- */
-export function removeNftables(what: 'plan' | 'remove', kept = ''): Promise<string[]> {
-  const gone = TABLES.filter(([, modes]) => !modes.includes(kept));
+export interface WhichTables {
+  /** Only those that this mode has; of every mode, unless given. */
+  readonly of?: string | undefined;
+  /** Those that this mode has stay. */
+  readonly kept?: string | undefined;
+}
+
+/** `plan` changes nothing. Resolves to the tables there were: `ip penstock`. Rejects with NetlinkError. */
+export function removeNftables(
+  what: 'plan' | 'remove',
+  { of, kept = '' }: WhichTables = {},
+): Promise<string[]> {
+  const gone = TABLES.filter(
+    ([, modes]) => (of === undefined || modes.includes(of)) && !modes.includes(kept),
+  );
   return removeTables(
     what,
     gone.flatMap(([name]) => IP_FAMILIES.map((family) => ({ family, name }))),

@@ -25,7 +25,7 @@ export async function removeOtherModes(
 ): Promise<readonly string[]> {
   const left: string[] = [];
   try {
-    for (const table of await removeNftables('remove', config.mode))
+    for (const table of await removeNftables('remove', { kept: config.mode }))
       log.info(`removed what another mode left: table ${table}`);
     if (config.mode !== 'userspace') {
       for (const family of await removeDivertRoutes())

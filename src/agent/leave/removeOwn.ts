@@ -10,12 +10,11 @@ type Mode = 'nftables' | 'iptables' | 'ipvs' | 'userspace';
 
 /** Rejects with what could not be removed; the rest is. */
 export async function removeOwn(own: Mode, theirs: Mode, sysctls: Sysctls): Promise<void> {
-  if (own === 'nftables' || own === 'userspace') {
-    // Without the proxy and its rules, servers of the host would have what the other proxy does not serve.
-    if (own === 'userspace') await removeLocalRanges();
-    await removeNftables('remove', own === 'nftables' ? 'userspace' : 'nftables');
-    return;
-  }
+  // Without the proxy and its rules, servers of the host would have what the other proxy does not serve.
+  if (own === 'userspace') await removeLocalRanges();
+  // Also what stands beside the rules of a mode: it would go on holding first packets, and choosing endpoints.
+  await removeNftables('remove');
+  if (own === 'nftables' || own === 'userspace') return;
   if (own === 'iptables' && theirs === 'iptables') return;
   // In this order, as chains that both have go with the last; those of the other proxy in mode iptables stay.
   if (own === 'ipvs') {

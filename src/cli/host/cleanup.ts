@@ -17,6 +17,7 @@ import { isKubeProxyMode, KUBE_PROXY, type KubeProxyMode } from './kubeProxyMode
 import { removeOwnTables } from './removeOwnTables.js';
 import { removeStateFiles } from './removeStateFiles.js';
 import { requireNoAgent } from './requireNoAgent.js';
+import { servingMode } from './servingMode.js';
 import { whatIsLeft } from './whatIsLeft.js';
 
 const MODES = ['nftables', 'iptables', 'ipvs', 'userspace'] as const;
@@ -27,8 +28,9 @@ Removes the nftables tables of penstock; its virtual servers, sets and kube-ipvs
 and the sets are kube-proxy's too); puts kernel parameters back to what they were; and removes the files of agents that ended in
 /run/penstock. Nothing else is touched.
 
-  --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again
-  --stop        end the penstock that serves this node first; without, nothing is done while one runs, which would write it anew
+  --mode MODE   remove only what this mode made, and leave kernel parameters alone: for a node that kube-proxy serves again,
+                or a penstock in mode nftables or userspace serves, where that is another mode
+  --stop        end the penstock that serves this node first; without, nothing else is done while one runs, which would write it anew
   --keep MODE   a kube-proxy in this mode serves the node, or will: what it has in common with penstock stays, kernel parameters
                 too. auto: asks the kube-proxy on 127.0.0.1:10249, or looks for its process and its rules; where one may be
                 and does not say its mode, nothing is removed; where none is, everything goes
@@ -71,14 +73,16 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   requireAll(missingForCleanup(thisProcess()));
   // Before anybody is asked: an agent that runs has kube-proxy's port.
   const removes = what === 'remove' && !values.check;
-  if (removes) await requireNoAgent(values.stop ? 'stop' : 'refuse');
+  const serving = mode === undefined || values.stop ? undefined : await servingMode();
+  if (removes && !mayClean(mode, serving)) await requireNoAgent(values.stop ? 'stop' : 'refuse');
   const keeps = await keptMode(keep, removes && values.stop === true);
   if (values.check) return saysWhatIsLeft(keeps, process.stdout);
   const concerns = (...modes: readonly string[]) =>
     mode === undefined ? !modes.every((each) => each === keeps) : modes.includes(mode);
   if (keeps !== undefined) process.stdout.write(`kube-proxy serves in mode ${keeps}: what both have stays\n`);
   let failures = 0;
-  if (concerns('nftables', 'userspace')) failures += await cleanNftables(what, mode);
+  if (mode !== undefined || concerns('nftables', 'userspace'))
+    failures += await cleanNftables(what, mode, serving);
   if (concerns('userspace') && what === 'remove') failures += await cleanRoutes();
   // Chains that modes ipvs and iptables both have go with the last of them.
   if (mode === undefined || mode === 'ipvs')
@@ -91,6 +95,11 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
     failures += await saysWhatIsLeft(keeps, process.stderr);
   }
   return failures === 0 ? 0 : 1;
+}
+
+/** Beside an agent of another mode that has no chains, sets or virtual servers: what this one made may go. */
+function mayClean(mode: string | undefined, serving: string | undefined): boolean {
+  return serving !== mode && (serving === 'nftables' || serving === 'userspace');
 }
 
 type Keep = KubeProxyMode | 'auto' | undefined;
@@ -152,10 +161,16 @@ async function cleanFiles(): Promise<number> {
 }
 
 /** Returns the number of failures. */
-async function cleanNftables(what: 'plan' | 'remove', mode: string | undefined): Promise<number> {
+async function cleanNftables(
+  what: 'plan' | 'remove',
+  mode: string | undefined,
+  serving: string | undefined,
+): Promise<number> {
   try {
-    const kept = mode === 'nftables' ? 'userspace' : 'nftables';
-    const tables = mode === undefined ? await removeOwnTables(what) : await removeNftables(what, kept);
+    const tables =
+      mode === undefined
+        ? await removeOwnTables(what)
+        : await removeNftables(what, { of: mode, kept: serving });
     const done = what === 'plan' ? 'would be removed' : 'removed';
     for (const table of tables) say(`nftables: table ${table} ${done}\n`);
     if (tables.length === 0) say('nftables: nothing of ours\n');

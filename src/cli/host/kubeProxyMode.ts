@@ -30,7 +30,7 @@ export async function kubeProxyMode(where = KUBE_PROXY): Promise<KubeProxyMode |
 type Answer = { readonly status: number; readonly text: string } | 'nobody' | 'unclear';
 
 /** Never rejects. */
-function page(where: typeof KUBE_PROXY, path: string): Promise<Answer> {
+export function page(where: typeof KUBE_PROXY, path: string): Promise<Answer> {
   return new Promise((resolve) => {
     const request = get({ ...where, path, signal: AbortSignal.timeout(PATIENCE_MS) }, (response) => {
       let text = '';

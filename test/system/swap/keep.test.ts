@@ -109,4 +109,29 @@ if (await inNetns(import.meta.url)) {
     t.equal(nobody.status, 0, nobody.said);
     t.notOk(hasChains(), 'without a sign of one everything goes');
   });
+
+  t.test('cleanup --mode beside an agent of another mode', async (t) => {
+    await using agent = new AgentProcess('mode: nftables\nclusterCIDR: 10.0.0.0/8\n');
+    agent.write('cart.json', shopObjects({ name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1'] }));
+    agent.start();
+    t.ok(await agent.ready());
+    // As kube-proxy leaves them where an agent in a pod may not open legacy tables (docs/replace-kube-proxy.md, step 5).
+    shell(
+      'iptables-legacy -t nat -N KUBE-SERVICES; nft add table ip penstock-failures; nft add table ip penstock-choice',
+    );
+    const other = cleanup('--mode iptables');
+    t.equal(other.status, 0, other.said);
+    t.notMatch(shell('iptables-legacy-save'), /KUBE/);
+    const tables = shell('nft list tables');
+    t.notMatch(tables, 'penstock-failures');
+    t.match(tables, 'table ip penstock-choice', 'mode nftables has it too');
+    t.match(tables, /^table ip penstock$/m, 'it serves on');
+    for (const words of ['--mode nftables', '']) {
+      const own = cleanup(words);
+      t.equal(own.status, 1, own.said);
+      t.match(own.said, 'serves this node already');
+    }
+    await agent.end('SIGTERM');
+    t.equal(cleanup('').status, 0);
+  });
 }

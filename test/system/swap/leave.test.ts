@@ -70,6 +70,7 @@ if (await inNetns(import.meta.url)) {
       t.match(output, /left: kube-proxy, mode (iptables|nftables) serves this node/);
       t.match(agent.output, /our rules are removed, idling/);
       if (!isShared) t.notOk(hasOurs(mode), 'nothing of ours is left');
+      t.notMatch(listedRuleset('tables'), /penstock/, 'nor what stood beside the rules');
       t.not(await status('/readyz'), 200, 'it is not ready, and its port is free');
 
       // From now on the other one alone follows what changes.
