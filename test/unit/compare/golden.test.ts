@@ -11,7 +11,7 @@ import { needsShared, readShared } from '../../support/shared.js';
 
 const MODES: readonly ComparedMode[] = ['iptables', 'nftables', 'ipvs'];
 
-t.setTimeout(600_000);
+t.setTimeout(3_600_000);
 
 /** How many random changes, and which: `PENSTOCK_CHANGES=500 PENSTOCK_SEED=7` for others. */
 const CHANGES = Number(process.env.PENSTOCK_CHANGES ?? 45);
