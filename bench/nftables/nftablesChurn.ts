@@ -1,6 +1,7 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SyncLoop } from '../../src/agent/sync/SyncLoop.js';
+import type { Service } from '../../src/objects/Service.js';
 import { systemClock } from '../../src/time/Clock.js';
 import { slice } from '../objects.js';
 import { median, quantile } from '../parts/statistics.js';
@@ -21,9 +22,29 @@ export interface ChurnResult {
   readonly rssMb: number;
 }
 
-export async function measureChurn(services: number, endpoints: number): Promise<ChurnResult> {
+export interface Pace {
+  readonly services: number;
+  readonly endpoints: number;
+  readonly changesPerSecond: number;
+  readonly seconds: number;
+  /** What each Service is; undefined: a plain one. */
+  readonly service?: (n: number) => Service;
+}
+
+export function measureChurn(services: number, endpoints: number): Promise<ChurnResult> {
+  return measurePaced({
+    services,
+    endpoints,
+    changesPerSecond: CHANGES_PER_SECOND,
+    seconds: SECONDS,
+  });
+}
+
+export async function measurePaced(pace: Pace): Promise<ChurnResult> {
+  const { services, endpoints, changesPerSecond, seconds, service } = pace;
   const dataplane = openDataplane();
   const table = filledTable(services, endpoints);
+  if (service) for (let n = 0; n < services; n++) table.apply([{ type: 'upsert', object: service(n) }]);
   await dataplane.sync(table, table.commit());
   const latencyMs: number[] = [];
   let waiting: number[] = [];
@@ -48,8 +69,8 @@ export async function measureChurn(services: number, endpoints: number): Promise
   const cpuBefore = process.cpuUsage();
   const start = performance.now();
   let made = 0;
-  while (made < CHANGES_PER_SECOND * SECONDS) {
-    const due = Math.floor(((performance.now() - start) / 1000) * CHANGES_PER_SECOND);
+  while (made < changesPerSecond * seconds) {
+    const due = Math.floor(((performance.now() - start) / 1000) * changesPerSecond);
     for (; made < due; made++) {
       const n = (made * 7919) % services;
       // Half of the changes replace an endpoint, the others take one away or bring it back.

@@ -76,9 +76,8 @@ export function openTable(
       addresses: host.addresses,
       clock: host.clock,
       generation: () => readGeneration(channel),
-      watch: (handlers) => {
-        new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
-      },
+      watch: (handlers) =>
+        new TableWatch(watching, { table: name, ownPort: channel.portId, ignores: isNotOurs, ...handlers }),
       ...own,
       close: () => open.close(),
     },

@@ -18,7 +18,7 @@ import { findRefused } from './findRefused.js';
 import { planChanges } from './plan/planChanges.js';
 import { planFull } from './plan/planFull.js';
 import { type Damage, planRepair } from './plan/planRepair.js';
-import { isBig, portions } from './plan/portions.js';
+import { firstPortion, portions } from './plan/portions.js';
 import { readPresent } from './plan/readPresent.js';
 import type { TableContents } from './plan/TableContents.js';
 
@@ -183,8 +183,8 @@ export class FamilySync {
     const present = await readPresent(this.#table);
     const wasAsleep = present !== undefined && present.state.flags !== 0;
     let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
-    // Where nothing is served yet, what is small is served first.
-    const [first, later] = present ? [accepted(), []] : separate(accepted());
+    // Where nothing is served yet, what is urgent and what is small is served first.
+    const [first, later] = present ? [accepted(), []] : firstPortion(accepted());
     const { transaction, contents } = await planFull(first, settings, present, this.#table.name, later);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     kernelMs += await this.#commit(transaction, sweep);
@@ -220,13 +220,6 @@ export class FamilySync {
   #confirm(contents: TableContents): void {
     this.#contents = this.#pending.confirm() ? contents : undefined;
   }
-}
-
-function separate(ports: Iterable<ServicePort>): readonly [small: ServicePort[], big: ServicePort[]] {
-  const small: ServicePort[] = [];
-  const big: ServicePort[] = [];
-  for (const port of ports) (isBig(port) ? big : small).push(port);
-  return [small, big];
 }
 
 function isRefused(error: unknown): boolean {

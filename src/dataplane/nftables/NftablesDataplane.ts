@@ -5,7 +5,7 @@
 
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
-import type { ForeignChange, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
+import type { ForeignChange, TableWatch, TableWatchOptions } from '../../kernel/nftables/table/TableWatch.js';
 import type { Cidr, IpAddress, IpFamily } from '../../net/ip.js';
 import type { Protocol } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
@@ -13,6 +13,7 @@ import { NodePortIndex } from '../../routing/NodePortIndex.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { type Clock, systemClock } from '../../time/Clock.js';
+import type { Milliseconds } from '../../time/duration.js';
 import type {
   Dataplane,
   DataplaneListener,
@@ -32,7 +33,13 @@ import {
   nftablesSettings,
 } from './desired/NftablesSettings.js';
 import { FamilySync } from './FamilySync.js';
+import { countTouched } from './plan/portions.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
+
+/** So many elements are written unheard: to ask twice for the generation costs less then than what the kernel says of them. */
+const UNHEARD_ELEMENTS = 1024;
+/** How long changes are listened to again when somebody else wrote while we did not listen. */
+const HEARS_AGAIN_MS: Milliseconds = 600_000;
 
 /** The name of our table in each family. */
 export const TABLE = 'penstock';
@@ -45,8 +52,10 @@ export interface NftablesHost {
   readonly tables: readonly NftablesTable[];
   /** A number that is one more after each transaction of anybody; undefined when it cannot be read. */
   readonly generation: () => Promise<number | undefined>;
-  /** Tells of changes that others make to the tables, from now on. */
-  readonly watch: (handlers: Pick<TableWatchOptions, 'changed' | 'lost'>) => void;
+  /** Tells of changes that others make to the tables, from now on. Undefined where that cannot be paused. */
+  readonly watch: (
+    handlers: Pick<TableWatchOptions, 'changed' | 'lost'>,
+  ) => Pick<TableWatch, 'pause' | 'resume'> | undefined;
   /** Ports of ours on loopback that pass on connections to node ports on loopback. */
   readonly localhostPorts: (family: IpFamily) => HostFacts['localhostPorts'];
   /** A mark for packets that are for sockets with addresses of clients; routes of ours bring them there. 0 for none. */
@@ -65,10 +74,14 @@ export class NftablesDataplane implements Dataplane {
   readonly #listener: DataplaneListener;
   readonly #families: readonly FamilySync[];
   readonly #nodePorts = new NodePortIndex();
+  readonly #now: () => Milliseconds;
   readonly connectionCounters: Dataplane['connectionCounters'];
   /** Never rejects. */
   #syncing: Promise<unknown> | undefined;
   #watching = false;
+  #watch: Pick<TableWatch, 'pause' | 'resume'> | undefined;
+  /** Nothing is written unheard until then: others write too, and each time everything would be looked at. */
+  #hearsUntil: Milliseconds = 0;
   #hasSynced = false;
   #stance: NftablesSettings['stance'] = 'first';
   /** What the next verify() says. */
@@ -80,6 +93,7 @@ export class NftablesDataplane implements Dataplane {
     this.#listener = listener;
     const { clock = systemClock } = host;
     const now = () => clock.now();
+    this.#now = now;
     this.#families = host.tables.map((table) => new FamilySync(table, now));
     const counters = new ConnectionCounters(host.tables, now, async () => {
       await this.#syncing;
@@ -108,9 +122,12 @@ export class NftablesDataplane implements Dataplane {
       sync.take(changes.families[sync.family]);
       this.#nodePorts.apply(sync.family, changes.families[sync.family]);
     }
-    const families = this.#watching
-      ? await this.#syncFamilies(table)
-      : await this.#syncThenWatch(() => this.#syncFamilies(table));
+    const write = () => this.#syncFamilies(table);
+    const families = !this.#watching
+      ? await this.#syncThenWatch(write)
+      : this.#isDearToHear(changes)
+        ? await this.#syncUnheard(write)
+        : await write();
     this.#hasSynced = true;
     return { families, problems: this.#families.flatMap((sync) => sync.problems) };
   }
@@ -121,8 +138,43 @@ export class NftablesDataplane implements Dataplane {
    */
   async #syncThenWatch(sync: () => Promise<readonly FamilyReport[]>): Promise<readonly FamilyReport[]> {
     const before = await this.#generation();
-    const reports = await sync().finally(() => this.#watch());
+    return this.#syncInBlind(sync, before, () => this.#startWatch());
+  }
+
+  #isDearToHear({ families }: ChangeSet): boolean {
+    if (this.#watch === undefined || this.#now() < this.#hearsUntil) return false;
+    return this.families.some(
+      (family) => countTouched(families[family], UNHEARD_ELEMENTS) >= UNHEARD_ELEMENTS,
+    );
+  }
+
+  /** As #syncThenWatch(), for many elements: what the kernel would say of each of them is not listened to. */
+  async #syncUnheard(sync: () => Promise<readonly FamilyReport[]>): Promise<readonly FamilyReport[]> {
+    const before = await this.#generation();
+    // Whose generation that was may still be telling what it changed.
+    await this.#host.tables[0]?.awaitOthers();
+    this.#watch?.pause();
+    return this.#syncInBlind(sync, before, () => this.#watch?.resume());
+  }
+
+  /** Looks at everything again when the generation is another than before: somebody wrote meanwhile. */
+  async #syncInBlind(
+    sync: () => Promise<readonly FamilyReport[]>,
+    before: number | undefined,
+    watch: () => void,
+  ): Promise<readonly FamilyReport[]> {
+    let reports: readonly FamilyReport[];
+    try {
+      reports = await sync();
+    } catch (error) {
+      // One family may have been written: what others did to it was not heard.
+      this.requireFull();
+      throw error;
+    } finally {
+      watch();
+    }
     if (before !== undefined && before === (await this.#generation())) return reports;
+    this.#hearsUntil = this.#now() + HEARS_AGAIN_MS;
     this.requireFull();
     const again = await sync();
     return reports.map((report, i) => together(report, again[i]));
@@ -203,9 +255,9 @@ export class NftablesDataplane implements Dataplane {
     for (const sync of this.#families) sync.requireFull();
   }
 
-  #watch(): void {
+  #startWatch(): void {
     this.#watching = true;
-    this.#host.watch({
+    this.#watch = this.#host.watch({
       changed: (changes, by) => {
         for (const sync of this.#families) {
           const own = changes.filter(({ family }) => family === sync.family);

@@ -176,6 +176,11 @@ export class NetlinkChannel {
     }
   }
 
+  /** Leaves multicast groups until listen() is called again; what already waits is still handed to the listener. */
+  leave(groups: readonly number[]): void {
+    for (const group of groups) this.#socket.leaveGroup(group);
+  }
+
   /**
    * What `program` (classic BPF) refuses is dropped by the kernel; answers as well, so this is for channels that only listen.
    * Throws when the kernel does not take the program.

@@ -1,5 +1,6 @@
-/** Somebody changes the table at every moment of the first sync, and of the next: it is noticed, and put back. */
+/** Somebody changes the table at every moment of the first sync, and of one of many elements: it is noticed, and put back. */
 import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
 import { isNotOurs } from '../../../src/dataplane/nftables/desired/sets.js';
@@ -10,7 +11,7 @@ import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
 import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
 import { TableWatch } from '../../../src/kernel/nftables/table/TableWatch.js';
 import type { IpFamily } from '../../../src/net/ip.js';
-import { tableOf } from '../../support/builders.js';
+import { endpoint, ip, service, slice, tableOf, upsert } from '../../support/builders.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually } from '../../support/iptables.js';
 import {
@@ -36,6 +37,10 @@ class HookedTable extends NftablesTable {
     return around(`readState ${this.family}`, this.#hook, () => super.readState());
   }
 
+  override awaitOthers() {
+    return around(`awaitOthers ${this.family}`, this.#hook, () => super.awaitOthers());
+  }
+
   override commit(transaction: Parameters<NftablesTable['commit']>[0]) {
     return around(`commit ${this.family}`, this.#hook, () => super.commit(transaction));
   }
@@ -59,8 +64,21 @@ function openHooked(hook: Hook, repair: () => void): NftablesDataplane {
       generation: () => around('generation', hook, () => readGeneration(channel)),
       watch: (handlers) => {
         hook('before watch');
-        new TableWatch(watching, { table: TABLE, ownPort: channel.portId, ignores: isNotOurs, ...handlers });
+        const options = { table: TABLE, ownPort: channel.portId, ignores: isNotOurs, ...handlers };
+        const watch = new TableWatch(watching, options);
         hook('after watch');
+        return {
+          pause: () => {
+            hook('before pause');
+            watch.pause();
+            hook('after pause');
+          },
+          resume: () => {
+            hook('before resume');
+            watch.resume();
+            hook('after resume');
+          },
+        };
       },
       localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
       close: async () => {
@@ -87,6 +105,14 @@ function nft(words: readonly string[]): boolean {
     return false;
   }
 }
+
+/** A table of maglev, 4093 elements: more than are written while each is told. */
+const HASHED = [
+  upsert(
+    service({ name: 'hashed', options: { algorithm: 'maglev' }, clusterIPs: { IPv4: ip('10.96.77.77') } }),
+  ),
+  upsert(slice([endpoint('10.1.77.1'), endpoint('10.1.77.2')], { name: 'hashed-1', serviceName: 'hashed' })),
+];
 
 if (await inNetns(import.meta.url)) {
   for (const [foreign, words] of Object.entries(FOREIGN)) {
@@ -142,4 +168,46 @@ if (await inNetns(import.meta.url)) {
       });
     }
   }
+
+  t.test('a map is emptied while many elements are written', async (t) => {
+    const seenAt = new Set<string>();
+    let moments = 0;
+    let effective = 0;
+    for (let moment = 0; moment <= moments; moment++) {
+      const table = tableOf(everything());
+      let armed = false;
+      let seen = 0;
+      let repairs = 0;
+      const hook: Hook = (what) => {
+        if (!armed) return;
+        seenAt.add(what);
+        if (seen++ === moment && nft(FOREIGN['a map is emptied'] ?? [])) effective++;
+      };
+      const dataplane = openHooked(hook, () => void repairs++);
+      await dataplane.sync(table, table.commit());
+      table.apply(HASHED);
+      const changes = table.commit();
+      armed = true;
+      // As the agent does: again, when the kernel refuses what the change made impossible.
+      await dataplane.sync(table, changes).catch(() => dataplane.sync(table, table.commit()));
+      armed = false;
+      moments = Math.max(moments, seen);
+      const other = openDataplane();
+      const isWhole = async () => {
+        if (repairs > 0 || (await dataplane.verify()) !== undefined)
+          await dataplane.sync(table, table.commit());
+        const { families } = await other.sync(table, { ...changes });
+        other.requireFull();
+        return families.every(({ kind }) => kind === 'none');
+      };
+      // What was changed before the pause or after the end is told a little later.
+      await sleep(20);
+      t.ok(await isWhole(), `moment ${moment}, heard ${repairs} times`);
+      await other.close();
+      await dataplane.close();
+    }
+    t.ok(effective >= 8, `in ${effective} of ${moments} moments there was something to change`);
+    for (const what of ['after pause', 'before resume', 'before awaitOthers IPv4'])
+      t.ok(seenAt.has(what), `${what} was one of them`);
+  });
 }

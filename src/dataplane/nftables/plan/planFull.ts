@@ -78,6 +78,8 @@ export function contentsOf(
     const { vips, nodePorts } = countElements(port, countIndexes(port));
     expected.endpoints += vips;
     expected['node-port-endpoints'] += nodePorts;
+    expected['service-ips'] += 1 + port.externalIPs.length + port.loadBalancerIPs.length;
+    expected['node-ports'] += port.nodePort === 0 ? 0 : 1;
   }
   const contents = new TableContents(settings, sizesFor(expected, sizes));
   Object.assign(contents.filled, filled);

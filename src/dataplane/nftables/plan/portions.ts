@@ -6,33 +6,68 @@ import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import { countElements, countIndexes } from '../desired/servicePortElements.js';
 
-/** Elements of one service port, and of one portion of big ones: some 50 ms of work. */
-const BIG = 16_384;
+/** Elements of one service port that others do not wait for. */
+const BIG = 2048;
+/**
+ * Elements of one portion, some 50 to 100 ms of work. While anybody on the machine listens to changes of tables, the kernel
+ * makes a notice of 4 KiB for each element, and keeps all of a transaction until its end: 130 MB here, 1.5 GB for 300,000 at once.
+ */
+const PORTION = 32_768;
+
+/** Namespaces of what all others need: the API server and the DNS. Their Services come first. */
+const URGENT: ReadonlySet<string> = new Set(['default', 'kube-system']);
 
 /** At least one portion, maybe empty. */
 export function portions(changes: readonly ServicePortChange[]): readonly (readonly ServicePortChange[])[] {
-  const small: ServicePortChange[] = [];
-  const result: ServicePortChange[][] = [small];
-  let room = 0;
+  const small: ServicePortChange[][] = [[]];
+  const big: ServicePortChange[][] = [];
+  const room = { small: PORTION, big: 0 };
   for (const change of changes) {
     const size = mayWait(change) ? sizeOf(change) : 0;
-    if (size < BIG) {
-      small.push(change);
+    const kind = size < BIG ? 'small' : 'big';
+    const list = kind === 'small' ? small : big;
+    // What may not wait for others is in the first portion, all of it.
+    if (size === 0) {
+      small[0]?.push(change);
       continue;
     }
-    if (room < size) {
-      result.push([]);
-      room = BIG * 2;
+    if (room[kind] < size) {
+      list.push([]);
+      room[kind] = PORTION;
     }
-    room -= size;
-    result.at(-1)?.push(change);
+    room[kind] -= size;
+    list.at(-1)?.push(change);
   }
-  return result;
+  return [...small, ...big];
 }
 
-/** Whether the service port alone is a portion. */
-export function isBig(port: ServicePort): boolean {
-  return elementsOf(port) >= BIG;
+/** Of service ports that are all new: those of the first portion, and those after them, what is urgent or small before the others. */
+export function firstPortion(
+  ports: Iterable<ServicePort>,
+): readonly [first: readonly ServicePort[], later: readonly ServicePort[]] {
+  const urgent: ServicePort[] = [];
+  const others: ServicePort[] = [];
+  for (const port of ports) (URGENT.has(port.namespace) ? urgent : others).push(port);
+  const first: ServicePort[] = [];
+  const later: ServicePort[] = [];
+  let room = PORTION;
+  for (const port of [...urgent, ...others]) {
+    const size = elementsOf(port);
+    const isNow = size < BIG && size <= room;
+    if (isNow) room -= size;
+    (isNow ? first : later).push(port);
+  }
+  return [first, later];
+}
+
+/** Elements that changes may touch; no more than `enough` are counted. */
+export function countTouched(changes: readonly ServicePortChange[], enough: number): number {
+  let count = 0;
+  for (const change of changes) {
+    if (count >= enough) break;
+    count += sizeOf(change);
+  }
+  return count;
 }
 
 /** Addresses and ports that it gives up may be another's now: deleted and added they must be in one transaction. */

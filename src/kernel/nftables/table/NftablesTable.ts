@@ -206,6 +206,19 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     );
   }
 
+  /** Resolves when all transactions that others had begun are done with, notices included. Changes nothing, and is no generation. */
+  async awaitOthers(): Promise<void> {
+    const writer = new MessageWriter(128);
+    beginTransaction(writer, NetfilterSubsystem.NFTABLES);
+    // Without flags this is no change of a table that is there; if it is gone, the generation tells.
+    beginNetfilterMessage(writer, NftMessage.NEW_TABLE, 0, FAMILY_NUMBER[this.family]);
+    writer.string(TableAttribute.NAME, this.name);
+    writer.endMessage();
+    endTransaction(writer, NetfilterSubsystem.NFTABLES);
+    const [error] = await this.#channel.transaction(`wait for other writers of ${this.name}`, writer);
+    if (error) throw error;
+  }
+
   /** What the kernel would say to a transaction. It looks at all of it and forgets it, as with `nft --check`. */
   async check(transaction: Transaction): Promise<NetlinkError | undefined> {
     return (await this.#send(`check table ${transaction.table}`, transaction, 'to check', new Map())).first;

@@ -1,6 +1,6 @@
 /** Small service ports do not wait for big ones, and all is written in the end. */
 import t from 'tap';
-import { portions } from '../../../../src/dataplane/nftables/plan/portions.js';
+import { countTouched, firstPortion, portions } from '../../../../src/dataplane/nftables/plan/portions.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import {
   endpoint,
@@ -50,4 +50,39 @@ t.test('what gives up an address is written together with who may take it', asyn
     portions(removals).map((portion) => portion.length),
     [5],
   );
+});
+
+/** Services of so many endpoints each, in one namespace. */
+const many = (namespace: string, count: number, endpoints: number) =>
+  Array.from({ length: count }, (_, n) => [
+    service({ namespace, name: `s${n}`, clusterIPs: { IPv4: ip(`10.97.${n >> 8}.${n & 255}`) } }),
+    slice(
+      Array.from({ length: endpoints }, (_, i) => endpoint(`10.1.${i >> 8}.${i & 255}`)),
+      { namespace, name: `s${n}-1`, serviceName: `s${n}` },
+    ),
+  ]).flat();
+
+t.test('no portion has more elements than the kernel may keep notices of', async (t) => {
+  const table = tableOf([...many('shop', 40, 1000), ...many('kube-system', 1, 3), big, ...slices]);
+  const { IPv4: changes } = table.commit().families;
+  const found = portions(changes);
+  t.same(
+    found
+      .map((portion) => countTouched(portion, 1_000_000) <= 32_768 || portion.length === 1)
+      .includes(false),
+    false,
+  );
+  t.same(found.flat().length, changes.length, 'all are there');
+  t.ok(found.length > 4);
+  t.equal(countTouched(changes, 10), 1024, 'counted until it is enough');
+});
+
+t.test('at the start what all others need comes first, and nothing big', async (t) => {
+  const table = tableOf([...many('shop', 40, 1000), ...many('kube-system', 1, 3), big, ...slices]);
+  table.commit();
+  const [first, later] = firstPortion(table.servicePorts('IPv4').values());
+  t.equal(first[0]?.namespace, 'kube-system');
+  t.equal(first.length + later.length, 41 + 4);
+  t.notOk(first.some(({ service }) => service === 'big'));
+  t.ok(later.filter(({ service }) => service !== 'big').length >= 5, 'nor all of what is small');
 });
