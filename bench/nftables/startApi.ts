@@ -13,9 +13,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { rawService, rawSlice, service, slice } from './objects.js';
-import { inNamespace } from './parts/inNamespace.js';
-import { median, table } from './parts/statistics.js';
+import { rawService, rawSlice, service, slice } from '../objects.js';
+import { inNamespace } from '../parts/inNamespace.js';
+import { median, table } from '../parts/statistics.js';
 
 const HOST = '192.0.2.1';
 const API_PORT = 6443;
@@ -156,7 +156,7 @@ function connects(address: string): Promise<boolean> {
 
 async function report(sizes: string, rounds: number, programs: readonly string[]): Promise<void> {
   const all =
-    programs.length > 0 ? programs : [fileURLToPath(new URL('../../bin/penstock', import.meta.url))];
+    programs.length > 0 ? programs : [fileURLToPath(new URL('../../../bin/penstock', import.meta.url))];
   const rows: (string | number)[][] = [];
   for (const size of sizes.split(',')) {
     const [services = '', endpoints = ''] = size.split('x');
