@@ -26,16 +26,17 @@ export function neverServed(ip: IpAddress, reserved: ReservedAddresses): string 
   return familyOf(ip) === 'IPv6' ? neverServedIpv6(ip) : neverServedIpv4(ip, reserved);
 }
 
-/** The first addresses of all that neverServed() refuses, 240.0.0.0/4 aside: a range that holds such addresses begins with one or has one of these. */
-export const NEVER_SERVED_BEGINS: readonly IpAddress[] = [
+/** The first addresses of all that forbiddenKind() refuses, 240.0.0.0/4 aside: a range that holds such addresses begins with one or has one of these. */
+export const FORBIDDEN_BEGINS: readonly IpAddress[] = [
   '0.0.0.0',
   '127.0.0.0',
-  '169.254.169.0',
+  '169.254.0.0',
   '224.0.0.0',
   '255.255.255.255',
   '::',
   '::1',
   'fd00:ec2::',
+  'fe80::',
   'ff00::',
 ].flatMap((text) => parseIp(text) ?? []);
 

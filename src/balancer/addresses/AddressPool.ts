@@ -1,7 +1,7 @@
 /** A pool of addresses for Services of type LoadBalancer. MetalLB's IPAddressPool, and penstock.io's, which is the same. */
 import type { IpAddress } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
-import { NEVER_SERVED_BEGINS, neverServed } from '../../objects/addresses.js';
+import { FORBIDDEN_BEGINS, forbiddenKind } from '../../objects/addresses.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import { readLabels } from '../../objects/read/readMetadata.js';
@@ -108,10 +108,13 @@ export function poolAllows(
   return namespaceOk && anySelects(serviceSelectors, serviceLabels);
 }
 
-/** `a loopback address`: a range that has one is a slip, and to look for others beyond a whole network of them takes millions of tries. */
+/**
+ * `a loopback address`: a range that has one is a slip, and to look for others beyond a whole network of them takes millions of tries.
+ * Link-local ones no router passes on, and each interface has its own.
+ */
 function neverGiven(range: AddressRange): string | undefined {
-  const inside = NEVER_SERVED_BEGINS.filter((address) => inRange(range, address));
+  const inside = FORBIDDEN_BEGINS.filter((address) => inRange(range, address));
   return [addressOf(range.family, range.first), ...inside]
-    .map((address) => neverServed(address, 'served'))
+    .map((address) => forbiddenKind(address, 'served'))
     .find((why) => why !== undefined);
 }

@@ -63,6 +63,18 @@ export function looksLikeNetwork(address: IpAddress): boolean {
   return /\.(0|255)$/.test(address);
 }
 
+/**
+ * The subnet-router anycast address of a network (RFC 4291, 2.6.1): every node that forwards answers for it, as all nodes of a cluster do.
+ * Networks are not known here: those of 64 bits, and what a CIDR of the pool looks like, unless it names one or two addresses (RFC 6164).
+ */
+export function isSubnetRouter({ family, first, last, text }: AddressRange, address: IpAddress): boolean {
+  if (family === 'IPv4') return false;
+  const isCidr = text.includes('/');
+  if (isCidr && last - first < 2n) return false;
+  const number = toNumber(address);
+  return BigInt.asUintN(64, number) === 0n || (isCidr && number === first);
+}
+
 function toNumber(address: IpAddress): bigint {
   let number = 0n;
   for (const byte of ipToBytes(address)) number = (number << 8n) | BigInt(byte);

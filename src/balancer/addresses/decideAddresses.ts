@@ -3,7 +3,7 @@ import { familyOf, type IpAddress, type IpFamily } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
 import type { Labels } from '../objects/LabelSelector.js';
 import { type AddressPool, poolAllows, poolHas } from './AddressPool.js';
-import { type AddressRange, looksLikeNetwork } from './AddressRange.js';
+import { type AddressRange, inRange, isSubnetRouter, looksLikeNetwork } from './AddressRange.js';
 import type { Allocations } from './Allocations.js';
 import type { ServiceRequest } from './ServiceRequest.js';
 
@@ -84,6 +84,8 @@ function asked(service: ServiceRequest, pools: readonly AddressPool[], world: Ad
     }
     const why = whyNot(address, service, world);
     if (why !== undefined) return refused(why);
+    if (!service.assigned.includes(address) && pools.every((pool) => isOfRouters(pool, address)))
+      return refused(`${address} is the subnet-router anycast address of its network`);
   }
   return {
     type: 'assigned',
@@ -150,7 +152,9 @@ function firstFree(
   world: AddressWorld,
 ): IpAddress | undefined {
   const usable = (address: IpAddress) =>
-    !(pool.avoidBuggyIPs && looksLikeNetwork(address)) && whyNot(address, service, world) === undefined;
+    !(pool.avoidBuggyIPs && looksLikeNetwork(address)) &&
+    !isOfRouters(pool, address) &&
+    whyNot(address, service, world) === undefined;
   const shared = world.allocations
     .sharedBy(service.sharingKey)
     .find((address) => familyOf(address) === family && poolHas(pool, address) && usable(address));
@@ -164,6 +168,11 @@ function firstFree(
     }
   }
   return undefined;
+}
+
+/** Unless one of the ranges that have it is that address alone. */
+function isOfRouters({ ranges }: AddressPool, address: IpAddress): boolean {
+  return ranges.every((range) => !inRange(range, address) || isSubnetRouter(range, address));
 }
 
 function whyNot(

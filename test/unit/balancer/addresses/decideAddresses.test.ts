@@ -319,6 +319,40 @@ t.test('pools that are wrong say why', async (t) => {
   t.equal(parsePool(null).type, 'foreign');
 });
 
+t.test(
+  'the first address of an IPv6 network is of all that forward there: only who has it keeps it',
+  async (t) => {
+    const V6 = { spec: { ipFamilies: ['IPv6'] } };
+    const asks = (ip: string) => ({ ...V6, ...annotations('metallb.io/loadBalancerIPs', ip) });
+    for (const [range, next, first] of [
+      ['2001:db8::/64', '2001:db8::1', '2001:db8::'],
+      ['2001:db8::/48', '2001:db8::1', '2001:db8:0:1::'],
+      ['2001:db8::-2001:db8::9', '2001:db8::1', '2001:db8::'],
+      ['2001:db8::10:0/112', '2001:db8::10:1', '2001:db8::10:0'],
+    ] as const) {
+      const given = {
+        pools: { p: { addresses: [range] } },
+        services: { 'a/new': V6, 'a/asks': asks(first) },
+      };
+      t.match(
+        outcome(given),
+        { 'a/new': next, 'a/asks': `${first} is the subnet-router anycast address` },
+        range,
+      );
+      t.same(outcome({ ...given, services: { 'a/old': { ...V6, ...had(first) } } }), { 'a/old': first });
+      t.same(outcome({ ...given, services: { 'a/old': { ...asks(first), ...had(first) } } }), {
+        'a/old': first,
+      });
+    }
+    for (const alone of ['2001:db8::/128', '2001:db8::/127'])
+      t.same(
+        outcome({ pools: { p: { addresses: [alone] } }, services: { 'a/new': V6 } }),
+        { 'a/new': '2001:db8::' },
+        alone,
+      );
+  },
+);
+
 t.test('a pool of addresses that no Service can have is set aside: its tries would be millions', (t) => {
   for (const [range, why] of [
     ['127.0.0.0/8', 'a loopback address'],
@@ -327,10 +361,13 @@ t.test('a pool of addresses that no Service can have is set aside: its tries wou
     ['::/0', 'the unspecified address'],
     ['ff0e::/16', 'a multicast address'],
     ['126.255.255.254-128.0.0.5', 'a loopback address'],
-    ['169.254.168.254-169.254.171.5', 'an address at which clouds serve'],
+    ['169.254.168.254-169.254.171.5', 'a link-local address'],
+    ['169.253.255.254-169.254.0.1', 'a link-local address'],
+    ['fe80::10-fe80::20', 'a link-local address'],
+    ['fe7f::-fe80::1', 'a link-local address'],
     ['fd00:ec1::ffff-fd00:ec3::1', 'an address at which clouds serve'],
     ['192.0.2.0-255.255.255.255', 'a multicast address'],
-    ['169.254.169.0/24', 'an address at which clouds serve'],
+    ['169.254.169.0/24', 'a link-local address'],
   ] as const) {
     const result = parsePool(pool('p', { addresses: ['192.0.2.0/24', range] }));
     t.equal(result.type, 'invalid', range);
