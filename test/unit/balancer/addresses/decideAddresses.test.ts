@@ -171,7 +171,7 @@ const CASES: readonly (readonly [string, Given, Record<string, string>])[] = [
       },
     },
     {
-      'a/dual': '2001:db8:1:: 198.51.100.1',
+      'a/dual': '2001:db8:1::1 198.51.100.1',
       'a/four': '192.0.2.10',
       'a/must': 'no address of IPv6 is free in four',
     },
