@@ -125,16 +125,20 @@ function chainDifferences(
   services: readonly string[],
   there: readonly string[],
 ): KernelDifference[] {
+  // Each once: most of the time goes here, and nearly all chains are as they should be.
+  const wantedForms = wanted.map(ruleForm);
+  const thereForms = there.map(ruleForm);
+  if (wanted.length === there.length && wantedForms.every((form, i) => form === thereForms[i])) return [];
   const left = new Map<string, string[]>();
-  for (const rule of there) {
-    const form = ruleForm(rule);
+  for (const [i, rule] of there.entries()) {
+    const form = thereForms[i] ?? '';
     const known = left.get(form);
     if (known) known.push(rule);
     else left.set(form, [rule]);
   }
   const found: KernelDifference[] = [];
   for (const [i, rule] of wanted.entries()) {
-    const form = ruleForm(rule);
+    const form = wantedForms[i] ?? '';
     const same = left.get(form);
     if (same === undefined) found.push({ sign: '+', what, service: services[i] ?? '', text: rule });
     else if (same.length === 1) left.delete(form);
@@ -142,10 +146,10 @@ function chainDifferences(
   }
   for (const rules of left.values())
     for (const rule of rules) found.push({ sign: '-', what, service: '', text: rule });
-  return found.length > 0 ? found : order(what, wanted, there, services[0] ?? '');
+  return found.length > 0 ? found : order(what, wantedForms, thereForms, services[0] ?? '');
 }
 
-/** Statistic matches count what comes before; the last rule of KUBE-SERVICES must be the last. Shared chains are sorted. */
+/** Of forms. Statistic matches count what comes before; the last rule of KUBE-SERVICES must be the last. Shared chains are sorted. */
 function order(
   what: string,
   wanted: readonly string[],
@@ -153,9 +157,8 @@ function order(
   service: string,
 ): KernelDifference[] {
   const isOwn = /KUBE-(SVC|SVL|EXT|FW|SEP)-/.test(what);
-  const last = (list: readonly string[]) => ruleForm(list.at(-1) ?? '');
   const differs = isOwn
-    ? wanted.some((rule, i) => ruleForm(rule) !== ruleForm(there[i] ?? ''))
-    : what.includes(chain.SERVICES) && what.includes('nat') && last(wanted) !== last(there);
+    ? wanted.some((form, i) => form !== there[i])
+    : what.includes(chain.SERVICES) && what.includes('nat') && wanted.at(-1) !== there.at(-1);
   return differs ? [{ sign: '~', what, service, text: 'the rules are in another order' }] : [];
 }

@@ -55,19 +55,20 @@ function onePart(option: string, value: string): string {
   const mark = MARKS[option];
   if (mark) return `--set-xmark ${marks(mark(value))}`;
   if (option === '--mark' || option === '--set-xmark') return `${option} ${marks(value)}`;
-  if (option === '-d' || option === '-s') return `${option} ${value.replace(/\/(32|128)$/, '')}`;
+  if (option === '-d' || option === '-s')
+    return `${option} ${value.includes('/') ? value.replace(/\/(32|128)$/, '') : value}`;
   // Ten decimals, of which the kernel keeps a number of 31 bits.
   if (option === '--probability') return `${option} ${Number(value).toFixed(6)}`;
   return value === '' ? option : `${option} ${value}`;
 }
 
 function isOption(word: string): boolean {
-  return word === '!' || /^--?[a-z]/.test(word);
+  return word === '!' || (word.startsWith('-') && /^--?[a-z]/.test(word));
 }
 
 function plain(word: string): string {
   const inner = word.startsWith('"') && word.endsWith('"') && word.length > 1 ? word.slice(1, -1) : word;
-  return inner.replaceAll(/\\(["'\\])/g, '$1');
+  return inner.includes('\\') ? inner.replaceAll(/\\(["'\\])/g, '$1') : inner;
 }
 
 /** `0x00004000/0x00004000` → `0x4000/0x4000`. */

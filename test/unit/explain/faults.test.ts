@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { explain } from '../../../src/explain/explain.js';
 import { readFlow } from '../../../src/explain/names.js';
-import type { Rules, World } from '../../../src/explain/World.js';
+import type { Mode, Rules, World } from '../../../src/explain/World.js';
 import type { EndpointSlice } from '../../../src/objects/EndpointSlice.js';
 import type { Problem } from '../../../src/objects/Problem.js';
 import type { Service } from '../../../src/objects/Service.js';
@@ -31,6 +31,8 @@ const BALANCER = service({
   ports: [port({ name: 'http', nodePort: 30_080 })],
   loadBalancerIngress: [{ ip: ip('192.0.2.80'), ipMode: 'VIP' }],
 });
+
+const MODES: readonly Mode[] = ['nftables', 'iptables', 'ipvs', 'userspace'];
 
 interface Fault {
   readonly fault: string;
@@ -212,21 +214,36 @@ const FAULTS: readonly Fault[] = [
   },
 ];
 
+/** No rule of kube-proxy's kind says what the cluster IPs are: packets to other addresses, or in mode iptables to other ports, go on. */
+const NOBODYS = { iptables: ['not-a-service', 'no-service'], ipvs: ['not-a-service', 'no-service'] } as const;
+/** Where a mode ends otherwise than the rest. The words that name the cause are the same. */
+const OTHERWISE: Readonly<Record<string, Partial<Record<Mode, readonly [outcome: string, reason: string]>>>> =
+  {
+    'a wrong port of a Service': { iptables: ['not-a-service', 'unknown-port'] },
+    'an address that a Service had once': NOBODYS,
+    'a Service of another proxy': NOBODYS,
+    'a Service that was set aside': NOBODYS,
+  };
+
 const HEAD = '| fault | reason | said by `penstock explain` |\n|---|---|---|\n';
+
+function worldWith(services: readonly Service[], slices: readonly EndpointSlice[]): World {
+  return {
+    services,
+    slices,
+    nodeName: 'node1',
+    zone: '',
+    nodeAddresses: { IPv4: '192.168.0.2' },
+    podCIDRs: {},
+    hostAddresses: ['192.168.0.2', '172.17.0.1'],
+    serviceCIDRs: ['10.96.0.0/16'],
+  };
+}
 
 t.test('each fault is named by one command, as docs/see.md shows', async (t) => {
   const rows: string[] = [];
   for (const { fault, services, slices = [], problems = [], rules: own = {}, ask, says } of FAULTS) {
-    const world: World = {
-      services,
-      slices,
-      nodeName: 'node1',
-      zone: '',
-      nodeAddresses: { IPv4: '192.168.0.2' },
-      podCIDRs: {},
-      hostAddresses: ['192.168.0.2', '172.17.0.1'],
-      serviceCIDRs: ['10.96.0.0/16'],
-    };
+    const world = worldWith(services, slices);
     const [client, destination] = ask;
     const rules: Rules = { ...RULES, ...own };
     const started = performance.now();
@@ -241,3 +258,20 @@ t.test('each fault is named by one command, as docs/see.md shows', async (t) => 
   const docs = readFileSync(fromRoot('docs/see.md'), 'utf8');
   t.ok(docs.includes(HEAD + rows.join('')), `docs/see.md lacks the table:\n${HEAD}${rows.join('')}`);
 });
+
+for (const mode of MODES)
+  t.test(`each fault that can be there in mode ${mode} is named by the same words`, async (t) => {
+    let named = 0;
+    for (const { fault, services, slices = [], problems = [], rules: own = {}, ask, says } of FAULTS) {
+      if (own.mode !== undefined && own.mode !== mode) continue;
+      const world = worldWith(services, slices);
+      const rules: Rules = { ...RULES, ...own, mode };
+      const [client, destination] = ask;
+      const e = explain(world, rules, readFlow({ client, destination }, world, rules), problems);
+      const lost = e.losers.map(({ servicePort, as, because }) => `${servicePort} (${as}): ${because}`);
+      t.strictSame([e.outcome, e.reason], OTHERWISE[fault]?.[mode] ?? says.slice(0, 2), fault);
+      t.match(e.notes[0] ?? lost[0] ?? '', says[2], fault);
+      named++;
+    }
+    t.ok(named >= FAULTS.length - 2, `${named} of ${FAULTS.length}`);
+  });
