@@ -42,6 +42,9 @@ function annotated(algorithm: string): Partial<Service> {
   return { options: { algorithm } };
 }
 
+/** What the Services are that change at a fixed pace. */
+const PACED = ['random', 'round-robin', 'source-hash', 'least-connections', 'power-of-two', 'maglev'];
+
 interface Times {
   readonly totalMs: number;
   readonly kernelMs: number;
@@ -60,7 +63,7 @@ if (process.argv[2] === 'measure') {
   const result = await measure(kind, among, Number(services), Number(endpoints));
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 } else if (process.argv[2] === 'paced') {
-  const kinds = Object.values(KINDS).slice(4);
+  const kinds = PACED.filter((kind) => kind !== process.argv[3]).map((kind) => KINDS[kind]);
   const result = await measurePaced({
     services: PACED_SERVICES,
     endpoints: PACED_ENDPOINTS,
@@ -144,10 +147,15 @@ async function report(sizes: string, kinds: string): Promise<void> {
       rows,
     ),
   );
-  const paced = JSON.parse(await inNamespace(self, ['paced'])) as Awaited<ReturnType<typeof measurePaced>>;
-  const { p50, p99, most } = paced.latencyMs;
-  process.stdout.write(
-    `200 annotated changes a second at ${PACED_SERVICES} x ${PACED_ENDPOINTS}: ${paced.changes} in ${paced.syncs} syncs, ` +
-      `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, latest ${most.toFixed(1)} ms, ${(paced.cpuShare * 100).toFixed(0)} % of a core\n`,
-  );
+  for (const without of ['', 'maglev']) {
+    const paced = JSON.parse(await inNamespace(self, ['paced', without])) as Awaited<
+      ReturnType<typeof measurePaced>
+    >;
+    const { p50, p99, most } = paced.latencyMs;
+    process.stdout.write(
+      `200 annotated changes a second at ${PACED_SERVICES} x ${PACED_ENDPOINTS}${without === '' ? '' : `, none of ${without}`}: ` +
+        `${paced.changes} in ${paced.syncs} syncs, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ` +
+        `latest ${most.toFixed(1)} ms, ${(paced.cpuShare * 100).toFixed(0)} % of a core\n`,
+    );
+  }
 }
