@@ -30,14 +30,19 @@ export class Exchanges {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #onBusy: (busy: boolean) => void;
+  readonly #readWhatCame: () => void;
   /** By first sequence number, in the order they were sent. */
   readonly #waiting = new Map<number, Waiting>();
 
-  /** `onBusy` hears when the first exchange begins to wait and when the last one has ended. */
-  constructor(clock: Clock, timeoutMs: number, onBusy: (busy: boolean) => void) {
+  /**
+   * `onBusy` hears when the first exchange begins to wait and when the last one has ended. `readWhatCame` is called before one is given up:
+   * where a long sync held the event loop, the time is over before anybody has looked.
+   */
+  constructor(clock: Clock, timeoutMs: number, onBusy: (busy: boolean) => void, readWhatCame: () => void) {
     this.#clock = clock;
     this.#timeoutMs = timeoutMs;
     this.#onBusy = onBusy;
+    this.#readWhatCame = readWhatCame;
   }
 
   /** Rejects with NetlinkError: refused, ETIMEDOUT, or what failAll() gives. */
@@ -104,6 +109,8 @@ export class Exchanges {
   }
 
   #timeOut(waiting: Waiting): void {
+    if (!waiting.heard) this.#readWhatCame();
+    if (this.#waiting.get(waiting.exchange.first) !== waiting) return;
     if (waiting.heard) {
       this.#setTimer(waiting);
       return;

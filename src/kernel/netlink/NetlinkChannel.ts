@@ -93,7 +93,8 @@ export class NetlinkChannel {
   constructor(socket: NativeSocket, options: ChannelOptions = {}) {
     const { timeoutMs = DEFAULT_TIMEOUT_MS, clock = systemClock } = options;
     this.#socket = socket;
-    this.#exchanges = new Exchanges(clock, timeoutMs, (busy) => (busy ? socket.ref() : socket.unref()));
+    const onBusy = (busy: boolean) => (busy ? socket.ref() : socket.unref());
+    this.#exchanges = new Exchanges(clock, timeoutMs, onBusy, () => this.#receive());
     socket.onReadable(() => this.#receive());
   }
 

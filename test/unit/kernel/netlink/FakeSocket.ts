@@ -37,6 +37,11 @@ export class FakeSocket implements NativeSocket {
   #callback: (() => void) | undefined;
   #sendError: Error | undefined;
 
+  /** Is there to be received, and the event loop has not said so yet. */
+  arrive(...deliveries: readonly Delivery[]): void {
+    this.#queue.push(...deliveries);
+  }
+
   /** Queues all of it, then lets the channel read until nothing is left. */
   deliver(...deliveries: readonly Delivery[]): void {
     this.#queue.push(...deliveries);

@@ -244,6 +244,25 @@ t.test('batches', async (t) => {
   });
 });
 
+t.test('an answer that came while the event loop stood is read before the request is given up', async (t) => {
+  const { socket, timers, channel } = setUp();
+  const request = channel.request('ask', oneMessage());
+  socket.arrive(socket.outcome(socket.sent[0] as Sent, 0));
+  timers.expire();
+  t.strictSame(await request, []);
+
+  const dump = channel.dump('list', oneMessage());
+  await settle();
+  const sent = socket.sent[1] as Sent;
+  socket.arrive(socket.message(sent, { type: 7, flags: MessageFlag.MULTI }));
+  timers.expire();
+  t.equal(timers.count, 1, 'the rest of a list has time again');
+  socket.arrive(socket.done(sent, 0));
+  timers.expire();
+  t.equal((await dump).length, 1);
+  t.equal(timers.count, 0);
+});
+
 t.test('time limits', async (t) => {
   const { socket, timers, channel } = setUp();
   const request = channel.request('ask', oneMessage());
