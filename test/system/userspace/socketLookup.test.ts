@@ -130,6 +130,23 @@ if (await inNetns(import.meta.url)) {
     t.match(agent.output, `the local route of ${RANGE} was gone`);
   });
 
+  await t.test('one that is killed while it takes over leaves the old one serving, or nobody', async (t) => {
+    await using fresh = new AgentProcess(settings);
+    fresh.write('web.json', [CIDRS, ...web([POD])]);
+    fresh.start();
+    // From here on two programs are attached, and the newer one decides.
+    t.ok(await eventually(async () => fresh.output.includes('captured by socket lookup'), 60_000));
+    await fresh.end('SIGKILL');
+    const found = [await reach(VIP), await reach(VIP6)];
+    t.notOk(found.includes('stranger'), 'no server of the host answers');
+    if (agent.output.includes('has taken over')) {
+      t.equal(await agent.ended(), 0, 'it had been told to end');
+      agent.start();
+      await agent.ready(60_000);
+    } else t.strictSame(found, ['ok', 'ok'], 'the old one goes on');
+    for (const vip of [VIP, VIP6]) t.equal(await reach(vip), 'ok', vip);
+  });
+
   await t.test('a new agent takes over under load, and then one that does not look up', async (t) => {
     const afterwards = (lookup: string) => {
       const fresh = new AgentProcess(settings.replace('auto', `'${lookup}'`));
