@@ -3,9 +3,9 @@
 //   bundle.mjs          into dist/bundle, which bin/penstock takes as long as it is newer than what `npx tsc` made
 //   bundle.mjs FOLDER   an installation there, with what scripts/build-native made and without node_modules
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SAMPLE_CONFIG = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -37,51 +37,46 @@ endpoints:
 `;
 
 const self = fileURLToPath(import.meta.url);
-const { loadBundle, sealed } = createRequire(import.meta.url)('../bin/loadBundle.js');
+const { openBundle, pack } = createRequire(import.meta.url)('../bin/openBundle.js');
 const root = resolve(import.meta.dirname, '..');
 const [first, ...rest] = process.argv.slice(2);
-if (first === '--code-cache') await writeCodeCache(...rest);
+if (first === '--code-cache') await writeCodeCaches(...rest);
 else await makeBundle(first === undefined ? undefined : resolve(first));
 
 async function makeBundle(folder) {
   process.chdir(root);
   const { build } = await import('esbuild');
-  const out = folder === undefined ? 'dist/bundle' : join(folder, 'dist/bundle');
-  rmSync(out, { recursive: true, force: true });
-  // Below package.json, which the program reads.
-  const work = resolve('dist/bundle.new');
-  rmSync(work, { recursive: true, force: true });
-  mkdirSync(work);
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     entryPoints: ['dist/src/main.js'],
-    outfile: join(work, 'main.cjs'),
+    outdir: 'dist/bundle',
     bundle: true,
-    // All of it is read at the start: an agent stays whole while another version is installed over it.
-    format: 'cjs',
-    supported: { 'dynamic-import': false },
+    // A command reads what it needs.
+    splitting: true,
+    format: 'esm',
     platform: 'node',
     target: 'node20',
     charset: 'ascii',
     // Names stay, for stack traces.
     minifyWhitespace: true,
     minifySyntax: true,
+    // The licences are installed as files.
+    legalComments: 'none',
     metafile: true,
+    write: false,
     logLevel: 'warning',
-    // A function, which bin/loadBundle.js calls.
-    banner: {
-      js: '(function(exports,require,module,__filename){const importMetaUrl=require("node:url").pathToFileURL(__filename).href;',
-    },
-    footer: { js: '})' },
     define: { 'import.meta.url': 'importMetaUrl' },
   });
-  makeCodeCache(work);
+  const parts = new Map(outputFiles.map(({ path, text }) => [basename(path), { text: asFunction(basename(path), text) }]));
+  refuseCircles(parts);
+  const out = folder === undefined ? 'dist/bundle' : join(folder, 'dist/bundle');
+  rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  // The cache first: whoever finds the program finds what belongs to it.
-  for (const name of ['main.cache', 'main.cjs']) {
-    if (!existsSync(join(work, name))) continue;
-    cpSync(join(work, name), join(out, `${name}.new`));
-    renameSync(join(out, `${name}.new`), join(out, name));
-  }
+  const work = resolve('dist/bundle.new');
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work);
+  addCodeCaches(parts, work);
+  writeFileSync(join(out, 'program.new'), pack(parts));
+  renameSync(join(out, 'program.new'), join(out, 'program'));
   rmSync(work, { recursive: true });
 
   if (folder === undefined) return;
@@ -92,48 +87,92 @@ async function makeBundle(folder) {
 }
 
 /**
- * work/main.cjs → work/main.cache, for this version of Node with the flags of bin/penstock: with the functions that a dry run
- * called. Twice gives the same bytes: V8 is told to leave chance and time out. V8 compares flags by a hash in the head of the
- * cache, so that one is taken from a cache that was made with the flags of bin/penstock alone.
+ * A part as esbuild writes it, an ES module, → a function that bin/openBundle.js calls: V8's code cache is for scripts alone. Names
+ * that parts have of each other become constants, which cost nothing to use; so nothing that a part exports may change later.
  */
-function makeCodeCache(work) {
+function asFunction(name, text) {
+  const withRequire = (statement, byDefault, all, some, from) => {
+    if (from.startsWith('./') && (byDefault ?? all) !== undefined) throw new Error(`${name}: imports ${from} in one name`);
+    const required = `require(${JSON.stringify(from)})`;
+    const names = [byDefault ?? all, some?.replaceAll(' as ', ':')].filter((each) => each !== undefined);
+    return names.length === 0 ? `${required};` : names.map((each) => `const ${each}=${required};`).join('');
+  };
+  const exported = /export\{([^}]*)\};\n?$/.exec(text);
+  const body = text
+    .slice(0, exported?.index)
+    .replaceAll(/\bimport(?:(?: ([\w$]+)|\*as ([\w$]+))?,?(\{[^}]*\})? ?from)?"([^"\s]+)";/g, withRequire)
+    .replaceAll(/\bimport\("(\.\/[^"]+)"\)/g, 'Promise.resolve().then(()=>require("$1"))');
+  // Any other import or export is a syntax error when the part is loaded, below.
+  const exports = (exported?.[1] ?? '').split(',').filter((each) => each !== '').map((each) => {
+    const [local, as = local] = each.split(' as ');
+    return `exports.${as}=${local};`;
+  });
+  return `(function(exports,require,module,importMetaUrl){"use strict";${body}${exports.join('')}})`;
+}
+
+/** A constant of a part that is still being loaded has no value. */
+function refuseCircles(parts) {
+  const passed = new Set();
+  const visit = (name, way) => {
+    if (way.includes(name)) throw new Error(`parts need each other: ${[...way, name].join(' → ')}`);
+    if (passed.has(name)) return;
+    const { text } = parts.get(name);
+    for (const [, other] of text.matchAll(/(?<!\(\)=>)require\("\.\/([^"]+)"\)/g)) visit(other, [...way, name]);
+    passed.add(name);
+  };
+  for (const name of parts.keys()) visit(name, []);
+}
+
+/**
+ * Puts beside each part what V8 makes of it, for this version of Node with the flags of bin/penstock: with the functions that a
+ * dry run called. Twice gives the same bytes: V8 is told to leave chance and time out. V8 compares flags by a hash in the head of
+ * the cache, so that one is taken from caches that were made with the flags of bin/penstock alone.
+ */
+function addCodeCaches(parts, work) {
   const flags = /^#!.* node (.*)$/m.exec(readFileSync('bin/penstock', 'utf8'))[1].split(' ');
   const sample = join(work, 'sample');
   mkdirSync(join(sample, 'manifests'), { recursive: true });
   writeFileSync(join(sample, 'config.yaml'), SAMPLE_CONFIG);
   writeFileSync(join(sample, 'manifests/objects.yaml'), SAMPLE_OBJECTS);
-  const file = join(work, 'main.cache');
+  const file = join(work, 'program');
+  writeFileSync(file, pack(parts));
+  const made = join(work, 'caches');
   const make = (more, args) => {
-    const words = [...flags, ...more, self, '--code-cache', join(work, 'main.cjs'), file, ...args];
+    rmSync(made, { recursive: true, force: true });
+    mkdirSync(made);
+    const words = [...flags, ...more, self, '--code-cache', file, made, ...args];
     execFileSync(process.execPath, words, { stdio: ['ignore', 'ignore', 'inherit'] });
-    const made = readFileSync(file);
-    rmSync(file);
-    return made;
+    return new Map(readdirSync(made).map((name) => [name, readFileSync(join(made, name))]));
   };
   const HASH_OF_FLAGS = [12, 16];
-  const plain = make([], ['help']);
+  const plain = make([], ['help']).get('main.js');
   const run = ['run', '--dry-run', '--config', join(sample, 'config.yaml'), '--manifests', join(sample, 'manifests')];
-  const cache = make(['--hash-seed=42', '--predictable'], run);
-  plain.copy(cache, HASH_OF_FLAGS[0], ...HASH_OF_FLAGS);
-  writeFileSync(file, sealed(readFileSync(join(work, 'main.cjs')), cache));
+  for (const [name, cache] of make(['--hash-seed=42', '--predictable'], run)) {
+    plain.copy(cache, HASH_OF_FLAGS[0], ...HASH_OF_FLAGS);
+    parts.get(name).cache = cache;
+  }
+  writeFileSync(file, pack(parts));
   // Says 2 when V8 does not take it: then the program starts without.
   try {
-    execFileSync(process.execPath, [...flags, self, '--code-cache', join(work, 'main.cjs'), ''], { stdio: 'ignore' });
+    execFileSync(process.execPath, [...flags, self, '--code-cache', file, ''], { stdio: 'ignore' });
   } catch {
     console.error(`bundle: Node.js ${process.version} does not take the code cache; it compiles at every start instead`);
-    rmSync(file);
+    for (const part of parts.values()) part.cache = undefined;
   }
 }
 
 /** In a process of its own: runs the program, then writes what V8 has compiled; with `out` '' it asks only whether V8 took it. */
-async function writeCodeCache(file, out, ...argv) {
+async function writeCodeCaches(file, out, ...argv) {
   // Time stands still: what gives others their turn after so many milliseconds would do so in one run and not in the next.
   Object.defineProperty(performance, 'now', { value: () => 0 });
-  const { program, script } = loadBundle(file);
-  if (out === '') process.exit(script.cachedDataRejected === false ? 0 : 2);
+  const { load, names, scripts } = openBundle(file);
+  const program = load('main.js');
+  if (out === '') process.exit(scripts.get('main.js').cachedDataRejected === false ? 0 : 2);
   await program.main(argv);
   if (process.exitCode) throw new Error(`penstock ${argv.join(' ')}: exit ${process.exitCode}`);
-  writeFileSync(out, script.createCachedData());
+  // What other commands need: as far as loading it goes.
+  for (const name of names()) load(name);
+  for (const [name, script] of scripts) writeFileSync(join(out, name), script.createCachedData());
   process.exit();
 }
 

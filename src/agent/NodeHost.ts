@@ -21,7 +21,7 @@ import { HostAddressWatch } from '../kernel/routes/HostAddressWatch.js';
 import { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { probeKernel } from '../modes/chooseMode.js';
 import { openMode } from '../modes/openMode.js';
-import { removeOtherModes } from '../modes/removeOtherModes.js';
+import { removeOtherModes } from '../modes/removing/removeOtherModes.js';
 import type { IpFamily } from '../net/ip.js';
 import type { NodeFacts } from '../routing/NodeFacts.js';
 import { holdNode } from './holdNode.js';

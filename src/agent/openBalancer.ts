@@ -1,10 +1,6 @@
 /** The load balancer of this node's agent: announces addresses, tells of it in log and Events, and keeps nobody from being served. */
 import type { Logger } from 'pino';
-import {
-  type AnnouncerApi,
-  type AnnouncerHandle,
-  openAnnouncer,
-} from '../balancer/announce/openAnnouncer.js';
+import type { AnnouncerApi, AnnouncerHandle } from '../balancer/announce/openAnnouncer.js';
 import type { AnnouncerReport } from '../balancer/announce/report.js';
 import { removeTiers } from '../balancer/tiers/removeTiers.js';
 import type { NodeConfig } from '../config/NodeConfig.js';
@@ -79,7 +75,15 @@ async function removeLeftTables(log: Logger): Promise<void> {
   }
 }
 
-function open({ config, table, api, events, clock, random, log }: BalancerOptions): Promise<AnnouncerHandle> {
+async function open({
+  config,
+  table,
+  api,
+  events,
+  clock,
+  random,
+  log,
+}: BalancerOptions): Promise<AnnouncerHandle> {
   const node = config.nodeName;
   /** In the log once, and as an Event of each Service. */
   const tell = (services: readonly string[], occurrence: AddressOccurrence) => {
@@ -88,6 +92,8 @@ function open({ config, table, api, events, clock, random, log }: BalancerOption
     log[occurrence.type === 'Normal' ? 'info' : 'warn'](line);
     for (const service of services) events.record(aboutService(service, occurrence));
   };
+  // Most nodes announce nothing, and need none of it.
+  const { openAnnouncer } = await import('../balancer/announce/openAnnouncer.js');
   return openAnnouncer({
     config,
     table,

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
-import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
+import { ROUTE_LOCALNET } from '../dataplane/iptables/sysctls.js';
 import { messageOf } from '../errors.js';
 import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
 import { includesIpv4Loopback } from '../net/nodePortAddresses.js';

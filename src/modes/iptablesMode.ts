@@ -4,8 +4,6 @@ import type { NodeConfig } from '../config/NodeConfig.js';
 import type { DataplaneListener } from '../dataplane/Dataplane.js';
 import { IptablesDataplane } from '../dataplane/iptables/IptablesDataplane.js';
 import type { IptablesOptions } from '../dataplane/iptables/IptablesOptions.js';
-import { planCleanup } from '../dataplane/iptables/plan/planCleanup.js';
-import { SECTION_LIMIT } from '../dataplane/iptables/rules/sections.js';
 import { messageOf } from '../errors.js';
 import { missingForLegacy, requireAll, thisProcess } from '../host/privileges.js';
 import { hostFamilies } from '../kernel/host/hostFamilies.js';
@@ -19,7 +17,6 @@ import { FailureTelling } from './beside/tellFailures.js';
 import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { iptablesKernel } from './iptablesKernel.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
-import { type Removal, removeRules } from './removeRules.js';
 
 /** Rejects with what the mode lacks on this host. */
 export async function openIptables(
@@ -89,12 +86,4 @@ export async function openTools(config: NodeConfig, log: Logger): Promise<Xtable
     }
   }
   return tools;
-}
-
-/**
- * Removes what mode iptables made; its chains are kube-proxy's too. `plan` changes nothing. Never rejects: what failed is in the
- * result, and the rest was done.
- */
-export function removeIptables(what: 'plan' | 'remove'): Promise<Removal[]> {
-  return removeRules(what, (saved, tool) => planCleanup(saved, SECTION_LIMIT[tool.version.backend]));
 }

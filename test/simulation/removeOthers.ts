@@ -1,4 +1,4 @@
-/** What modes/removeOtherModes does when a node changes its mode, on a simulated host. */
+/** What modes/removing/removeOtherModes does when a node changes its mode, on a simulated host. */
 
 import { planCleanup } from '../../src/dataplane/iptables/plan/planCleanup.js';
 import { SECTION_LIMIT } from '../../src/dataplane/iptables/rules/sections.js';

@@ -74,6 +74,11 @@ export class PooledSource implements ObjectSource {
   #give(batch: readonly ObjectChange[]): void {
     const before = this.#given;
     this.#decide();
+    if (before.size === 0 && this.#given.size === 0) {
+      if (batch.length > 0) this.#listener?.changes(batch);
+      this.#tellProblems();
+      return;
+    }
     const delivered = new Set<string>();
     const changes = batch.map((change): ObjectChange => {
       if (change.type === 'delete' || change.object.kind !== 'Service') return change;
@@ -91,7 +96,8 @@ export class PooledSource implements ObjectSource {
   #decide(): void {
     const given = new Map<string, readonly IpAddress[]>();
     const own: Problem[] = [];
-    const asking = [...this.#services.values()].filter((service) => service.addressRequest);
+    const asking: Service[] = [];
+    for (const service of this.#services.values()) if (service.addressRequest) asking.push(service);
     if (this.#pools.pools.length === 0) {
       for (const service of asking)
         if (!IP_FAMILIES.some((family) => isAddressed(service, family)))

@@ -39,10 +39,10 @@ export class CheckedSource implements ObjectSource {
   /** By `namespace/name`; only Services that ask for checks. */
   readonly #services = new Map<string, CheckedService>();
   readonly #faults = new Map<string, readonly string[]>();
-  /** As they came: by the `namespace/name` of their Service, then by name. */
-  readonly #slices = new Map<string, Map<string, EndpointSlice>>();
-  /** The `namespace/name` of a slice's Service, by its own. */
-  readonly #serviceOfSlice = new Map<string, string>();
+  /** As they came, by their own `namespace/name`. */
+  readonly #slices = new Map<string, EndpointSlice>();
+  /** By the `namespace/name` of their Service: the one slice that most have, or a set of them. */
+  readonly #slicesOfService = new Map<string, EndpointSlice | Set<EndpointSlice>>();
   #sourceProblems: readonly Problem[] = [];
   #listener: SourceListener | undefined;
   readonly #changed = new Set<string>();
@@ -88,6 +88,11 @@ export class CheckedSource implements ObjectSource {
       } else if (change.object.kind === 'EndpointSlice') this.#takeSlice(change.object, touched);
     }
     for (const name of touched) this.#renew(name);
+    if (touched.size === 0 && this.#services.size === 0) {
+      this.#listener?.changes(batch);
+      this.#tellProblems();
+      return;
+    }
     const delivered = new Set<EndpointSlice>();
     const changes = batch.map((change) => {
       if (change.type === 'delete' || change.object.kind !== 'EndpointSlice') return change;
@@ -117,20 +122,22 @@ export class CheckedSource implements ObjectSource {
   #takeSlice(slice: EndpointSlice, touched: Set<string>): void {
     this.#dropSlice(slice, touched);
     const name = serviceOf(slice);
-    const slices = this.#slices.get(name) ?? new Map<string, EndpointSlice>();
-    this.#slices.set(name, slices.set(slice.name, slice));
-    this.#serviceOfSlice.set(objectPath(slice), name);
+    this.#slices.set(objectPath(slice), slice);
+    const others = this.#slicesOfService.get(name);
+    if (others instanceof Set) others.add(slice);
+    else this.#slicesOfService.set(name, others === undefined ? slice : new Set([others, slice]));
     if (this.#services.has(name)) touched.add(name);
   }
 
-  #dropSlice(slice: { readonly namespace: string; readonly name: string }, touched: Set<string>): void {
-    const path = objectPath(slice);
-    const name = this.#serviceOfSlice.get(path);
-    if (name === undefined) return;
-    this.#serviceOfSlice.delete(path);
-    const slices = this.#slices.get(name);
-    slices?.delete(slice.name);
-    if (slices?.size === 0) this.#slices.delete(name);
+  #dropSlice(ref: { readonly namespace: string; readonly name: string }, touched: Set<string>): void {
+    const path = objectPath(ref);
+    const slice = this.#slices.get(path);
+    if (slice === undefined) return;
+    this.#slices.delete(path);
+    const name = serviceOf(slice);
+    const all = this.#slicesOfService.get(name);
+    if (all instanceof Set) all.delete(slice);
+    if (!(all instanceof Set) || all.size === 0) this.#slicesOfService.delete(name);
     if (this.#services.has(name)) touched.add(name);
   }
 
@@ -217,7 +224,9 @@ export class CheckedSource implements ObjectSource {
   }
 
   #slicesOf(name: string): readonly EndpointSlice[] {
-    return [...(this.#slices.get(name)?.values() ?? [])];
+    const slices = this.#slicesOfService.get(name);
+    if (slices === undefined) return [];
+    return slices instanceof Set ? [...slices] : [slices];
   }
 }
 

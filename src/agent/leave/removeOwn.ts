@@ -1,10 +1,10 @@
 /** When the node is left to another proxy whose rules are in force: ours go, and what both have stays. */
-import { ROUTE_LOCALNET } from '../../dataplane/iptables/IptablesDataplane.js';
+import { ROUTE_LOCALNET } from '../../dataplane/iptables/sysctls.js';
 import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
-import { removeIptables } from '../../modes/iptablesMode.js';
-import { removeIpvs } from '../../modes/removeIpvs.js';
-import { removeNftables } from '../../modes/removeNftables.js';
-import { removeLocalRanges } from '../../modes/userspaceMode.js';
+import { removeIptables } from '../../modes/removing/removeIptables.js';
+import { removeIpvs } from '../../modes/removing/removeIpvs.js';
+import { removeNftables } from '../../modes/removing/removeNftables.js';
+import { removeLocalRanges } from '../../modes/removing/removeUserspace.js';
 
 type Mode = 'nftables' | 'iptables' | 'ipvs' | 'userspace';
 

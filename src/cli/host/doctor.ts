@@ -13,7 +13,7 @@ import { openXtables } from '../../kernel/xtables/selectBackend.js';
 import { probeLookup } from '../../modes/beside/probeLookup.js';
 import { probeQueue } from '../../modes/beside/probeQueue.js';
 import { chooseMode, probeKernel } from '../../modes/chooseMode.js';
-import { removeIptables } from '../../modes/iptablesMode.js';
+import { removeIptables } from '../../modes/removing/removeIptables.js';
 import { IP_FAMILIES } from '../../net/ip.js';
 import { printableJson, printableLines } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';

@@ -22,6 +22,7 @@ import {
   NFACCT_LOCALHOST_NODE_PORTS,
   type RuleSettings,
 } from './rules/RuleSettings.js';
+import { LIBERAL, ROUTE_LOCALNET } from './sysctls.js';
 
 /** Tells cheaply whether anybody changed rules of this backend. */
 export interface RulesetWatch {
@@ -45,9 +46,6 @@ export interface IptablesHost {
   readonly addresses?: () => readonly IpAddress[];
   readonly clock?: Clock;
 }
-
-export const LIBERAL = 'net/netfilter/nf_conntrack_tcp_be_liberal';
-export const ROUTE_LOCALNET = 'net/ipv4/conf/all/route_localnet';
 
 export class IptablesDataplane implements Dataplane {
   readonly #options: IptablesOptions;

@@ -114,7 +114,11 @@ export class ManifestSet {
       const { object, problem, where, source } = entry;
       // What has not changed is not copied: one file of a hundred thousand objects must not cost the others theirs.
       if (before?.entry === entry) taken = before;
-      else if (object) taken = { object: dated(object, before?.object, source.since), where, entry };
+      else if (object) {
+        taken = { object: dated(object, before?.object, source.since), where, entry };
+        // The entry has the same one: a second of each Service would be a tenth of the memory.
+        entry.object = taken.object;
+      }
       const hasGoodVersion =
         problem !== undefined && before !== undefined && before.entry.source.path === source.path;
       if (hasGoodVersion) taken = { ...before, where };
@@ -174,5 +178,6 @@ export class ManifestSet {
  */
 function dated(object: ApiObject, before: ApiObject | undefined, since: number | undefined): ApiObject {
   if (object.kind !== 'Service' || object.created !== undefined) return object;
-  return { ...object, created: before?.kind === 'Service' ? (before.created ?? since) : since };
+  const created = before?.kind === 'Service' ? (before.created ?? since) : since;
+  return created === undefined ? object : { ...object, created };
 }

@@ -23,7 +23,7 @@ export interface ManifestFile {
 export interface Entry {
   readonly key: string;
   /** undefined when it is invalid, and then `problem` says why. */
-  readonly object: ApiObject | undefined;
+  object: ApiObject | undefined;
   readonly problem: Problem | undefined;
   /** File and, where known, line. */
   readonly where: string;

@@ -21,7 +21,7 @@ const FILES = [
   'bin/penstock',
   'build/Release/penstock.node',
   'build/Release/penstock-watchdog',
-  'dist/bundle/main.cjs',
+  'dist/bundle/program',
   'licenses/pino',
   'LICENSE',
 ];

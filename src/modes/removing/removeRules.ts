@@ -1,10 +1,10 @@
 /** Removes rules and chains of one kind, in every backend of iptables that is installed. */
-import { PenstockError } from '../errors.js';
-import { legacyTables } from '../kernel/xtables/legacyTables.js';
-import { nftChainNames } from '../kernel/xtables/nftChains.js';
-import type { RestoreInput } from '../kernel/xtables/RestoreInput.js';
-import { type XtablesBackend, XtablesTool } from '../kernel/xtables/XtablesTool.js';
-import type { IpFamily } from '../net/ip.js';
+import { PenstockError } from '../../errors.js';
+import { legacyTables } from '../../kernel/xtables/legacyTables.js';
+import { nftChainNames } from '../../kernel/xtables/nftChains.js';
+import type { RestoreInput } from '../../kernel/xtables/RestoreInput.js';
+import { type XtablesBackend, XtablesTool } from '../../kernel/xtables/XtablesTool.js';
+import type { IpFamily } from '../../net/ip.js';
 
 const PROGRAMS: readonly (readonly [IpFamily, XtablesBackend, string])[] = [
   ['IPv4', 'nft', 'iptables-nft'],

@@ -1,17 +1,17 @@
 /** When a node changes its mode: the rules of the mode before go as soon as those of the new one are in force. */
 
 import type { Logger } from 'pino';
-import { append } from '../append.js';
-import type { NodeConfig } from '../config/NodeConfig.js';
-import { ROUTE_LOCALNET } from '../dataplane/iptables/IptablesDataplane.js';
-import { messageOf } from '../errors.js';
-import type { Sysctls } from '../kernel/sysctl/Sysctls.js';
-import type { Clock } from '../time/Clock.js';
-import { removeIptables } from './iptablesMode.js';
+import { append } from '../../append.js';
+import type { NodeConfig } from '../../config/NodeConfig.js';
+import { ROUTE_LOCALNET } from '../../dataplane/iptables/sysctls.js';
+import { messageOf } from '../../errors.js';
+import type { Sysctls } from '../../kernel/sysctl/Sysctls.js';
+import type { Clock } from '../../time/Clock.js';
+import { removeIptables } from './removeIptables.js';
 import { removeIpvs } from './removeIpvs.js';
 import { removeNftables } from './removeNftables.js';
 import type { Removal } from './removeRules.js';
-import { DIVERT, removeDivertRoutes, removeLocalRanges } from './userspaceMode.js';
+import { DIVERT, removeDivertRoutes, removeLocalRanges } from './removeUserspace.js';
 
 /**
  * Never rejects: leftovers do no harm that a node without Services would not do worse. Resolves with what may be left, in

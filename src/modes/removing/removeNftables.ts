@@ -1,12 +1,12 @@
 /** Removes the nftables tables of the modes, and nothing else. */
-import { CHOICE_TABLE } from '../dataplane/choice/choiceSets.js';
-import { FAILURE_TABLE } from '../dataplane/failures/failureSets.js';
-import { TABLE } from '../dataplane/nftables/NftablesDataplane.js';
-import { CAPTURE_TABLE } from '../dataplane/userspace/UserspaceDataplane.js';
-import { ACCEPT_TABLE } from '../dataplane/wake/acceptSets.js';
-import { HOLD_TABLE } from '../dataplane/wake/holdSets.js';
-import { removeTables } from '../kernel/nftables/table/removeTables.js';
-import { IP_FAMILIES } from '../net/ip.js';
+import { CHOICE_TABLE } from '../../dataplane/choice/choiceSets.js';
+import { FAILURE_TABLE } from '../../dataplane/failures/failureSets.js';
+import { TABLE } from '../../dataplane/nftables/NftablesDataplane.js';
+import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { ACCEPT_TABLE } from '../../dataplane/wake/acceptSets.js';
+import { HOLD_TABLE } from '../../dataplane/wake/holdSets.js';
+import { removeTables } from '../../kernel/nftables/table/removeTables.js';
+import { IP_FAMILIES } from '../../net/ip.js';
 
 /** Tables of ours, and the modes that have them. */
 const TABLES: readonly (readonly [name: string, modes: readonly string[]])[] = [

@@ -1,21 +1,21 @@
 /** Removes what mode ipvs made: only our own virtual servers, the sets (kube-proxy's too), kube-ipvs0 and the rules. */
 
 import { existsSync } from 'node:fs';
-import { append } from '../append.js';
-import { kernelName, SET_NAMES, type SetName, setSpec } from '../dataplane/ipvs/desired/sets.js';
-import { ownServers } from '../dataplane/ipvs/kernel/ownership.js';
-import { SERVICE_LINK, ServiceLink } from '../dataplane/ipvs/kernel/ServiceLink.js';
-import { planOwnRemoval, planRemoval, readSavedRules } from '../dataplane/ipvs/rules/planRules.js';
-import { PenstockError } from '../errors.js';
-import { primaryAddresses } from '../kernel/host/hostAddresses.js';
-import { Ipset } from '../kernel/ipset/Ipset.js';
-import { Ipvs } from '../kernel/ipvs/Ipvs.js';
-import { virtualServerKey } from '../kernel/ipvs/VirtualServer.js';
-import { NetlinkProtocol } from '../kernel/netlink/constants.js';
-import { NetlinkChannel } from '../kernel/netlink/NetlinkChannel.js';
-import { IP_FAMILIES, type IpFamily } from '../net/ip.js';
-import { type Clock, systemClock } from '../time/Clock.js';
-import { connectionsEnded } from './ipvsConnections.js';
+import { append } from '../../append.js';
+import { kernelName, SET_NAMES, type SetName, setSpec } from '../../dataplane/ipvs/desired/sets.js';
+import { ownServers } from '../../dataplane/ipvs/kernel/ownership.js';
+import { SERVICE_LINK, ServiceLink } from '../../dataplane/ipvs/kernel/ServiceLink.js';
+import { planOwnRemoval, planRemoval, readSavedRules } from '../../dataplane/ipvs/rules/planRules.js';
+import { PenstockError } from '../../errors.js';
+import { primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { Ipset } from '../../kernel/ipset/Ipset.js';
+import { Ipvs } from '../../kernel/ipvs/Ipvs.js';
+import { virtualServerKey } from '../../kernel/ipvs/VirtualServer.js';
+import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
+import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
+import { IP_FAMILIES, type IpFamily } from '../../net/ip.js';
+import { type Clock, systemClock } from '../../time/Clock.js';
+import { connectionsEnded } from '../ipvsConnections.js';
 import { type Removal, removeRules } from './removeRules.js';
 
 export interface IpvsRemoval {

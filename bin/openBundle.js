@@ -1,0 +1,83 @@
+'use strict';
+// The program from one file (scripts/bundle.mjs), with what V8 made of it when it was built: its functions need no compiling.
+// A command reads the parts that it needs, and no others. The file stays open: an agent stays whole while another version is
+// installed over it, and needs no further descriptor for a part that it loads late.
+const { fstatSync, openSync, readSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const { pathToFileURL } = require('node:url');
+const { Script } = require('node:vm');
+const { crc32 } = require('node:zlib');
+
+const MARK = 'pnst';
+const HEAD_BYTES = 12;
+
+/**
+ * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `scripts`, the parts loaded so far by
+ * name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so. V8 believes a cache: one
+ * with a wrong bit, after a power cut, would end the process at every start. So each part has its checksums.
+ * Throws what the file system says, and where the file is damaged.
+ */
+exports.openBundle = (file) => {
+  const fd = openSync(file, 'r');
+  const { size } = fstatSync(fd);
+  const head = read(HEAD_BYTES, 0);
+  const index = read(head.readUInt32LE(4), HEAD_BYTES);
+  if (head.latin1Slice(0, 4) !== MARK || head.readUInt32LE(8) !== crc32(index)) throw damaged();
+  const parts = JSON.parse(index.latin1Slice());
+  const begin = HEAD_BYTES + index.length;
+  const native = createRequire(file);
+  const url = pathToFileURL(file).href;
+  const modules = new Map();
+  const scripts = new Map();
+
+  const load = (name) => {
+    const known = modules.get(name);
+    if (known !== undefined) return known.exports;
+    const { at, length, check, cacheLength, cacheCheck } = parts[name];
+    const text = read(length, begin + at);
+    if (crc32(text) !== check) throw damaged();
+    const cache = cacheLength > 0 ? read(cacheLength, begin + at + length) : undefined;
+    const script = new Script(text.latin1Slice(), {
+      // In stack traces; the same wherever it was built.
+      filename: `dist/bundle/${name}`,
+      cachedData: cache !== undefined && crc32(cache) === cacheCheck ? cache : undefined,
+    });
+    scripts.set(name, script);
+    const module = { exports: {} };
+    modules.set(name, module);
+    const within = (wanted) => (wanted.startsWith('./') ? load(wanted.slice(2)) : native(wanted));
+    script.runInThisContext()(module.exports, within, module, url);
+    return module.exports;
+  };
+
+  function read(length, position) {
+    if (position + length > size) throw damaged();
+    const bytes = Buffer.allocUnsafeSlow(length);
+    if (readSync(fd, bytes, 0, length, position) !== length) throw damaged();
+    return bytes;
+  }
+
+  function damaged() {
+    return new Error(`${file} is damaged, or was overwritten while the program ran\n→ Install penstock again, then start it again.`);
+  }
+  return { load, names: () => Object.keys(parts), scripts };
+};
+
+/** Parts by name, each `{ text, cache }`, as one file: a head (mark, length and sum of the index), the index, texts and caches. */
+exports.pack = (parts) => {
+  const index = {};
+  const bodies = [];
+  let at = 0;
+  for (const [name, { text, cache = Buffer.alloc(0) }] of parts) {
+    const bytes = Buffer.from(text, 'latin1');
+    index[name] = { at, length: bytes.length, check: crc32(bytes), cacheLength: cache.length, cacheCheck: crc32(cache) };
+    bodies.push(bytes, cache);
+    at += bytes.length + cache.length;
+  }
+  const list = Buffer.from(JSON.stringify(index));
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.write(MARK, 'latin1');
+  head.writeUInt32LE(list.length, 4);
+  head.writeUInt32LE(crc32(list), 8);
+  return Buffer.concat([head, list, ...bodies]);
+};
