@@ -1,9 +1,9 @@
 /** penstock migrate: what becomes of this node when penstock replaces kube-proxy on it. Changes nothing. */
 
-import { readFileSync } from 'node:fs';
 import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
 import { append } from '../../append.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
@@ -111,7 +111,7 @@ export async function migrate(argv: readonly string[]): Promise<number> {
 }
 
 function configurationFindings(file: string): Remark[] {
-  const { faults, warnings } = checkConfig(file, (path) => readFileSync(path, 'utf8'));
+  const { faults, warnings } = checkConfig(file, readConfigText);
   const of = (level: Remark['level']) => (text: string) => {
     const [, field = '', rest = text] = /^([\w.[\]]+)(?: has no effect)?: (.*)$/s.exec(text) ?? [];
     return { section: 'configuration', level, subject: field, text: rest } as const;

@@ -1,6 +1,5 @@
 /** Objects, node and configuration, read by a command itself: from manifests, or from the API server. Needs no root. */
 
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
 import { openSources, THIS_HOST } from '../../agent/openSources.js';
@@ -8,6 +7,7 @@ import { readOnce } from '../../agent/readOnce.js';
 import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { PenstockError } from '../../errors.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
@@ -46,7 +46,7 @@ export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', ca
   // The paths of its command line are relative to where it was called.
   if (called) process.chdir(called.folder);
   const words = called ? [...called.arguments.filter((word) => word !== 'run'), ...argv] : argv;
-  const command = parseRunCommand(words, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  const command = parseRunCommand(words, { readFile: readConfigText, hostname });
   if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
   const mode = asked ?? (command.source.mode || modeOf(called?.mode, otherwise));
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());

@@ -1,5 +1,4 @@
 /** penstock render: prints the rules that a full sync would write on an empty host. Needs no root and no kernel. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { PooledSource } from '../../agent/addresses/PooledSource.js';
@@ -8,6 +7,7 @@ import { makeTable } from '../../agent/makeTable.js';
 import { readOnce } from '../../agent/readOnce.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { renderFamily as renderIptables } from '../../dataplane/iptables/renderFamily.js';
 import { renderFamily as renderIpvs } from '../../dataplane/ipvs/renderFamily.js';
 import { renderFamily as renderNftables } from '../../dataplane/nftables/renderFamily.js';
@@ -103,7 +103,7 @@ export async function render(argv: readonly string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  const command = parseRunCommand(rest, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  const command = parseRunCommand(rest, { readFile: readConfigText, hostname });
   if (command.type !== 'run') return 0;
   const mode = own.mode ?? (command.config.mode || 'nftables');
   const renderer = rendererOf(mode);

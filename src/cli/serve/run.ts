@@ -1,11 +1,12 @@
 /** penstock run: serves Services on this node until SIGTERM or SIGINT. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { requireSource } from '../../agent/openSources.js';
 import { serveNode } from '../../agent/serveNode.js';
 import { writeConfig } from '../../config/file/writeConfig.js';
 import { flagHelp } from '../../config/flags/flagHelp.js';
 import { parseRunCommand, type Run, type RunCommand } from '../../config/flags/parseRunCommand.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { missingPrivileges, requireAll, thisProcess } from '../../host/privileges.js';
 import { createLogger } from '../../observe/log/createLogger.js';
@@ -20,7 +21,7 @@ export async function run(
   note: string,
   parsed: RunCommand | undefined,
 ): Promise<number> {
-  const parse = () => parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+  const parse = () => parseRunCommand(argv, { readFile: readConfigText, hostname });
   const command = parsed ?? parse();
   if (command.type === 'help') {
     process.stdout.write(flagHelp());

@@ -1,8 +1,9 @@
 /** penstock run, with no more capabilities than it needs. Loads little: what follows may be the same program once more. */
-import { readFileSync, realpathSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { parseRunCommand, type Run, type RunCommand } from '../../config/flags/parseRunCommand.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { thisProcess } from '../../host/privileges.js';
 import { isReduced, reducePrivileges, whyMoreIsKept } from '../../host/reducePrivileges.js';
 
@@ -22,7 +23,7 @@ async function reduce(command: RunCommand | undefined): Promise<string> {
 /** Undefined when something is wrong with it, which run() then says. */
 function parsed(argv: readonly string[]): RunCommand | undefined {
   try {
-    return parseRunCommand(argv, { readFile: (path) => readFileSync(path, 'utf8'), hostname });
+    return parseRunCommand(argv, { readFile: readConfigText, hostname });
   } catch {
     return undefined;
   }

@@ -1,7 +1,7 @@
 /** penstock config check FILE: whether penstock takes a configuration of kube-proxy, and what of it changes nothing. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseRunCommand, type Run } from '../../config/flags/parseRunCommand.js';
+import { readConfigText } from '../../config/readConfigText.js';
 import { PenstockError } from '../../errors.js';
 import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
@@ -38,7 +38,7 @@ export async function config(argv: readonly string[]): Promise<number> {
   const format = values.output ?? 'text';
   if (format !== 'text' && format !== 'json')
     throw new WrongCall(`--output is ${JSON.stringify(format)}`, 'Use text or json.');
-  const found = checkConfig(file === '-' ? '/dev/stdin' : file, (path) => readFileSync(path, 'utf8'));
+  const found = checkConfig(file === '-' ? '/dev/stdin' : file, readConfigText);
   process.stdout.write(
     format === 'json' ? `${printableJson(JSON.stringify(found, null, 2))}\n` : textOf(found),
   );

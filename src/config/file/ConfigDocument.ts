@@ -9,7 +9,7 @@ import { YamlFault, type YamlReading, yamlDocument } from '../../yaml/boundedYam
 import type { ConfigFault, FieldPath } from './ConfigFault.js';
 
 /** Characters. The longest that is known has 5,000. */
-const LONGEST = 256 * 1024;
+export const LONGEST = 256 * 1024;
 
 export class ConfigDocument {
   /** Undefined when the text holds nothing, or is no YAML; the faults then say why. */

@@ -2,7 +2,7 @@
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { AskingClient } from '../../support/balancer/AskingClient.js';
 import { askFor, LanHost, makeLan } from '../../support/balancer/lan.js';
 import { LanAgent } from '../../support/balancer/lanAgent.js';
@@ -95,6 +95,25 @@ if (await inNetns(import.meta.url)) {
     return { made, answers };
   };
 
+  /** How many are answered by the endpoint that they began with. They are ended. */
+  const alive = async ({ made, answers }: Awaited<ReturnType<typeof talks>>) => {
+    const again = await Promise.all(made.map((talk) => talk.ask()));
+    for (const { socket } of made) socket.destroy();
+    return again.filter((each, i) => each !== '' && each === answers[i]).length;
+  };
+  const answersSoon = async (t: Test, began: number, what: string) => {
+    let first = '';
+    while (first === '' && performance.now() - began < 10_000) {
+      const talk = new Talk(V4, 80);
+      first = await talk.ask(100);
+      talk.socket.destroy();
+    }
+    const gap = performance.now() - began;
+    t.match(first, /^node[23] /);
+    t.comment(`first new connection ${Math.round(gap)} ms after ${what}`);
+    t.ok(gap < 3000, 'soon');
+  };
+
   t.test('one node announces, both with endpoints answer, and they see the client', async (t) => {
     for (const node of nodes)
       await node.until(
@@ -130,6 +149,7 @@ if (await inNetns(import.meta.url)) {
   t.test('an address is moved without a failed connection', async (t) => {
     const from = ownerOf(named('node1'), V4);
     const to = NODES.map(([name]) => name).find((name) => name !== from) as string;
+    const long = await talks(V4, 30);
     const client = new AskingClient(V4, 80);
     write('shop', shop({ 'penstock.io/announce-from': to }));
     await owned(to, V4);
@@ -139,6 +159,7 @@ if (await inNetns(import.meta.url)) {
     const { made, failed } = await client.stop();
     t.ok(made > 20, `${made} connections`);
     t.equal(failed, 0, `${failed} of ${made} failed`);
+    t.equal(await alive(long), 30, '30 of 30 long ones at their endpoint');
   });
 
   t.test('the arriving node dies: long connections live, new ones come soon', async (t) => {
@@ -149,23 +170,8 @@ if (await inNetns(import.meta.url)) {
     const began = performance.now();
     await named('node1').end('SIGKILL');
     shell('ip link set node1 down');
-    let first = '';
-    while (first === '' && performance.now() - began < 10_000) {
-      const talk = new Talk(V4, 80);
-      first = await talk.ask(100);
-      talk.socket.destroy();
-    }
-    const gap = performance.now() - began;
-    t.match(first, /^node[23] /);
-    t.comment(`first new connection ${Math.round(gap)} ms after the death`);
-    t.ok(gap < 3000, 'soon');
-    const again = await Promise.all(made.map((talk) => talk.ask()));
-    t.equal(
-      again.filter((each, i) => each !== '' && each === answers[i]).length,
-      60,
-      '60 of 60 at their endpoint',
-    );
-    for (const { socket } of made) socket.destroy();
+    await answersSoon(t, began, 'the death');
+    t.equal(await alive({ made, answers }), 60, '60 of 60 at their endpoint');
     shell('ip link set node1 up');
     named('node1').run('ip addr replace 2001:db8::1/64 dev eth0 nodad');
     named('node1').start();
@@ -173,6 +179,24 @@ if (await inNetns(import.meta.url)) {
     t.ok(await eventually(() => askFor(V4) === named('node1').mac, 5000), 'it has the address back');
     write('shop', shop());
   });
+
+  t.test(
+    'a cable is out and back in: another takes over, then its owner again, and long connections live',
+    async (t) => {
+      write('shop', shop({ 'penstock.io/announce-from': 'node1' }));
+      await owned('node1', V4);
+      t.ok(await eventually(() => askFor(V4) === named('node1').mac, 5000));
+      const long = await talks(V4, 30);
+      const began = performance.now();
+      shell('ip link set node1 down');
+      await answersSoon(t, began, 'the cable was out');
+      shell('ip link set node1 up');
+      t.ok(await eventually(() => askFor(V4) === named('node1').mac, 10_000), 'it has the address back');
+      t.equal(await alive(long), 30, '30 of 30 at their endpoint');
+      named('node1').run('ip addr replace 2001:db8::1/64 dev eth0 nodad');
+      write('shop', shop());
+    },
+  );
 
   t.test('why something is not announced', async (t) => {
     const host = new LanHost('stranger', 60);
