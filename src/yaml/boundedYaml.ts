@@ -19,7 +19,7 @@ import {
 export type YamlDocument = Document.Parsed<ParsedNode>;
 
 /** Levels of nesting; Kubernetes objects have less than 20. The YAML library recurses, see withinDepth. */
-const MAX_DEPTH = 100;
+export const MAX_DEPTH = 100;
 /** In one document. The YAML library looks for the anchor of each through all of the document, and for nested ones again. */
 const MOST_ALIASES = 200;
 /** Bytes. JSON of the same size is read a hundred times faster. */

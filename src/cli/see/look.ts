@@ -68,7 +68,10 @@ export async function look(flags: ModelFlags): Promise<Look> {
 /** Loaded when it is needed: who asks an agent needs none of what reads configurations and API servers. */
 async function readObjects(flags: ModelFlags, called?: AgentNote): Promise<Model> {
   const { readModel } = await import('./readModel.js');
-  return readModel(flags, called ? { called } : {});
+  const { fileProblemLines } = await import('../../kubernetes/manifests/manifestErrors.js');
+  const model = await readModel(flags, called ? { called } : {});
+  for (const line of fileProblemLines(model.problems)) process.stderr.write(`penstock: ${line}\n`);
+  return model;
 }
 
 /** The ports of Services, as the agent or the model has them. */

@@ -8,11 +8,11 @@ import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
 import { readConfigText } from '../../config/readConfigText.js';
-import { PenstockError } from '../../errors.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { freeHeap, heap } from '../../host/heap.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
+import { requireSomething } from '../../kubernetes/manifests/manifestErrors.js';
 import { familyOf, type IpAddress, type IpFamily, parseIp } from '../../net/ip.js';
 import type { Problem } from '../../objects/Problem.js';
 import { createLogger } from '../../observe/log/createLogger.js';
@@ -86,6 +86,7 @@ async function readObjects(
   const { sources } = await openSources(run, packageVersion(), THIS_HOST, log);
   const problems: Problem[] = [];
   for (const source of sources) append(problems, await readOnce(source, table));
+  requireSomething(problems, table.services);
   table.commit();
   const world = worldOf(table, config.serviceProxyName, own.length > 0 ? own : addressesOf(table));
   return {
@@ -95,18 +96,6 @@ async function readObjects(
     table,
     problems: [...problems, ...table.problems()],
   };
-}
-
-/**
- * For commands whose answer is about all Services: throws PENSTOCK_MANIFESTS_UNREADABLE when a whole file was left out. Objects that were
- * set aside are no reason, as an agent sets them aside too.
- */
-export function requireAllFiles(problems: readonly Problem[]): void {
-  const left = problems.find(({ subject, where }) => where === subject || where?.startsWith(`${subject}:`));
-  if (left === undefined) return;
-  throw new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `${left.subject}: ${left.message}`, {
-    remedy: 'Correct the file, or leave it out.',
-  });
 }
 
 function modeOf(text: string | undefined, otherwise: Mode): Mode {

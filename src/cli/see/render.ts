@@ -15,6 +15,7 @@ import { CaptureView, type EngineAddress, throughViews } from '../../dataplane/u
 import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
+import { requireSomething } from '../../kubernetes/manifests/manifestErrors.js';
 import type { ObjectSource } from '../../kubernetes/ObjectSource.js';
 import { engineAddress } from '../../modes/beside/engineAddress.js';
 import { iptablesOptions } from '../../modes/iptablesMode.js';
@@ -34,7 +35,7 @@ export const HELP = `penstock render --manifests PATH [--mode nftables|iptables|
 Prints what penstock would write for the manifests on an empty host, as input of nft -f or of iptables-restore --noflush;
 in mode ipvs one part after the other for ipset restore, ipvsadm -R, ip -batch - and iptables-restore --noflush; in mode
 userspace what leads connections to the proxy, whose ports are those of a running one only by chance.
-Needs no root. Problems in the manifests go to standard error; the exit status is then 1.
+Needs no root. Problems in the manifests go to standard error; the exit status is then 1, and 2 when nothing of them can be used.
 
   penstock render --manifests examples/manifests | nft --check -f -
   penstock render --manifests examples/manifests --mode iptables --family IPv4 | iptables-restore --noflush --test
@@ -127,6 +128,7 @@ export async function render(argv: readonly string[]): Promise<number> {
   }
   const table = makeTable(config, await primaryAddresses());
   const problems = await readOnce(sourceOf(config), table);
+  requireSomething(problems, table.services);
   table.commit();
   for (const family of IP_FAMILIES.filter((f) => own.family === undefined || own.family === f)) {
     process.stdout.write(await renderer(family, table, config));

@@ -4,11 +4,12 @@ import { compareRules } from '../../compare/compareRules.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
 import { reportJson, reportText } from '../../compare/report.js';
 import { PenstockError } from '../../errors.js';
+import { requireAllFiles } from '../../kubernetes/manifests/manifestErrors.js';
 import { printable } from '../../net/printable.js';
 import { readArguments } from '../readArguments.js';
 import { MODEL_FLAGS, MODEL_HELP, modeFlag, namesSource } from '../see/modelFlags.js';
 import { formatOf, OUTPUT_FLAG, print } from '../see/output.js';
-import { readModel, requireAllFiles } from '../see/readModel.js';
+import { readModel } from '../see/readModel.js';
 import { kubeProxyFlags } from './kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from './ruleFiles.js';
 

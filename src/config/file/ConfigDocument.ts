@@ -14,18 +14,23 @@ export const LONGEST = 256 * 1024;
 export class ConfigDocument {
   /** Undefined when the text holds nothing, or is no YAML; the faults then say why. */
   readonly value: unknown;
-  /** True when the text is no YAML. */
+  /** True when the text is no YAML, or has aliases. */
   readonly broken: boolean;
 
   readonly #faults: ConfigFault[] = [];
   readonly #lineCounter: LineCounter | undefined;
   readonly #lines = new Map<string, number>();
+  #aliases = 0;
+  #firstAlias: { readonly path: FieldPath; readonly name: string } | undefined;
 
   constructor(text: string) {
     const reading = this.#parse(text);
-    this.broken = this.#faults.length > 0;
     this.#lineCounter = reading?.lines;
+    const isText = this.#faults.length === 0;
     this.value = reading && this.#read(reading.document.contents, []);
+    // What an alias stands for would be said to be missing.
+    this.broken = !isText || this.#firstAlias !== undefined;
+    if (this.#firstAlias) this.#faults.push(this.#aliasFault(this.#firstAlias));
   }
 
   #parse(text: string): YamlReading | undefined {
@@ -38,6 +43,15 @@ export class ConfigDocument {
       this.#faults.push({ path: [], message: `is ${error.message}`, line: error.line ?? 1 });
       return undefined;
     }
+  }
+
+  /** One for all: a few lines of YAML may have thousands. */
+  #aliasFault({ path, name }: { readonly path: FieldPath; readonly name: string }): ConfigFault {
+    const more = this.#aliases === 1 ? '' : `, nor are ${this.#aliases - 1} others`;
+    return {
+      path,
+      message: `must be written out: the YAML alias ${JSON.stringify(`*${name}`)} is not supported here${more}`,
+    };
   }
 
   get faults(): readonly ConfigFault[] {
@@ -66,8 +80,8 @@ export class ConfigDocument {
       });
     }
     if (isAlias(node)) {
-      const message = `must be written out: the YAML alias "*${node.source}" is not supported here`;
-      this.#faults.push({ path, message });
+      this.#aliases++;
+      this.#firstAlias ??= { path, name: node.source };
     }
     return undefined;
   }

@@ -40,6 +40,8 @@ export interface Found {
   readonly others: readonly string[];
 }
 
+const NO_FILE = 'is neither a file nor a folder';
+
 /** There is nothing at the path. */
 export const GONE = 'gone';
 
@@ -51,7 +53,7 @@ export async function findManifests(path: string): Promise<Found | typeof GONE> 
   const search = new Search();
   const found = await search.visit(path, []);
   if (found === 'gone') return GONE;
-  if (found === 'other') search.unreadable.push({ path, message: 'is neither a file nor a folder' });
+  if (found === 'other') search.unreadable.push({ path, message: NO_FILE });
   // A file is replaced by renaming another one, which only its folder gets to know.
   if (search.folders.length === 0) await search.addFolder(dirname(path));
   search.files.sort(byPath);
@@ -100,7 +102,14 @@ class Search implements Found {
       return;
     }
     const visible = names.filter((name) => !name.startsWith('.'));
-    await Promise.all(visible.map((name) => this.visit(join(path, name), [...ancestors, id])));
+    await Promise.all(
+      visible.map(async (name) => {
+        const place = join(path, name);
+        const found = await this.visit(place, [...ancestors, id]);
+        if (found === 'other' && MANIFEST_EXTENSIONS.includes(extname(name)))
+          this.unreadable.push({ path: place, message: NO_FILE });
+      }),
+    );
   }
 
   #addFile(path: string, stats: BigIntStats): void {

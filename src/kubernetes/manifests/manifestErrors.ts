@@ -59,3 +59,40 @@ export function withConsequence(
   const consequence = kept === undefined ? otherwise : `${kept} stays in force`;
   return { ...problem, message: `${problem.message}; ${consequence}` };
 }
+
+/** More lines would hide what the command was asked for. */
+const MOST_LINES = 20;
+
+/** Those of whole files and folders, for commands that read a source once and go: neither of an object in one, nor a note. */
+export function fileProblems(problems: readonly Problem[]): readonly Problem[] {
+  return problems.filter(
+    ({ subject, where, severity }) =>
+      severity !== 'note' && (where === subject || where?.startsWith(`${subject}:`) === true),
+  );
+}
+
+/** One line for each file, and one for those beyond 20. */
+export function fileProblemLines(problems: readonly Problem[]): readonly string[] {
+  const all = fileProblems(problems);
+  const lines = all.slice(0, MOST_LINES).map(({ subject, message }) => printable(`${subject}: ${message}`));
+  return all.length > MOST_LINES ? [...lines, `and ${all.length - MOST_LINES} files more`] : lines;
+}
+
+/** Throws PENSTOCK_MANIFESTS_UNREADABLE when a whole file was left out, and what was read holds no Service. */
+export function requireSomething(problems: readonly Problem[], services: Iterable<unknown>): void {
+  for (const _ of services) return;
+  requireAllFiles(problems);
+}
+
+/**
+ * For commands whose answer is about all Services: throws PENSTOCK_MANIFESTS_UNREADABLE when a whole file was left out. Objects that were
+ * set aside are no reason, as an agent sets them aside too.
+ */
+export function requireAllFiles(problems: readonly Problem[]): void {
+  const [left, ...others] = fileProblems(problems);
+  if (left === undefined) return;
+  const more = others.length === 0 ? '' : `; so it is with ${others.length} more`;
+  throw new PenstockError('PENSTOCK_MANIFESTS_UNREADABLE', `${left.subject}: ${left.message}${more}`, {
+    remedy: 'Correct the file, or leave it out.',
+  });
+}

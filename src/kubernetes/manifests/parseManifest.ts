@@ -4,7 +4,7 @@
 import { isMap, isSeq, type LineCounter, type ParsedNode } from 'yaml';
 import { messageOf } from '../../errors.js';
 import { isRawObject, type RawObject } from '../../objects/read/FieldReader.js';
-import { type YamlDocument, YamlFault, yamlDocuments } from '../../yaml/boundedYaml.js';
+import { MAX_DEPTH, type YamlDocument, YamlFault, yamlDocuments } from '../../yaml/boundedYaml.js';
 
 export interface ManifestObject {
   readonly raw: unknown;
@@ -29,6 +29,8 @@ export type ParsedManifest =
 /** Aliases may multiply a document at most this much; more is a bomb ("billion laughs"). */
 const MAX_ALIASES = 100;
 
+const [QUOTE, BACKSLASH, BRACKET, BRACKET_END, BRACE, BRACE_END] = [0x22, 0x5c, 0x5b, 0x5d, 0x7b, 0x7d];
+
 /** Never throws for a bad text. JSON is far faster to read than YAML; the first character says which one it is. */
 export async function parseManifest(text: string, extension: string): Promise<ParsedManifest> {
   const looksLikeJson = extension === '.json' || /^\s*\{/.test(text);
@@ -40,11 +42,37 @@ export async function parseManifest(text: string, extension: string): Promise<Pa
 
 function parseJson(text: string): ParsedManifest {
   try {
+    const line = tooDeepLine(text);
+    if (line !== undefined)
+      return { fault: { line, message: `not readable as JSON: nested deeper than ${MAX_DEPTH} levels` } };
     return expand(JSON.parse(text), () => undefined);
   } catch (error) {
     const message = messageOf(error).replace(/\s+/g, ' ');
     return { fault: { line: jsonErrorLine(text, message), message: `not valid JSON: ${message}` } };
   }
+}
+
+/** The line on which a text is nested too deep: whatever recurses into such an object would overflow the stack. */
+function tooDeepLine(text: string): number | undefined {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) i = stringEnd(text, i);
+    else if (code === BRACKET || code === BRACE) {
+      if (++depth > MAX_DEPTH) return text.slice(0, i).split('\n').length;
+    } else if (code === BRACKET_END || code === BRACE_END) depth--;
+  }
+  return undefined;
+}
+
+/** Where the string that begins at `start` ends; the end of the text when it does not. */
+function stringEnd(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let first = end;
+    while (text.charCodeAt(first - 1) === BACKSLASH) first--;
+    if ((end - first) % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 /** V8 gives a position in some messages; in the others it quotes the text around it. */

@@ -1,5 +1,8 @@
 /** Every command, called as nobody should: exit status 2, what is wrong in one line or a list, no stack. */
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { COMMANDS } from '../../../src/cli/commands.js';
 import { fromRoot } from '../../support/fromRoot.js';
@@ -17,6 +20,9 @@ function called(calls: readonly (readonly string[])[]): readonly Said[] {
   const script = `
     const { main } = await import(${JSON.stringify(fromRoot('dist/src/main.js').href)});
     process.stdout.setMaxListeners(0);
+    // main() ends a process that is still there 3 s after its command, as this one may be.
+    const after = globalThis.setTimeout;
+    globalThis.setTimeout = (work, ms, ...rest) => after(work, ms === 3000 ? 600_000 : ms, ...rest);
     const print = process.stdout.write.bind(process.stdout);
     const said = [];
     for (const words of ${JSON.stringify(calls)}) {
@@ -77,4 +83,69 @@ t.test('files that are not there, modes that are none', async (t) => {
     ['web', '--listen=0.0.0.0:80'],
   ];
   for (const each of called(calls)) isRefused(t, each);
+});
+
+/** Nine lines of YAML for hundreds of millions of values. */
+const BOMB = 'abcdefghi'
+  .split('')
+  .map((name, i, names) => {
+    const value = i === 0 ? '"x"' : `*${names[i - 1]}`;
+    return `${name}: &${name} [${Array(9).fill(value).join(', ')}]\n`;
+  })
+  .join('');
+const DEPTH = 100_000;
+const SERVICE =
+  'apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}\n';
+
+t.test('files of which nothing can be used', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bad-input-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const files = {
+    'bomb.yaml': BOMB,
+    'deep.json': '['.repeat(DEPTH) + ']'.repeat(DEPTH),
+    'deep.yaml': '['.repeat(DEPTH) + ']'.repeat(DEPTH),
+    'other.json': `{"kind": "Gateway", "spec": ${'{"a":'.repeat(DEPTH)}1${'}'.repeat(DEPTH)}}`,
+    'half.json': '{"apiVersion": "v1", "kind": "Ser',
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  execFileSync('mkfifo', [join(folder, 'fifo.yaml')]);
+  const paths = [...Object.keys(files), 'fifo.yaml', ''].map((name) => join(folder, name));
+  const calls = [...paths, '/dev/zero'].flatMap((path) => [
+    ['render', `--manifests=${path}`],
+    ['services', `--manifests=${path}`],
+    ['explain', 'outside', '10.0.0.1:80', `--manifests=${path}`],
+  ]);
+  calls.push(
+    ['render', `--config=${join(folder, 'bomb.yaml')}`],
+    ['run', `--config=${join(folder, 'deep.yaml')}`],
+  );
+  for (const each of called(calls)) {
+    isRefused(t, each);
+    t.ok(each.stderr.length < 600, `${each.words}: ${each.stderr.length} characters`);
+    t.ok(each.stderr.split('\n').length <= 4, `${each.words}: in one line`);
+  }
+});
+
+t.test('one file of several that can be used: the rest is said, a line for each', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bad-input-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'good.yaml'), SERVICE);
+  writeFileSync(join(folder, 'deep.json'), '['.repeat(DEPTH));
+  mkdirSync(join(folder, 'bombs'));
+  for (let i = 0; i < 30; i++) writeFileSync(join(folder, 'bombs', `${i}.yaml`), BOMB);
+  const source = `--manifests=${folder}`;
+  const [explain, render] = called([
+    ['explain', 'outside', '10.0.0.1:80', source],
+    ['render', '--mode=iptables', source],
+  ]);
+  t.match(explain?.stdout, /default\/a/);
+  const lines = explain?.stderr.trimEnd().split('\n') ?? [];
+  t.equal(lines.length, 21);
+  t.match(lines[0], /^penstock: \S+0\.yaml: line 1: not readable as YAML: [^\n]+; nothing of it is used$/);
+  t.equal(lines[20], 'penstock: and 11 files more');
+  t.match(render, {
+    status: 1,
+    stdout: /-d 10\.0\.0\.1/,
+    stderr: /deep\.json: line 1: not readable as JSON: nested deeper than/,
+  });
 });

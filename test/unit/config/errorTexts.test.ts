@@ -60,6 +60,15 @@ t.test('text that is no YAML, and YAML that is not taken', (t) => {
     errorLines(() => runFile('clusterCIDR: &pods 10.0.0.0/8\nnodePortAddresses: [*pods]')),
     ['proxy.yaml:4: nodePortAddresses[0] must be written out: the YAML alias "*pods" is not supported here'],
   );
+  t.strictSame(
+    errorLines(() =>
+      runFile('clusterCIDR: &pods 10.0.0.0/8\nnodePortAddresses: [*pods, *pods]\nmode: *pods'),
+    ),
+    [
+      'proxy.yaml:4: nodePortAddresses[0] must be written out: the YAML alias "*pods" is not supported here, nor are 2 others',
+    ],
+    'one for all',
+  );
   t.end();
 });
 

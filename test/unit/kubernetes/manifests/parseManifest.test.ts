@@ -158,3 +158,14 @@ t.test('aliases: some are fine, thousands would keep the agent busy for minutes'
     t.ok(performance.now() - began < 20_000);
   }
 });
+
+t.test('JSON that is nested deeper than any object is refused, whatever its texts hold', async (t) => {
+  const nested = (levels: number) => `{"kind": "A",\n"x": ${'['.repeat(levels)}${']'.repeat(levels)}}`;
+  t.equal(objectsOf(await parseManifest(nested(99), '.json')).length, 1);
+  t.strictSame(await parseManifest(nested(100), '.json'), {
+    fault: { line: 2, message: 'not readable as JSON: nested deeper than 100 levels' },
+  });
+  const texts = ['['.repeat(200), '"'.concat('{'.repeat(200)), '\\', '\\"'.concat('['.repeat(200)), '\\\\'];
+  const json = JSON.stringify({ kind: 'A', texts, side: Array(200).fill([[{}]]) });
+  t.strictSame(objectsOf(await parseManifest(json, '.json'))[0]?.raw, JSON.parse(json));
+});
