@@ -46,7 +46,13 @@ exports.openBundle = (file) => {
     const module = { exports: {} };
     modules.set(name, module);
     const within = (wanted) => (wanted.startsWith('./') ? load(wanted.slice(2)) : native(wanted));
-    script.runInThisContext()(module.exports, within, module, url);
+    try {
+      script.runInThisContext()(module.exports, within, module, url);
+    } catch (error) {
+      // Whoever asks again must not get half of it.
+      modules.delete(name);
+      throw error;
+    }
     return module.exports;
   };
 

@@ -185,20 +185,35 @@ export class FamilySync {
     let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
     // Where nothing is served yet, what is urgent and what is small is served first.
     const [first, later] = present ? [accepted(), []] : firstPortion(accepted());
-    const { transaction, contents } = await planFull(first, settings, present, this.#table.name, later);
+    // Whoever served before us serves on what is not written yet: a table stands in front of others when it is whole.
+    const asYet: NftablesSettings =
+      later.length > 0 ? { ...settings, stance: 'behind', serviceCIDRs: [] } : settings;
+    const { transaction, contents } = await planFull(first, asYet, present, this.#table.name, later);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     kernelMs += await this.#commit(transaction, sweep);
-    if (later.length > 0) {
-      const took = await this.#writePortions(contents, asNew(later), settings);
-      if (took === undefined) throw new Error('the sets have no room for what they were made for');
-      if (took !== 'nothing') kernelMs += took;
-    }
+    if (later.length > 0) kernelMs += await this.#writeLater(contents, later, asYet, settings);
     this.#confirm(contents);
     this.#setAside.confirm();
     if (transaction.isEmpty && !wasAsleep) return { ...NOTHING, kernelMs };
     const touchesElements = transaction.newElements.size + transaction.deletedElements.size > 0;
     // Otherwise nothing was written but rules, which all Services share.
     return { kind: 'full', written: touchesElements ? ports.size : 0, kernelMs };
+  }
+
+  /** What the first portion left, then the table's place. */
+  async #writeLater(
+    contents: TableContents,
+    later: readonly ServicePort[],
+    asYet: NftablesSettings,
+    settings: NftablesSettings,
+  ): Promise<Milliseconds> {
+    let kernelMs = 0;
+    for (const [changes, now] of [[asNew(later), asYet] as const, [[], settings] as const]) {
+      const took = await this.#writePortions(contents, changes, now);
+      if (took === undefined) throw new Error('the sets have no room for what they were made for');
+      if (took !== 'nothing') kernelMs += took;
+    }
+    return kernelMs;
   }
 
   /** Takes away the flags that others gave the table. In one transaction with new chains the kernel refuses that. */

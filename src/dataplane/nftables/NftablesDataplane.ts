@@ -165,15 +165,17 @@ export class NftablesDataplane implements Dataplane {
   ): Promise<readonly FamilyReport[]> {
     let reports: readonly FamilyReport[];
     try {
-      reports = await sync();
+      try {
+        reports = await sync();
+      } finally {
+        watch();
+      }
+      if (before !== undefined && before === (await this.#generation())) return reports;
     } catch (error) {
-      // One family may have been written: what others did to it was not heard.
+      // What others did meanwhile was not heard, and a family may have been written all the same.
       this.requireFull();
       throw error;
-    } finally {
-      watch();
     }
-    if (before !== undefined && before === (await this.#generation())) return reports;
     this.#hearsUntil = this.#now() + HEARS_AGAIN_MS;
     this.requireFull();
     const again = await sync();

@@ -22,8 +22,11 @@ export function portions(changes: readonly ServicePortChange[]): readonly (reado
   const small: ServicePortChange[][] = [[]];
   const big: ServicePortChange[][] = [];
   const room = { small: PORTION, big: 0 };
+  const freed = new Set(changes.flatMap((change) => (mayWait(change) ? [] : placesOf(change.before))));
+  const takesFreed = ({ before, after }: ServicePortChange) =>
+    before === undefined && freed.size > 0 && placesOf(after).some((place) => freed.has(place));
   for (const change of changes) {
-    const size = mayWait(change) ? sizeOf(change) : 0;
+    const size = mayWait(change) && !takesFreed(change) ? sizeOf(change) : 0;
     const kind = size < BIG ? 'small' : 'big';
     const list = kind === 'small' ? small : big;
     // What may not wait for others is in the first portion, all of it.
@@ -70,20 +73,22 @@ export function countTouched(changes: readonly ServicePortChange[], enough: numb
   return count;
 }
 
-/** Addresses and ports that it gives up may be another's now: deleted and added they must be in one transaction. */
+/**
+ * Addresses and ports that it gives up may be another's now, which then does not wait either: deleted and added they must be in one
+ * transaction. A port that is renamed is gone under one name and new under another.
+ */
 function mayWait({ before, after }: ServicePortChange): boolean {
-  return before === undefined || (after !== undefined && placesOf(before) === placesOf(after));
+  return before === undefined || (after !== undefined && placesOf(before).join() === placesOf(after).join());
 }
 
-function placesOf({
-  clusterIP,
-  port,
-  protocol,
-  nodePort,
-  externalIPs,
-  loadBalancerIPs,
-}: ServicePort): string {
-  return [clusterIP, port, protocol, nodePort, ...externalIPs, '', ...loadBalancerIPs].join(' ');
+/** Where it is reached. */
+function placesOf(port: ServicePort | undefined): readonly string[] {
+  if (port === undefined) return [];
+  const { clusterIP, protocol, nodePort, externalIPs, loadBalancerIPs } = port;
+  const places = [clusterIP, ...externalIPs, ...loadBalancerIPs].map(
+    (ip) => `${ip} ${port.port} ${protocol}`,
+  );
+  return nodePort === 0 || nodePort === undefined ? places : [...places, `${nodePort} ${protocol}`];
 }
 
 function sizeOf({ before, after }: ServicePortChange): number {

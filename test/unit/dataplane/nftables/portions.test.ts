@@ -52,6 +52,35 @@ t.test('what gives up an address is written together with who may take it', asyn
   );
 });
 
+t.test(
+  'a port that is renamed, or an address that goes to another Service, is written in one transaction',
+  async (t) => {
+    const table = tableOf([...many('shop', 40, 1000), big, ...slices]);
+    table.commit();
+    const renamed = PORTS.map((each) => ({ ...each, name: `${each.name}x` }));
+    table.apply([
+      upsert({ ...big, ports: renamed }),
+      upsert(
+        slice([endpoint('10.1.0.1'), endpoint('10.1.0.2')], {
+          name: 'big-1',
+          serviceName: 'big',
+          ports: renamed.map(({ name }) => endpointPort({ name, port: 8080 })),
+        }),
+      ),
+      // So many that the first portion is full.
+      ...many('other', 40, 1001).map(upsert),
+    ]);
+    const { IPv4: changes } = table.commit().families;
+    const [first = []] = portions(changes);
+    const ofBig = changes.filter(({ key }) => key.startsWith('shop/big')).map(({ key }) => key);
+    t.equal(ofBig.length, 8);
+    t.strictSame(
+      first.filter(({ key }) => key.startsWith('shop/big')).map(({ key }) => key),
+      ofBig,
+    );
+  },
+);
+
 /** Services of so many endpoints each, in one namespace. */
 const many = (namespace: string, count: number, endpoints: number) =>
   Array.from({ length: count }, (_, n) => [
