@@ -3,10 +3,10 @@
  * test/simulation has another, where whole histories of an agent take milliseconds.
  */
 
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';
+import { readConfigFile } from '../config/readConfigText.js';
 import type { ConntrackTable } from '../dataplane/conntrack/ConntrackCleaner.js';
 import type { Mode } from '../explain/World.js';
 import { type Heap, heap } from '../host/heap.js';
@@ -44,7 +44,7 @@ export interface NodeHost extends SourceHost {
     readonly exit: (status: number) => void;
   };
   readonly hostname: () => string;
-  /** Throws as readFileSync does. */
+  /** Throws as readConfigFile does. */
   readonly readFile: (path: string) => string;
   readonly holdNode: typeof holdNode;
   readonly probeKernel: typeof probeKernel;
@@ -85,7 +85,7 @@ export function thisHost(): NodeHost {
     sysctls,
     process,
     hostname,
-    readFile: (path) => readFileSync(path, 'utf8'),
+    readFile: readConfigFile,
     holdNode,
     probeKernel,
     families: hostFamilies,

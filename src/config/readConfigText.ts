@@ -1,18 +1,16 @@
-/** The text of a configuration, which may come out of a pipe, so no more of it is read than a configuration can have: /dev/zero has no end. */
-import { closeSync, openSync, readSync } from 'node:fs';
+/** The text of a configuration, which may come out of a pipe, so no more of it is read than a configuration can have. */
+import { readAtMost, readFileAtMost } from '../readAtMost.js';
 import { LONGEST } from './file/ConfigDocument.js';
 
-/** Throws as readFileSync() does. What is longer than LONGEST is cut, and still too long. */
+/** Bytes. A character has up to four. */
+const MOST = 4 * LONGEST;
+
+/** Throws as readAtMost() does. What is longer than LONGEST is cut, and still too long. */
 export function readConfigText(path: string): string {
-  const file = openSync(path, 'r');
-  try {
-    // A character has up to four bytes.
-    const bytes = Buffer.alloc(4 * LONGEST + 4);
-    let end = 0;
-    for (let got = -1; got !== 0 && end < bytes.length; end += got)
-      got = readSync(file, bytes, end, bytes.length - end, null);
-    return bytes.toString('utf8', 0, end);
-  } finally {
-    closeSync(file);
-  }
+  return readAtMost(path, MOST).toString('utf8');
+}
+
+/** The same of a regular file, for whoever cannot wait for a pipe. Throws as readFileAtMost() does. */
+export function readConfigFile(path: string): string {
+  return readFileAtMost(path, MOST).toString('utf8');
 }

@@ -1,5 +1,4 @@
 /** penstock lb: how this node's load balancer stands, and why; and moving an address. */
-import { readFileSync } from 'node:fs';
 import { ANNOUNCE_FROM } from '../../balancer/announce/planAnnouncing.js';
 import type { AddressReport, AnnouncerReport } from '../../balancer/announce/report.js';
 import { PenstockError } from '../../errors.js';
@@ -259,8 +258,6 @@ async function move(
     ]);
     return 0;
   }
-  // A file that cannot be read is a wrong call, not an API server that is away.
-  readFileSync(config);
   const api = await openApiServer(
     { kubeconfig: config, master: '', userAgent: `penstock-lb/${packageVersion()}` },
     process.env,

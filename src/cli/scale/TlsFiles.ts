@@ -1,10 +1,10 @@
 /** The certificate of the scaler, its key, and the authority of its clients: from files that somebody exchanges while it runs. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { SecureServerOptions } from 'node:http2';
 import { createSecureContext } from 'node:tls';
 import { FileWatch } from '../../agent/reload/FileWatch.js';
 import { messageOf } from '../../errors.js';
+import { readFileAtMost } from '../../readAtMost.js';
 import type { Clock } from '../../time/Clock.js';
 
 export interface TlsPaths {
@@ -22,16 +22,22 @@ export interface TlsFilesOptions {
   readonly log: { info(message: string): void; warn(message: string): void };
 }
 
+/** Bytes of a file; OpenSSL refuses what is cut. */
+const LARGEST = 1024 * 1024;
 /** A change is taken when it was seen twice. */
 const LOOK_EVERY_MS = 15_000;
 
 /** Throws what is wrong with them, with the path. */
 export function readTlsFiles({ cert, key, clientCa }: TlsPaths): SecureServerOptions {
-  const own = { cert: readFileSync(cert), key: readFileSync(key), minVersion: 'TLSv1.2' as const };
+  const own = {
+    cert: readFileAtMost(cert, LARGEST),
+    key: readFileAtMost(key, LARGEST),
+    minVersion: 'TLSv1.2' as const,
+  };
   const tls: SecureServerOptions =
     clientCa === undefined
       ? own
-      : { ...own, ca: readFileSync(clientCa), requestCert: true, rejectUnauthorized: true };
+      : { ...own, ca: readFileAtMost(clientCa, LARGEST), requestCert: true, rejectUnauthorized: true };
   // OpenSSL takes an empty certificate or authority without a word, and then nobody comes in.
   check(cert, () => new X509Certificate(own.cert));
   check(key, () => createPrivateKey(own.key));
@@ -56,7 +62,7 @@ export function watchTlsFiles({ paths, onChange, clock, log }: TlsFilesOptions):
   const watch = new FileWatch({
     file: names.join(', '),
     // They belong together: one look sees all.
-    read: () => names.map((name) => readFileSync(name, 'utf8')).join('\n'),
+    read: () => names.map((name) => readFileAtMost(name, LARGEST).toString('utf8')).join('\n'),
     lookEveryMs: LOOK_EVERY_MS,
     clock,
     onChange: () => {

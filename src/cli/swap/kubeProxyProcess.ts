@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type HostPort, parseHostPort } from '../../config/hostPort.js';
+import { readConfigFile } from '../../config/readConfigText.js';
 
 export interface KubeProxyProcess {
   readonly pid: number;
@@ -32,7 +33,7 @@ export function kubeProxyProcess(proc = '/proc'): KubeProxyProcess | undefined {
 /** Its files are seen through its own root. Throws what is wrong with them. */
 function readCall(flags: readonly string[], root: string): KubeProxyProcess['called'] {
   const command = parseRunCommand(flags, {
-    readFile: (path) => readFileSync(`${root}/${path}`, 'utf8'),
+    readFile: (path) => readConfigFile(`${root}/${path}`),
     hostname,
   });
   const metrics = command.type === 'run' ? parseHostPort(command.source.metricsBindAddress) : undefined;

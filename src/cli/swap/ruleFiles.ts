@@ -1,8 +1,11 @@
 /** Rules of another proxy, given as files to a command. */
-import { readFileSync } from 'node:fs';
 import type { RuleText, RuleTexts } from '../../compare/readRules.js';
 import { messageOf, PenstockError } from '../../errors.js';
+import { readAtMost } from '../../readAtMost.js';
 import { WrongCall } from '../readArguments.js';
+
+/** Bytes: twice what iptables-save prints of 50,000 Services. */
+const MOST = 400 * 1024 * 1024;
 
 export const RULE_FLAGS = {
   'iptables-save': { type: 'string', multiple: true },
@@ -44,7 +47,9 @@ export function ruleFiles(values: RuleValues): RuleTexts | undefined {
 
 function readText(path: string): RuleText {
   try {
-    return { name: path, text: readFileSync(path, 'utf8') };
+    const text = readAtMost(path, MOST);
+    if (text.length > MOST) throw new Error(`it is longer than ${MOST / 1024 / 1024} MiB`);
+    return { name: path, text: text.toString('utf8') };
   } catch (error) {
     throw new PenstockError('PENSTOCK_RULES_UNREADABLE', `${path}: ${messageOf(error)}`, {
       remedy: 'Name a file that is there and that you may read.',

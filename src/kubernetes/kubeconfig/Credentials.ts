@@ -1,6 +1,6 @@
 /** Who we are to the API server, now: files are read again as they rotate, plugins run again before they expire. */
-import { readFile } from 'node:fs/promises';
 import { messageOf, PenstockError } from '../../errors.js';
+import { readFileAtMost } from '../../readAtMost.js';
 import type { Connection, Secret } from './Connection.js';
 import { type ExecCredential, execCredential } from './execCredential.js';
 
@@ -17,6 +17,9 @@ export interface Identity {
 const FILES_GOOD_FOR = 10_000;
 /** Milliseconds before its expiry that a credential of a plugin is renewed. */
 const RENEW_BEFORE = 10_000;
+
+/** Bytes. The authorities that a whole system trusts have 250 KiB. */
+const LARGEST = 1024 * 1024;
 
 export class Credentials {
   readonly #connection: Connection;
@@ -79,7 +82,9 @@ export class Credentials {
 async function read(secret: Secret): Promise<string> {
   if (secret.type === 'data') return secret.data;
   try {
-    return await readFile(secret.path, 'utf8');
+    const bytes = readFileAtMost(secret.path, LARGEST);
+    if (bytes.length > LARGEST) throw new Error(`it is longer than ${LARGEST / 1024} KiB`);
+    return bytes.toString('utf8');
   } catch (error) {
     const message = `credentials: ${secret.path} cannot be read: ${messageOf(error)}`;
     throw new PenstockError('PENSTOCK_CREDENTIALS_UNREADABLE', message, {

@@ -1,9 +1,9 @@
 /** A kubeconfig file, reduced to the connection of its current context. */
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { messageOf, PenstockError } from '../../errors.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
+import { readAtMost } from '../../readAtMost.js';
+import { LARGEST_YAML, YamlFault, yamlDocument } from '../../yaml/boundedYaml.js';
 import { type Connection, type ExecPlugin, NOBODY, type Secret, type User } from './Connection.js';
 
 const EXEC_VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
@@ -22,15 +22,18 @@ export async function readKubeconfig(path: string, master: string): Promise<Conn
 function readYaml(path: string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readAtMost(path, LARGEST_YAML).toString('utf8');
   } catch (error) {
     throw unusable(path, `cannot be read: ${messageOf(error)}`);
   }
   let raw: unknown;
   try {
-    raw = parse(text);
+    raw = yamlDocument(text, 'unique')?.document.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    throw unusable(path, `is no valid YAML: ${messageOf(error).split('\n')[0]}`);
+    throw unusable(
+      path,
+      `is ${error instanceof YamlFault ? '' : 'no valid YAML: '}${messageOf(error).split('\n')[0]}`,
+    );
   }
   if (isRawObject(raw)) return raw;
   throw unusable(path, 'is no kubeconfig: it must be an object with clusters, contexts and users');

@@ -5,6 +5,7 @@ import { resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { parseRunCommand } from '../../../config/flags/parseRunCommand.js';
 import { toNodeConfig } from '../../../config/NodeConfig.js';
+import { readConfigFile } from '../../../config/readConfigText.js';
 import { messageOf } from '../../../errors.js';
 import { runCommand } from '../../../kernel/xtables/runCommand.js';
 import { type IpAddress, joinHostPort } from '../../../net/ip.js';
@@ -171,7 +172,7 @@ type Called = Pick<CalledAgent, 'arguments' | 'folder'> | undefined;
 
 /** Paths of its command line are relative to where it was called. */
 function readCalled(called: Called, path: string): string {
-  return readFileSync(resolve(called?.folder ?? '.', path), 'utf8');
+  return readConfigFile(resolve(called?.folder ?? '.', path));
 }
 
 async function metrics(called: Called): Promise<string> {
