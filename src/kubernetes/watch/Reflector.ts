@@ -29,6 +29,8 @@ const INITIAL_SILENCE_MS = 10_000;
 const ABSENT_RETRY_MS = 300_000;
 /** Milliseconds for which a resource that was there must be missing: API servers answer 404 while they begin, or its definition is replaced. */
 const GONE_AFTER_MS = 60_000;
+/** Milliseconds until what was there and is gone is asked for again, each time twice as long: a definition that is replaced comes back. */
+const GONE_RETRY_MS = 15_000;
 const INITIAL_EVENTS_END = 'k8s.io/initial-events-end';
 
 /** What was delivered of a resource. Whatever comes in, it never throws, and answers with the changes that it makes. */
@@ -70,6 +72,8 @@ export class Reflector<Change> {
   #wasRead = false;
   /** On the clock; undefined: it was there when it was asked for last. */
   #missingSince: number | undefined;
+  /** Milliseconds until what the server does not have is asked for again, unless that is longer than for what never was there. */
+  #absentRetry = Number.POSITIVE_INFINITY;
   #cut: 'pages' | 'whole' = 'pages';
   #uselessWatches = 0;
   #running: Promise<void> | undefined;
@@ -111,6 +115,7 @@ export class Reflector<Change> {
   #afterFailure(error: unknown): number {
     const { resource, contact } = this.#options;
     const status = error instanceof ApiError ? error.status : 0;
+    if (status !== 404) this.#missingSince = undefined;
     if (error instanceof LostTrack || (status === 410 && this.#mayReadAgain())) {
       this.#version = undefined;
       this.#uselessWatches = 0;
@@ -118,11 +123,13 @@ export class Reflector<Change> {
     }
     if (resource.optional && this.#isAbsent(status)) {
       this.#version = undefined;
+      this.#absentRetry = this.#wasRead ? GONE_RETRY_MS : this.#absentRetry * 2;
       this.#wasRead = false;
       this.#deliver(this.store.snapshot().take());
       this.#completed();
       contact.read();
-      return (resource.absentRetryMs ?? ABSENT_RETRY_MS) * (1 + this.#options.random() / 4);
+      const wait = Math.min(this.#absentRetry, resource.absentRetryMs ?? ABSENT_RETRY_MS);
+      return wait * (1 + this.#options.random() / 4);
     }
     if (this.#version !== undefined && ++this.#uselessWatches >= USELESS_WATCHES) {
       this.#version = undefined;
@@ -209,6 +216,7 @@ export class Reflector<Change> {
       for await (const batch of this.#watch(version)) {
         heard = true;
         this.#uselessWatches = 0;
+        this.#missingSince = undefined;
         this.#backOff.reset();
         this.#apply(batch);
       }
@@ -217,6 +225,7 @@ export class Reflector<Change> {
       throw error;
     }
     contact.watchEnded();
+    this.#missingSince = undefined;
     if (!heard && ++this.#uselessWatches >= USELESS_WATCHES) throw new LostTrack();
     if (clock.now() - started < SHORT_WATCH_MS) return this.#backOff.next();
     this.#backOff.reset();

@@ -10,7 +10,7 @@ export interface WatchedPath {
   readonly query: Readonly<Record<string, string>>;
   /** The server may not have it, or not let us: then there is nothing of it. */
   readonly optional: boolean;
-  /** Milliseconds until it is asked for again where it is not there; undefined: five minutes. */
+  /** Milliseconds, at most, until it is asked for again where it is not there; undefined: five minutes. */
   readonly absentRetryMs?: number;
 }
 
