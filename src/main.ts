@@ -2,7 +2,7 @@
 import { COMMAND_GROUPS, type Command } from './cli/Command.js';
 import { COMMANDS } from './cli/commands.js';
 import { nameProcess } from './cli/nameProcess.js';
-import { messageWithRemedy, PenstockError } from './errors.js';
+import { messageOf, messageWithRemedy, PenstockError } from './errors.js';
 import { nearestName } from './net/nearestName.js';
 import { printableLines } from './net/printable.js';
 
@@ -79,7 +79,8 @@ function endWhenNobodyReads(name: string | undefined): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (name === 'run') return;
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    process.stderr.write(`penstock: standard output cannot be written: ${messageOf(error)}\n`);
+    process.exit(2);
   });
 }
 

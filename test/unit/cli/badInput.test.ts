@@ -1,8 +1,9 @@
 /** Every command, called as nobody should: exit status 2, what is wrong in one line or a list, no stack. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { COMMANDS } from '../../../src/cli/commands.js';
 import { fromRoot } from '../../support/fromRoot.js';
@@ -148,4 +149,17 @@ t.test('one file of several that can be used: the rest is said, a line for each'
     stdout: /-d 10\.0\.0\.1/,
     stderr: /deep\.json: line 1: not readable as JSON: nested deeper than/,
   });
+});
+
+t.test('a disk that is full: one line, and no good exit status', async (t) => {
+  for (const words of [['help'], ['completion', 'bash'], ['render', '--help']]) {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(fileURLToPath(fromRoot('bin/penstock')), words, {
+      encoding: 'utf8',
+      stdio: ['ignore', full, 'pipe'],
+    });
+    closeSync(full);
+    t.equal(status, 2, words.join(' '));
+    t.match(stderr, /^penstock: standard output cannot be written: ENOSPC[^\n]+\n$/);
+  }
 });
