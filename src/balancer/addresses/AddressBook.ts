@@ -25,6 +25,12 @@ export interface StatusWrite {
   readonly decision: AddressDecision;
 }
 
+export interface Decided {
+  readonly writes: readonly StatusWrite[];
+  /** Keys of Services that need no write: their status is right, or is no affair of this allocator. */
+  readonly settled: readonly string[];
+}
+
 export interface PoolUse {
   readonly pool: AddressPool;
   readonly used: number;
@@ -126,17 +132,23 @@ export class AddressBook {
    * Decides about everything that changed. Who has an address comes before who has none, and among these the oldest:
    * so no newcomer takes what somebody has, in whatever order the objects came.
    */
-  decide(): readonly StatusWrite[] {
-    const writes: StatusWrite[] = [];
+  decide(): Decided {
+    const writes = new Map<string, StatusWrite>();
+    const settled = new Set<string>();
     while (this.#dirty.size > 0) {
       const services = [...this.#dirty].flatMap((key) => this.#services.get(key) ?? []).sort(byPrecedence);
       this.#dirty.clear();
       for (const service of services) {
-        const write = this.#decideOne(service);
-        if (write !== undefined) writes.push(write);
+        const key = objectPath(service);
+        const needed = this.#decideOne(service);
+        if (needed === 'told') continue;
+        writes.delete(key);
+        settled.delete(key);
+        if (needed === 'nothing') settled.add(key);
+        else writes.set(key, needed);
       }
     }
-    return writes;
+    return { writes: [...writes.values()], settled: [...settled] };
   }
 
   /** The last decision about a Service; undefined: it wants nothing of us. */
@@ -152,7 +164,8 @@ export class AddressBook {
     }));
   }
 
-  #decideOne(service: ServiceRequest): StatusWrite | undefined {
+  /** `told`: as the last time, whose write may still wait to say why there is no address. */
+  #decideOne(service: ServiceRequest): StatusWrite | 'nothing' | 'told' {
     const key = objectPath(service);
     if (!service.wants || !this.isOurs(service)) {
       const had = this.#decisions.get(key)?.type === 'assigned';
@@ -162,14 +175,14 @@ export class AddressBook {
       const isLeft = !service.wants && had && service.assigned.length > 0;
       return isLeft
         ? { service, addresses: [], decision: { type: 'refused', why: 'it is of another type' } }
-        : undefined;
+        : 'nothing';
     }
     const before = this.#allocations.addressesOf(key);
     const doubted = this.#keptInDoubt(service, before.length > 0 ? before : service.assigned);
     const decision = doubted ?? this.#decision(service);
     // What another controller gave is not taken away for want of a pool that may yet come.
     if (service.foreignStatus && this.#awaits !== 'nothing' && (doubted || decision.type === 'refused'))
-      return undefined;
+      return 'nothing';
     const addresses = decision.type === 'refused' ? (decision.kept ?? []) : decision.addresses;
     this.#allocations.assign(service, addresses);
     if (before.some((address) => !addresses.includes(address))) this.#waitersDirty(key);
@@ -177,9 +190,9 @@ export class AddressBook {
     this.#decisions.set(key, decision);
     const isWritten = same(service.assigned, addresses) && !service.foreignStatus;
     const isTold = last !== undefined && JSON.stringify(last) === JSON.stringify(decision);
-    return isWritten && (decision.type === 'assigned' || isTold)
-      ? undefined
-      : { service, addresses, decision };
+    if (!isWritten) return { service, addresses, decision };
+    if (decision.type === 'assigned') return 'nothing';
+    return isTold ? 'told' : { service, addresses, decision };
   }
 
   /** What it has, as it is, where that is in no pool that is known, and a pool may yet come, or come back. */

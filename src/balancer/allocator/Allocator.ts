@@ -116,7 +116,10 @@ export class Allocator {
       case 'Service': {
         const request = type === 'upsert' ? readRequest(raw) : undefined;
         if (request) this.#book.setService(request);
-        else this.#book.removeService(key);
+        else {
+          this.#book.removeService(key);
+          this.#writer.drop(key);
+        }
         this.#own(`Service ${key}`, `the cluster IP of ${key}`, type === 'upsert' ? clusterIPs(raw) : []);
         return;
       }
@@ -208,7 +211,9 @@ export class Allocator {
 
   #decide(): void {
     if (this.#incomplete.size > 0 || this.#stopped) return;
-    for (const write of this.#book.decide()) this.#writer.set(write);
+    const { writes, settled } = this.#book.decide();
+    for (const key of settled) this.#writer.drop(key);
+    for (const write of writes) this.#writer.set(write);
     this.#writer.begin();
   }
 

@@ -54,6 +54,8 @@ export class StatusWriter {
   readonly #quick = new Set<string>();
   readonly #ofNamespace = new Map<string, number>();
   readonly #failing = new Set<string>();
+  /** In flight, and not to be tried again. */
+  readonly #dropped = new Set<string>();
   #cancelPace: (() => void) | undefined;
   #nextAt = 0;
   #turn = 0;
@@ -68,8 +70,17 @@ export class StatusWriter {
   /** The latest for a Service; begin() writes it. */
   set(write: StatusWrite): void {
     const key = objectPath(write.service);
+    this.#dropped.delete(key);
     this.#refused.supersede(key);
     this.#wait(key, write);
+  }
+
+  /** Nothing is to be written for the Service (`namespace/name`): what waits for it would give it what may be another's by now. */
+  drop(key: string): void {
+    this.#fresh.delete(key);
+    this.#again.delete(key);
+    if (this.#inFlight.has(key)) this.#dropped.add(key);
+    else this.#refused.forget(key);
   }
 
   /** Writes what waits and may be written. */
@@ -97,7 +108,7 @@ export class StatusWriter {
 
   #wait(key: string, write: StatusWrite): void {
     const [queue, other] = this.#refused.has(key) ? [this.#again, this.#fresh] : [this.#fresh, this.#again];
-    other.delete(write);
+    other.delete(key);
     queue.set(write);
   }
 
@@ -149,7 +160,7 @@ export class StatusWriter {
   #take(key: string, write: StatusWrite, outcome: StatusOutcome): void {
     if (outcome.type === 'failed') this.#failed(key, outcome.why);
     else this.#answered();
-    if (outcome.type === 'done') {
+    if (this.#dropped.delete(key) || outcome.type === 'done') {
       this.#refused.forget(key);
       return;
     }

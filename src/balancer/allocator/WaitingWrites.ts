@@ -17,10 +17,12 @@ export class WaitingWrites {
     return this.#byNamespace.get(service.namespace)?.has(objectPath(service)) === true;
   }
 
-  delete({ service }: StatusWrite): void {
-    const writes = this.#byNamespace.get(service.namespace);
-    writes?.delete(objectPath(service));
-    if (writes?.size === 0) this.#byNamespace.delete(service.namespace);
+  /** `namespace/name`. */
+  delete(key: string): void {
+    const namespace = key.slice(0, key.indexOf('/'));
+    const writes = this.#byNamespace.get(namespace);
+    writes?.delete(key);
+    if (writes?.size === 0) this.#byNamespace.delete(namespace);
   }
 
   /** The next one that may begin, of the namespaces that have room. It waits no longer. */
@@ -29,7 +31,7 @@ export class WaitingWrites {
       if (!hasRoom(namespace)) continue;
       for (const [key, write] of writes) {
         if (!mayBegin(key)) continue;
-        this.delete(write);
+        this.delete(key);
         // Its next one comes after all others.
         if (this.#byNamespace.delete(namespace) && writes.size > 0) this.#byNamespace.set(namespace, writes);
         return write;

@@ -15,6 +15,8 @@ export class AllocatorCluster {
   readonly clock = new FakeClock();
   readonly server = new FakeApiServer(this.clock);
   readonly writes: string[] = [];
+  /** Every write of a status that came in: who sends it, of which Service. */
+  readonly patches: string[] = [];
   readonly told: string[] = [];
   lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
   away = false;
@@ -154,6 +156,7 @@ export class AllocatorCluster {
     { metadata, status }: RawApiObject & { status: object },
   ): number {
     const name = path.split('/').at(-2);
+    this.patches.push(`${identity} ${name}`);
     const now = this.server.objects(SERVICES).find((object) => object.metadata.name === name);
     if (!now) return 404;
     const refusal = this.refuses.get(String(name));
