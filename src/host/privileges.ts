@@ -1,5 +1,5 @@
 /** What this process may do, and what of it the configuration asks for. Capabilities: linux/capability.h. */
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, readlinkSync } from 'node:fs';
 import type { NodeConfig } from '../config/NodeConfig.js';
 import { PenstockError } from '../errors.js';
 
@@ -40,6 +40,22 @@ export function heldCapabilities(status: string): ReadonlySet<Capability> {
   const mask = effectiveMask(status);
   const names = Object.keys(CAPABILITIES) as Capability[];
   return new Set(names.filter((name) => (mask >> CAPABILITIES[name]) & 1n));
+}
+
+/**
+ * Whether a process is root's and may change this network: anybody may give a process any name. `no` for one that has ended too. Whoever
+ * makes a user namespace has all capabilities in it, so it must be in ours; `unknown`: this process may not look. `proc`: where procfs is.
+ */
+export function mayServe(pid: number, proc = '/proc'): 'yes' | 'no' | 'unknown' {
+  const status = readIfThere(`${proc}/${pid}/status`) ?? '';
+  // Real, effective, saved, of files: a program with the set-user-ID bit keeps its caller's as the real one.
+  if (!/^Uid:\s*0\s+0\s+0\s+0\s*$/m.test(status) || !heldCapabilities(status).has('NET_ADMIN')) return 'no';
+  try {
+    const [theirs, ours] = [pid, 'self'].map((of) => readlinkSync(`${proc}/${of}/ns/user`));
+    return theirs === ours ? 'yes' : 'no';
+  } catch {
+    return 'unknown';
+  }
 }
 
 function effectiveMask(status: string): bigint {

@@ -3,14 +3,14 @@
 import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
 import { append } from '../../append.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
-import { readConfigText } from '../../config/readConfigText.js';
+import { readConfigFile, readConfigText } from '../../config/readConfigText.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
 import { requireAllFiles } from '../../kubernetes/manifests/manifestErrors.js';
 import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
-import { MODEL_FLAGS, MODEL_HELP, modeFlag, namesSource } from '../see/modelFlags.js';
+import { MODEL_FLAGS, MODEL_HELP, type ModelFlags, modeFlag, namesSource } from '../see/modelFlags.js';
 import { print } from '../see/output.js';
 import { readModel } from '../see/readModel.js';
 import { checkConfig } from '../swap/config.js';
@@ -54,13 +54,13 @@ export async function migrate(argv: readonly string[]): Promise<number> {
   const files = ruleFiles(values);
   // Rules in files, or another node's addresses: then this host is not the node.
   const isHere = files === undefined && values['node-address'] === undefined;
-  const flags = namesSource(values) ? values : { ...kubeProxyFlags(), ...values };
+  const flags: ModelFlags = namesSource(values) ? values : { ...kubeProxyFlags(), ...values };
   const unseen: { section: Remark['section']; why: string }[] = [];
   const findings: Remark[] = [];
 
   if (flags.config === undefined)
     unseen.push({ section: 'configuration', why: 'no file of kube-proxy is known: give --config FILE' });
-  else append(findings, configurationFindings(flags.config));
+  else append(findings, configurationFindings(flags.config, flags.files ? readConfigFile : readConfigText));
   if (findings.some(({ level }) => level === 'attend')) {
     // Nothing else can be asked with a configuration that is refused.
     throw new PenstockError(
@@ -111,8 +111,8 @@ export async function migrate(argv: readonly string[]): Promise<number> {
   return findings.some(({ level }) => level === 'attend') || (connections?.touched ?? 0) > 0 ? 1 : 0;
 }
 
-function configurationFindings(file: string): Remark[] {
-  const { faults, warnings } = checkConfig(file, readConfigText);
+function configurationFindings(file: string, readFile: (path: string) => string): Remark[] {
+  const { faults, warnings } = checkConfig(file, readFile);
   const of = (level: Remark['level']) => (text: string) => {
     const [, field = '', rest = text] = /^([\w.[\]]+)(?: has no effect)?: (.*)$/s.exec(text) ?? [];
     return { section: 'configuration', level, subject: field, text: rest } as const;

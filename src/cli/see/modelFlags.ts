@@ -23,6 +23,8 @@ export interface ModelFlags {
   readonly node?: string | undefined;
   readonly 'node-address'?: readonly string[] | undefined;
   readonly mode?: string | undefined;
+  /** Who names them, when not the caller: then they are plain files, and no program that they name is run. */
+  readonly files?: 'of another process';
 }
 
 export const MODEL_HELP = `Without a running agent, or to ask about other objects than its:

@@ -2,12 +2,12 @@
 
 import { hostname } from 'node:os';
 import { makeTable } from '../../agent/makeTable.js';
-import { openSources, THIS_HOST } from '../../agent/openSources.js';
+import { openSources, type SourceHost, THIS_HOST } from '../../agent/openSources.js';
 import { readOnce } from '../../agent/readOnce.js';
 import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
-import { readConfigText } from '../../config/readConfigText.js';
+import { readConfigFile, readConfigText } from '../../config/readConfigText.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { freeHeap, heap } from '../../host/heap.js';
@@ -36,6 +36,12 @@ export interface CalledAgent {
   readonly folder: string;
 }
 
+/** For a kubeconfig that another process names. */
+const DISTRUSTFUL: SourceHost = {
+  ...THIS_HOST,
+  openApiServer: (choice) => THIS_HOST.openApiServer({ ...choice, readFile: readConfigFile }),
+};
+
 /** What an agent would be told: its flags, and the configuration that they come to. Throws WrongCall, or why it cannot be read. */
 export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', called }: Called = {}) {
   const asked = modeFlag(flags.mode);
@@ -46,7 +52,10 @@ export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', ca
   // The paths of its command line are relative to where it was called.
   if (called) process.chdir(called.folder);
   const words = called ? [...called.arguments.filter((word) => word !== 'run'), ...argv] : argv;
-  const command = parseRunCommand(words, { readFile: readConfigText, hostname });
+  const command = parseRunCommand(words, {
+    readFile: flags.files ? readConfigFile : readConfigText,
+    hostname,
+  });
   if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
   const mode = asked ?? (command.source.mode || modeOf(called?.mode, otherwise));
   const resolved = toNodeConfig({ ...command.source, mode }, hostname());
@@ -83,7 +92,7 @@ async function readObjects(
   const { config } = run;
   const table = makeTable(config, own.length > 0 ? firstOfEach(own) : await primaryAddresses());
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const { sources } = await openSources(run, packageVersion(), THIS_HOST, log);
+  const { sources } = await openSources(run, packageVersion(), flags.files ? DISTRUSTFUL : THIS_HOST, log);
   const problems: Problem[] = [];
   for (const source of sources) append(problems, await readOnce(source, table));
   requireSomething(problems, table.services);

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type HostPort, parseHostPort } from '../../config/hostPort.js';
 import { readConfigFile } from '../../config/readConfigText.js';
+import { mayServe } from '../../host/privileges.js';
 
 export interface KubeProxyProcess {
   readonly pid: number;
@@ -13,21 +14,35 @@ export interface KubeProxyProcess {
   readonly called: { readonly mode: string; readonly metrics: HostPort } | undefined;
 }
 
-/** As far as this process sees those of others. `proc`: where procfs is. */
+/**
+ * As far as this process sees those of others; of one that it may not look at, nothing but the pid. Only one of root's that runs a program
+ * of that name and may change this network counts: what it was called with is read, and believed, as root. `proc`: where procfs is.
+ */
 export function kubeProxyProcess(proc = '/proc'): KubeProxyProcess | undefined {
   const here = attempt(() => readlinkSync(`${proc}/self/ns/net`));
+  let unseen: KubeProxyProcess | undefined;
   for (const name of readdirSync(proc).filter((each) => /^\d+$/.test(each))) {
-    const read = (path: string) => attempt(() => readFileSync(path, 'utf8'));
-    const words = read(`${proc}/${name}/cmdline`)?.split('\0').filter(Boolean) ?? [];
-    if (!/(^|\/)kube-proxy$/.test(words[0] ?? '')) continue;
-    // Where it may not be asked for, it counts as here.
-    const there = attempt(() => readlinkSync(`${proc}/${name}/ns/net`));
-    if (there !== undefined && there !== here) continue;
-    const from = words.findIndex((word) => word.startsWith('-'));
-    const flags = from < 0 ? [] : words.slice(from);
-    return { pid: Number(name), flags, called: attempt(() => readCall(flags, `${proc}/${name}/root`)) };
+    const pid = Number(name);
+    const words = attempt(() => readFileSync(`${proc}/${name}/cmdline`, 'utf8'))
+      ?.split('\0')
+      .filter(Boolean);
+    if (!/(^|\/)kube-proxy$/.test(words?.[0] ?? '')) continue;
+    const may = mayServe(pid, proc);
+    if (may === 'no') continue;
+    const [there, program] = ['ns/net', 'exe'].map((link) =>
+      attempt(() => readlinkSync(`${proc}/${name}/${link}`)),
+    );
+    if (may === 'unknown' || there === undefined || program === undefined) {
+      unseen ??= { pid, flags: [], called: undefined };
+      continue;
+    }
+    // The first word is the caller's choice, also that of a program with the set-user-ID bit.
+    if (there !== here || !/\/kube-proxy( \(deleted\))?$/.test(program)) continue;
+    const from = words?.findIndex((word) => word.startsWith('-')) ?? -1;
+    const flags = from < 0 ? [] : (words?.slice(from) ?? []);
+    return { pid, flags, called: attempt(() => readCall(flags, `${proc}/${name}/root`)) };
   }
-  return undefined;
+  return unseen;
 }
 
 /** Its files are seen through its own root. Throws what is wrong with them. */

@@ -9,20 +9,33 @@ import { type Connection, type ExecPlugin, NOBODY, type Secret, type User } from
 const EXEC_VERSIONS = ['client.authentication.k8s.io/v1', 'client.authentication.k8s.io/v1beta1'] as const;
 const PROXY_PROTOCOLS = ['http:', 'https:'];
 
-/** `master` wins over the server of the file. Throws PenstockError that names file and field. */
-export async function readKubeconfig(path: string, master: string): Promise<Connection> {
-  const raw = readYaml(path);
+/**
+ * `master` wins over the server of the file. `readFile`: for a file that the caller did not name; one that has a program run is refused, as
+ * that would run with the caller's rights. Throws PenstockError that names file and field.
+ */
+export async function readKubeconfig(
+  path: string,
+  master: string,
+  readFile?: (path: string) => string,
+): Promise<Connection> {
+  const raw = readYaml(path, readFile ?? ((file) => readAtMost(file, LARGEST_YAML).toString('utf8')));
   const findings = new Findings();
   const root = new FieldReader(raw, findings);
   const connection = readConnection(root, dirname(path), master);
+  if (readFile && connection.user.exec)
+    throw new PenstockError(
+      'PENSTOCK_KUBECONFIG_UNUSABLE',
+      `kubeconfig ${path} has user.exec: a program that another process names is not run`,
+      { remedy: 'If that file is to be trusted, give it yourself: --kubeconfig FILE.' },
+    );
   if (findings.faults.isEmpty) return connection;
   throw unusable(path, findings.faults.sentences().join('; '));
 }
 
-function readYaml(path: string): Readonly<Record<string, unknown>> {
+function readYaml(path: string, readFile: (path: string) => string): Readonly<Record<string, unknown>> {
   let text: string;
   try {
-    text = readAtMost(path, LARGEST_YAML).toString('utf8');
+    text = readFile(path);
   } catch (error) {
     throw unusable(path, `cannot be read: ${messageOf(error)}`);
   }

@@ -1,6 +1,6 @@
 /** `penstock cleanup --keep auto`: beside a kube-proxy, wherever that listens, beside an agent, and alone. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -64,7 +64,7 @@ if (await inNetns(import.meta.url)) {
     t.teardown(() => rmSync(folder, { recursive: true }));
     // A program of that name, as the kernel has it.
     const program = join(folder, 'kube-proxy');
-    symlinkSync(process.execPath, program);
+    copyFileSync(process.execPath, program);
     const script = join(folder, 'serve.cjs');
     writeFileSync(script, KUBE_PROXY);
     const config = join(folder, 'config.conf');

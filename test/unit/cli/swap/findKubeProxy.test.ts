@@ -1,11 +1,14 @@
 /** Where a kube-proxy is looked for, one sign after the other, and what each says. */
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { findKubeProxy, type KubeProxySigns } from '../../../../src/cli/host/findKubeProxy.js';
 import type { kubeProxyMode } from '../../../../src/cli/host/kubeProxyMode.js';
 import { kubeProxyProcess } from '../../../../src/cli/swap/kubeProxyProcess.js';
+import { fromRoot } from '../../../support/fromRoot.js';
 
 type Said = Awaited<ReturnType<typeof kubeProxyMode>>;
 type Running = ReturnType<KubeProxySigns['process']>;
@@ -70,17 +73,34 @@ t.test('rules alone are no answer, and nothing is nobody', async (t) => {
   t.same(await findKubeProxy(signs({}).signs), { type: 'nobody' });
 });
 
-/** A procfs with these processes; `ns`: the network namespace of each. */
-function procfs(
-  t: Test,
-  processes: Readonly<Record<string, { words: readonly string[]; ns?: string; file?: string }>>,
-) {
+interface Faked {
+  readonly words: readonly string[];
+  /** Its network namespace, and its user namespace: '' for one that may not be looked at. */
+  readonly ns?: string;
+  readonly user?: string;
+  readonly file?: string;
+  /** Real, effective, saved, of files. */
+  readonly uids?: string;
+  readonly capabilities?: string;
+  readonly exe?: string;
+}
+
+/** Of root in a container: NET_ADMIN is bit 12. */
+const NET_ADMIN = '00000000a80435fb';
+
+/** A procfs with these processes. */
+function procfs(t: Test, processes: Readonly<Record<string, Faked>>) {
   const folder = mkdtempSync(join(tmpdir(), 'penstock-proc-'));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const all: typeof processes = { ...processes, self: { words: [] } };
-  for (const [pid, { words, ns = 'net:[1]', file }] of Object.entries(all)) {
+  for (const [pid, faked] of Object.entries(all)) {
+    const { words, ns = 'net:[1]', user = 'user:[1]', file, uids = '0 0 0 0' } = faked;
     mkdirSync(join(folder, pid, 'ns'), { recursive: true });
-    symlinkSync(ns, join(folder, pid, 'ns/net'));
+    if (ns !== '') symlinkSync(ns, join(folder, pid, 'ns/net'));
+    if (user !== '') symlinkSync(user, join(folder, pid, 'ns/user'));
+    symlinkSync(faked.exe ?? PROGRAM, join(folder, pid, 'exe'));
+    const status = `Name:\tx\nUid:\t${uids.replaceAll(' ', '\t')}\nCapEff:\t${faked.capabilities ?? NET_ADMIN}\n`;
+    writeFileSync(join(folder, pid, 'status'), status);
     writeFileSync(join(folder, pid, 'cmdline'), words.map((word) => `${word}\0`).join(''));
     if (file === undefined) continue;
     mkdirSync(join(folder, pid, 'root/etc'), { recursive: true });
@@ -93,7 +113,7 @@ const HEAD = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfi
 const PROGRAM = '/usr/local/bin/kube-proxy';
 
 t.test('how a kube-proxy was called', async (t) => {
-  const only = (words: readonly string[], more: { ns?: string; file?: string } = {}) =>
+  const only = (words: readonly string[], more: Omit<Faked, 'words'> = {}) =>
     kubeProxyProcess(procfs(t, { 5: { words: ['/bin/sh', '-c', 'kube-proxy'] }, 12: { words, ...more } }));
   t.match(only([PROGRAM, '--metrics-bind-address=127.0.0.1:20249', '--proxy-mode', 'ipvs']), {
     pid: 12,
@@ -110,4 +130,57 @@ t.test('how a kube-proxy was called', async (t) => {
   t.equal(only([PROGRAM, '--config=/etc/config.conf'])?.called, undefined, 'its file cannot be read');
   t.equal(only([PROGRAM], { ns: 'net:[2]' }), undefined, 'of another network namespace');
   t.equal(only(['/usr/bin/vi', PROGRAM]), undefined, 'another program');
+  t.match(only([PROGRAM], { exe: `${PROGRAM} (deleted)` }), { pid: 12 }, 'replaced by a newer one');
+});
+
+t.test('a process that anybody may have started says nothing', async (t) => {
+  const words = ['kube-proxy', '--kubeconfig=/tmp/k', '--proxy-mode=ipvs'];
+  const only = (faked: Omit<Faked, 'words'>) => kubeProxyProcess(procfs(t, { 12: { words, ...faked } }));
+  t.match(only({}), { pid: 12, flags: ['--kubeconfig=/tmp/k', '--proxy-mode=ipvs'] });
+  t.equal(only({ uids: '1000 1000 1000 1000' }), undefined, "a user's");
+  t.equal(only({ uids: '1000 0 0 0' }), undefined, 'a program with the set-user-ID bit');
+  t.equal(only({ exe: '/usr/bin/sudo' }), undefined, 'the same, of another program');
+  t.equal(only({ capabilities: '0000000000000400' }), undefined, 'root without rights');
+  t.equal(only({ user: 'user:[2]' }), undefined, 'root of its own user namespace');
+  const unseen = { pid: 12, flags: [], called: undefined };
+  t.same(only({ user: '' }), unseen, 'not to be looked at: one may be there, and nothing of it is used');
+  t.same(only({ ns: '' }), unseen);
+  const both = procfs(t, { 11: { words, user: '' }, 12: { words } });
+  t.match(kubeProxyProcess(both), { pid: 12, called: { mode: 'ipvs' } }, 'one that is seen comes first');
+});
+
+t.test('a user calls a process kube-proxy', { skip: process.getuid?.() !== 0 && 'needs root' }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'penstock-named-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const words = ['-e', 'console.log(1); setInterval(() => {}, 1000)', '--', '--kubeconfig=/tmp/k'];
+  const child = spawn(process.execPath, words, {
+    argv0: 'kube-proxy',
+    uid: 65_534,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  t.match(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8'), /^kube-proxy\0/);
+  t.not(kubeProxyProcess()?.pid, child.pid);
+});
+
+t.test('its file is a plain one, and no longer than one can be', { timeout: 20_000 }, async (t) => {
+  const folder = procfs(t, { 12: { words: [PROGRAM, '--config=/etc/config.conf'], file: '' } });
+  const file = join(folder, '12/root/etc/config.conf');
+  rmSync(file);
+  // To open it waits for a writer.
+  execFileSync('mkfifo', [file]);
+  // Another process looks: a test that waits would not end.
+  const module = fromRoot('dist/src/cli/swap/kubeProxyProcess.js').href;
+  const script = `const { kubeProxyProcess } = await import(${JSON.stringify(module)});
+    console.log(JSON.stringify(kubeProxyProcess(${JSON.stringify(folder)})));`;
+  const said = () =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      timeout: 8000,
+    });
+  t.same(JSON.parse(said()), { pid: 12, flags: ['--config=/etc/config.conf'] });
+  rmSync(file);
+  symlinkSync('/dev/zero', file);
+  t.same(JSON.parse(said()), { pid: 12, flags: ['--config=/etc/config.conf'] });
 });

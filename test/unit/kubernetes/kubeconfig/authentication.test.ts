@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
+import { readConfigFile } from '../../../../src/config/readConfigText.js';
 import { ApiClient } from '../../../../src/kubernetes/http/ApiClient.js';
 import { Credentials } from '../../../../src/kubernetes/kubeconfig/Credentials.js';
 import { inCluster } from '../../../../src/kubernetes/kubeconfig/inCluster.js';
@@ -153,6 +154,20 @@ t.test('a bad kubeconfig is refused with file, field and what is allowed', async
   await t.rejects(readKubeconfig(`${path}.none`, ''), { code: 'PENSTOCK_KUBECONFIG_UNUSABLE' });
   const other = kubeconfig(t.testdir(), { server: 'https://a' }, {});
   t.equal((await readKubeconfig(other, 'https://b:1/')).server, 'https://b:1', '--master wins');
+});
+
+t.test('a file that another process names has no program run', async (t) => {
+  const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: '/tmp/x' };
+  const path = kubeconfig(t.testdir(), { server: 'https://a' }, { exec });
+  t.equal((await readKubeconfig(path, '')).user.exec?.command, '/tmp/x');
+  await t.rejects(readKubeconfig(path, '', readConfigFile), {
+    code: 'PENSTOCK_KUBECONFIG_UNUSABLE',
+    message: /user\.exec/,
+    remedy: /give it yourself: --kubeconfig FILE/,
+  });
+  const harmless = kubeconfig(t.testdir(), { server: 'https://a' }, { token: 'x' });
+  t.equal((await readKubeconfig(harmless, '', readConfigFile)).server, 'https://a');
+  await t.rejects(readKubeconfig('/dev/zero', '', readConfigFile), { message: /regular file/ });
 });
 
 t.test('a pod', async (t) => {
