@@ -15,6 +15,7 @@ import {
 } from '../addresses/AddressBook.js';
 import { type AddressPool, labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
+import { PoolsByGroup } from './PoolsByGroup.js';
 import type { RawChange } from './RawStore.js';
 import { type StatusOutcome, StatusWriter } from './StatusWriter.js';
 
@@ -61,6 +62,7 @@ export class Allocator {
   readonly #writer: StatusWriter;
   /** Timers: after the last of them who has an address of no pool loses it. By the name of the pool that went; '' since the start. */
   readonly #awaiting = new Map<string, () => void>();
+  readonly #pools = new PoolsByGroup();
   /** Pools that never could be read. */
   readonly #unread = new Set<string>();
   #isSettled = false;
@@ -83,9 +85,9 @@ export class Allocator {
     for (const source of sources) this.#incomplete.add(source);
   }
 
-  /** From the watch of one kind. Anything may come in. */
-  apply(kind: AllocatorKind, changes: readonly RawChange[]): void {
-    for (const change of changes) this.#applyOne(kind, change);
+  /** From the watch of one kind in one API group (`metallb.io`; '' is that of Services). Anything may come in. */
+  apply(kind: AllocatorKind, group: string, changes: readonly RawChange[]): void {
+    for (const change of changes) this.#applyOne(kind, group, change);
     this.#decide();
   }
 
@@ -111,7 +113,7 @@ export class Allocator {
     await this.#writer.stop();
   }
 
-  #applyOne(kind: AllocatorKind, { type, key, raw }: RawChange): void {
+  #applyOne(kind: AllocatorKind, group: string, { type, key, raw }: RawChange): void {
     switch (kind) {
       case 'Service': {
         const request = type === 'upsert' ? readRequest(raw) : undefined;
@@ -124,7 +126,7 @@ export class Allocator {
         return;
       }
       case 'IPAddressPool':
-        this.#applyPool(type, key, raw);
+        this.#applyPool(type, key, group, raw);
         return;
       case 'Namespace': {
         const labels = isRawObject(raw)
@@ -139,19 +141,23 @@ export class Allocator {
     }
   }
 
-  #applyPool(type: RawChange['type'], key: string, raw: unknown): void {
+  #applyPool(type: RawChange['type'], key: string, group: string, raw: unknown): void {
     const result = type === 'upsert' ? parsePool(raw) : undefined;
     const [namespace = '', name = ''] = key.includes('/') ? key.split('/') : ['', key];
     const own = poolName({ namespace, name });
+    const ofGroup = `${own} of ${group}`;
     this.#setProblems(
-      own,
+      ofGroup,
       result?.type === 'invalid' ? [result.problem] : result?.type === 'pool' ? result.warnings : [],
     );
-    this.#unread.delete(own);
-    if (result?.type === 'pool') this.#setPool(own, result.pool);
+    this.#unread.delete(ofGroup);
+    if (result?.type === 'pool') this.#pools.set(own, group, result.pool);
+    else if (result?.type !== 'invalid') this.#pools.delete(own, group);
+    const pool = this.#pools.get(own);
+    if (result?.type !== 'invalid' && pool !== undefined) this.#setPool(own, pool);
     // A pool that is broken by an edit keeps giving what it gave: taking all addresses back would stop traffic.
     else if (result?.type === 'invalid') {
-      if (!this.#book.hasPool(own)) this.#unread.add(own);
+      if (!this.#book.hasPool(own)) this.#unread.add(ofGroup);
     } else if (this.#book.removePool(own)) this.#after(own, () => this.#book.forgetPool(own));
     if (!this.#isSettled && this.#incomplete.size === 0) this.#awaitPools();
   }

@@ -44,12 +44,20 @@ export interface AllocatorHandle {
 /** Milliseconds. One allocator asks, and everybody waits for the pools who wants an address. */
 const POOLS_RETRY_MS = 15_000;
 
-const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
-  { kind: 'Service', title: 'Services', path: '/api/v1/services', query: {}, optional: false },
-  { kind: 'Namespace', title: 'Namespaces', path: '/api/v1/namespaces', query: {}, optional: false },
-  { kind: 'Node', title: 'Nodes', path: '/api/v1/nodes', query: {}, optional: false },
+const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind; readonly group: string })[] = [
+  { kind: 'Service', group: '', title: 'Services', path: '/api/v1/services', query: {}, optional: false },
+  {
+    kind: 'Namespace',
+    group: '',
+    title: 'Namespaces',
+    path: '/api/v1/namespaces',
+    query: {},
+    optional: false,
+  },
+  { kind: 'Node', group: '', title: 'Nodes', path: '/api/v1/nodes', query: {}, optional: false },
   {
     kind: 'IPAddressPool',
+    group: 'penstock.io',
     title: 'IPAddressPools of penstock.io',
     path: '/apis/penstock.io/v1alpha1/ipaddresspools',
     query: {},
@@ -58,6 +66,7 @@ const WATCHED: readonly (WatchedPath & { readonly kind: AllocatorKind })[] = [
   },
   {
     kind: 'IPAddressPool',
+    group: 'metallb.io',
     title: 'IPAddressPools of MetalLB',
     path: '/apis/metallb.io/v1beta1/ipaddresspools',
     query: {},
@@ -78,11 +87,11 @@ export function openAllocator(options: OpenAllocatorOptions): AllocatorHandle {
     WATCHED.map(({ title }) => title),
   );
   const watches = new WatchGroup<RawChange>(
-    WATCHED.map(({ kind, ...resource }) => ({
+    WATCHED.map(({ kind, group, ...resource }) => ({
       resource,
       store: new RawStore(),
       events: {
-        changes: (batch) => allocator.apply(kind, batch),
+        changes: (batch) => allocator.apply(kind, group, batch),
         complete: () => allocator.complete(resource.title),
       },
     })),

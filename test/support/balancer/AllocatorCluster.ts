@@ -9,6 +9,8 @@ import { FakeClock } from '../FakeClock.js';
 
 export const SERVICES = '/api/v1/services';
 export const POOLS = '/apis/metallb.io/v1beta1/ipaddresspools';
+/** The same of the other group. */
+export const OWN_POOLS = '/apis/penstock.io/v1alpha1/ipaddresspools';
 
 /** Takes writes as a real one does: merge patches of the status, with a check of the version. */
 export class AllocatorCluster {
@@ -54,7 +56,7 @@ export class AllocatorCluster {
 
   /** The definition of pools is not there, or may not be read (403), for so many requests. */
   withoutPools(status: 404 | 403, requests: number): void {
-    for (const path of [POOLS, POOLS.replace('metallb.io/v1beta1', 'penstock.io/v1alpha1')])
+    for (const path of [POOLS, OWN_POOLS])
       this.server.faultsAt.set(
         path,
         Array.from({ length: requests }, () => ({ type: 'status', status }) as const),

@@ -1,6 +1,7 @@
 /** Pools that are not there yet, or not for a moment: nobody loses an address before it is certain that they are gone. */
 import t from 'tap';
-import { AllocatorCluster } from '../../../support/balancer/AllocatorCluster.js';
+import { AllocatorCluster, OWN_POOLS } from '../../../support/balancer/AllocatorCluster.js';
+import type { RawApiObject } from '../../../support/FakeApiServer.js';
 
 const had = (ip: string) => ({ status: { loadBalancer: { ingress: [{ ip, ipMode: 'VIP' }] } } });
 const LONG = 1_200_000;
@@ -111,3 +112,53 @@ t.test(
     await cluster.close();
   },
 );
+
+t.test('of two pools of one name, one of each group, one goes: the other gives on', async (t) => {
+  const own = {
+    apiVersion: 'penstock.io/v1alpha1',
+    kind: 'IPAddressPool',
+    metadata: { name: 'lan', namespace: 'lb' },
+    spec: { addresses: ['192.0.2.10-192.0.2.20'] },
+  };
+  for (const goes of ['metallb.io', 'penstock.io']) {
+    const cluster = new AllocatorCluster();
+    cluster.pool('lan', '192.0.2.10-192.0.2.20');
+    cluster.server.put(OWN_POOLS, own);
+    cluster.service('a', had('192.0.2.10'));
+    cluster.open('one');
+    await cluster.clock.pass(100_000);
+    if (goes === 'metallb.io') cluster.removePool('lan');
+    else cluster.server.delete(OWN_POOLS, own);
+    await cluster.clock.pass(LONG);
+    cluster.service('new');
+    await cluster.clock.pass(5000);
+    t.same(cluster.addresses(), { a: '192.0.2.10', new: '192.0.2.11' }, `without that of ${goes}`);
+    cluster.server.delete(OWN_POOLS, own);
+    cluster.removePool('lan');
+    await cluster.clock.pass(70_000);
+    t.same(cluster.addresses(), { a: '', new: '' }, 'without both');
+    await cluster.close();
+  }
+});
+
+t.test('of two pools of one name that of penstock.io counts, whichever comes last', async (t) => {
+  for (const last of ['metallb.io', 'penstock.io']) {
+    const cluster = new AllocatorCluster();
+    cluster.open('one');
+    await cluster.clock.pass(1000);
+    if (last === 'penstock.io') cluster.pool('lan', '198.51.100.10');
+    cluster.server.put(OWN_POOLS, {
+      apiVersion: 'penstock.io/v1alpha1',
+      kind: 'IPAddressPool',
+      metadata: { name: 'lan', namespace: 'lb' },
+      spec: { addresses: ['192.0.2.10'] },
+    } as RawApiObject);
+    await cluster.clock.pass(1000);
+    if (last === 'metallb.io') cluster.pool('lan', '198.51.100.10');
+    await cluster.clock.pass(1000);
+    cluster.service('new');
+    await cluster.clock.pass(5000);
+    t.same(cluster.addresses(), { new: '192.0.2.10' });
+    await cluster.close();
+  }
+});
