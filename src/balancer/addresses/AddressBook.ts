@@ -202,8 +202,10 @@ export class AddressBook {
         ![...this.#pools.values()].some((pool) => this.#serves(pool, service) && poolHas(pool, address)),
     );
     if (strays.length === 0) return undefined;
-    const home = [...this.#gone.values()].find((pool) => strays.every((address) => poolHas(pool, address)));
-    if (home === undefined && this.#awaits === 'nothing') return undefined;
+    // Each in a pool of its own, maybe: of both families that go together neither is lost.
+    const homes = [...this.#gone.values()].filter((pool) => strays.some((address) => poolHas(pool, address)));
+    const comesBack = strays.every((address) => homes.some((pool) => poolHas(pool, address)));
+    if (!comesBack && this.#awaits === 'nothing') return undefined;
     // Somebody else's they stay, whatever comes.
     if (
       had.some(
@@ -211,8 +213,8 @@ export class AddressBook {
       )
     )
       return undefined;
-    if (home !== undefined || this.#awaits === 'quietly')
-      return { type: 'assigned', addresses: had, pool: home?.name ?? '' };
+    if (comesBack || this.#awaits === 'quietly')
+      return { type: 'assigned', addresses: had, pool: homes.map(({ name }) => name).join(', ') };
     const why = this.hasPools
       ? `${strays.join(', ')} is in no pool that can be read`
       : 'there is no pool of addresses (IPAddressPool)';

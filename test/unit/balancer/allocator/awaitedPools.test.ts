@@ -162,3 +162,36 @@ t.test('of two pools of one name that of penstock.io counts, whichever comes las
     await cluster.close();
   }
 });
+
+t.test('a Service of both families keeps both addresses while the pools of both are missing', async (t) => {
+  const cluster = new AllocatorCluster();
+  const both = ['192.0.2.10', '2001:db8::a'];
+  const pools = () => {
+    cluster.pool('lan4', '192.0.2.10-192.0.2.20');
+    cluster.pool('lan6', '2001:db8::a-2001:db8::f');
+  };
+  pools();
+  cluster.service('a', {
+    spec: {
+      type: 'LoadBalancer',
+      ipFamilies: ['IPv4', 'IPv6'],
+      ipFamilyPolicy: 'RequireDualStack',
+      ports: [{ port: 80 }],
+    },
+    status: { loadBalancer: { ingress: both.map((ip) => ({ ip, ipMode: 'VIP' })) } },
+  });
+  cluster.open('one');
+  await cluster.clock.pass(100_000);
+  cluster.removePool('lan4');
+  cluster.removePool('lan6');
+  await cluster.clock.pass(50_000);
+  t.same([cluster.writes, cluster.told], [[], []]);
+  pools();
+  await cluster.clock.pass(LONG);
+  t.same([cluster.writes, cluster.told], [[], []]);
+  cluster.removePool('lan4');
+  cluster.removePool('lan6');
+  await cluster.clock.pass(70_000);
+  t.same(cluster.addresses(), { a: '' }, 'after a minute they are gone');
+  await cluster.close();
+});
