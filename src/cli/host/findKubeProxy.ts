@@ -2,11 +2,11 @@
 import { isUnspecified } from '../../net/ip.js';
 import { type KubeProxyProcess, kubeProxyProcess } from '../swap/kubeProxyProcess.js';
 import { isKubeProxyMode, KUBE_PROXY, type KubeProxyMode, kubeProxyMode } from './kubeProxyMode.js';
-import { kubeProxyRules } from './kubeProxyRules.js';
+import { type KubeProxyRules, kubeProxyRules } from './kubeProxyRules.js';
 
 export type KubeProxyFound =
   | { readonly type: 'serves'; readonly mode: KubeProxyMode }
-  /** No port, no process and no rule of one. */
+  /** No port, no process and no rule of one; all of that was looked at. */
   | { readonly type: 'nobody' }
   /** One may serve here. `why`: a sentence. */
   | { readonly type: 'unclear'; readonly why: string };
@@ -14,10 +14,14 @@ export type KubeProxyFound =
 export interface KubeProxySigns {
   readonly ask: typeof kubeProxyMode;
   readonly process: () => KubeProxyProcess | undefined;
-  readonly rules: () => Promise<readonly string[]>;
+  readonly rules: () => Promise<KubeProxyRules>;
 }
 
-const SIGNS: KubeProxySigns = { ask: kubeProxyMode, process: kubeProxyProcess, rules: kubeProxyRules };
+const SIGNS: KubeProxySigns = {
+  ask: kubeProxyMode,
+  process: kubeProxyProcess,
+  rules: () => kubeProxyRules(),
+};
 
 /** Never rejects. */
 export async function findKubeProxy(signs: KubeProxySigns = SIGNS): Promise<KubeProxyFound> {
@@ -31,8 +35,10 @@ export async function findKubeProxy(signs: KubeProxySigns = SIGNS): Promise<Kube
       type: 'unclear',
       why: `what listens on ${KUBE_PROXY.host}:${KUBE_PROXY.port} does not say what it is`,
     };
-  const [first, ...more] = await rules();
-  if (first === undefined) return { type: 'nobody' };
+  const { found, unseen } = await rules();
+  const [first, ...more] = found;
+  if (first === undefined)
+    return unseen.length === 0 ? { type: 'nobody' } : { type: 'unclear', why: unseen.join('; ') };
   const others = more.length > 0 ? ` (and ${more.join(', ')})` : '';
   return {
     type: 'unclear',

@@ -10,9 +10,20 @@ const NAMES: Readonly<Record<IpFamily, string>> = {
 /** Names such as `nat`. To ask iptables-legacy about a table that does not exist would make the kernel create it. */
 export async function legacyTables(family: IpFamily): Promise<readonly string[]> {
   try {
-    const names = await readFile(NAMES[family], 'utf8');
-    return names.split('\n').filter(Boolean);
+    return await legacyTablesThere(family);
   } catch {
     return [];
+  }
+}
+
+/** The same, for whoever must know: rejects when the list is there and cannot be read. */
+export async function legacyTablesThere(family: IpFamily): Promise<readonly string[]> {
+  try {
+    const names = await readFile(NAMES[family], 'utf8');
+    return names.split('\n').filter(Boolean);
+  } catch (error) {
+    // A kernel without ip_tables has no such file.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
   }
 }

@@ -12,15 +12,33 @@ import { ChainAttribute, FAMILY_NUMBER, NftMessage } from '../nftables/constants
 export type ChainExists = (family: IpFamily, table: string, chain: string) => Promise<boolean>;
 
 export const nftChainExists: ChainExists = (family, table, chain) =>
-  asked(false, async (channel) => {
-    const writer = new MessageWriter(128);
-    beginNetfilterMessage(writer, NftMessage.GET_CHAIN, 0, FAMILY_NUMBER[family]);
-    writer.string(ChainAttribute.TABLE, table);
-    writer.string(ChainAttribute.NAME, chain);
-    writer.endMessage();
-    await channel.request(`look for chain ${chain} of table ${table}`, writer);
-    return true;
-  });
+  asked(false, (channel) => find(channel, family, table, chain));
+
+/** What a kernel without nf_tables, or without this family, answers, and one that has no such chain. */
+const NOT_THERE: readonly string[] = ['ENOENT', 'EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT'];
+
+/** The same, for whoever must know: rejects with NetlinkError when the kernel may have it and does not say. */
+export const nftChainIsThere: ChainExists = async (family, table, chain) => {
+  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
+  try {
+    return await find(channel, family, table, chain);
+  } catch (error) {
+    if (error instanceof NetlinkError && NOT_THERE.includes(error.code)) return false;
+    throw error;
+  } finally {
+    channel.close();
+  }
+};
+
+async function find(channel: NetlinkChannel, family: IpFamily, table: string, chain: string): Promise<true> {
+  const writer = new MessageWriter(128);
+  beginNetfilterMessage(writer, NftMessage.GET_CHAIN, 0, FAMILY_NUMBER[family]);
+  writer.string(ChainAttribute.TABLE, table);
+  writer.string(ChainAttribute.NAME, chain);
+  writer.endMessage();
+  await channel.request(`look for chain ${chain} of table ${table}`, writer);
+  return true;
+}
 
 /** Of all tables of a family, as often as there are such; undefined where nf_tables is not there, or may not be asked. */
 export function nftChainNames(family: IpFamily): Promise<readonly string[] | undefined> {

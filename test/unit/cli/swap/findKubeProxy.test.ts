@@ -14,13 +14,18 @@ type Said = Awaited<ReturnType<typeof kubeProxyMode>>;
 type Running = ReturnType<KubeProxySigns['process']>;
 
 /** `answers`: by port; nobody listens elsewhere. */
-function signs(answers: Readonly<Record<number, Said>>, running?: Running, rules: readonly string[] = []) {
+function signs(
+  answers: Readonly<Record<number, Said>>,
+  running?: Running,
+  found: readonly string[] = [],
+  unseen: readonly string[] = [],
+) {
   const asked: string[] = [];
   const ask: KubeProxySigns['ask'] = async ({ host, port } = { host: '', port: 0 }) => {
     asked.push(`${host} ${port}`);
     return answers[port] ?? 'nobody';
   };
-  return { asked, signs: { ask, process: () => running, rules: async () => rules } };
+  return { asked, signs: { ask, process: () => running, rules: async () => ({ found, unseen }) } };
 }
 
 const called = (mode: string, host = '192.0.2.1', port = 20_249) => ({
@@ -71,6 +76,10 @@ t.test('rules alone are no answer, and nothing is nobody', async (t) => {
     why: /127\.0\.0\.1:10249/,
   });
   t.same(await findKubeProxy(signs({}).signs), { type: 'nobody' });
+  const unseen = await findKubeProxy(
+    signs({}, undefined, [], ['the iptables chain X cannot be looked for: y']).signs,
+  );
+  t.same(unseen, { type: 'unclear', why: 'the iptables chain X cannot be looked for: y' });
 });
 
 interface Faked {
