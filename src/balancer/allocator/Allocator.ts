@@ -236,7 +236,7 @@ export class Allocator {
         },
       );
       // Changed or deleted meanwhile: the watch brings what it is now, and that is decided anew.
-      if (status === 409 || status === 404) return { type: 'done' };
+      if (status === 409 || status === 404) return { type: 'done', asked: true };
       const why = refusal(status, `${namespace}/${name}`);
       if (OF_ALL.has(status)) return { type: 'failed', why, retryAfterMs };
       if (status !== 200) return { type: 'refused', why };
@@ -247,7 +247,7 @@ export class Allocator {
       told('Warning', 'AllocationFailed', service, `${decision.why}${lost}`);
     } else if (changes)
       told('Normal', 'IPAllocated', service, `${addresses.join(', ')} of pool ${decision.pool}`);
-    return { type: 'done' };
+    return { type: 'done', asked: changes };
   }
 }
 

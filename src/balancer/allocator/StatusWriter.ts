@@ -11,7 +11,8 @@ import { RefusedWrites } from './RefusedWrites.js';
 import { WaitingWrites } from './WaitingWrites.js';
 
 export type StatusOutcome =
-  | { readonly type: 'done' }
+  /** `asked`: the server was, and answered. */
+  | { readonly type: 'done'; readonly asked: boolean }
   /** For this Service. */
   | { readonly type: 'refused'; readonly why: string }
   /** By a server, or by what stands before it, that may have trouble with all. `retryAfterMs`: 0 when it said nothing. */
@@ -159,7 +160,7 @@ export class StatusWriter {
 
   #take(key: string, write: StatusWrite, outcome: StatusOutcome): void {
     if (outcome.type === 'failed') this.#failed(key, outcome.why);
-    else this.#answered();
+    else if (outcome.type === 'refused' || outcome.asked) this.#answered();
     if (this.#dropped.delete(key) || outcome.type === 'done') {
       this.#refused.forget(key);
       return;

@@ -117,3 +117,25 @@ t.test(
     t.equal(cluster.clock.waiting, 0, 'no timer is left');
   },
 );
+
+t.test('a Service that is only told that there is no address is no answer of the server', async (t) => {
+  const cluster = new AllocatorCluster();
+  cluster.pool('lan', '192.0.2.10-192.0.2.59');
+  const troubles: (string | undefined)[] = [];
+  cluster.open('one', { trouble: (why) => troubles.push(why) });
+  await cluster.clock.pass(1000);
+  for (let i = 0; i < 50; i++) {
+    cluster.refuses.set(`s${i}`, 503);
+    cluster.service(`s${i}`);
+  }
+  await cluster.clock.pass(60_000);
+  const before = cluster.writes.length;
+  for (let i = 0; i < 20; i++) {
+    cluster.service(`poor${i}`);
+    await cluster.clock.pass(3000);
+  }
+  t.equal(cluster.told.filter((text) => /poor/.test(text)).length, 20, 'each is told');
+  t.equal(troubles.length, 1, 'the trouble is not over');
+  t.ok(cluster.writes.length - before <= 60, `${cluster.writes.length - before} tries in a minute`);
+  await cluster.close();
+});
