@@ -91,8 +91,9 @@ export async function cleanup(argv: readonly string[]): Promise<number> {
   if (what === 'remove' && mode === undefined) {
     // kube-proxy sets the same ones, at its start only.
     if (keeps === undefined) failures += putBackSysctls();
-    failures += await cleanFiles();
     failures += await saysWhatIsLeft(keeps, process.stderr);
+    // The next try needs to know whose the rules are.
+    failures += await cleanFiles(failures === 0 ? 'too' : 'stays');
   }
   return failures === 0 ? 0 : 1;
 }
@@ -150,9 +151,9 @@ function putBackSysctls(): number {
 }
 
 /** Returns the number of failures. */
-async function cleanFiles(): Promise<number> {
+async function cleanFiles(note: 'too' | 'stays'): Promise<number> {
   try {
-    await removeStateFiles();
+    await removeStateFiles(note);
     return 0;
   } catch (error) {
     complain(STATE_FOLDER, error);

@@ -6,12 +6,15 @@ import { adminSockets, agentNote, STATE_FOLDER, takeoverSocket } from '../../ker
 import { answers } from '../../observe/admin/AdminServer.js';
 import { packageVersion } from '../version.js';
 
-/** What agents of this network namespace left in /run/penstock. For when none runs. Throws PENSTOCK_STATE_UNWRITABLE. */
-export async function removeStateFiles(): Promise<void> {
+/**
+ * What agents of this network namespace left in /run/penstock. For when none runs. `note` of the last one: while rules of its mode are
+ * left it must stay, as without it they look like kube-proxy's. Throws PENSTOCK_STATE_UNWRITABLE.
+ */
+export async function removeStateFiles(note: 'too' | 'stays'): Promise<void> {
   // No folder, or something of somebody else in its place: nothing is ours.
   if (statSync(STATE_FOLDER, { throwIfNoEntry: false })?.isDirectory() !== true) return;
   removeLeaveNote();
-  removeStateFile(agentNote());
+  if (note === 'too') removeStateFile(agentNote());
   removeStateFile(takeoverSocket());
   // The first of the admin sockets may be an agent's of another network namespace.
   for (const path of adminSockets()) if (!(await answers(path))) removeStateFile(path);

@@ -110,6 +110,28 @@ if (await inNetns(import.meta.url)) {
     t.notOk(hasChains(), 'without a sign of one everything goes');
   });
 
+  t.test('what could not be removed is still ours at the next try', async (t) => {
+    await using agent = new AgentProcess('mode: iptables\nclusterCIDR: 10.0.0.0/8\n');
+    agent.write('cart.json', shopObjects({ name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1'] }));
+    agent.start();
+    t.ok(await agent.ready());
+    await agent.end('SIGKILL');
+    // As while another program holds the lock.
+    const folder = mkdtempSync(join(tmpdir(), 'penstock-locked-'));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    for (const name of ['iptables', 'ip6tables', 'iptables-nft', 'ip6tables-nft'])
+      writeFileSync(join(folder, `${name}-restore`), '#!/bin/sh\nexit 4\n', { mode: 0o755 });
+    const { PATH } = process.env;
+    process.env.PATH = `${folder}:${PATH}`;
+    const failed = cleanup('--keep auto');
+    process.env.PATH = PATH;
+    t.equal(failed.status, 1, failed.said);
+    t.ok(hasChains());
+    const again = cleanup('--keep auto');
+    t.equal(again.status, 0, again.said);
+    t.notOk(hasChains());
+  });
+
   t.test('cleanup --mode beside an agent of another mode', async (t) => {
     await using agent = new AgentProcess('mode: nftables\nclusterCIDR: 10.0.0.0/8\n');
     agent.write('cart.json', shopObjects({ name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1'] }));
