@@ -22,6 +22,7 @@ import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
 import { systemClock } from '../time/Clock.js';
 import { lockHolder, PROGRAM } from './lockHolder.js';
+import { mayServe } from './privileges.js';
 
 export interface LockHolder {
   /** As seen from here; undefined: it is in another container, where this process cannot see it. */
@@ -78,12 +79,13 @@ export class NodeLock {
     }
   }
 
-  /** Undefined: nobody serves here. Of the namespace only a penstock that is seen counts. */
+  /** Undefined: nobody serves here. Of the namespace only a penstock that is seen counts, and may serve: anybody may take that name. */
   static holder(folder = STATE_FOLDER): LockHolder | undefined {
     const holder = NodeLock.#holderOf(lockFile(folder));
     if (holder !== undefined) return holder;
     const unseen = NodeLock.#holderOf(NAMESPACE);
-    return unseen?.program === PROGRAM ? unseen : undefined;
+    if (unseen?.pid === undefined || unseen.program !== PROGRAM) return undefined;
+    return mayServe(unseen.pid) === 'no' ? undefined : unseen;
   }
 
   static #holderOf(file: string): LockHolder | undefined {
