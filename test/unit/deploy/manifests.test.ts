@@ -105,6 +105,23 @@ for (const file of ['base/daemon-set.yaml', 'cleanup/daemon-set.yaml']) {
   });
 }
 
+t.test('who looks at processes is not kept from it by AppArmor', (t) => {
+  const { metadata, spec } = document('cleanup/daemon-set.yaml').spec.template;
+  const { annotations = {} } = metadata as { annotations?: Readonly<Record<string, string>> };
+  for (const { name, securityContext } of containersOf(spec)) {
+    const { privileged, capabilities } = securityContext as {
+      privileged?: boolean;
+      capabilities?: { add: readonly string[] };
+    };
+    // A privileged container has no profile.
+    const isFree =
+      privileged || annotations[`container.apparmor.security.beta.kubernetes.io/${name}`] === 'unconfined';
+    t.ok(isFree, name);
+    t.ok(privileged || capabilities?.add.includes('SYS_PTRACE'), name);
+  }
+  t.end();
+});
+
 t.test('the agent has one capability, and the node outlives everything else', (t) => {
   const [init, agent] = containersOf(podSpec);
   t.match(init?.securityContext, { privileged: true, readOnlyRootFilesystem: true });
