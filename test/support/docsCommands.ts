@@ -46,7 +46,7 @@ const NO_REGISTRY = 'it pushes to a registry, or needs the daemon of Docker: nei
 export const CLASSES: readonly CommandClass[] = [
   // As written, by a test that reads them from the docs.
   {
-    lines: /^(curl |nft list |cat \/proc\/|iptables -I )/,
+    lines: /^(curl |nft (-t )?list |cat \/proc\/|iptables -I )/,
     run: ['test/system/cli/docsCommands.test.ts', 'HERE'],
   },
   {

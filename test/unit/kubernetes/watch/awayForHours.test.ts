@@ -19,6 +19,8 @@ t.test('the server goes for 85 minutes and comes back', async (t) => {
   const port = Number(new URL(world.api.url).port);
   await world.api.close();
   await virtual(85 * MINUTE_MS);
+  // A busy machine that stands still for 0.2 s makes a minute and a half of silence here, which ended before the server went.
+  world.lines.splice(0, world.lines.findLastIndex((line) => line.includes('answers again')) + 1);
   const away = [...world.lines];
   t.match(
     away[0],
