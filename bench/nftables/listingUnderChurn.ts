@@ -8,20 +8,17 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { SyncLoop } from '../../src/agent/sync/SyncLoop.js';
-import { systemClock } from '../../src/time/Clock.js';
 import { service, slice } from '../objects.js';
 import { inNamespace } from '../parts/inNamespace.js';
 import { median, quantile, table } from '../parts/statistics.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
+import { TimedSyncs } from './TimedSyncs.js';
 
 const RUNS = 3;
 /** The whole, and without the elements. */
 const COMMANDS = ['nft list ruleset', 'nft -t list ruleset'] as const;
 /** A listing that takes longer counts as not ended. */
 const PATIENCE_MS = 30_000;
-/** As configured by default. */
-const MIN_SYNC_MS = 10;
 
 interface Listing {
   readonly command: string;
@@ -48,22 +45,7 @@ async function measure(services: number, endpoints: number, rate: number): Promi
   const dataplane = openDataplane();
   const routing = filledTable(services, endpoints);
   await dataplane.sync(routing, routing.commit());
-  const latencyMs: number[] = [];
-  let waiting: number[] = [];
-  const loop = new SyncLoop({
-    minMs: MIN_SYNC_MS,
-    retryMs: 30_000,
-    maxMs: 3_600_000,
-    run: async () => {
-      const mine = waiting;
-      waiting = [];
-      await dataplane.sync(routing, routing.commit());
-      for (const at of mine) latencyMs.push(performance.now() - at);
-    },
-    clock: systemClock,
-    random: Math.random,
-    log: { error: console.error, info: console.log },
-  });
+  const syncs = new TimedSyncs(dataplane, routing);
   const change = (i: number) => {
     const n = (i * 7919) % services;
     const added = services + 1 + (i >> 3);
@@ -83,8 +65,7 @@ async function measure(services: number, endpoints: number, rate: number): Promi
       const due = Math.floor(((performance.now() - started) / 1000) * rate);
       for (; made < due; made++) {
         change(made);
-        waiting.push(performance.now());
-        loop.request();
+        syncs.changed();
       }
       await sleep(2);
     }
@@ -96,9 +77,9 @@ async function measure(services: number, endpoints: number, rate: number): Promi
   isOver = true;
   await changing;
   await sleep(100);
-  await loop.stop();
+  await syncs.stop();
   await dataplane.close();
-  return { listings, latencyMs, changes: made };
+  return { listings, latencyMs: syncs.latencyMs, changes: made };
 }
 
 function list(command: string): Promise<Omit<Listing, 'command'>> {

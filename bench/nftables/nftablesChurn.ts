@@ -1,16 +1,13 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SyncLoop } from '../../src/agent/sync/SyncLoop.js';
 import type { Service } from '../../src/objects/Service.js';
-import { systemClock } from '../../src/time/Clock.js';
 import { slice } from '../objects.js';
 import { median, quantile } from '../parts/statistics.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
+import { TimedSyncs } from './TimedSyncs.js';
 
 const CHANGES_PER_SECOND = 1000;
 const SECONDS = 30;
-/** As configured by default. */
-const MIN_SYNC_MS = 10;
 
 export interface ChurnResult {
   readonly changes: number;
@@ -46,25 +43,7 @@ export async function measurePaced(pace: Pace): Promise<ChurnResult> {
   const table = filledTable(services, endpoints);
   if (service) for (let n = 0; n < services; n++) table.apply([{ type: 'upsert', object: service(n) }]);
   await dataplane.sync(table, table.commit());
-  const latencyMs: number[] = [];
-  let waiting: number[] = [];
-  let syncs = 0;
-  const loop = new SyncLoop({
-    minMs: MIN_SYNC_MS,
-    retryMs: 30_000,
-    maxMs: 3_600_000,
-    run: async () => {
-      const mine = waiting;
-      waiting = [];
-      await dataplane.sync(table, table.commit());
-      const now = performance.now();
-      for (const at of mine) latencyMs.push(now - at);
-      syncs++;
-    },
-    clock: systemClock,
-    random: Math.random,
-    log: { error: console.error, info: console.log },
-  });
+  const syncs = new TimedSyncs(dataplane, table);
   await sleep(1000);
   const cpuBefore = process.cpuUsage();
   const start = performance.now();
@@ -76,23 +55,23 @@ export async function measurePaced(pace: Pace): Promise<ChurnResult> {
       // Half of the changes replace an endpoint, the others take one away or bring it back.
       const count = made % 4 === 1 ? endpoints - 1 : endpoints;
       table.apply([{ type: 'upsert', object: slice(n, count, made) }]);
-      waiting.push(performance.now());
-      loop.request();
+      syncs.changed();
     }
     await sleep(1);
   }
   await sleep(500);
   const { user, system } = process.cpuUsage(cpuBefore);
   const elapsedMs = performance.now() - start;
-  await loop.stop();
+  await syncs.stop();
   await dataplane.close();
   const rssMb = process.memoryUsage.rss() / 1e6;
+  const { latencyMs } = syncs;
   const most = latencyMs.reduce((a, b) => Math.max(a, b), 0);
   return {
     changes: latencyMs.length,
     latencyMs: { p50: median(latencyMs), p99: quantile(latencyMs, 0.99), most },
     cpuShare: (user + system) / 1000 / elapsedMs,
-    syncs,
+    syncs: syncs.syncs,
     rssMb,
   };
 }

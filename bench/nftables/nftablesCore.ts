@@ -3,7 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UNHEARD } from '../../src/dataplane/Dataplane.js';
 import type { NftablesOptions } from '../../src/dataplane/nftables/desired/NftablesSettings.js';
-import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { hostAddresses } from '../../src/kernel/host/hostAddresses.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
