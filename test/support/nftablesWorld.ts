@@ -2,7 +2,8 @@
 
 import { UNHEARD } from '../../src/dataplane/Dataplane.js';
 import type { NftablesOptions } from '../../src/dataplane/nftables/desired/NftablesSettings.js';
-import { NftablesDataplane, TABLE } from '../../src/dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane } from '../../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
@@ -33,12 +34,13 @@ export function openChannel(): NetlinkChannel {
 export function openDataplane(
   options: NftablesOptions = OPTIONS,
   families: readonly IpFamily[] = ['IPv4', 'IPv6'],
+  tableOf = (channel: NetlinkChannel, family: IpFamily) => new NftablesTable(channel, family, TABLE),
 ): NftablesDataplane {
   const channel = openChannel();
   return new NftablesDataplane(
     options,
     {
-      tables: families.map((family) => new NftablesTable(channel, family, TABLE)),
+      tables: families.map((family) => tableOf(channel, family)),
       addresses: () => HOST_ADDRESSES,
       generation: () => readGeneration(channel),
       watch: () => {},

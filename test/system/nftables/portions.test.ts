@@ -1,15 +1,13 @@
 /** A table that is written in several transactions is the one that a full look wants: an agent that adopts it changes nothing. */
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
-import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
-import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
-import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
 import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
 import type { ApiObject } from '../../../src/objects/ApiObject.js';
 import type { Service } from '../../../src/objects/Service.js';
 import { endpoint, ip, port, service, serviceCIDR, slice, tableOf } from '../../support/builders.js';
 import { inNetns } from '../../support/inNetns.js';
-import { HOST_ADDRESSES, OPTIONS, openChannel, openDataplane } from '../../support/nftablesWorld.js';
+import { OPTIONS, openDataplane } from '../../support/nftablesWorld.js';
 
 const SERVICES = 500;
 const ENDPOINTS = 64;
@@ -60,21 +58,13 @@ function standing(): string {
 }
 
 function openStanding() {
-  const channel = openChannel();
-  const table = new StandingTable(channel, 'IPv4', TABLE);
-  const dataplane = new NftablesDataplane(
-    OPTIONS,
-    {
-      tables: [table],
-      addresses: () => HOST_ADDRESSES,
-      generation: () => readGeneration(channel),
-      watch: () => {},
-      localhostPorts: () => ({ tcp: 0, udp: 0 }),
-      close: async () => channel.close(),
-    },
-    UNHEARD,
-  );
-  return { dataplane, table };
+  const tables: StandingTable[] = [];
+  const dataplane = openDataplane(OPTIONS, ['IPv4'], (channel, family) => {
+    const table = new StandingTable(channel, family, TABLE);
+    tables.push(table);
+    return table;
+  });
+  return { dataplane, table: tables[0] as StandingTable };
 }
 
 const BEHIND = 'dstnat + 5';

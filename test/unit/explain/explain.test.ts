@@ -9,6 +9,7 @@ import type { Rules, World } from '../../../src/explain/World.js';
 import type { EndpointSlice } from '../../../src/objects/EndpointSlice.js';
 import type { Service } from '../../../src/objects/Service.js';
 import { cidr, endpoint, endpointPort, ip, port, service, slice } from '../../support/builders.js';
+import { nodeWorld } from '../../support/explainWorld.js';
 import { fromRoot } from '../../support/fromRoot.js';
 
 const RULES: Rules = {
@@ -27,29 +28,12 @@ const CART_SLICE = slice(
   { ports: [endpointPort({ name: 'http' })] },
 );
 
-function world(
-  services: readonly Service[],
-  slices: readonly EndpointSlice[] = [],
-  rest: Partial<World> = {},
-): World {
-  return {
-    services,
-    slices,
-    nodeName: 'node1',
-    zone: '',
-    nodeAddresses: { IPv4: '192.168.0.2' },
-    podCIDRs: {},
-    hostAddresses: ['192.168.0.2'],
-    ...rest,
-  };
-}
-
 function ask(client: string, destination: string, of: World, rules = RULES): Explanation {
   return explain(of, rules, readFlow({ client, destination }, of, rules));
 }
 
 t.test('names stand for addresses', async (t) => {
-  const here = world([CART], [CART_SLICE]);
+  const here = nodeWorld([CART], [CART_SLICE]);
   for (const destination of [
     'shop/cart:http',
     'cart:80',
@@ -74,7 +58,7 @@ t.test('names stand for addresses', async (t) => {
 });
 
 t.test('what cannot be made out is one sentence', async (t) => {
-  const here = world(
+  const here = nodeWorld(
     [
       CART,
       service({ namespace: 'a', name: 'twin' }),
@@ -154,7 +138,7 @@ t.test('why nobody can serve', async (t) => {
     ['a slice without ports', [slice([], { ports: [] })], /have no port "http"/],
   ];
   for (const [name, slices, expected] of rows) {
-    const e = ask('10.244.9.9', 'cart:http', world([CART], slices));
+    const e = ask('10.244.9.9', 'cart:http', nodeWorld([CART], slices));
     t.strictSame(
       [e.outcome, e.reason, e.isProblem, e.endpoints],
       ['refused', 'no-endpoints', true, []],
@@ -175,7 +159,7 @@ t.test('policy Local, source ranges, unknown ports, unused cluster IPs', async (
   const away = slice([endpoint('10.244.2.8', { nodeName: 'node2' })], {
     ports: [endpointPort({ name: 'http' })],
   });
-  const here = world([balancer], [away], { serviceCIDRs: ['10.96.0.0/16'] });
+  const here = nodeWorld([balancer], [away], { serviceCIDRs: ['10.96.0.0/16'] });
   const local = ask('203.0.113.9', '192.0.2.80:80', here);
   t.strictSame(
     [local.outcome, local.reason, local.notes, local.policy],
@@ -216,16 +200,16 @@ t.test('who loses an address is named, and who is not served', async (t) => {
     clusterIPs: { IPv4: ip('10.96.0.21') },
     externalIPs: [ip('192.0.2.9')],
   });
-  const e = ask('outside', '192.0.2.9:80', world([young, old]));
+  const e = ask('outside', '192.0.2.9:80', nodeWorld([young, old]));
   t.equal(e.service, 'shop/old');
   t.strictSame(e.losers, [{ servicePort: 'shop/young', as: 'external IP', because: 'shop/old is older' }]);
-  const foreign = ask('outside', '192.0.2.9:80', world([{ ...young, proxyName: 'cilium' }]));
+  const foreign = ask('outside', '192.0.2.9:80', nodeWorld([{ ...young, proxyName: 'cilium' }]));
   t.match(foreign.notes[0], /gives it to cilium/);
 });
 
 t.test('weights, hairpin, terminating endpoints', async (t) => {
   const weighted = service({ ...CART, options: { weights: '{"10.244.1.7": 3, "10.244.2.8": 0}' } });
-  const e = ask('10.244.9.9', 'cart:http', world([weighted], [CART_SLICE]));
+  const e = ask('10.244.9.9', 'cart:http', nodeWorld([weighted], [CART_SLICE]));
   t.strictSame(e.endpoints, ['10.244.1.7:8080']);
   t.strictSame(
     e.candidates.map(({ gets, share, out }) => [gets, share, out]),
@@ -240,21 +224,24 @@ t.test('weights, hairpin, terminating endpoints', async (t) => {
     loadBalancerIngress: [{ ip: ip('192.0.2.80'), ipMode: 'VIP' }],
     loadBalancerSourceRanges: [cidr('198.51.100.0/24')],
   });
-  const kept = ask('203.0.113.9', '192.0.2.80:80', world([barred], [CART_SLICE]));
+  const kept = ask('203.0.113.9', '192.0.2.80:80', nodeWorld([barred], [CART_SLICE]));
   t.equal(kept.reason, 'source-range');
   t.strictSame([...new Set(kept.candidates.map(({ out }) => out))], ['nothing: the packet ends before']);
-  const elsewhere = ask('10.244.9.9', `${CART.clusterIPs.IPv4}:81`, world([CART], [CART_SLICE]));
+  const elsewhere = ask('10.244.9.9', `${CART.clusterIPs.IPv4}:81`, nodeWorld([CART], [CART_SLICE]));
   t.strictSame([elsewhere.reason, elsewhere.candidates], ['unknown-port', []]);
   const single = slice([endpoint('10.244.1.7', { nodeName: 'node1' })], {
     ports: [endpointPort({ name: 'http' })],
   });
-  const hairpin = ask('10.244.1.7', 'cart:http', world([CART], [single]));
+  const hairpin = ask('10.244.1.7', 'cart:http', nodeWorld([CART], [single]));
   t.strictSame([hairpin.masquerade, hairpin.seenSource], [true, 'node node1']);
   t.match(hairpin.masqueradeBecause, /hairpin/);
   const leaving = slice([endpoint('10.244.1.7', { ready: false, serving: true, terminating: true })], {
     ports: [endpointPort({ name: 'http' })],
   });
-  t.match(ask('10.244.9.9', 'cart:http', world([CART], [leaving])).notes[0], /terminating serve to the end/);
+  t.match(
+    ask('10.244.9.9', 'cart:http', nodeWorld([CART], [leaving])).notes[0],
+    /terminating serve to the end/,
+  );
 });
 
 t.test('every reason has its chapter', async (t) => {
@@ -278,7 +265,7 @@ t.test('a pod that reaches itself: one set of all Services says what runs here',
     mode: Rules['mode'],
     slices: readonly EndpointSlice[],
     services = [CART, other as Service],
-  ) => ask('10.244.2.8', 'cart:http', world(services, slices), { ...RULES, mode }).masquerade;
+  ) => ask('10.244.2.8', 'cart:http', nodeWorld(services, slices), { ...RULES, mode }).masquerade;
   t.equal(masquerades('nftables', [elsewhere]), false, 'it does not run here');
   t.equal(
     masquerades('nftables', [elsewhere, here]),
@@ -301,7 +288,7 @@ t.test('mode userspace tells pods by their range alone', async (t) => {
     detectLocal: Rules['detectLocal'],
     more = {},
   ) =>
-    ask(client, '10.96.0.10:80', world([CART], [CART_SLICE]), {
+    ask(client, '10.96.0.10:80', nodeWorld([CART], [CART_SLICE]), {
       ...RULES,
       mode: 'userspace',
       sourceAddress,
@@ -345,7 +332,7 @@ t.test('a node where packets arrive leads them on to nodes with endpoints', asyn
   ]);
   const ledOn: World['ledOn'] = (address, protocol, number) =>
     address === '192.0.2.80' && protocol === 'TCP' && number === 80 ? shares : undefined;
-  const here = world([local], [there], { ledOn });
+  const here = nodeWorld([local], [there], { ledOn });
   const said = ask('203.0.113.9', '192.0.2.80:80', here);
   t.match(said, { outcome: 'endpoint', policy: 'Local', masquerade: false, seenSource: '203.0.113.9' });
   t.strictSame(
@@ -359,8 +346,8 @@ t.test('a node where packets arrive leads them on to nodes with endpoints', asyn
     ],
   );
   t.strictSame(said.notes, ['tier 1 on this node leads connections on: node2 60 %, node3 40 %']);
-  t.equal(ask('203.0.113.9', '192.0.2.80:80', world([local], [there])).reason, 'no-local-endpoints');
-  const gone = world([local], [there], { ledOn: () => new Map([['node5', 1]]) });
+  t.equal(ask('203.0.113.9', '192.0.2.80:80', nodeWorld([local], [there])).reason, 'no-local-endpoints');
+  const gone = nodeWorld([local], [there], { ledOn: () => new Map([['node5', 1]]) });
   t.equal(ask('203.0.113.9', '192.0.2.80:80', gone).reason, 'no-local-endpoints', 'nobody serves there');
   t.equal(ask('10.244.9.9', '192.0.2.80:80', here).policy, 'Cluster', 'a pod does not arrive from outside');
 });

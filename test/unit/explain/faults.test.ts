@@ -11,6 +11,7 @@ import type { EndpointSlice } from '../../../src/objects/EndpointSlice.js';
 import type { Problem } from '../../../src/objects/Problem.js';
 import type { Service } from '../../../src/objects/Service.js';
 import { cidr, DEAD, endpoint, endpointPort, ip, port, service, slice } from '../../support/builders.js';
+import { nodeWorld } from '../../support/explainWorld.js';
 import { fromRoot } from '../../support/fromRoot.js';
 
 const RULES: Rules = {
@@ -228,16 +229,10 @@ const OTHERWISE: Readonly<Record<string, Partial<Record<Mode, readonly [outcome:
 const HEAD = '| fault | reason | said by `penstock explain` |\n|---|---|---|\n';
 
 function worldWith(services: readonly Service[], slices: readonly EndpointSlice[]): World {
-  return {
-    services,
-    slices,
-    nodeName: 'node1',
-    zone: '',
-    nodeAddresses: { IPv4: '192.168.0.2' },
-    podCIDRs: {},
+  return nodeWorld(services, slices, {
     hostAddresses: ['192.168.0.2', '172.17.0.1'],
     serviceCIDRs: ['10.96.0.0/16'],
-  };
+  });
 }
 
 t.test('each fault is named by one command, as docs/see.md shows', async (t) => {

@@ -4,9 +4,9 @@ import { explanationText } from '../../../src/cli/see/explainText.js';
 import { type Explanation, explain } from '../../../src/explain/explain.js';
 import { readFlow } from '../../../src/explain/names.js';
 import type { Rules, World } from '../../../src/explain/World.js';
-import type { EndpointSlice } from '../../../src/objects/EndpointSlice.js';
 import type { Service } from '../../../src/objects/Service.js';
 import { cidr, endpoint, endpointPort, ip, port, service, slice } from '../../support/builders.js';
+import { nodeWorld } from '../../support/explainWorld.js';
 
 const RULES: Rules = {
   mode: 'nftables',
@@ -20,23 +20,6 @@ const CART_SLICE = slice([endpoint('10.244.1.7', { nodeName: 'node1' }), endpoin
   ports: [endpointPort({ name: 'http' })],
 });
 
-function world(
-  services: readonly Service[],
-  slices: readonly EndpointSlice[] = [],
-  rest: Partial<World> = {},
-): World {
-  return {
-    services,
-    slices,
-    nodeName: 'node1',
-    zone: '',
-    nodeAddresses: { IPv4: '192.168.0.2' },
-    podCIDRs: {},
-    hostAddresses: ['192.168.0.2'],
-    ...rest,
-  };
-}
-
 function ask(client: string, destination: string, of: World, rules = RULES): Explanation {
   return explain(of, rules, readFlow({ client, destination }, of, rules));
 }
@@ -45,7 +28,7 @@ t.test('a Service that sleeps: who waits, and who is refused all the same', asyn
   const ports = [port({ name: 'http', nodePort: 30_080 })];
   const options = { wake: 'hold', 'wake-target': 'deployment/web', 'wake-timeout': '30s' };
   const sleepy = service({ options, ports, type: 'NodePort' });
-  const asleep = world([sleepy], [], { hostAddresses: ['192.168.0.2', '10.9.9.9'] });
+  const asleep = nodeWorld([sleepy], [], { hostAddresses: ['192.168.0.2', '10.9.9.9'] });
   const MODES = ['nftables', 'iptables', 'userspace', 'ipvs'] as const;
   for (const mode of MODES) {
     for (const [client, destination] of [
@@ -85,20 +68,20 @@ t.test('a Service that sleeps: who waits, and who is refused all the same', asyn
     t.not(ask('outside', '10.9.9.9:30080', asleep, elsewhere).outcome, 'endpoint', mode);
   }
   t.strictSame(
-    ask('outside', 'cart:http', world([CART])).notes.filter((note) => note.includes('asleep')),
+    ask('outside', 'cart:http', nodeWorld([CART])).notes.filter((note) => note.includes('asleep')),
     [],
   );
   const unready = slice([endpoint('10.244.1.7', { ready: false })], {
     ports: [endpointPort({ name: 'http' })],
   });
-  const waking = ask('outside', 'cart:http', world([sleepy], [unready]));
+  const waking = ask('outside', 'cart:http', nodeWorld([sleepy], [unready]));
   t.strictSame([waking.reason, waking.candidates[0]?.out], ['asleep', 'not ready']);
   t.match(waking.notes.at(-1), /1 endpoint is not ready/);
-  t.equal(ask('outside', 'cart:http', world([sleepy], [CART_SLICE])).reason, 'forwarded');
+  t.equal(ask('outside', 'cart:http', nodeWorld([sleepy], [CART_SLICE])).reason, 'forwarded');
   const nameless = service({ options: { wake: 'hold' }, ports });
-  t.match(ask('outside', 'cart:http', world([nameless])).notes[0], /names nobody to start/);
+  t.match(ask('outside', 'cart:http', nodeWorld([nameless])).notes[0], /names nobody to start/);
   const sctp = service({ options, ports: [port({ name: 'http', protocol: 'SCTP' })] });
-  t.match(ask('outside', '10.96.0.10:80/SCTP', world([sctp])).notes[0], /SCTP are not held/);
+  t.match(ask('outside', '10.96.0.10:80/SCTP', nodeWorld([sctp])).notes[0], /SCTP are not held/);
 });
 
 t.test('a Service that sleeps wakes to those in its source ranges only', async (t) => {
@@ -111,8 +94,8 @@ t.test('a Service that sleeps wakes to those in its source ranges only', async (
   });
   for (const mode of ['nftables', 'iptables', 'userspace'] as const) {
     const rules = { ...RULES, mode };
-    t.equal(ask('203.0.113.9', '192.0.2.80:80', world([ranged]), rules).reason, 'asleep', mode);
-    const other = ask('198.51.100.9', '192.0.2.80:80', world([ranged]), rules);
+    t.equal(ask('203.0.113.9', '192.0.2.80:80', nodeWorld([ranged]), rules).reason, 'asleep', mode);
+    const other = ask('198.51.100.9', '192.0.2.80:80', nodeWorld([ranged]), rules);
     t.equal(other.outcome, mode === 'iptables' ? 'refused' : 'dropped', mode);
     t.match(other.remedy, /loadBalancerSourceRanges/, mode);
   }
@@ -120,8 +103,11 @@ t.test('a Service that sleeps wakes to those in its source ranges only', async (
 
 t.test('where connections are counted, shares are said to be no promise', async (t) => {
   const notes = (options: Service['options']) =>
-    ask('outside', 'cart:http', world([service({ options, ports: [port({ name: 'http' })] })], [CART_SLICE]))
-      .notes;
+    ask(
+      'outside',
+      'cart:http',
+      nodeWorld([service({ options, ports: [port({ name: 'http' })] })], [CART_SLICE]),
+    ).notes;
   t.match(notes({ algorithm: 'least-connections' })[0], /least-connections: who has the fewest connections/);
   t.strictSame(notes({ algorithm: 'round-robin' }), []);
   t.strictSame(notes({}), []);
@@ -129,13 +115,13 @@ t.test('where connections are counted, shares are said to be no promise', async 
 
 t.test('a Service that accepts while it sleeps: in all modes, TCP alone', async (t) => {
   const options = { wake: 'accept', 'wake-target': 'deployment/web', 'wake-timeout': '30s' };
-  const asleep = world([service({ options, ports: [port({ name: 'http' })] })]);
+  const asleep = nodeWorld([service({ options, ports: [port({ name: 'http' })] })]);
   for (const mode of ['nftables', 'iptables', 'userspace', 'ipvs'] as const) {
     const e = ask('outside', 'cart:http', asleep, { ...RULES, mode });
     t.strictSame([e.outcome, e.reason], ['endpoint', 'asleep'], mode);
     t.match(e.notes[1], /accepted at once, and reset if nobody is ready in 30s/);
   }
-  const udp = world([service({ options, ports: [port({ name: 'dns', protocol: 'UDP', port: 53 })] })]);
+  const udp = nodeWorld([service({ options, ports: [port({ name: 'dns', protocol: 'UDP', port: 53 })] })]);
   t.equal(ask('outside', 'cart:53/UDP', udp).reason, 'asleep', 'held');
   t.equal(ask('outside', 'cart:53/UDP', udp, { ...RULES, mode: 'ipvs' }).outcome, 'refused');
   for (const [range, text] of [
@@ -148,6 +134,6 @@ t.test('a Service that accepts while it sleeps: in all modes, TCP alone', async 
       ports: [port({ name: 'http' })],
       loadBalancerSourceRanges: [cidr(range)],
     });
-    t.match(ask('outside', 'cart:http', world([ranged])).notes[1], text, range);
+    t.match(ask('outside', 'cart:http', nodeWorld([ranged])).notes[1], text, range);
   }
 });

@@ -6,6 +6,16 @@ import type { RawApiObject } from '../../../support/FakeApiServer.js';
 const had = (ip: string) => ({ status: { loadBalancer: { ingress: [{ ip, ipMode: 'VIP' }] } } });
 const LONG = 1_200_000;
 
+/** Opened long ago with a pool, of which Service a has the first address. */
+async function openWithAddress(): Promise<AllocatorCluster> {
+  const cluster = new AllocatorCluster();
+  cluster.pool('lan', '192.0.2.10-192.0.2.20');
+  cluster.service('a', had('192.0.2.10'));
+  cluster.open('one');
+  await cluster.clock.pass(100_000);
+  return cluster;
+}
+
 t.test('an allocator that begins before its pools leaves every Service its address', async (t) => {
   for (const definitions of ['there', 'missing', 'forbidden'] as const) {
     const cluster = new AllocatorCluster();
@@ -67,11 +77,7 @@ t.test('a pool that cannot be read at the start is not one that is gone', async 
 t.test(
   'pools that are known stay known while they may not be read, or are missing for a moment',
   async (t) => {
-    const cluster = new AllocatorCluster();
-    cluster.pool('lan', '192.0.2.10-192.0.2.20');
-    cluster.service('a', had('192.0.2.10'));
-    cluster.open('one');
-    await cluster.clock.pass(100_000);
+    const cluster = await openWithAddress();
     cluster.withoutPools(403, 100_000);
     await cluster.clock.pass(LONG);
     t.same(cluster.writes, [], 'a right that was taken away says nothing about the pools');
@@ -90,11 +96,7 @@ t.test(
 t.test(
   'a pool that is given another name takes nothing back; one that is deleted does, after a minute',
   async (t) => {
-    const cluster = new AllocatorCluster();
-    cluster.pool('lan', '192.0.2.10-192.0.2.20');
-    cluster.service('a', had('192.0.2.10'));
-    cluster.open('one');
-    await cluster.clock.pass(100_000);
+    const cluster = await openWithAddress();
     cluster.removePool('lan');
     await cluster.clock.pass(30_000);
     cluster.service('new');

@@ -4,15 +4,32 @@ import { AllocatorCluster } from '../../../support/balancer/AllocatorCluster.js'
 
 const HANGS = 0;
 
+/** A new Service of another namespace: milliseconds until it has its address, a minute at most. */
+async function waitOf(cluster: AllocatorCluster, name: string): Promise<number> {
+  cluster.service(name, { metadata: { name, namespace: 'b' } });
+  let waited = 0;
+  while (cluster.addresses()[name] === '' && waited < 60_000) {
+    await cluster.clock.pass(100);
+    waited += 100;
+  }
+  return waited;
+}
+
+/** Opened with one pool; what it says of trouble is added to `troubles`. */
+async function openCluster(range: string, troubles: (string | undefined)[] = []): Promise<AllocatorCluster> {
+  const cluster = new AllocatorCluster();
+  cluster.pool('lan', range);
+  cluster.open('one', { trouble: (why) => troubles.push(why) });
+  await cluster.clock.pass(1000);
+  return cluster;
+}
+
 t.test(
   'whatever is answered to the writes of some Services, another is written within three seconds',
   async (t) => {
     for (const status of [429, 502, 503, 504, 401, HANGS])
       for (const count of [1, 2, 40]) {
-        const cluster = new AllocatorCluster();
-        cluster.pool('lan', '192.0.2.10-192.0.2.99');
-        cluster.open('one');
-        await cluster.clock.pass(1000);
+        const cluster = await openCluster('192.0.2.10-192.0.2.99');
         for (let i = 0; i < count; i++) {
           cluster.refuses.set(`bad${i}`, status);
           cluster.service(`bad${i}`);
@@ -20,13 +37,7 @@ t.test(
         await cluster.clock.pass(120_000);
         const waits: number[] = [];
         for (let i = 0; i < 3; i++) {
-          cluster.service(`good${i}`, { metadata: { name: `good${i}`, namespace: 'b' } });
-          let waited = 0;
-          while (cluster.addresses()[`good${i}`] === '' && waited < 60_000) {
-            await cluster.clock.pass(100);
-            waited += 100;
-          }
-          waits.push(waited);
+          waits.push(await waitOf(cluster, `good${i}`));
           await cluster.clock.pass(7000);
         }
         t.ok(
@@ -43,11 +54,8 @@ t.test(
 );
 
 t.test('a Service alone waits as long as it was asked to, and is told of the second time', async (t) => {
-  const cluster = new AllocatorCluster();
-  cluster.pool('lan', '192.0.2.10-192.0.2.99');
   const troubles: (string | undefined)[] = [];
-  cluster.open('one', { trouble: (why) => troubles.push(why) });
-  await cluster.clock.pass(1000);
+  const cluster = await openCluster('192.0.2.10-192.0.2.99', troubles);
   cluster.refuses.set('bad', 429);
   cluster.retryAfterMs = 20_000;
   cluster.service('bad');
@@ -64,11 +72,8 @@ t.test('a Service alone waits as long as it was asked to, and is told of the sec
 t.test(
   'a server that has trouble is asked once a second; that is said once, and that it is over',
   async (t) => {
-    const cluster = new AllocatorCluster();
-    cluster.pool('lan', '192.0.2.0/24');
     const troubles: (string | undefined)[] = [];
-    cluster.open('one', { trouble: (why) => troubles.push(why) });
-    await cluster.clock.pass(1000);
+    const cluster = await openCluster('192.0.2.0/24', troubles);
     for (let i = 0; i < 200; i++) {
       cluster.refuses.set(`s${i}`, 503);
       cluster.service(`s${i}`);
@@ -87,10 +92,7 @@ t.test(
 t.test(
   'who makes Services whose writes hang, ever new ones, costs the namespaces of others three seconds',
   async (t) => {
-    const cluster = new AllocatorCluster();
-    cluster.pool('lan', '10.0.0.0/16');
-    cluster.open('one');
-    await cluster.clock.pass(1000);
+    const cluster = await openCluster('10.0.0.0/16');
     let made = 0;
     const make = () => {
       for (let i = 0; i < 50; i++) {
@@ -102,13 +104,7 @@ t.test(
     for (let i = 0; i < 10; i++) {
       make();
       await cluster.clock.pass(2500);
-      cluster.service(`good${i}`, { metadata: { name: `good${i}`, namespace: 'b' } });
-      let waited = 0;
-      while (cluster.addresses()[`good${i}`] === '' && waited < 60_000) {
-        await cluster.clock.pass(100);
-        waited += 100;
-      }
-      waits.push(waited);
+      waits.push(await waitOf(cluster, `good${i}`));
     }
     t.ok(Math.max(...waits) <= 3200, `waited ${waits} ms`);
     const closed = cluster.close();
@@ -119,11 +115,8 @@ t.test(
 );
 
 t.test('a Service that is only told that there is no address is no answer of the server', async (t) => {
-  const cluster = new AllocatorCluster();
-  cluster.pool('lan', '192.0.2.10-192.0.2.59');
   const troubles: (string | undefined)[] = [];
-  cluster.open('one', { trouble: (why) => troubles.push(why) });
-  await cluster.clock.pass(1000);
+  const cluster = await openCluster('192.0.2.10-192.0.2.59', troubles);
   for (let i = 0; i < 50; i++) {
     cluster.refuses.set(`s${i}`, 503);
     cluster.service(`s${i}`);
