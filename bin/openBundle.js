@@ -14,12 +14,12 @@ const HEAD_BYTES = 12;
 const SCRATCH_BYTES = 1 << 17;
 
 /**
- * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `scripts`, the parts loaded so far by
- * name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so. V8 believes a cache: one
+ * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `names()` of all parts. `onScript` hears of each
+ * part that is loaded, by name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so. V8 believes a cache: one
  * with a wrong bit, after a power cut, would end the process at every start. So each part has its checksums.
  * Throws what the file system says, and where the file is damaged.
  */
-exports.openBundle = (file) => {
+exports.openBundle = (file, onScript = () => {}) => {
   const fd = openSync(file, 'r');
   const { size } = fstatSync(fd);
   let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -31,7 +31,6 @@ exports.openBundle = (file) => {
   const native = createRequire(file);
   const url = pathToFileURL(file).href;
   const modules = new Map();
-  const scripts = new Map();
 
   const load = (name) => {
     const known = modules.get(name);
@@ -46,7 +45,7 @@ exports.openBundle = (file) => {
       filename: `dist/bundle/${name}`,
       cachedData: cache !== undefined && crc32(cache) === cacheCheck ? cache : undefined,
     });
-    scripts.set(name, script);
+    onScript(name, script);
     const module = { exports: {} };
     modules.set(name, module);
     const within = (wanted) => (wanted.startsWith('./') ? load(wanted.slice(2)) : native(wanted));
@@ -72,7 +71,7 @@ exports.openBundle = (file) => {
   function damaged() {
     return new Error(`${file} is damaged, or was overwritten while the program ran\n→ Install penstock again, then start it again.`);
   }
-  return { load, names: () => Object.keys(parts), scripts };
+  return { load, names: () => Object.keys(parts) };
 };
 
 /** Parts by name, each `{ text, cache }`, as one file: a head (mark, length and sum of the index), the index, texts and caches. */

@@ -165,7 +165,8 @@ function addCodeCaches(parts, work) {
 async function writeCodeCaches(file, out, ...argv) {
   // Time stands still: what gives others their turn after so many milliseconds would do so in one run and not in the next.
   Object.defineProperty(performance, 'now', { value: () => 0 });
-  const { load, names, scripts } = openBundle(file);
+  const scripts = new Map();
+  const { load, names } = openBundle(file, (name, script) => scripts.set(name, script));
   const program = load('main.js');
   if (out === '') process.exit(scripts.get('main.js').cachedDataRejected === false ? 0 : 2);
   await program.main(argv);

@@ -71,7 +71,8 @@ function twoParts(t: Test, cache?: Uint8Array) {
   writeFileSync(file, pack(parts(cache)));
   writeFileSync(
     `${folder}/load.cjs`,
-    `const { load, scripts } = require('./bin/openBundle.js').openBundle('${file}');
+    `const scripts = new Map();
+     const { load } = require('./bin/openBundle.js').openBundle('${file}', (name, script) => scripts.set(name, script));
      const { writeFileSync } = require('node:fs');
      const { late } = load('main.js');
      const say = () => {
