@@ -19,14 +19,11 @@ export interface ModeChoice {
 /** Asks this kernel. A kernel that cannot be asked at all lacks everything. `more`: asked beside what mode nftables can use. */
 export async function probeKernel(more?: typeof probeFeatures): Promise<readonly FeatureResult[] | Error> {
   try {
-    const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
-    try {
+    return await NetlinkChannel.using(NetlinkProtocol.NETFILTER, async (channel) => {
       const families = hostFamilies();
       const results = await probeFeatures(channel, families);
       return more === undefined ? results : [...results, ...(await more(channel, families))];
-    } finally {
-      channel.close();
-    }
+    });
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }

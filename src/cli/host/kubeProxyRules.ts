@@ -85,12 +85,12 @@ async function hasLegacyCanary(family: IpFamily, { legacyTables, run }: RulesHos
 
 /** The link of mode ipvs, without the sets that penstock has beside kube-proxy's. */
 async function hasLinkOfOthers(): Promise<boolean> {
-  const isThere = await using(NetlinkProtocol.ROUTE, (route) =>
+  const isThere = await NetlinkChannel.using(NetlinkProtocol.ROUTE, (route) =>
     new ServiceLink(route, () => {}).delete('plan'),
   );
   if (!isThere) return false;
   try {
-    return !(await using(NetlinkProtocol.NETFILTER, hasOwnSets));
+    return !(await NetlinkChannel.using(NetlinkProtocol.NETFILTER, hasOwnSets));
   } catch {
     // Then the link counts.
     return true;
@@ -100,13 +100,4 @@ async function hasLinkOfOthers(): Promise<boolean> {
 async function hasOwnSets(channel: NetlinkChannel): Promise<boolean> {
   const ipset = await Ipset.open(channel);
   return (await ipset.headers()).some(({ name }) => name.includes('PENSTOCK-'));
-}
-
-async function using<T>(protocol: number, ask: (channel: NetlinkChannel) => Promise<T>): Promise<T> {
-  const channel = NetlinkChannel.open(protocol);
-  try {
-    return await ask(channel);
-  } finally {
-    channel.close();
-  }
 }

@@ -1,6 +1,7 @@
 /** Node ports and ports of the agent that processes of this host listen on. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { NodeConfig } from '../../config/NodeConfig.js';
+import { attempt } from '../../errors.js';
 import type { World } from '../../explain/World.js';
 import type { Remark } from './Remark.js';
 
@@ -16,14 +17,6 @@ export const PROC: ProcView = {
   list: (path) => attempt(() => readdirSync(path)) ?? [],
   link: (path) => attempt(() => readlinkSync(path)),
 };
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
-}
 
 interface Held {
   readonly protocol: 'TCP' | 'UDP';

@@ -11,8 +11,12 @@ import { readConfigText } from '../../config/readConfigText.js';
 import { renderFamily as renderIptables } from '../../dataplane/iptables/renderFamily.js';
 import { renderFamily as renderIpvs } from '../../dataplane/ipvs/renderFamily.js';
 import { renderFamily as renderNftables } from '../../dataplane/nftables/renderFamily.js';
-import { CaptureView, type EngineAddress, throughViews } from '../../dataplane/userspace/CaptureView.js';
-import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import {
+  CAPTURE_TABLE,
+  CaptureView,
+  type EngineAddress,
+  throughViews,
+} from '../../dataplane/userspace/CaptureView.js';
 import { hostAddresses, primaryAddresses } from '../../kernel/host/hostAddresses.js';
 import { ManifestSource } from '../../kubernetes/manifests/ManifestSource.js';
 import { requireSomething } from '../../kubernetes/manifests/manifestErrors.js';

@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type HostPort, parseHostPort } from '../../config/hostPort.js';
 import { readConfigFile } from '../../config/readConfigText.js';
+import { attempt } from '../../errors.js';
 import { mayServe } from '../../host/privileges.js';
 
 export interface KubeProxyProcess {
@@ -54,12 +55,4 @@ function readCall(flags: readonly string[], root: string): KubeProxyProcess['cal
   const metrics = command.type === 'run' ? parseHostPort(command.source.metricsBindAddress) : undefined;
   // Without a mode, kube-proxy on Linux takes this one.
   return command.type === 'run' && metrics ? { mode: command.source.mode || 'iptables', metrics } : undefined;
-}
-
-function attempt<T>(work: () => T): T | undefined {
-  try {
-    return work();
-  } catch {
-    return undefined;
-  }
 }

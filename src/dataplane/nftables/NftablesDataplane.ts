@@ -32,6 +32,7 @@ import {
   type NftablesSettings,
   nftablesSettings,
 } from './desired/NftablesSettings.js';
+import { TABLE } from './desired/sets.js';
 import { FamilySync } from './FamilySync.js';
 import { countTouched } from './plan/portions.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
@@ -40,9 +41,6 @@ import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 const UNHEARD_ELEMENTS = 1024;
 /** How long changes are listened to again when somebody else wrote while we did not listen. */
 const HEARS_AGAIN_MS: Milliseconds = 600_000;
-
-/** The name of our table in each family. */
-export const TABLE = 'penstock';
 
 /** Keys that are handed over in one piece: little enough that whoever waits for them has something to do soon. */
 const KEYS_AT_ONCE = 2048;

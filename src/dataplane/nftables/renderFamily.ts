@@ -3,7 +3,7 @@ import { printTransaction } from '../../kernel/nftables/printTransaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { type HostFacts, type NftablesOptions, nftablesSettings } from './desired/NftablesSettings.js';
-import { TABLE } from './NftablesDataplane.js';
+import { TABLE } from './desired/sets.js';
 import { planFull } from './plan/planFull.js';
 
 /** `host`: addresses for node ports, and what listens on loopback. */

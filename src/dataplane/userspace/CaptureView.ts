@@ -11,6 +11,9 @@ import type { ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Endpoint, EndpointSets, ServicePort } from '../../routing/ServicePort.js';
 
+/** The table of our rules in each family. */
+export const CAPTURE_TABLE = 'penstock-userspace';
+
 /** Ports of the engine. */
 export interface EnginePorts {
   readonly inside: number;

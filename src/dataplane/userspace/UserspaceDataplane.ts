@@ -28,9 +28,6 @@ import type { ProxyDefaults } from './proxyOptions.js';
 import { proxyReport } from './proxyReport.js';
 import type { SocketLookup } from './SocketLookup.js';
 
-/** The table of our rules in each family. */
-export const CAPTURE_TABLE = 'penstock-userspace';
-
 export interface UserspaceOptions extends ProxyDefaults {
   readonly families: readonly IpFamily[];
   /** How long connections may go on when the agent stops. */

@@ -75,6 +75,16 @@ export class NetlinkChannel {
   /** The kernel runs one dump for a socket at a time and answers EBUSY to a second. */
   #lastDump: Promise<unknown> = Promise.resolve();
 
+  /** For one piece of work, closed after it. Rejects as the work does, and as open() throws. */
+  static async using<T>(protocol: number, work: (channel: NetlinkChannel) => Promise<T>): Promise<T> {
+    const channel = NetlinkChannel.open(protocol);
+    try {
+      return await work(channel);
+    } finally {
+      channel.close();
+    }
+  }
+
   /** Throws as openNativeSocket does. */
   static open(protocol: number, options: OpenOptions = {}): NetlinkChannel {
     const { netns, sendBufferBytes, receiveBufferBytes } = options;

@@ -59,13 +59,10 @@ export class LocalRanges {
     for (const byte of [FAMILY[family], 0, 0, 0, TABLE_LOCAL, 0, 0, 0]) writer.putU8(byte);
     writer.putU32(0);
     writer.endMessage();
-    const channel = NetlinkChannel.open(NetlinkProtocol.ROUTE);
-    try {
-      const messages = await channel.dump(`list the ${family} routes of table local`, writer);
-      return messages.flatMap(({ payload }) => ofOurs(payload));
-    } finally {
-      channel.close();
-    }
+    const messages = await NetlinkChannel.using(NetlinkProtocol.ROUTE, (channel) =>
+      channel.dump(`list the ${family} routes of table local`, writer),
+    );
+    return messages.flatMap(({ payload }) => ofOurs(payload));
   }
 }
 
@@ -81,12 +78,7 @@ function ofOurs(payload: Uint8Array): Cidr[] {
 }
 
 async function ask(what: string, writer: MessageWriter): Promise<void> {
-  const channel = NetlinkChannel.open(NetlinkProtocol.ROUTE);
-  try {
-    await channel.request(what, writer);
-  } finally {
-    channel.close();
-  }
+  await NetlinkChannel.using(NetlinkProtocol.ROUTE, (channel) => channel.request(what, writer));
 }
 
 /** False when the kernel says one of `unneeded`. */

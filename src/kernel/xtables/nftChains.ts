@@ -18,17 +18,12 @@ export const nftChainExists: ChainExists = (family, table, chain) =>
 const NOT_THERE: readonly string[] = ['ENOENT', 'EINVAL', 'EOPNOTSUPP', 'EAFNOSUPPORT'];
 
 /** The same, for whoever must know: rejects with NetlinkError when the kernel may have it and does not say. */
-export const nftChainIsThere: ChainExists = async (family, table, chain) => {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
-  try {
-    return await find(channel, family, table, chain);
-  } catch (error) {
-    if (error instanceof NetlinkError && NOT_THERE.includes(error.code)) return false;
-    throw error;
-  } finally {
-    channel.close();
-  }
-};
+export const nftChainIsThere: ChainExists = (family, table, chain) =>
+  asked(
+    false,
+    (channel) => find(channel, family, table, chain),
+    ({ code }) => NOT_THERE.includes(code),
+  );
 
 async function find(channel: NetlinkChannel, family: IpFamily, table: string, chain: string): Promise<true> {
   const writer = new MessageWriter(128);
@@ -56,17 +51,16 @@ function nameOf(message: Message): string {
   return '';
 }
 
+/** `isRefusal`: of which errors of the kernel `refused` is the answer. */
 async function asked<Answer>(
   refused: Answer,
   question: (channel: NetlinkChannel) => Promise<Answer>,
+  isRefusal: (error: NetlinkError) => boolean = () => true,
 ): Promise<Answer> {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
   try {
-    return await question(channel);
+    return await NetlinkChannel.using(NetlinkProtocol.NETFILTER, question);
   } catch (error) {
-    if (error instanceof NetlinkError) return refused;
+    if (error instanceof NetlinkError && isRefusal(error)) return refused;
     throw error;
-  } finally {
-    channel.close();
   }
 }

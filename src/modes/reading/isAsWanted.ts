@@ -1,11 +1,11 @@
 /** Whether the kernel has what an agent says that its rules come to. Modes nftables and userspace; reads, and writes nothing. */
 import type { RuleDigest, RuleFacts, SetsByFamily, WantedKeysOfSet } from '../../dataplane/Dataplane.js';
 import { type NftablesOptions, nftablesSettings } from '../../dataplane/nftables/desired/NftablesSettings.js';
+import { TABLE } from '../../dataplane/nftables/desired/sets.js';
 import { isAsWanted as tableIsAsWanted } from '../../dataplane/nftables/isAsWanted.js';
-import { TABLE } from '../../dataplane/nftables/NftablesDataplane.js';
 import type { DigestOfTable } from '../../dataplane/nftables/plan/WantedDigest.js';
 import { TableDigest } from '../../dataplane/nftables/TableDigest.js';
-import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { CAPTURE_TABLE } from '../../dataplane/userspace/CaptureView.js';
 import { hostFamilies } from '../../kernel/host/hostFamilies.js';
 import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';

@@ -2,11 +2,10 @@
 import type { RuleFacts } from '../../dataplane/Dataplane.js';
 import { readBack as iptablesReadBack } from '../../dataplane/iptables/readBack.js';
 import { readBack as ipvsReadBack } from '../../dataplane/ipvs/readBack.js';
-import { TABLE } from '../../dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../dataplane/nftables/desired/sets.js';
 import { readBack as nftablesReadBack } from '../../dataplane/nftables/readBack.js';
 import type { ReadBack } from '../../dataplane/ReadBack.js';
-import { CaptureView } from '../../dataplane/userspace/CaptureView.js';
-import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { CAPTURE_TABLE, CaptureView } from '../../dataplane/userspace/CaptureView.js';
 import { messageOf } from '../../errors.js';
 import { hostFamilies } from '../../kernel/host/hostFamilies.js';
 import { Ipvs } from '../../kernel/ipvs/Ipvs.js';

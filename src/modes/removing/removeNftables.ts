@@ -1,8 +1,8 @@
 /** Removes the nftables tables of the modes, and nothing else. */
 import { CHOICE_TABLE } from '../../dataplane/choice/choiceSets.js';
 import { FAILURE_TABLE } from '../../dataplane/failures/failureSets.js';
-import { TABLE } from '../../dataplane/nftables/NftablesDataplane.js';
-import { CAPTURE_TABLE } from '../../dataplane/userspace/UserspaceDataplane.js';
+import { TABLE } from '../../dataplane/nftables/desired/sets.js';
+import { CAPTURE_TABLE } from '../../dataplane/userspace/CaptureView.js';
 import { ACCEPT_TABLE } from '../../dataplane/wake/acceptSets.js';
 import { HOLD_TABLE } from '../../dataplane/wake/holdSets.js';
 import { removeTables } from '../../kernel/nftables/table/removeTables.js';

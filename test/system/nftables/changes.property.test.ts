@@ -9,8 +9,8 @@ import {
   type NftablesOptions,
   nftablesSettings,
 } from '../../../src/dataplane/nftables/desired/NftablesSettings.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
 import { FamilySync } from '../../../src/dataplane/nftables/FamilySync.js';
-import { TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { planFull } from '../../../src/dataplane/nftables/plan/planFull.js';
 import { readPresent } from '../../../src/dataplane/nftables/plan/readPresent.js';
 import { printTransaction } from '../../../src/kernel/nftables/printTransaction.js';

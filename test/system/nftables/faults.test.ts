@@ -3,7 +3,8 @@
 import { constants } from 'node:os';
 import t, { type Test } from 'tap';
 import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
-import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import type { NativeSocket } from '../../../src/kernel/addon/NativeSocket.js';
 import { NetlinkProtocol } from '../../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../../src/kernel/netlink/NetlinkChannel.js';

@@ -2,8 +2,8 @@
 import t from 'tap';
 import type { WantedKeysOfSet } from '../../../src/dataplane/Dataplane.js';
 import { nftablesSettings } from '../../../src/dataplane/nftables/desired/NftablesSettings.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
 import { isAsWanted } from '../../../src/dataplane/nftables/isAsWanted.js';
-import { TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { type DigestOfTable, WantedDigest } from '../../../src/dataplane/nftables/plan/WantedDigest.js';
 import { TableDigest } from '../../../src/dataplane/nftables/TableDigest.js';
 import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';

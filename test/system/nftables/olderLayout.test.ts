@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
 import type { Service } from '../../../src/objects/Service.js';
 import { endpoint, ip, port, service, slice, tableOf } from '../../support/builders.js';
 import { fromRoot } from '../../support/fromRoot.js';

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import t from 'tap';
 import { UNHEARD } from '../../../src/dataplane/Dataplane.js';
-import { isNotOurs } from '../../../src/dataplane/nftables/desired/sets.js';
-import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { isNotOurs, TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { NetlinkProtocol } from '../../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';

@@ -12,7 +12,8 @@ import {
   type NftablesOptions,
   nftablesSettings,
 } from '../../../src/dataplane/nftables/desired/NftablesSettings.js';
-import { NftablesDataplane, TABLE } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
+import { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
 import { planFull } from '../../../src/dataplane/nftables/plan/planFull.js';
 import { FAMILY_NAME, printTransaction } from '../../../src/kernel/nftables/printTransaction.js';
 import { readGeneration } from '../../../src/kernel/nftables/readGeneration.js';

@@ -17,6 +17,9 @@ import { DESTINATION_PORT, FIELDS, L4_PROTOCOL, numberField } from '../../../ker
 import type { SetSpec } from '../../../kernel/nftables/SetSpec.js';
 import type { IpFamily } from '../../../net/ip.js';
 
+/** The name of our table in each family. */
+export const TABLE = 'penstock';
+
 export type SetName =
   | 'service-ips'
   | 'service-chains'

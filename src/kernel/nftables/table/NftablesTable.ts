@@ -147,10 +147,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     keys: readonly string[],
     digest: ElementDigest,
   ): Promise<boolean> {
-    for (let first = 0; first < keys.length; first += ELEMENTS_PER_REQUEST) {
-      const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
-      const writer = new MessageWriter();
-      writeElementRequest(writer, this.family, this.name, { key: { types: [] }, ...set }, asked);
+    for (const writer of this.#requestsFor({ key: { types: [] }, ...set }, keys)) {
       const what = `look for elements of ${set.name}`;
       const answered = this.#channel.requestEach(what, writer, (message) => digestMessage(message, digest));
       if ((await unlessAbsent(answered.then(() => true))) === undefined) return false;
@@ -208,14 +205,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
 
   /** Resolves when all transactions that others had begun are done with, notices included. Changes nothing, and is no generation. */
   async awaitOthers(): Promise<void> {
-    const writer = new MessageWriter(128);
-    beginTransaction(writer, NetfilterSubsystem.NFTABLES);
     // Without flags this is no change of a table that is there; if it is gone, the generation tells.
-    beginNetfilterMessage(writer, NftMessage.NEW_TABLE, 0, FAMILY_NUMBER[this.family]);
-    writer.string(TableAttribute.NAME, this.name);
-    writer.endMessage();
-    endTransaction(writer, NetfilterSubsystem.NFTABLES);
-    const [error] = await this.#channel.transaction(`wait for other writers of ${this.name}`, writer);
+    const error = await this.#commitOne(`wait for other writers of ${this.name}`, NftMessage.NEW_TABLE);
     if (error) throw error;
   }
 
@@ -269,10 +260,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
   /** Without those that are not there: to delete them will be refused, which says so better. */
   async #countersOf(set: SetSpec, keys: readonly string[]): Promise<CountersByKey> {
     const found = new Map<string, ElementCounters>();
-    for (let first = 0; first < keys.length; first += ELEMENTS_PER_REQUEST) {
-      const writer = new MessageWriter();
-      const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
-      writeElementRequest(writer, this.family, this.name, set, asked);
+    for (const writer of this.#requestsFor(set, keys)) {
       const messages = await unlessAbsent(this.#channel.request(`read counters of ${set.name}`, writer));
       readElements(messages ?? [], ({ key, counters }) => counters && found.set(key, counters));
     }
@@ -281,19 +269,34 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
 
   /** Removes the table and everything in it. False when there was none. */
   async delete(): Promise<boolean> {
-    const writer = new MessageWriter(128);
-    beginTransaction(writer, NetfilterSubsystem.NFTABLES);
-    beginNetfilterMessage(writer, NftMessage.DELETE_TABLE, 0, FAMILY_NUMBER[this.family]);
-    writer.string(TableAttribute.NAME, this.name);
-    writer.endMessage();
-    endTransaction(writer, NetfilterSubsystem.NFTABLES);
-    const [error] = await this.#channel.transaction(`delete table ${this.name}`, writer);
+    const error = await this.#commitOne(`delete table ${this.name}`, NftMessage.DELETE_TABLE);
     if (error === undefined) {
       this.#committed++;
       return true;
     }
     if (error.code === 'ENOENT') return false;
     throw error;
+  }
+
+  /** A transaction of one message about the table itself. */
+  async #commitOne(what: string, type: number): Promise<NetlinkError | undefined> {
+    const writer = new MessageWriter(128);
+    beginTransaction(writer, NetfilterSubsystem.NFTABLES);
+    beginNetfilterMessage(writer, type, 0, FAMILY_NUMBER[this.family]);
+    writer.string(TableAttribute.NAME, this.name);
+    writer.endMessage();
+    endTransaction(writer, NetfilterSubsystem.NFTABLES);
+    return (await this.#channel.transaction(what, writer))[0];
+  }
+
+  /** Requests for elements with these keys, one after the other. */
+  *#requestsFor(set: Pick<SetSpec, 'name' | 'key'>, keys: readonly string[]): Generator<MessageWriter> {
+    for (let first = 0; first < keys.length; first += ELEMENTS_PER_REQUEST) {
+      const writer = new MessageWriter();
+      const asked = keys.slice(first, first + ELEMENTS_PER_REQUEST);
+      writeElementRequest(writer, this.family, this.name, set, asked);
+      yield writer;
+    }
   }
 
   #dump(what: string, type: number, selection: (writer: MessageWriter) => void): Promise<readonly Message[]> {

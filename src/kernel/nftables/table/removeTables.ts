@@ -12,9 +12,8 @@ export interface OwnTable {
 }
 
 /** `plan` changes nothing. Resolves to those that there were: `ip penstock`. Rejects with NetlinkError. */
-export async function removeTables(what: 'plan' | 'remove', tables: readonly OwnTable[]): Promise<string[]> {
-  const channel = NetlinkChannel.open(NetlinkProtocol.NETFILTER);
-  try {
+export function removeTables(what: 'plan' | 'remove', tables: readonly OwnTable[]): Promise<string[]> {
+  return NetlinkChannel.using(NetlinkProtocol.NETFILTER, async (channel) => {
     const found: string[] = [];
     for (const { family, name } of tables) {
       const table = new NftablesTable(channel, family, name);
@@ -23,9 +22,7 @@ export async function removeTables(what: 'plan' | 'remove', tables: readonly Own
       found.push(`${FAMILY_NAME[family]} ${name}`);
     }
     return found;
-  } finally {
-    channel.close();
-  }
+  });
 }
 
 /** As exists(), on every kernel. */
