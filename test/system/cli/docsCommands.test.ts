@@ -19,6 +19,7 @@ const PRINTS: Readonly<Record<string, RegExp>> = {
   'agent.sock': /shop\/cart|"cart"/,
   'table ip penstock-choice': /queue/,
   'map ip penstock service-ips': /172\.30\.0\.1/,
+  'list ruleset': /table ip penstock \{/,
   'list table ip penstock': /172\.30\.0\.1/,
   nfnetlink_queue: /^ *\d+( +\d+){8}/,
 };
