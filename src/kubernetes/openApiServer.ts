@@ -15,8 +15,8 @@ export interface ApiServerChoice {
   /** URL that wins over the kubeconfig's; '' for none. */
   readonly master: string;
   readonly userAgent: string;
-  /** Given for a kubeconfig that the caller did not name: how it is read. It must not have a program run. */
-  readonly readFile?: (path: string) => string;
+  /** Given for a kubeconfig that another process names: where its files are for this one. It must not have a program run. */
+  readonly filesAt?: (path: string) => string;
 }
 
 export type ApiServer = Pick<ApiClient, keyof ApiClient>;
@@ -48,7 +48,7 @@ function noSource(): PenstockError {
 
 /** As client-go: a kubeconfig or --master, or else the pod that we are. */
 async function chooseConnection(
-  { kubeconfig, master, readFile }: ApiServerChoice,
+  { kubeconfig, master, filesAt }: ApiServerChoice,
   env: NodeJS.ProcessEnv,
 ): Promise<Connection | undefined> {
   if (master !== '' && !isWebAddress(master)) {
@@ -60,7 +60,7 @@ async function chooseConnection(
       },
     );
   }
-  if (kubeconfig !== '') return readKubeconfig(kubeconfig, master, readFile);
+  if (kubeconfig !== '') return readKubeconfig(kubeconfig, master, filesAt);
   if (master === '') return inCluster(env, SERVICE_ACCOUNT);
   const server = master.replace(/\/+$/, '');
   return {

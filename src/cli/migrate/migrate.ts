@@ -3,7 +3,6 @@
 import { otherProxyRules } from '../../agent/leave/otherProxyRules.js';
 import { append } from '../../append.js';
 import { modeOf, readRules } from '../../compare/readRules.js';
-import { readConfigFile, readConfigText } from '../../config/readConfigText.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { hostAddresses } from '../../kernel/host/hostAddresses.js';
 import { runCommand } from '../../kernel/xtables/runCommand.js';
@@ -12,7 +11,7 @@ import { printable, printableJson } from '../../net/printable.js';
 import { readArguments, WrongCall } from '../readArguments.js';
 import { MODEL_FLAGS, MODEL_HELP, type ModelFlags, modeFlag, namesSource } from '../see/modelFlags.js';
 import { print } from '../see/output.js';
-import { readModel } from '../see/readModel.js';
+import { configReader, readModel } from '../see/readModel.js';
 import { checkConfig } from '../swap/config.js';
 import { kubeProxyFlags } from '../swap/kubeProxyFlags.js';
 import { RULE_FLAGS, RULE_HELP, ruleFiles } from '../swap/ruleFiles.js';
@@ -60,7 +59,7 @@ export async function migrate(argv: readonly string[]): Promise<number> {
 
   if (flags.config === undefined)
     unseen.push({ section: 'configuration', why: 'no file of kube-proxy is known: give --config FILE' });
-  else append(findings, configurationFindings(flags.config, flags.files ? readConfigFile : readConfigText));
+  else append(findings, configurationFindings(flags.config, configReader(flags)));
   if (findings.some(({ level }) => level === 'attend')) {
     // Nothing else can be asked with a configuration that is refused.
     throw new PenstockError(

@@ -23,8 +23,11 @@ export interface ModelFlags {
   readonly node?: string | undefined;
   readonly 'node-address'?: readonly string[] | undefined;
   readonly mode?: string | undefined;
-  /** Who names them, when not the caller: then they are plain files, and no program that they name is run. */
-  readonly files?: 'of another process';
+  /**
+   * Where the files are for this process, when another one named them: also those that they name themselves. Then they are plain
+   * files, and no program that they name is run.
+   */
+  readonly filesAt?: (path: string) => string;
 }
 
 export const MODEL_HELP = `Without a running agent, or to ask about other objects than its:

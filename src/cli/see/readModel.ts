@@ -37,10 +37,14 @@ export interface CalledAgent {
 }
 
 /** For a kubeconfig that another process names. */
-const DISTRUSTFUL: SourceHost = {
-  ...THIS_HOST,
-  openApiServer: (choice) => THIS_HOST.openApiServer({ ...choice, readFile: readConfigFile }),
-};
+function distrustful(filesAt: (path: string) => string): SourceHost {
+  return { ...THIS_HOST, openApiServer: (choice) => THIS_HOST.openApiServer({ ...choice, filesAt }) };
+}
+
+/** How a file of configuration is read: one that the caller named, or another process. */
+export function configReader({ filesAt }: ModelFlags): (path: string) => string {
+  return filesAt ? (path) => readConfigFile(filesAt(path)) : readConfigText;
+}
 
 /** What an agent would be told: its flags, and the configuration that they come to. Throws WrongCall, or why it cannot be read. */
 export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', called }: Called = {}) {
@@ -53,7 +57,7 @@ export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', ca
   if (called) process.chdir(called.folder);
   const words = called ? [...called.arguments.filter((word) => word !== 'run'), ...argv] : argv;
   const command = parseRunCommand(words, {
-    readFile: flags.files ? readConfigFile : readConfigText,
+    readFile: configReader(flags),
     hostname,
   });
   if (command.type !== 'run') throw new TypeError('a call without --help and --version is one to run');
@@ -92,7 +96,12 @@ async function readObjects(
   const { config } = run;
   const table = makeTable(config, own.length > 0 ? firstOfEach(own) : await primaryAddresses());
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
-  const { sources } = await openSources(run, packageVersion(), flags.files ? DISTRUSTFUL : THIS_HOST, log);
+  const { sources } = await openSources(
+    run,
+    packageVersion(),
+    flags.filesAt ? distrustful(flags.filesAt) : THIS_HOST,
+    log,
+  );
   const problems: Problem[] = [];
   for (const source of sources) append(problems, await readOnce(source, table));
   requireSomething(problems, table.services);

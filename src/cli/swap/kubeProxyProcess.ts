@@ -6,6 +6,7 @@ import { type HostPort, parseHostPort } from '../../config/hostPort.js';
 import { readConfigFile } from '../../config/readConfigText.js';
 import { attempt } from '../../errors.js';
 import { mayServe } from '../../host/privileges.js';
+import { filesOfProcess } from './filesOfProcess.js';
 
 export interface KubeProxyProcess {
   readonly pid: number;
@@ -41,15 +42,15 @@ export function kubeProxyProcess(proc = '/proc'): KubeProxyProcess | undefined {
     if (there !== here || !/\/kube-proxy( \(deleted\))?$/.test(program)) continue;
     const from = words?.findIndex((word) => word.startsWith('-')) ?? -1;
     const flags = from < 0 ? [] : (words?.slice(from) ?? []);
-    return { pid, flags, called: attempt(() => readCall(flags, `${proc}/${name}/root`)) };
+    return { pid, flags, called: attempt(() => readCall(flags, filesOfProcess(`${proc}/${name}`))) };
   }
   return unseen;
 }
 
 /** Its files are seen through its own root. Throws what is wrong with them. */
-function readCall(flags: readonly string[], root: string): KubeProxyProcess['called'] {
+function readCall(flags: readonly string[], filesAt: (path: string) => string): KubeProxyProcess['called'] {
   const command = parseRunCommand(flags, {
-    readFile: (path) => readConfigFile(`${root}/${path}`),
+    readFile: (path) => readConfigFile(filesAt(path)),
     hostname,
   });
   const metrics = command.type === 'run' ? parseHostPort(command.source.metricsBindAddress) : undefined;

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { findKubeProxy, type KubeProxySigns } from '../../../../src/cli/host/findKubeProxy.js';
 import type { kubeProxyMode } from '../../../../src/cli/host/kubeProxyMode.js';
+import { filesOfProcess } from '../../../../src/cli/swap/filesOfProcess.js';
 import { kubeProxyProcess } from '../../../../src/cli/swap/kubeProxyProcess.js';
 import { fromRoot } from '../../../support/fromRoot.js';
 
@@ -171,6 +172,24 @@ t.test('a user calls a process kube-proxy', { skip: process.getuid?.() !== 0 && 
   await once(child.stdout, 'data');
   t.match(readFileSync(`/proc/${child.pid}/cmdline`, 'utf8'), /^kube-proxy\0/);
   t.not(kubeProxyProcess()?.pid, child.pid);
+});
+
+t.test('a link of another root leads where it leads there', async (t) => {
+  const folder = join(procfs(t, { 12: { words: [PROGRAM], file: '' } }), '12');
+  mkdirSync(join(folder, 'root/run/secrets'), { recursive: true });
+  mkdirSync(join(folder, 'root/var'));
+  symlinkSync('/run', join(folder, 'root/var/run'));
+  symlinkSync('..data/token', join(folder, 'root/run/secrets/token'));
+  symlinkSync('../../../..', join(folder, 'root/run/secrets/..data'));
+  symlinkSync('/loop', join(folder, 'root/loop'));
+  const at = filesOfProcess(folder);
+  t.equal(at('/etc/config.conf'), `${folder}/root/etc/config.conf`);
+  t.equal(at('/var/run/x'), `${folder}/root/run/x`);
+  t.equal(at('/var/run/secrets/token'), `${folder}/root/token`, 'and never above its root');
+  t.equal(at('/loop'), `${folder}/root/loop`);
+  t.equal(at('config.conf'), `${folder}/cwd/config.conf`, 'its folder cannot be looked at');
+  symlinkSync('/var/run', join(folder, 'cwd'));
+  t.equal(at('../config.conf'), `${folder}/root/config.conf`);
 });
 
 t.test('its file is a plain one, and no longer than one can be', { timeout: 20_000 }, async (t) => {

@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import t, { type Test } from 'tap';
-import { readConfigFile } from '../../../../src/config/readConfigText.js';
 import { ApiClient } from '../../../../src/kubernetes/http/ApiClient.js';
 import { Credentials } from '../../../../src/kubernetes/kubeconfig/Credentials.js';
 import { inCluster } from '../../../../src/kubernetes/kubeconfig/inCluster.js';
@@ -160,14 +159,32 @@ t.test('a file that another process names has no program run', async (t) => {
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: '/tmp/x' };
   const path = kubeconfig(t.testdir(), { server: 'https://a' }, { exec });
   t.equal((await readKubeconfig(path, '')).user.exec?.command, '/tmp/x');
-  await t.rejects(readKubeconfig(path, '', readConfigFile), {
-    code: 'PENSTOCK_KUBECONFIG_UNUSABLE',
-    message: /user\.exec/,
-    remedy: /give it yourself: --kubeconfig FILE/,
-  });
+  await t.rejects(
+    readKubeconfig(path, '', (file) => file),
+    {
+      code: 'PENSTOCK_KUBECONFIG_UNUSABLE',
+      message: /user\.exec/,
+      remedy: /give it yourself: --kubeconfig FILE/,
+    },
+  );
   const harmless = kubeconfig(t.testdir(), { server: 'https://a' }, { token: 'x' });
-  t.equal((await readKubeconfig(harmless, '', readConfigFile)).server, 'https://a');
-  await t.rejects(readKubeconfig('/dev/zero', '', readConfigFile), { message: /regular file/ });
+  t.equal((await readKubeconfig(harmless, '', (file) => file)).server, 'https://a');
+  await t.rejects(
+    readKubeconfig('/dev/zero', '', (file) => file),
+    { message: /regular file/ },
+  );
+  const named = kubeconfig(
+    t.testdir(),
+    { server: 'https://a', 'certificate-authority': '/pki/ca.crt' },
+    { tokenFile: 'token', 'client-certificate': '/pki/c.crt', 'client-key': '/pki/c.key' },
+  );
+  const { ca, user } = await readKubeconfig('/etc/kubeconfig', '', (file) =>
+    file === '/etc/kubeconfig' ? named : `/proc/7/root${file}`,
+  );
+  t.same(ca, { type: 'file', path: '/proc/7/root/pki/ca.crt' }, 'its files are looked for where it has them');
+  t.same(user.token, { type: 'file', path: '/proc/7/root/etc/token' });
+  t.same(user.certificate?.cert, { type: 'file', path: '/proc/7/root/pki/c.crt' });
+  t.same(user.certificate?.key, { type: 'file', path: '/proc/7/root/pki/c.key' });
 });
 
 t.test('a pod', async (t) => {
