@@ -10,12 +10,15 @@ const { crc32 } = require('node:zlib');
 
 const MARK = 'pnst';
 const HEAD_BYTES = 12;
+/** Where a cache of V8 says with which flags it was made. */
+const HASH_OF_FLAGS = 12;
 /** Most parts, and what V8 made of them, are shorter. */
 const SCRATCH_BYTES = 1 << 17;
 
 /**
  * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `names()` of all parts. `onScript` hears of each
- * part that is loaded, by name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so. V8 believes a cache: one
+ * part that is loaded, by name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so; what it makes is the
+ * same with each of the flags that bin/penstock gives, so the hash of those that this process has is put into it. V8 believes a cache: one
  * with a wrong bit, after a power cut, would end the process at every start. So each part has its checksums.
  * Throws what the file system says, and where the file is damaged.
  */
@@ -26,7 +29,8 @@ exports.openBundle = (file, onScript = () => {}) => {
   const head = Buffer.from(read(HEAD_BYTES, 0));
   const index = read(head.readUInt32LE(4), HEAD_BYTES);
   if (head.latin1Slice(0, 4) !== MARK || head.readUInt32LE(8) !== crc32(index)) throw damaged();
-  const parts = JSON.parse(index.latin1Slice());
+  const { flags, parts } = JSON.parse(index.latin1Slice());
+  const hashOfFlags = flags[process.execArgv.join(' ')];
   const begin = HEAD_BYTES + index.length;
   const native = createRequire(file);
   const url = pathToFileURL(file).href;
@@ -40,10 +44,12 @@ exports.openBundle = (file, onScript = () => {}) => {
     if (crc32(bytes) !== check) throw damaged();
     const text = bytes.latin1Slice();
     const cache = cacheLength > 0 ? read(cacheLength, begin + at + length) : undefined;
+    const isWhole = cache !== undefined && crc32(cache) === cacheCheck;
+    if (isWhole && hashOfFlags !== undefined) cache.writeUInt32LE(hashOfFlags, HASH_OF_FLAGS);
     const script = new Script(text, {
       // In stack traces; the same wherever it was built.
       filename: `dist/bundle/${name}`,
-      cachedData: cache !== undefined && crc32(cache) === cacheCheck ? cache : undefined,
+      cachedData: isWhole ? cache : undefined,
     });
     onScript(name, script);
     const module = { exports: {} };
@@ -74,8 +80,14 @@ exports.openBundle = (file, onScript = () => {}) => {
   return { load, names: () => Object.keys(parts) };
 };
 
-/** Parts by name, each `{ text, cache }`, as one file: a head (mark, length and sum of the index), the index, texts and caches. */
-exports.pack = (parts) => {
+/** The hash of V8's flags in a cache of V8. */
+exports.hashOfFlagsIn = (cache) => cache.readUInt32LE(HASH_OF_FLAGS);
+
+/**
+ * Parts by name, each `{ text, cache }`, as one file: a head (mark, length and sum of the index), the index, texts and caches. `flags`: V8's
+ * hash of each set of flags that the program is started with (`--a --b`).
+ */
+exports.pack = (parts, flags = {}) => {
   const index = {};
   const bodies = [];
   let at = 0;
@@ -85,7 +97,7 @@ exports.pack = (parts) => {
     bodies.push(bytes, cache);
     at += bytes.length + cache.length;
   }
-  const list = Buffer.from(JSON.stringify(index));
+  const list = Buffer.from(JSON.stringify({ flags, parts: index }));
   const head = Buffer.alloc(HEAD_BYTES);
   head.write(MARK, 'latin1');
   head.writeUInt32LE(list.length, 4);

@@ -7,6 +7,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { createRequire } from 'node:module';
 import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 
 const SAMPLE_CONFIG = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
@@ -37,7 +38,7 @@ endpoints:
 `;
 
 const self = fileURLToPath(import.meta.url);
-const { openBundle, pack } = createRequire(import.meta.url)('../bin/openBundle.js');
+const { hashOfFlagsIn, openBundle, pack } = createRequire(import.meta.url)('../bin/openBundle.js');
 const root = resolve(import.meta.dirname, '..');
 const [first, ...rest] = process.argv.slice(2);
 if (first === '--code-cache') await writeCodeCaches(...rest);
@@ -74,8 +75,8 @@ async function makeBundle(folder) {
   const work = resolve('dist/bundle.new');
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work);
-  addCodeCaches(parts, work);
-  writeFileSync(join(out, 'program.new'), pack(parts));
+  const flags = addCodeCaches(parts, work);
+  writeFileSync(join(out, 'program.new'), pack(parts, flags));
   renameSync(join(out, 'program.new'), join(out, 'program'));
   rmSync(work, { recursive: true });
 
@@ -124,12 +125,13 @@ function refuseCircles(parts) {
 }
 
 /**
- * Puts beside each part what V8 makes of it, for this version of Node with the flags of bin/penstock: with the functions that a
- * dry run called. Twice gives the same bytes: V8 is told to leave chance and time out. V8 compares flags by a hash in the head of
- * the cache, so that one is taken from caches that were made with the flags of bin/penstock alone.
+ * Puts beside each part what V8 makes of it, for this version of Node: with the functions that a dry run called. Twice gives the same bytes:
+ * V8 is told to leave chance and time out. V8 compares flags by a hash in the head of the cache: returns those of the sets of flags
+ * that bin/penstock gives, taken from caches that were made with them alone.
  */
 function addCodeCaches(parts, work) {
-  const flags = /^#!.* node (.*)$/m.exec(readFileSync('bin/penstock', 'utf8'))[1].split(' ');
+  const program = readFileSync('bin/penstock', 'utf8');
+  const sets = [...program.matchAll(/exec node (.*?)"\$0"/g)].map(([, flags]) => flags.trim());
   const sample = join(work, 'sample');
   mkdirSync(join(sample, 'manifests'), { recursive: true });
   writeFileSync(join(sample, 'config.yaml'), SAMPLE_CONFIG);
@@ -137,28 +139,29 @@ function addCodeCaches(parts, work) {
   const file = join(work, 'program');
   writeFileSync(file, pack(parts));
   const made = join(work, 'caches');
-  const make = (more, args) => {
+  const make = (flags, args) => {
     rmSync(made, { recursive: true, force: true });
     mkdirSync(made);
-    const words = [...flags, ...more, self, '--code-cache', file, made, ...args];
-    execFileSync(process.execPath, words, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const line = [...flags, self, '--code-cache', file, made, ...args];
+    execFileSync(process.execPath, line, { stdio: ['ignore', 'ignore', 'inherit'] });
     return new Map(readdirSync(made).map((name) => [name, readFileSync(join(made, name))]));
   };
-  const HASH_OF_FLAGS = [12, 16];
-  const plain = make([], ['help']).get('main.js');
   const run = ['run', '--dry-run', '--config', join(sample, 'config.yaml'), '--manifests', join(sample, 'manifests')];
-  for (const [name, cache] of make(['--hash-seed=42', '--predictable'], run)) {
-    plain.copy(cache, HASH_OF_FLAGS[0], ...HASH_OF_FLAGS);
-    parts.get(name).cache = cache;
-  }
-  writeFileSync(file, pack(parts));
+  for (const [name, cache] of make([...words(sets[0]), '--hash-seed=42', '--predictable'], run)) parts.get(name).cache = cache;
+  const flags = Object.fromEntries(sets.map((set) => [set, hashOfFlagsIn(make(words(set), ['help']).get('main.js'))]));
+  writeFileSync(file, pack(parts, flags));
   // Says 2 when V8 does not take it: then the program starts without.
   try {
-    execFileSync(process.execPath, [...flags, self, '--code-cache', file, ''], { stdio: 'ignore' });
+    for (const set of sets) execFileSync(process.execPath, [...words(set), self, '--code-cache', file, ''], { stdio: 'ignore' });
   } catch {
     console.error(`bundle: Node.js ${process.version} does not take the code cache; it compiles at every start instead`);
     for (const part of parts.values()) part.cache = undefined;
   }
+  return flags;
+}
+
+function words(text) {
+  return text.split(' ').filter((word) => word !== '');
 }
 
 /** In a process of its own: runs the program, then writes what V8 has compiled; with `out` '' it asks only whether V8 took it. */
@@ -171,8 +174,10 @@ async function writeCodeCaches(file, out, ...argv) {
   if (out === '') process.exit(scripts.get('main.js').cachedDataRejected === false ? 0 : 2);
   await program.main(argv);
   if (process.exitCode) throw new Error(`penstock ${argv.join(' ')}: exit ${process.exitCode}`);
-  // What other commands need: as far as loading it goes.
+  // What other commands need: all of it, as nobody knows which of it they will call, and an agent loads none.
+  setFlagsFromString('--no-lazy');
   for (const name of names()) load(name);
+  setFlagsFromString('--lazy');
   for (const [name, script] of scripts) writeFileSync(join(out, name), script.createCachedData());
   process.exit();
 }

@@ -1,5 +1,5 @@
 /**
- * How V8 weighs memory against time. bin/penstock asks it for a small heap (--optimize-for-size), as an agent on every node needs it:
+ * How V8 weighs memory against time. bin/penstock asks it for a small heap (--optimize-for-size) for an agent, as it is on every node:
  * the heap is collected whenever it has grown a little. Where much is built at once, up to half of the time would go there.
  */
 import { setFlagsFromString } from 'node:v8';

@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -15,13 +16,19 @@ import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { fromRoot } from '../support/fromRoot.js';
 
+/** Files, of 1,000. */
+const MOST_LOADED = 90;
+
 interface Part {
   readonly text: string;
   readonly cache?: Uint8Array;
 }
 
-const { pack } = createRequire(import.meta.url)(fileURLToPath(fromRoot('bin/openBundle.js'))) as {
-  readonly pack: (parts: ReadonlyMap<string, Part>) => Buffer;
+const { hashOfFlagsIn, pack } = createRequire(import.meta.url)(
+  fileURLToPath(fromRoot('bin/openBundle.js')),
+) as {
+  readonly hashOfFlagsIn: (cache: Uint8Array) => number;
+  readonly pack: (parts: ReadonlyMap<string, Part>, flags?: Readonly<Record<string, number>>) => Buffer;
 };
 const part = (body: string): Part => ({ text: `(function (exports, require) { ${body} })` });
 
@@ -49,6 +56,25 @@ t.test('the newer one; the bundle of an installation; the compiled one without a
   t.equal(started(), 'src/main.js', 'compiled after it');
   rmSync(`${folder}/dist/bundle/program`);
   t.equal(started(), 'src/main.js');
+});
+
+t.test('what stays on a node has a small heap; what answers and ends has no flags', async (t) => {
+  const folder = t.testdir({ bin: {}, dist: { bundle: {} } });
+  for (const name of ['penstock', 'openBundle.js', 'package.json'])
+    copyFileSync(fileURLToPath(fromRoot(`bin/${name}`)), `${folder}/bin/${name}`);
+  const main = 'async (words) => console.log(JSON.stringify([process.execArgv, words]))';
+  writeFileSync(
+    `${folder}/dist/bundle/program`,
+    pack(new Map([['main.js', part(`exports.main = ${main}`)]])),
+  );
+  symlinkSync(`${folder}/bin/penstock`, `${folder}/linked`);
+  const started = (...words: readonly string[]) =>
+    JSON.parse(execFileSync(`${folder}/linked`, words, { encoding: 'utf8' }));
+  const small = ['--max-semi-space-size=2', '--optimize-for-size'];
+  for (const word of ['run', 'allocator', 'scaler', 'web'])
+    t.same(started(word, '--config', 'a b'), [small, [word, '--config', 'a b']]);
+  for (const words of [[], ['status', '-o', 'json'], ['explain', '*', '$HOME', "'"], ['-e', '1']])
+    t.same(started(...words), [[], words]);
 });
 
 /** A folder with a program of two parts; what it says, with how V8 took the cache of the second. */
@@ -82,13 +108,15 @@ function twoParts(t: Test, cache?: Uint8Array) {
      if (process.argv[2] !== 'wait') say();
      else { console.log('waits'); process.stdin.once('data', () => { say(); process.exit(); }); }`,
   );
-  const run = (word = '') => {
-    const { stdout, stderr } = spawnSync(process.execPath, [`${folder}/load.cjs`, word], {
+  const run = (word = '', ...flags: readonly string[]) => {
+    const { stdout, stderr } = spawnSync(process.execPath, [...flags, `${folder}/load.cjs`, word], {
       encoding: 'utf8',
     });
     return stdout.trim() || stderr;
   };
-  return { folder, file, run, write: (second?: Uint8Array) => writeFileSync(file, pack(parts(second))) };
+  const write = (second?: Uint8Array, flags?: Readonly<Record<string, number>>) =>
+    writeFileSync(file, pack(parts(second), flags));
+  return { folder, file, run, write };
 }
 
 t.test('with a code cache of another version or a damaged one, it runs without', async (t) => {
@@ -111,6 +139,45 @@ t.test('with a code cache of another version or a damaged one, it runs without',
     writeFileSync(file, damaged);
     t.equal(run(), '2,4,6 undefined', what);
   }
+});
+
+t.test('a code cache serves every set of flags that the program is started with', async (t) => {
+  const { folder, run, write } = twoParts(t);
+  const made = (...flags: readonly string[]) => {
+    run('make', ...flags);
+    return readFileSync(`${folder}/cache`);
+  };
+  const small = ['--max-semi-space-size=2', '--optimize-for-size'];
+  const hashes = { '': hashOfFlagsIn(made()), [small.join(' ')]: hashOfFlagsIn(made(...small)) };
+  t.not(hashes[''], hashes[small.join(' ')]);
+  const cache = made('--hash-seed=42');
+  write(cache);
+  t.equal(run(), '2,4,6 true', 'V8 takes none that was made with other flags');
+  write(cache, hashes);
+  t.equal(run(), '2,4,6 false');
+  t.equal(run('', ...small), '2,4,6 false');
+  t.equal(run('', '--max-semi-space-size=3'), '2,4,6 true', 'nobody starts it so');
+});
+
+t.test('`penstock status` loads what its mode needs, and of other modes nothing', async (t) => {
+  const loaded = new Set<string>();
+  const load = (file: URL) => {
+    if (loaded.has(file.href)) return;
+    loaded.add(file.href);
+    for (const [, from] of readFileSync(file, 'utf8').matchAll(
+      /^(?:import|export) (?:.* from )?'(\.[^']+)';/gm,
+    ))
+      load(new URL(from ?? '', file));
+  };
+  for (const name of ['main', 'cli/see/status', 'modes/reading/readBack', 'dataplane/nftables/readBack'])
+    load(fromRoot(`dist/src/${name}.js`));
+  const names = [...loaded].map((url) => url.slice(fromRoot('dist/src/').href.length));
+  const others = /^(dataplane\/(iptables|ipvs|userspace)|kernel\/(xtables|ipvs|ipset)|kubernetes|config)\//;
+  t.same(
+    names.filter((name) => others.test(name)),
+    [],
+  );
+  t.ok(names.length > 60 && names.length <= MOST_LOADED, `${names.length} files`);
 });
 
 t.test('a damaged program says what to do', async (t) => {

@@ -13,6 +13,9 @@ const PATIENCE_MS = 5000;
 /** The same of what the agent works out in turns, on a machine that others want as well. */
 const WORK_PATIENCE_MS = 30_000;
 
+/** Node.js asks otherwise whether the host is an address, by an expression that takes V8 longer to compile than the agent to answer. */
+const NAMELESS = { servername: '' };
+
 export class AgentClient {
   readonly path: string;
   /** As it was when the agent was found. */
@@ -152,7 +155,9 @@ function request(
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const limit = typeof patience === 'number' ? { timeout: patience } : {};
-    const asked = get({ socketPath, path, ...limit }, (response) => resolve(response.setEncoding('utf8')));
+    const asked = get({ socketPath, path, ...NAMELESS, ...limit }, (response) =>
+      resolve(response.setEncoding('utf8')),
+    );
     asked.on('timeout', () => asked.destroy(new Error('it does not answer')));
     asked.on('error', (cause) => reject(noAgent(`the agent cannot be asked: ${messageOf(cause)}`, cause)));
   });

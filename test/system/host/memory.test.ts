@@ -7,7 +7,8 @@ import { fromRoot } from '../../support/fromRoot.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 
-const FLAGS = /^#!.* node (.*)$/m.exec(readFileSync(fromRoot('bin/penstock'), 'utf8'))?.[1]?.split(' ') ?? [];
+const FLAGS =
+  /exec node (--.*?) "\$0"/.exec(readFileSync(fromRoot('bin/penstock'), 'utf8'))?.[1]?.split(' ') ?? [];
 /** What is asked for; bench/README.md has what it is. */
 const MOST = 1.15;
 
