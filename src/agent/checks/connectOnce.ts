@@ -13,7 +13,9 @@ export const connectOnce =
       const socket = connectTcp({ host, port });
       const end = (why: string | undefined) => {
         cancel();
-        socket.resetAndDestroy();
+        // A reset would wait for a connection that does not come, for as long as the kernel tries: two minutes.
+        if (socket.connecting) socket.destroy();
+        else socket.resetAndDestroy();
         resolve(why);
       };
       const cancel = clock.after(timeout, () => end(`no answer within ${formatDuration(timeout)}`));

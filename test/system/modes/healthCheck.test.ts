@@ -8,7 +8,7 @@ import { fromRoot } from '../../support/fromRoot.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import { ask } from '../../support/loopbackEndpoints.js';
-import { nodeWithOutside } from '../../support/nodeWithOutside.js';
+import { addSilentPods, nodeWithOutside } from '../../support/nodeWithOutside.js';
 
 if (await inNetns(import.meta.url)) {
   nodeWithOutside('10.0.0.1', '10.0.0.2');
@@ -61,4 +61,34 @@ if (await inNetns(import.meta.url)) {
       t.equal(await agent.end('SIGTERM'), 0);
     },
   );
+
+  t.test('an endpoint that is silent: a check that was given up leaves nothing open', async (t) => {
+    addSilentPods();
+    await using agent = new AgentProcess('mode: nftables\n');
+    mkdirSync(agent.folder, { recursive: true });
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: 'silent',
+        annotations: {
+          'penstock.io/endpoints': '10.66.0.1:8080',
+          'penstock.io/health-check': 'tcp',
+          'penstock.io/health-check-interval': '200ms',
+          'penstock.io/health-check-timeout': '200ms',
+        },
+      },
+      spec: { externalIPs: ['192.0.2.20'], ports: [{ port: 80 }] },
+    };
+    writeFileSync(join(agent.folder, 'silent.json'), JSON.stringify(service));
+    agent.start();
+    t.ok(await agent.ready());
+    t.ok(
+      await eventually(() => agent.output.includes('10.66.0.1:8080 takes no connection (no answer within')),
+    );
+    const tries = shell('ss -Htn state syn-sent dst 10.66.0.1').split('\n').filter(Boolean);
+    t.ok(tries.length <= 1, tries.join('\n'));
+    t.equal(await agent.end('SIGTERM'), 0);
+    t.notMatch(agent.output, 'there is still open');
+  });
 }
