@@ -17,6 +17,7 @@ import { hostFamilies } from '../kernel/host/hostFamilies.js';
 import { takeoverSocket } from '../kernel/host/stateFiles.js';
 import { DivertRoutes } from '../kernel/routes/DivertRoutes.js';
 import { LocalRanges } from '../kernel/routes/LocalRanges.js';
+import { countTcpSockets } from '../kernel/routes/tcpSockets.js';
 import type { IpFamily } from '../net/ip.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import { AcceptOnConnect } from './beside/AcceptOnConnect.js';
@@ -98,7 +99,14 @@ function openAround(
   const facts = new NodeFactsCache(config, host);
   const say = (level: 'info' | 'warn', text: string) => log[level](text);
   const wanted = config.userspace.socketLookup === 'auto';
-  const lookup = new SocketLookup({ wanted, engine, routes: new LocalRanges(), say });
+  const lookup = new SocketLookup({
+    wanted,
+    engine,
+    routes: new LocalRanges(),
+    connections: countTcpSockets,
+    say,
+    clock: host.clock,
+  });
   const dataplane = new UserspaceDataplane(
     {
       families,

@@ -15,6 +15,8 @@ import {
   ipToBytes,
   prefixLength,
 } from '../../net/ip.js';
+import type { Clock } from '../../time/Clock.js';
+import type { Milliseconds } from '../../time/duration.js';
 
 /** NativeEngine.setUntranslatedRanges() takes no more. */
 const MOST_RANGES = 64;
@@ -22,6 +24,8 @@ const RANGE_BYTES = 17;
 /** ::ffff:0:0/96 */
 const IPV4_PREFIX = 96;
 const NONE: readonly Cidr[] = [];
+/** From one look at the connections of a route that is not counted on any more to the next. Each looks at all of them. */
+const LOOK_EVERY: Milliseconds = 1000;
 
 /** What must not be in a range: it would no longer be reached. */
 export interface Others {
@@ -33,7 +37,10 @@ export interface LookupHost {
   readonly wanted: boolean;
   readonly engine: Pick<NativeEngine, 'setUntranslatedRanges'>;
   readonly routes: Pick<LocalRanges, 'put' | 'restore' | 'remove' | 'list'>;
+  /** Open TCP connections of this host's own addresses in the range. Rejects where the kernel does not tell. */
+  readonly connections: (cidr: Cidr) => Promise<number>;
   readonly say: (level: 'info' | 'warn', text: string) => void;
+  readonly clock: Clock;
 }
 
 interface InForce {
@@ -48,10 +55,15 @@ export class SocketLookup {
   readonly #inForce = new Map<IpFamily, InForce>();
   /** Families whose routes may be others than those in force. */
   readonly #unsettled = new Set<IpFamily>(IP_FAMILIES);
+  /** Routes that are not counted on any more, and stay as long as connections that came by them do. */
+  readonly #surplus = new Set<Cidr>();
+  #looksLater = false;
+  #cancelLook: () => void = () => {};
   /** What the engine was told. */
   #told: readonly Cidr[] = [];
   #usable: boolean;
   #warned = false;
+  #saysLeft = false;
 
   /** Never throws: says why there is none, if it is wanted. */
   constructor(host: LookupHost) {
@@ -90,8 +102,11 @@ export class SocketLookup {
     const ranges = wanted.filter((cidr) => isAlone(cidr, others)).slice(0, MOST_RANGES / 2);
     const kept = before?.ranges.join() === ranges.join() ? before.ranges : ranges;
     try {
-      this.#tell([...IP_FAMILIES.flatMap((each) => this.ranges(each)), ...ranges]);
-      for (const cidr of ranges) await this.#host.routes.put({ cidr, source });
+      this.#tell(ranges);
+      for (const cidr of ranges) {
+        this.#surplus.delete(cidr);
+        await this.#host.routes.put({ cidr, source });
+      }
       this.#inForce.set(family, { wanted, ranges: kept, source });
     } catch (error) {
       this.#inForce.delete(family);
@@ -101,14 +116,51 @@ export class SocketLookup {
     }
   }
 
-  /** Takes away what is no longer counted on, once the rules do not. Rejects with NetlinkError. */
+  /**
+   * Takes away what is no longer counted on, once the rules do not, and not before the last connection that came by it has ended: its
+   * packets would leave the host, and one that is about to stand would end with "no route to host". Rejects with NetlinkError.
+   */
   async settle(): Promise<void> {
     for (const family of [...this.#unsettled]) {
       for (const cidr of await this.#host.routes.list(family))
-        if (!this.ranges(family).includes(cidr)) await this.#host.routes.remove(cidr);
+        if (!this.ranges(family).includes(cidr)) this.#surplus.add(cidr);
       this.#unsettled.delete(family);
     }
-    if (this.#told.length > 0) this.#tell(IP_FAMILIES.flatMap((family) => this.ranges(family)));
+    if (this.#told.length > 0) this.#tell(NONE);
+    if (!this.#looksLater) this.#lookLater();
+  }
+
+  /** Routes stay as they are. */
+  close(): void {
+    this.#surplus.clear();
+    this.#cancelLook();
+  }
+
+  #lookLater(): void {
+    this.#looksLater = this.#surplus.size > 0;
+    if (!this.#looksLater) return;
+    this.#cancelLook = this.#host.clock.after(LOOK_EVERY, () => {
+      void this.#removeUnused().then(() => this.#lookLater());
+    });
+  }
+
+  /** Never rejects. */
+  async #removeUnused(): Promise<void> {
+    const { routes, connections, say } = this.#host;
+    for (const cidr of [...this.#surplus]) {
+      try {
+        // Where the kernel does not tell, those that were about to stand do by now.
+        const open = await connections(cidr).catch(() => 0);
+        // It may be wanted again.
+        if (open > 0 || !this.#surplus.has(cidr)) continue;
+        await routes.remove(cidr);
+        this.#surplus.delete(cidr);
+        if (this.#told.length > 0) this.#tell(NONE);
+      } catch (error) {
+        if (!this.#saysLeft) say('warn', `the local route of ${cidr} is left: ${messageOf(error)}`);
+        this.#saysLeft = true;
+      }
+    }
   }
 
   /** Puts back routes that are gone. Undefined, or what was wrong or still is; never rejects. */
@@ -125,8 +177,11 @@ export class SocketLookup {
     return undefined;
   }
 
-  #tell(ranges: readonly Cidr[]): void {
-    const all = [...new Set(ranges)].sort();
+  /** Those in force, `more`, and those to which packets come still, which a server of the host must not get. */
+  #tell(more: readonly Cidr[]): void {
+    const still = this.#told.filter((cidr) => this.#surplus.has(cidr));
+    const wanted = [...IP_FAMILIES.flatMap((family) => this.ranges(family)), ...more, ...still];
+    const all = [...new Set(wanted)].slice(0, MOST_RANGES).sort();
     if (all.join() === this.#told.join()) return;
     this.#host.engine.setUntranslatedRanges(encodeRanges(all));
     this.#told = all;

@@ -244,6 +244,7 @@ export class UserspaceDataplane implements Dataplane {
     this.#endPoll();
     this.#cancelOffer();
     this.#drains.close();
+    this.#host.lookup?.close();
     await this.#capture.close();
     if (this.#listening) {
       this.#engine.stopListening();

@@ -1,5 +1,6 @@
 /** Cluster IPs without NAT: what is served, what is refused, and what is left when the agent is killed. */
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -50,6 +51,20 @@ function reach(host: string, port = 80): Promise<string> {
   });
 }
 
+const STAY = 'still there?';
+
+/** What the endpoint says to one more word of a connection that stays open. */
+function talk(socket: Socket): Promise<string> {
+  return new Promise((resolve) => {
+    const cancel = setTimeout(() => resolve('TIMEOUT'), 3000);
+    socket.once('data', (text) => {
+      clearTimeout(cancel);
+      resolve(String(text));
+    });
+    socket.write(STAY);
+  });
+}
+
 /** Connections whose end here is the address, and is no client's. */
 const acceptedAt = (address: string, port = 80) =>
   shell('ss -Htn state established')
@@ -70,8 +85,15 @@ if (await inNetns(import.meta.url)) {
   const outside = new SideNamespace({ link: 'eth0', address: '192.168.78.2', gateway: '192.168.78.1' });
   t.teardown(() => outside.close());
   const answer = (socket: Socket) => {
-    socket.once('data', () => socket.end('ok'));
-    setTimeout(() => socket.end('ok'), 2000).unref();
+    const late = setTimeout(() => socket.end('ok'), 2000).unref();
+    socket.on('data', (said) => {
+      if (String(said) !== STAY) {
+        socket.end('ok');
+        return;
+      }
+      clearTimeout(late);
+      socket.write('yes');
+    });
   };
   const servers = await Promise.all([serve(POD, answer), serve(POD6, answer)]);
   // What must never answer for a Service: a server of the host on every address.
@@ -164,11 +186,21 @@ if (await inNetns(import.meta.url)) {
       [agent, second, 1],
       [second, third, 0],
     ] as const) {
+      const open = connect({ host: VIP, port: 80 }).on('error', () => {});
+      if (fresh === third) t.equal(await talk(open), 'yes');
+      else open.destroy();
       fresh.start();
       t.ok(await eventually(async () => fresh.output.includes('took over the listening sockets'), 60_000));
+      if (fresh === third) {
+        t.ok(await eventually(() => fresh.output.includes('synced: ')), 'its rules are in force');
+        await pause(3000);
+        t.equal(await talk(open), 'yes', 'a connection that came without NAT goes on');
+        t.equal(localRoutes(4).length, 1, 'by the route');
+        open.destroy();
+      }
       t.equal(await old.ended(), 0, 'the old one ends by itself');
       await fresh.ready(60_000);
-      t.equal(localRoutes(4).length, routes);
+      t.ok(await eventually(() => localRoutes(4).length === routes), `routes: ${routes}`);
     }
     going = false;
     await Promise.all(clients);

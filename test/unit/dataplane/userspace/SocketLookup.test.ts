@@ -3,6 +3,7 @@ import { encodeRanges, SocketLookup } from '../../../../src/dataplane/userspace/
 import type { LocalRange } from '../../../../src/kernel/routes/LocalRanges.js';
 import type { Cidr, IpFamily } from '../../../../src/net/ip.js';
 import { cidr, ip } from '../../../support/builders.js';
+import { FakeClock } from '../../../support/FakeClock.js';
 
 const V4 = [cidr('10.96.0.0/12')];
 const V6 = [cidr('fd00:96::/108')];
@@ -13,7 +14,8 @@ const NOTHING = { addresses: [], pods: undefined };
 function world({ broken = '' } = {}) {
   const calls: string[] = [];
   const said: string[] = [];
-  const host = { broken, present: new Map<Cidr, string>() };
+  const host = { broken, present: new Map<Cidr, string>(), open: 0 };
+  const clock = new FakeClock();
   const fail = (what: string) => {
     if (host.broken === what) throw Object.assign(new Error(`no ${what}`), { code: 'EPERM' });
   };
@@ -45,13 +47,18 @@ function world({ broken = '' } = {}) {
         list: async (family: IpFamily) =>
           [...host.present.keys()].filter((each) => each.includes(':') === (family === 'IPv6')),
       },
+      connections: async () => {
+        fail('diag');
+        return host.open;
+      },
       say: (level, text) => said.push(`${level} ${text}`),
+      clock,
     });
-  return { host, calls, said, lookup };
+  return { host, calls, said, lookup, clock };
 }
 
 t.test('the engine takes them before packets come, and routes go after the rules', async (t) => {
-  const { host, calls, said, lookup } = world();
+  const { host, calls, said, lookup, clock } = world();
   host.present.set(cidr('10.0.0.0/16'), 'of an earlier run');
   const own = lookup();
   await own.prepare('IPv4', V4, NODE, NOTHING);
@@ -65,6 +72,7 @@ t.test('the engine takes them before packets come, and routes go after the rules
   ]);
   t.strictSame([own.ranges('IPv4'), own.ranges('IPv6')], [V4, V6]);
   await own.settle();
+  await clock.pass(1000);
   t.strictSame(calls.splice(0), ['remove 10.0.0.0/16']);
   const before = own.ranges('IPv4');
   await own.prepare('IPv4', V4, NODE, NOTHING);
@@ -75,7 +83,16 @@ t.test('the engine takes them before packets come, and routes go after the rules
   await own.prepare('IPv4', [], NODE, NOTHING);
   t.strictSame(calls.splice(0), [], 'rules still count on them');
   await own.settle();
+  await clock.pass(999);
+  t.strictSame(calls.splice(0), [], 'connections may be about to stand');
+  host.open = 1;
+  await clock.pass(10_000);
+  t.strictSame(calls.splice(0), [], 'one is open');
+  await own.settle();
+  host.open = 0;
+  await clock.pass(1000);
   t.strictSame(calls.splice(0), ['remove 10.96.0.0/12', 'ranges 1']);
+  t.equal(clock.waiting, 0);
   t.strictSame(said, []);
 });
 
@@ -105,14 +122,39 @@ t.test('a kernel without it, or without the right', async (t) => {
 });
 
 t.test('one that is not wanted takes away what another left', async (t) => {
-  const { host, calls, lookup } = world();
+  const { host, calls, lookup, clock } = world({ broken: 'diag' });
   host.present.set(cidr('10.96.0.0/12'), '192.168.0.2');
   const own = lookup(false);
   t.notOk(own.isUsable);
   await own.prepare('IPv4', V4, NODE, NOTHING);
   t.strictSame(own.ranges('IPv4'), [], 'rules redirect');
   await own.settle();
-  t.strictSame(calls, ['remove 10.96.0.0/12']);
+  await clock.pass(1000);
+  t.strictSame(calls, ['remove 10.96.0.0/12'], 'also where the kernel does not tell of connections');
+});
+
+t.test('a range that is wanted again before its connections have ended', async (t) => {
+  const { host, calls, lookup, clock } = world();
+  const own = lookup();
+  await own.prepare('IPv4', V4, NODE, NOTHING);
+  host.open = 1;
+  await own.prepare('IPv4', [], NODE, NOTHING);
+  await own.settle();
+  await clock.pass(3000);
+  await own.prepare('IPv4', V4, NODE, NOTHING);
+  await own.settle();
+  host.open = 0;
+  await clock.pass(3000);
+  t.strictSame([...host.present.keys()], V4);
+  await own.prepare('IPv4', [], NODE, NOTHING);
+  await own.settle();
+  own.close();
+  await clock.pass(3000);
+  t.strictSame([...host.present.keys()], V4, 'closed, it does no more');
+  t.strictSame(
+    calls.filter((call) => call.startsWith('remove')),
+    [],
+  );
 });
 
 t.test('a route that cannot be: rules redirect, and the next sync tries again', async (t) => {
