@@ -16,6 +16,10 @@ constexpr int kRepeats = 5;
 // Switches forget a station after some minutes of silence, before routers forget its address.
 constexpr Time kRemindEvery = 60'000;
 constexpr Time kDefendEvery = 250;
+// Who hands over and does not hear the successor soon, asks whether somebody has the address: it may have been announced while it
+// was not heard.
+constexpr Time kAskAfter = 300;
+constexpr Time kAskEvery = 500;
 // RFC 5227, DEFEND_INTERVAL.
 constexpr Time kDefendFromStranger = 10'000;
 constexpr Core::Claim kRecheck = {Core::GiveWay::kToAll, 1, 100};
@@ -101,7 +105,7 @@ void Core::Cede(int interface, const Ip& address, Time within, Time now) {
   }
   found->second.deadline = now + within;
   SetState(found->first, &found->second, State::kCeding);
-  SetDue(found->first, &found->second, found->second.deadline);
+  SetDue(found->first, &found->second, std::min(found->second.deadline, now + kAskAfter));
 }
 
 void Core::Release(int interface, const Ip& address) {
@@ -145,6 +149,8 @@ void Core::OnFrame(int interface, const uint8_t* data, size_t length, Time now, 
           ProbedBy(found->first, &found->second, *heard, now);
           break;
         }
+        // Of two that hand over, each would take the other for the successor: who comes first by the hash goes on alone.
+        if (found->second.state == State::kCeding && GoesBefore(heard->sender, heard->target)) break;
         [[fallthrough]];
       case Heard::Kind::kAsk:
         Reply(found->first, *heard, backlog);
@@ -210,7 +216,9 @@ void Core::Heard_(const Key& key, Entry* entry, const Mac& mac, Time now) {
 void Core::ProbedBy(const Key& key, Entry* entry, const Heard& heard, Time now) {
   const auto known = peer_of_.find(heard.sender);
   if (known == peer_of_.end()) return Conflict(key, entry, heard.sender, now);
-  if (now < fresh_until_ && !ComesFirst(known->second, key.second)) {
+  // Who hands over to us asks as well.
+  const bool gives_way = entry->claim.give_way != GiveWay::kToNobody && ComesFirst(known->second, key.second);
+  if (now < fresh_until_ && !gives_way) {
     // It may have begun after our last probe, and must not take silence for leave.
     Interface* interface = FindInterface(key.first);
     if (interface == nullptr || !interface->up) return;
@@ -292,8 +300,15 @@ void Core::StepOf(const Key& key, Entry* entry, Time now) {
       if (entry->repeats_left > 0) entry->repeats_left--;
       return SetDue(key, entry, now + (entry->repeats_left > 0 ? kRepeatEvery : kRemindEvery));
     case State::kCeding:
-      Release(key.first, key.second);
-      return Emit(EventKind::kCeded, key, "", kNoMac);
+      if (now >= entry->deadline) {
+        Release(key.first, key.second);
+        return Emit(EventKind::kCeded, key, "", kNoMac);
+      }
+      if (up) {
+        out_->Send(key.first, Probe(key.second, interface->mac));
+        counters_.probes++;
+      }
+      return SetDue(key, entry, std::min(entry->deadline, now + kAskEvery));
   }
 }
 
@@ -352,6 +367,11 @@ bool Core::ComesFirst(const std::string& peer, const Ip& address) const {
   const auto theirs = RendezvousScore(peer, address);
   const auto ours = RendezvousScore(self_, address);
   return theirs != ours ? theirs > ours : peer < self_;
+}
+
+bool Core::GoesBefore(const Mac& sender, const Ip& address) const {
+  const auto peer = peer_of_.find(sender);
+  return peer != peer_of_.end() && ComesFirst(peer->second, address);
 }
 
 void Core::SetDue(const Key& key, Entry* entry, std::optional<Time> due) {

@@ -115,6 +115,8 @@ class Core {
 
   Interface* FindInterface(int index);
   bool ComesFirst(const std::string& peer, const Ip& address) const;
+  // Of a frame's sender; strangers do not.
+  bool GoesBefore(const Mac& sender, const Ip& address) const;
   void Heard_(const Key& key, Entry* entry, const Mac& mac, Time now);
   void ProbedBy(const Key& key, Entry* entry, const Heard& heard, Time now);
   void Reply(const Key& key, const Heard& heard, bool backlog);

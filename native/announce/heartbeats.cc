@@ -111,8 +111,9 @@ bool Heartbeats::Tick(Time now, EventQueue* events) {
   for (auto& [name, peer] : peers_) {
     if (peer.state != PeerState::kUnknown) continue;
     if (!peer.awaited) peer.awaited = now;
-    // Where nobody is heard a firewall may be in the way, and Leases decide.
-    if (heard == 0 || now - *peer.awaited <= 2 * timing_.every * timing_.lost) continue;
+    // Where nobody is heard a firewall may be in the way, and Leases decide. One more than of a peer that fell silent: it may have
+    // to learn first that this node is there. Who is wrong about it learns from the probe.
+    if (heard == 0 || now - *peer.awaited <= timing_.every * (timing_.lost + 1)) continue;
     peer.state = PeerState::kDead;
     events->Append(About(EventKind::kPeerDown, name));
   }

@@ -149,6 +149,13 @@ export class AddressClaim {
     this.#retryAt = now + this.#wait(RETRY_MS);
   }
 
+  /** A peer is silent from now on: what it had may be asked for at once. */
+  silent(peer: string): void {
+    if (peer !== this.heardPeer || this.conflict !== undefined) return;
+    this.#failures = 0;
+    this.#retryAt = 0;
+  }
+
   seen(peer: string): void {
     this.heardPeer = peer === '' ? undefined : peer;
   }

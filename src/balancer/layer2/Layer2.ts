@@ -238,15 +238,17 @@ export class Layer2 {
     return count;
   }
 
+  #claims(): readonly AddressClaim[] {
+    return [...this.#entries.values()].flatMap(({ claims }) => [...claims.values()]);
+  }
+
   #forget(claim: AddressClaim): Order {
     if (claim.isTold) this.#options.listener.announcing(claim.address, claim.interface, false, undefined);
     return { command: 'forget', interface: claim.interface, address: claim.address };
   }
 
   #announceAgain(): void {
-    const owned = [...this.#entries.values()].flatMap(({ claims }) =>
-      [...claims.values()].filter(({ state }) => state === 'owning'),
-    );
+    const owned = this.#claims().filter(({ state }) => state === 'owning');
     this.#run(
       owned.map(({ interface: index, address }) => ({ command: 'announce', interface: index, address })),
     );
@@ -254,8 +256,7 @@ export class Layer2 {
 
   /** A node may have been heard before it was known, from its Lease or its heartbeats. */
   #recognise(): void {
-    const claims = [...this.#entries.values()].flatMap((entry) => [...entry.claims.values()]);
-    const conflicts = claims.filter(({ conflict }) => conflict !== undefined);
+    const conflicts = this.#claims().filter(({ conflict }) => conflict !== undefined);
     if (conflicts.length === 0) return;
     const names = new Map<string, string>();
     for (const { name, macs } of this.#view.members.values())
@@ -341,6 +342,7 @@ export class Layer2 {
     const state = PEER_EVENTS.get(event.kind);
     if (state !== undefined) {
       this.#liveness.set(event.peer, state);
+      if (state === 'dead') for (const claim of this.#claims()) claim.silent(event.peer);
       listener.peerChanged(event.peer, state);
       return true;
     }

@@ -12,8 +12,8 @@ const LOOK_MS = 100;
 
 /** The bounds that docs/loadbalancer.md states, in milliseconds. */
 export const BOUNDS = {
-  /** Two answer although they hear each other: the one that hands over does so until it hears its successor. */
-  two: 6500,
+  /** Two answer although they hear each other: an announcement that got lost is repeated after 1.1 s. */
+  two: 2000,
   /** The same after one has heard the other's announcement. */
   twoAfterAnnouncement: 400,
   /** Nobody answers although a node is there that everybody hears. */
@@ -242,6 +242,10 @@ class AnnouncingHistory {
     this.#since[node.number - 1] = this.#time.now();
   }
 
+  #sinceOf(node: AnnouncingNode): number {
+    return this.#since[node.number - 1] ?? 0;
+  }
+
   #frame(from: AnnouncingNode, bytes: Uint8Array): void {
     const toAll = ((bytes[0] as number) & 1) === 1;
     this.#toOthers(from, (to) => {
@@ -313,6 +317,9 @@ class AnnouncingHistory {
         }
         const two = this.#two.get(key) ?? { since: now, heard: undefined };
         this.#two.set(key, two);
+        // What would have followed from it may have been lost since, in a fault shorter than a look.
+        if (two.heard !== undefined && two.heard < Math.max(this.#sinceOf(a), this.#sinceOf(b)))
+          two.heard = undefined;
         this.#hold('two', now - two.since, `${a.name} and ${b.name} both answer for ${address}`);
         if (two.heard !== undefined)
           this.#hold(
@@ -331,10 +338,7 @@ class AnnouncingHistory {
       (node) => node.runs && this.#lossIn[node.number - 1] === 100 && this.#isSent(node) && node.met < 2,
     );
     // From when on a node was there that could have answered all the time.
-    const since = Math.min(
-      ...sound.map((node) => Math.max(this.#since[node.number - 1] ?? now, node.settledAt)),
-      now,
-    );
+    const since = Math.min(...sound.map((node) => Math.max(this.#sinceOf(node), node.settledAt)), now);
     // Nor whether the others are all mute, or a firewall is in the way, when it never heard one of them.
     const hidesSilence = sound.every(
       (node) =>

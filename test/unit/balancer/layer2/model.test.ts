@@ -1,7 +1,7 @@
 /** The machine that answers for addresses: frames in, frames out. Bytes as Linux and arping send them. */
 import fc from 'fast-check';
 import t from 'tap';
-import { encodeOrders, type Order } from '../../../../src/balancer/layer2/orders.js';
+import { encodeOrders } from '../../../../src/balancer/layer2/orders.js';
 import { AnnounceEventKind } from '../../../../src/kernel/addon/NativeResponder.js';
 import {
   arp,
@@ -187,21 +187,6 @@ t.test('two that probe at once: one of them goes on', async (t) => {
   t.equal(state(), 0);
 });
 
-t.test('what is ceded is answered until the successor is heard, at most for the time', async (t) => {
-  for (const heard of [true, false]) {
-    const { model, own, run, state } = openAmong();
-    own();
-    run({ command: 'cede', withinMs: 5000 } as Order, 1000);
-    model.advance(5999);
-    model.frame(INTERFACE, arp(1, STRANGER, '192.0.2.9', V4), 5999, 0);
-    t.equal(framesOf(model).length, 1);
-    if (heard) model.frame(INTERFACE, announcement(3), 5999, 0);
-    else model.advance(6000);
-    t.equal(state(), 0);
-    t.match(model.takeEvents().at(-1), { kind: AnnounceEventKind.ceded });
-  }
-});
-
 t.test('after a pause nothing is answered before silence has been heard', async (t) => {
   const { model, own, state } = openAmong();
   own();
@@ -281,6 +266,18 @@ t.test('who was never heard is dead where others are heard; else a firewall may 
   ]);
   a.advance(20_000);
   t.match(a.takeEvents(), [{ kind: AnnounceEventKind.peerDown, peer: 'b' }]);
+  const begun = openModel('a', 1, [
+    ['b', 2],
+    ['c', 3],
+  ]);
+  let deadAt = 0;
+  for (let now = 0; deadAt === 0 && now <= 3000; now += 200) {
+    begun.datagram(Uint8Array.of(192, 0, 2, 2), b.advance(30_000 + now) as Uint8Array, now);
+    begun.advance(now);
+    if (begun.takeEvents().some(({ peer, kind }) => peer === 'c' && kind === AnnounceEventKind.peerDown))
+      deadAt = now;
+  }
+  t.equal(deadAt, 1400, 'six heartbeats of who was never heard are missing');
   t.equal(a.status(20_000).deaf, 0, 'one that was heard is not enough to be deaf');
   t.match(
     a.status(20_000).peers.map(({ name, silentForMs }) => [name, silentForMs]),
