@@ -1,8 +1,10 @@
 /**
  * What the elements of a table in the kernel come to. To list a set takes the kernel a time that grows with the square of its elements:
  * for each datagram of the listing it goes through the set from the beginning (4 s for 250,000 elements). Where the kernel says how many
- * a large set has, those that must be there are asked for by their keys: all of them, and no more than there are, is all.
+ * a large set has, those that must be there are asked for by their keys: all of them, and no more than there are, is all. The kernel does not
+ * count the element for all keys that no other has (nft_add_set_elem), so that one is asked for besides.
  */
+import { CATCH_ALL } from '../../kernel/nftables/elements.js';
 import { ElementDigest } from '../../kernel/nftables/listing/ElementDigest.js';
 import type { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { WantedKeysOfSet } from '../Dataplane.js';
@@ -84,10 +86,15 @@ export class TableDigest {
       if (!(await asked)) return undefined;
       // An agent of another version gives no keys.
       const found = digest.count === 0 ? await this.#table.digestElements({ name }) : digest;
-      if (found.count !== count) return undefined;
+      if (found.count !== count || (await this.#hasCatchAll(name))) return undefined;
       this.#digests.set(name, found);
     }
     const { state, sizes } = this.#present;
     return { state, sizes, sets: this.#digests };
+  }
+
+  /** None of our large sets has one. */
+  async #hasCatchAll(name: string): Promise<boolean> {
+    return (await this.#table.findElements({ name, key: { types: [] } }, [CATCH_ALL])).length > 0;
   }
 }

@@ -96,6 +96,11 @@ if (await inNetns(import.meta.url)) {
       `delete element ip ${element(`${first}${index}`)}; add element ip ${element(`${first}99 : ${target}`)}`,
       `delete element ip ${element(`${first}99`)}; add element ip ${element(there)}`,
     ],
+    [
+      'there is one for all other keys, which the kernel does not count',
+      `add element ip ${element('* : 10.9.9.9 . 8080')}`,
+      `delete element ip ${element('*')}`,
+    ],
   ] as const)
     t.test(`not equal where ${what}`, async (t) => {
       shell(`nft '${make}'`);
