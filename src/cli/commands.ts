@@ -59,7 +59,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'compare the rules in the kernel with those that the objects ask for',
     group: 'See',
     failure: 2,
-    ...madeIn(() => import('./see/diff.js'), 'diff'),
+    ...madeIn(() => import('./see/diff/diff.js'), 'diff'),
   },
   sysdump: {
     summary: 'gather what is needed to find a fault in one archive, without secrets',

@@ -14,9 +14,10 @@ import { ModelReader, type NodeLine, viewOfNode } from '../../observe/admin/mode
 import { type ServiceRow, serviceRows } from '../../observe/admin/serviceRows.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { WrongCall } from '../readArguments.js';
-import { AgentClient, notPrivileged } from './AgentClient.js';
+import { type AgentClient, notPrivileged } from './AgentClient.js';
 import { type ModelFlags, namesSource } from './modelFlags.js';
 import type { Model } from './readModel.js';
+import { findAgent } from './startingAgent.js';
 
 export type Look =
   | { readonly from: 'agent'; readonly agent: AgentClient }
@@ -38,7 +39,7 @@ export interface AgentNote {
 /** Rejects with PENSTOCK_NO_AGENT when there is nothing to look at. */
 export async function look(flags: ModelFlags): Promise<Look> {
   if (namesSource(flags)) return { from: 'model', model: await readObjects(flags), agentIsGone: false };
-  const agent = await AgentClient.find();
+  const agent = await findAgent();
   const asksElse =
     flags.mode !== undefined || flags.node !== undefined || flags['node-address'] !== undefined;
   if (agent && !asksElse) return { from: 'agent', agent };

@@ -1,6 +1,8 @@
 /** penstock diff: the kernel against the objects, in three modes, beside an agent and after it was killed. */
 import { execFile, execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { rawObjects } from '../../../bench/objects.js';
 import { AgentProcess, PENSTOCK } from '../../support/AgentProcess.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, plain, shell } from '../../support/iptables.js';
@@ -173,6 +175,39 @@ async function inMode(t: Test, mode: string): Promise<void> {
   }
 }
 
+/** Objects that take it seconds to read; two of them changed while it was down. */
+async function whileStarting(t: Test): Promise<void> {
+  const agent = new AgentProcess('mode: nftables\nclusterCIDR: 10.1.0.0/16\n');
+  const many = rawObjects(4000, 3) as { kind: string; endpoints?: object[] }[];
+  try {
+    agent.write('objects.json', many);
+    agent.start();
+    await agent.ready();
+    await agent.end('SIGKILL');
+    for (const each of many.filter(({ kind }) => kind === 'EndpointSlice').slice(0, 2)) each.endpoints?.pop();
+    agent.write('objects.json', many);
+    t.match((await diff()).value.differences.length > 0, true, 'there is something to mend');
+
+    agent.start();
+    // The first begins before the agent has the lock of the node, the others while it reads.
+    const found = [];
+    for (let i = 0; i < 3; i++) {
+      found.push(penstock('diff'));
+      await sleep(400);
+    }
+    const said = await Promise.all(found);
+    for (const { code, out, err } of said)
+      t.match({ code, out }, { code: 0, out: /^equal: / }, `${out}${err}`);
+    const waited = said.filter(({ err }) =>
+      /^penstock diff: the agent is before its first sync \(/m.test(err),
+    );
+    t.ok(waited.length > 0, 'says what it waits for');
+  } finally {
+    await agent[Symbol.asyncDispose]();
+    shell('nft flush ruleset; true');
+  }
+}
+
 if (await inNetns(import.meta.url)) {
   shell(
     'ip link set lo up; ip link add out type veth peer name peer; ip link set out up; ip link set peer up',
@@ -185,6 +220,8 @@ if (await inNetns(import.meta.url)) {
   for (const mode of ['nftables', 'iptables', 'userspace']) {
     t.test(`mode ${mode}`, { timeout: 120_000 }, (t) => inMode(t, mode));
   }
+
+  t.test('beside an agent that starts', { timeout: 120_000 }, (t) => whileStarting(t));
 
   t.test('wrong calls and nothing to look at', async (t) => {
     t.match(await penstock('diff', '--mode', 'x'), { code: 2, err: /there is no mode "x"/ });

@@ -1,15 +1,15 @@
 /** Two modes over the same objects: for which client does it make a difference which of them serves? */
-import { answerText, compareModes } from '../../compare/compareModes.js';
-import type { Comparison } from '../../compare/compareRules.js';
-import { reportJson } from '../../compare/report.js';
-import type { Mode } from '../../explain/World.js';
-import { rulesOf } from '../../explain/worldOf.js';
-import { joinHostPort } from '../../net/ip.js';
-import { printable } from '../../net/printable.js';
-import { look } from './look.js';
-import type { ModelFlags } from './modelFlags.js';
-import { colour, type Format, print, wrap } from './output.js';
-import { readModel } from './readModel.js';
+import { answerText, compareModes } from '../../../compare/compareModes.js';
+import type { Comparison } from '../../../compare/compareRules.js';
+import { reportJson } from '../../../compare/report.js';
+import type { Mode } from '../../../explain/World.js';
+import { rulesOf } from '../../../explain/worldOf.js';
+import { joinHostPort } from '../../../net/ip.js';
+import { printable } from '../../../net/printable.js';
+import { look } from '../look.js';
+import type { ModelFlags } from '../modelFlags.js';
+import { colour, type Format, print, wrap } from '../output.js';
+import { readModel } from '../readModel.js';
 
 export interface ModesCall extends Omit<ModelFlags, 'mode'> {
   readonly modes: readonly [Mode, Mode];

@@ -1,15 +1,16 @@
 /** penstock diff: what the kernel has against what the objects ask for; or who reaches what in one mode and in another. */
-import type { KernelDifference } from '../../dataplane/KernelDifference.js';
-import type { Mode } from '../../explain/World.js';
-import { freeHeap } from '../../host/heap.js';
-import { printable } from '../../net/printable.js';
-import type { Problem } from '../../objects/Problem.js';
-import type { RoutingView } from '../../routing/RoutingView.js';
-import { readArguments, readLimit, WrongCall } from '../readArguments.js';
-import { agentDigest, agentView, type Look, look, ruleFactsOf } from './look.js';
-import { MODEL_FLAGS, type ModelFlags, modeFlag } from './modelFlags.js';
-import { colour, formatOf, OUTPUT_FLAG, print, printJson } from './output.js';
-import { isOfService } from './traffic/trafficNames.js';
+import type { KernelDifference } from '../../../dataplane/KernelDifference.js';
+import type { Mode } from '../../../explain/World.js';
+import { freeHeap } from '../../../host/heap.js';
+import { printable } from '../../../net/printable.js';
+import type { Problem } from '../../../objects/Problem.js';
+import type { RoutingView } from '../../../routing/RoutingView.js';
+import { readArguments, readLimit, WrongCall } from '../../readArguments.js';
+import { agentDigest, agentView, type Look, look, ruleFactsOf } from '../look.js';
+import { MODEL_FLAGS, type ModelFlags, modeFlag } from '../modelFlags.js';
+import { colour, formatOf, OUTPUT_FLAG, print, printJson, wrap } from '../output.js';
+import { afterFirstSync, findAgent, isBeforeFirstSync } from '../startingAgent.js';
+import { isOfService } from '../traffic/trafficNames.js';
 
 export const HELP = `penstock diff [--service NAMESPACE/NAME] [-o json]
 penstock diff --mode MODE --mode MODE [--manifests PATH …] [-o json]
@@ -60,18 +61,19 @@ export async function diff(argv: readonly string[]): Promise<number> {
       service: values.service,
     });
   const flags = { ...rest, mode: first };
-  const { mode, differences, problems, agentIsGone } = await compared(flags, await look(flags));
+  const { mode, differences, problems, agentIsGone, awaits } = await comparedAtRest(flags);
   const shown = differences.filter(({ service }) => isOfService(service, values.service ?? ''));
   if (format === 'json')
     printJson({
       equal: shown.length === 0,
       mode,
       agent: !agentIsGone,
+      awaits,
       count: shown.length,
       differences: shown,
       problems,
     });
-  else print(diffText(mode, shown, { limit, problems, agentIsGone }));
+  else print(diffText(mode, shown, { limit, problems, agentIsGone, awaits }));
   return shown.length === 0 ? 0 : 1;
 }
 
@@ -83,7 +85,7 @@ async function agreesWithAgent(found: Extract<Look, { readonly from: 'agent' }>)
   const facts = ruleFactsOf(found);
   // Tables of first packets are in no digest.
   if (facts.beside !== undefined) return false;
-  const { isAsWanted } = await import('../../modes/reading/isAsWanted.js');
+  const { isAsWanted } = await import('../../../modes/reading/isAsWanted.js');
   return isAsWanted(mode, facts, (keysOf, takeKeys) => agentDigest(agent, keysOf, takeKeys));
 }
 
@@ -92,6 +94,23 @@ interface Compared {
   readonly differences: readonly KernelDifference[];
   readonly problems: readonly Problem[];
   readonly agentIsGone: boolean;
+  /** What the agent waits for that has not made its first sync; '' when it has, and where none runs. */
+  readonly awaits: string;
+}
+
+/** Until its first sync an agent's objects and the kernel differ because it starts, and for no other cause. */
+async function synced(found: Look): Promise<Look> {
+  if (found.from !== 'agent') return found;
+  const say = (text: string) => process.stderr.write(`${printable(`penstock diff: ${text}`)}\n`);
+  return { from: 'agent', agent: await afterFirstSync(found.agent, say) };
+}
+
+/** Where an agent has come while the objects were read without one, it is asked: differences are its work then. */
+async function comparedAtRest(flags: ModelFlags): Promise<Compared> {
+  const found = await compared(flags, await synced(await look(flags)));
+  if (!found.agentIsGone || found.differences.length === 0) return found;
+  const agent = await findAgent();
+  return agent ? compared(flags, await synced({ from: 'agent', agent })) : found;
 }
 
 async function compared(flags: ModelFlags, found: Look): Promise<Compared> {
@@ -102,12 +121,13 @@ async function compared(flags: ModelFlags, found: Look): Promise<Compared> {
       differences: [],
       problems: found.agent.status.problems,
       agentIsGone: false,
+      awaits: '',
     };
   freeHeap();
   // Loaded when they are needed: where all is as it should be nobody reads configurations.
-  const { readConfig } = await import('./readModel.js');
-  const { kernelDifferences } = await import('../../modes/reading/kernelDifferences.js');
-  const { createLogger } = await import('../../observe/log/createLogger.js');
+  const { readConfig } = await import('../readModel.js');
+  const { kernelDifferences } = await import('../../../modes/reading/kernelDifferences.js');
+  const { createLogger } = await import('../../../observe/log/createLogger.js');
   const log = createLogger({ format: 'text', verbosity: 0 }, process.stderr);
   const config = isAgents ? readConfig(flags, { called: found.agent.status }).config : found.model.config;
   const view: RoutingView = isAgents ? await agentView(found.agent) : found.model.table;
@@ -123,6 +143,7 @@ async function compared(flags: ModelFlags, found: Look): Promise<Compared> {
     differences,
     problems: isAgents ? found.agent.status.problems : found.model.problems,
     agentIsGone: !isAgents && found.agentIsGone,
+    awaits: isAgents && isBeforeFirstSync(found.agent.status) ? found.agent.status.waitingFor : '',
   };
 }
 
@@ -131,7 +152,7 @@ const SIGN_COLOURS = { '+': 'green', '-': 'red', '~': 'yellow' } as const;
 function diffText(
   mode: Mode,
   differences: readonly KernelDifference[],
-  { limit, problems, agentIsGone }: { limit: number } & Pick<Compared, 'problems' | 'agentIsGone'>,
+  { limit, problems, agentIsGone, awaits }: { limit: number } & Omit<Compared, 'mode' | 'differences'>,
 ): string[] {
   const lines = differences
     .slice(0, limit)
@@ -145,6 +166,7 @@ function diffText(
   const aside = problems.filter(({ severity }) => severity !== 'note').length;
   return [
     ...(agentIsGone ? ['The agent does not run: nobody mends what differs.'] : []),
+    ...(awaits === '' ? [] : wrap(`The agent has not made its first sync: ${awaits}.`, 80)),
     ...lines,
     ...(hidden > 0 ? [`… and ${hidden} more (--limit, or -o json)`] : []),
     ...(lines.length > 0 && aside > 0
