@@ -3,8 +3,11 @@
  * agreement, in manifests a person does. Each of them costs traffic without a word otherwise.
  */
 import { IP_FAMILIES } from '../../net/ip.js';
+import { nearestName } from '../../net/nearestName.js';
+import { printable } from '../../net/printable.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import { isAddressed } from '../../objects/isAddressed.js';
+import { OPTION_NAMES } from '../../objects/optionNames.js';
 import type { Problem } from '../../objects/Problem.js';
 import type { Service } from '../../objects/Service.js';
 
@@ -30,6 +33,8 @@ function* ofService(
   { object: service, where, subject }: Placed<Service>,
   slices: readonly Placed<EndpointSlice>[],
 ): Generator<Problem> {
+  for (const name of Object.keys(service.options))
+    if (!isRead(name)) yield { subject, message: unknownOption(name), where };
   if (service.headless || service.type === 'ExternalName' || service.proxyName !== undefined) return;
   // Who asks for an address out of a pool is told by whoever gives them (PooledSource).
   if (!service.addressRequest && !IP_FAMILIES.some((family) => isAddressed(service, family))) {
@@ -85,6 +90,23 @@ function* ofPorts(
 function shown(port: string): string {
   const [protocol = '', name = ''] = port.split(' ');
   return `${name === '' ? '"" (no name)' : JSON.stringify(name)} (${protocol})`.replace(') (', ', ');
+}
+
+/** Of those of health checks, who reads them says more. */
+function isRead(name: string): boolean {
+  return OPTION_NAMES.includes(name) || name.startsWith('health-check');
+}
+
+/** The API server takes every annotation; nobody else says that one has no effect. */
+function unknownOption(name: string): string {
+  const near = nearestName(name, OPTION_NAMES);
+  const hint = near === undefined ? '' : `; did you mean penstock.io/${near}?`;
+  return `metadata.annotations[penstock.io/${shortened(name)}] is none that penstock reads${hint}`;
+}
+
+function shortened(name: string): string {
+  const MOST = 63;
+  return printable(name.length <= MOST ? name : `${name.slice(0, MOST)}...`);
 }
 
 function orphan({ object, where, subject }: Placed<EndpointSlice>, elsewhere: readonly string[]): Problem {

@@ -1,7 +1,10 @@
 /** Mistakes between objects of a person, and Endpoints beside EndpointSlices. */
+import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { ManifestSet } from '../../../../src/kubernetes/manifests/ManifestSet.js';
 import { refOf } from '../../../../src/objects/ApiObject.js';
+import { OPTION_NAMES } from '../../../../src/objects/optionNames.js';
+import { fromRoot } from '../../../support/fromRoot.js';
 import { serviceManifest, sliceManifest } from '../../objects/samples.js';
 
 type Fields = Record<string, unknown>;
@@ -89,6 +92,38 @@ t.test('objects that are not read are told in one note a file', async (t) => {
     '*a.yaml: holds 3 objects that penstock does not read (2 Pod, 1 Deployment); ' +
       'it reads Services, EndpointSlices, Endpoints, Nodes and ServiceCIDRs',
   ]);
+});
+
+t.test('annotations that nothing reads', async (t) => {
+  const annotated = (...names: readonly string[]) =>
+    serviceManifest({}, { annotations: Object.fromEntries(names.map((name) => [name, 'x'])) });
+  t.same(told(annotated('penstock.io/endpoint', 'example.com/endpoint'), sliceManifest()), [
+    'Service shop/cart: metadata.annotations[penstock.io/endpoint] is none that penstock reads; did you mean penstock.io/endpoints?',
+  ]);
+  t.match(told(annotated('penstock.io/colour'), sliceManifest()), [/is none that penstock reads$/]);
+  t.same(
+    told(annotated('penstock.io/health-check-x'), sliceManifest()),
+    [],
+    'told by who reads health checks',
+  );
+  // But for labels, and what is no Service's.
+  const others = /^(proxy|leave|cleanup|component|active|canary|v1alpha1|load-balancer)$/;
+  const pages = ['balancing', 'first-packet', 'loadbalancer', 'userspace', 'without-kubernetes'];
+  const text = pages.map((page) => readFileSync(fromRoot(`docs/${page}.md`), 'utf8')).join('\n');
+  const named = new Set(
+    [...text.matchAll(/penstock\.io\/([a-z0-9-]*[a-z0-9])/g)].map(([, name = '']) => name),
+  );
+  const known = new Set(OPTION_NAMES);
+  t.same(
+    [...named].filter((name) => !known.has(name) && !others.test(name)),
+    [],
+    'all that the docs name are known',
+  );
+  t.same(
+    OPTION_NAMES.filter((name) => !text.includes(name)),
+    [],
+    'and the docs name all',
+  );
 });
 
 t.test('fields that do not exist', async (t) => {
