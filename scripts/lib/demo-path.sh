@@ -118,8 +118,16 @@ start_edge() {
 }
 
 start_app() {
+  launch_app "$1"
+  app_listens "$1"
+}
+
+launch_app() {
   ip netns exec "$prefix-$1" node scripts/lib/pod.mjs "$1" >"$work/$1.log" 2>&1 8>&- &
   echo $! >"$work/$1.pid"
+}
+
+app_listens() {
   eventually "$1's server did not start" grep listening "$work/$1.log"
 }
 
@@ -234,8 +242,9 @@ path_up() {
     path_config "$n" "$1"
     run_agent "$n"
   done
-  for pod in pod1 pod2 pod3; do start_app "$pod"; done
+  for pod in pod1 pod2 pod3; do launch_app "$pod"; done
   for pod in edge1 edge2; do start_edge "$pod"; done
+  for pod in pod1 pod2 pod3; do app_listens "$pod"; done
   for n in 1 2 3; do eventually "node$n did not become ready" node_ready "$n"; done
   answers() { [[ $(http client shop.example "http://$edge_vip/") == *200 ]]; }
   eventually "$edge_vip does not answer" answers
@@ -261,7 +270,7 @@ way_of_traffic() {
   path_asks "URL" client shop.example "http://$edge_vip/v2" '^pod3 .* 200$'
   path_asks "host" client nobody.example "http://$edge_vip/" '404$'
   path_asks "forged" client shop.example "http://$edge_vip/" ' 203\.0\.113\.5 200$' -H 'X-Forwarded-For: 9.9.9.9'
-  share=$(for _ in $(seq 60); do http client canary.example "http://$edge_vip/"; echo; done | grep -c '^pod3')
+  share=$(in_ns client curl -s -m 20 -H 'Host: canary.example' "http://$edge_vip/?[1-60]" | grep -c '^pod3' || true)
   [ "$share" -ge 4 ] && [ "$share" -le 28 ] || fail "the canary of 25 % got $share of 60"
   good "canary by weight at the edge: $share of 60 requests go to app-v2 (25 %)"
 
@@ -275,7 +284,8 @@ way_of_traffic() {
   path_asks "inbound" client shop.example "http://$edge_vip/v2" '^pod3 127\.0\.0\.1 203\.0\.113\.5 200$'
   path_asks "outbound by route" pod3 shop.example "http://10.96.0.99/" '^pod[12] 10\.244\.3\.12 200$'
   path_asks "outbound without route" pod3 other.example "http://10.96.0.10/" '^pod[12] 10\.244\.3\.12 200$'
-  share=$(for _ in $(seq 40); do http client shop.example "http://$edge_vip/v2" -H 'x-try-fault: 1'; echo; done | grep -c '418')
+  share=$(in_ns client curl -s -m 20 -o "$work/faults" -w '%{http_code}\n' -H 'Host: shop.example' -H 'x-try-fault: 1' \
+    "http://$edge_vip/v2?[1-40]" | grep -c 418 || true)
   [ "$share" -ge 6 ] && [ "$share" -le 34 ] || fail "the fault of 50 % came $share times of 40"
   good "fault injected inside, by pod3's sidecar: $share of 40 (50 % of those who ask for it)"
 
