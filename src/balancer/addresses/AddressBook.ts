@@ -8,6 +8,7 @@ import type { Labels } from '../objects/LabelSelector.js';
 import { type AddressPool, poolAllows, poolHas, poolName, poolSize } from './AddressPool.js';
 import { Allocations } from './Allocations.js';
 import { type AddressDecision, decideAddresses } from './decideAddresses.js';
+import { LeftAddresses, type StatusWriteEnd } from './LeftAddresses.js';
 import type { ServiceRequest } from './ServiceRequest.js';
 
 export interface AddressBookOptions {
@@ -48,7 +49,10 @@ export class AddressBook {
   readonly #namespaces = new Map<string, Labels>();
   /** Addresses with another owner: of nodes, and cluster IPs. */
   readonly #owners = new Map<IpAddress, string>();
-  readonly #allocations = new Allocations();
+  /** What a Service is to lose, and its status may have still: nobody else gets that before the status is seen without it. */
+  readonly #left = new LeftAddresses();
+  readonly #allocations = new Allocations((address) => this.#left.isLeft(address));
+  #hasFreed = false;
   readonly #decisions = new Map<string, AddressDecision>();
   readonly #dirty = new Set<string>();
 
@@ -111,7 +115,37 @@ export class AddressBook {
 
   setService(service: ServiceRequest): void {
     this.#services.set(objectPath(service), service);
+    this.#left.seen(service);
     this.#dirty.add(objectPath(service));
+  }
+
+  /** The write is sent: from now on the status may be that. */
+  writeBegins({ service, addresses }: StatusWrite): void {
+    this.#left.writeBegins(service, addresses);
+  }
+
+  /** `key` as in settled. After `unknown` it may still be taken, until doubtEnds(). */
+  writeEnds(key: string, outcome: StatusWriteEnd): void {
+    this.#left.writeEnds(key, outcome);
+    this.#leaveAgain(key);
+  }
+
+  doubtEnds(key: string): void {
+    this.#left.doubtEnds(key);
+    this.#leaveAgain(key);
+  }
+
+  /** Whether a status has been seen without an address that others may wait for. */
+  get hasFreed(): boolean {
+    return this.#hasFreed;
+  }
+
+  /** Lets them be decided about; they are many, maybe, so not after each one that is freed. */
+  giveFreed(): void {
+    if (!this.#hasFreed) return;
+    this.#hasFreed = false;
+    this.#allocations.reservationsEnded();
+    this.#waitersDirty('');
   }
 
   /** `namespace/name`. What it had is free, which others may have waited for. */
@@ -119,6 +153,7 @@ export class AddressBook {
     this.#services.delete(key);
     this.#dirty.delete(key);
     this.#free(key);
+    if (this.#left.forget(key)) this.#hasFreed = true;
   }
 
   /** Whether the Service is this allocator's to serve. */
@@ -168,11 +203,13 @@ export class AddressBook {
   #decideOne(service: ServiceRequest): StatusWrite | 'nothing' | 'told' {
     const key = objectPath(service);
     if (!service.wants || !this.isOurs(service)) {
-      const had = this.#decisions.get(key)?.type === 'assigned';
+      const had = this.#decisions.get(key)?.type === 'assigned' || this.#left.addressesOf(key).length > 0;
       this.#decisions.delete(key);
-      this.#free(key);
       // A Service that is no LoadBalancer any more loses its status with the API server; one of another class is not ours.
       const isLeft = !service.wants && had && service.assigned.length > 0;
+      this.#free(key);
+      if (isLeft) this.#leave(service, []);
+      else if (this.#left.forget(key)) this.#hasFreed = true;
       return isLeft
         ? { service, addresses: [], decision: { type: 'refused', why: 'it is of another type' } }
         : 'nothing';
@@ -185,6 +222,7 @@ export class AddressBook {
       return 'nothing';
     const addresses = decision.type === 'refused' ? (decision.kept ?? []) : decision.addresses;
     this.#allocations.assign(service, addresses);
+    this.#leave(service, addresses);
     if (before.some((address) => !addresses.includes(address))) this.#waitersDirty(key);
     const last = this.#decisions.get(key);
     this.#decisions.set(key, decision);
@@ -233,8 +271,26 @@ export class AddressBook {
       pools: [...this.#pools.values()],
       allocations: this.#allocations,
       namespaceLabels: (name) => this.#namespaces.get(name) ?? {},
-      takenBy: (address) => this.#owners.get(address),
+      takenBy: (address) => this.#owners.get(address) ?? this.#leftBy(address, service),
     });
+  }
+
+  /** Who has it already keeps it. */
+  #leftBy(address: IpAddress, service: ServiceRequest): string | undefined {
+    const has =
+      service.assigned.includes(address) ||
+      this.#allocations.addressesOf(objectPath(service)).includes(address);
+    return has ? undefined : this.#left.whoStillHas(address, service);
+  }
+
+  #leave(service: ServiceRequest, addresses: readonly IpAddress[]): void {
+    if (this.#left.leave(service, addresses)) this.#hasFreed = true;
+  }
+
+  #leaveAgain(key: string): void {
+    const service = this.#services.get(key);
+    if (service && this.#left.addressesOf(key).length > 0)
+      this.#leave(service, this.#allocations.addressesOf(key));
   }
 
   #free(key: string): void {

@@ -11,6 +11,12 @@ export class Allocations {
   readonly #byService = new Map<string, readonly IpAddress[]>();
   /** Below this number every address of the range is held: a search for a free one begins here. */
   #fullBelow = new Map<AddressRange, bigint>();
+  readonly #isReserved: (address: IpAddress) => boolean;
+
+  /** `isReserved`: such addresses are not free, though nobody holds them. */
+  constructor(isReserved: (address: IpAddress) => boolean = () => false) {
+    this.#isReserved = isReserved;
+  }
 
   /** The addresses of a Service become these. */
   assign(service: Sharer, addresses: readonly IpAddress[]): void {
@@ -40,7 +46,12 @@ export class Allocations {
     return [...(this.#holders.get(address)?.keys() ?? [])];
   }
 
-  /** The addresses of the range that nobody holds, in order. */
+  /** Some are reserved no longer. */
+  reservationsEnded(): void {
+    this.#fullBelow.clear();
+  }
+
+  /** The free addresses of the range, in order. */
   *free(range: AddressRange): Generator<IpAddress> {
     let allHeld = true;
     for (const { address, number } of numberedAddresses(range, this.#fullBelow.get(range) ?? range.first)) {
@@ -56,7 +67,7 @@ export class Allocations {
   }
 
   isFree(address: IpAddress): boolean {
-    return !this.#holders.has(address);
+    return !this.#holders.has(address) && !this.#isReserved(address);
   }
 
   /** How many addresses are given, of those for which `test` holds. */

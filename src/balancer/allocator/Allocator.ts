@@ -4,6 +4,7 @@
  * this process leads.
  */
 import { type IpAddress, parseIp } from '../../net/ip.js';
+import { objectPath } from '../../objects/ApiObject.js';
 import type { Problem } from '../../objects/Problem.js';
 import { FieldReader, Findings, isRawObject } from '../../objects/read/FieldReader.js';
 import type { Clock } from '../../time/Clock.js';
@@ -14,6 +15,7 @@ import {
   type StatusWrite,
 } from '../addresses/AddressBook.js';
 import { type AddressPool, labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
+import type { StatusWriteEnd } from '../addresses/LeftAddresses.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
 import { PoolsByGroup } from './PoolsByGroup.js';
 import type { RawChange } from './RawStore.js';
@@ -21,6 +23,10 @@ import { type StatusOutcome, StatusWriter } from './StatusWriter.js';
 
 /** Milliseconds after which a pool that is not there is taken for gone: one that is given another name is missing for a moment. */
 const POOLS_KNOWN_MS = 60_000;
+/** Milliseconds after which a server has given up a request that it did not answer. */
+const REQUEST_GONE_MS = 60_000;
+/** Milliseconds in which addresses that become free are gathered, before those who wait for one get them. */
+const FREED_MS = 200;
 
 export type AllocatorKind = 'Service' | 'IPAddressPool' | 'Namespace' | 'Node';
 
@@ -60,7 +66,10 @@ export class Allocator {
   /** Address → who names it, and as what. */
   readonly #owners = new Map<IpAddress, Map<string, string>>();
   readonly #writer: StatusWriter;
-  /** Timers: after the last of them who has an address of no pool loses it. By the name of the pool that went; '' since the start. */
+  /**
+   * Timers: of pools, after the last of them who has an address of no pool loses it, by the name of the pool that went, '' since the
+   * start; and of statuses.
+   */
   readonly #awaiting = new Map<string, () => void>();
   readonly #pools = new PoolsByGroup();
   /** Pools that never could be read. */
@@ -158,7 +167,7 @@ export class Allocator {
     // A pool that is broken by an edit keeps giving what it gave: taking all addresses back would stop traffic.
     else if (result?.type === 'invalid') {
       if (!this.#book.hasPool(own)) this.#unread.add(ofGroup);
-    } else if (this.#book.removePool(own)) this.#after(own, () => this.#book.forgetPool(own));
+    } else if (this.#book.removePool(own)) this.#after(own, POOLS_KNOWN_MS, () => this.#book.forgetPool(own));
     if (!this.#isSettled && this.#incomplete.size === 0) this.#awaitPools();
   }
 
@@ -170,15 +179,15 @@ export class Allocator {
 
   /** Everything that is there now has been read; what comes with it, as the definitions of pools do, may be a moment late. */
   #awaitPools(): void {
-    this.#after('', () => {
+    this.#after('', POOLS_KNOWN_MS, () => {
       this.#isSettled = this.#book.hasPools && this.#unread.size === 0;
       this.#book.await(this.#isSettled ? 'nothing' : 'aloud');
     });
   }
 
-  #after(own: string, then: () => void): void {
+  #after(own: string, milliseconds: number, then: () => void): void {
     this.#awaiting.get(own)?.();
-    const cancel = this.#options.clock.after(POOLS_KNOWN_MS, () => {
+    const cancel = this.#options.clock.after(milliseconds, () => {
       this.#awaiting.delete(own);
       then();
       this.#decide();
@@ -221,20 +230,42 @@ export class Allocator {
     for (const key of settled) this.#writer.drop(key);
     for (const write of writes) this.#writer.set(write);
     this.#writer.begin();
+    this.#giveFreedSoon();
   }
 
-  async #writeOne({ service, addresses, decision }: StatusWrite): Promise<StatusOutcome> {
-    const { assigned, namespace, name, resourceVersion, foreignStatus } = service;
+  #giveFreedSoon(): void {
+    if (this.#book.hasFreed && !this.#stopped && !this.#awaiting.has(FREED))
+      this.#after(FREED, FREED_MS, () => this.#book.giveFreed());
+  }
+
+  /** Until the watch brings what has become of it, the status may have what is written. */
+  async #patch(write: StatusWrite): ReturnType<AllocatorOptions['patch']> {
+    const { namespace, name, resourceVersion } = write.service;
+    const key = objectPath(write.service);
+    let outcome: StatusWriteEnd = 'unknown';
+    this.#book.writeBegins(write);
+    try {
+      const answer = await this.#options.patch(`/api/v1/namespaces/${namespace}/services/${name}/status`, {
+        metadata: { resourceVersion },
+        // ipMode VIP: the nodes themselves take what is sent to the address.
+        status: { loadBalancer: { ingress: write.addresses.map((ip) => ({ ip, ipMode: 'VIP' })) } },
+      });
+      outcome = outcomeOf(answer.status);
+      return answer;
+    } finally {
+      this.#book.writeEnds(key, outcome);
+      if (outcome === 'unknown' && !this.#stopped)
+        this.#after(`status of ${key}`, REQUEST_GONE_MS, () => this.#book.doubtEnds(key));
+      this.#giveFreedSoon();
+    }
+  }
+
+  async #writeOne(write: StatusWrite): Promise<StatusOutcome> {
+    const { service, addresses, decision } = write;
+    const { assigned, namespace, name, foreignStatus } = service;
     const changes = foreignStatus || addresses.join() !== assigned.join();
     if (changes) {
-      const { status, retryAfterMs } = await this.#options.patch(
-        `/api/v1/namespaces/${namespace}/services/${name}/status`,
-        {
-          metadata: { resourceVersion },
-          // ipMode VIP: the nodes themselves take what is sent to the address.
-          status: { loadBalancer: { ingress: addresses.map((ip) => ({ ip, ipMode: 'VIP' })) } },
-        },
-      );
+      const { status, retryAfterMs } = await this.#patch(write);
       // Changed or deleted meanwhile: the watch brings what it is now, and that is decided anew.
       if (status === 409 || status === 404) return { type: 'done', asked: true };
       const why = refusal(status, `${namespace}/${name}`);
@@ -251,8 +282,16 @@ export class Allocator {
   }
 }
 
+const FREED = 'freed addresses';
+
 /** Answers that may concern whoever asks, not the Service alone: not known, too many requests, a proxy or server that cannot now. */
 const OF_ALL: ReadonlySet<number> = new Set([401, 429, 502, 503, 504]);
+
+function outcomeOf(status: number): StatusWriteEnd {
+  // A proxy that gave up does not know whether the server goes on.
+  if (status >= 500) return 'unknown';
+  return status < 300 || status === 404 || status === 409 ? 'moved on' : 'refused';
+}
 
 function refusal(status: number, service: string): string {
   const answer = `the API server answered ${status} to the status of Service ${service}`;

@@ -20,6 +20,10 @@ export class AllocatorCluster {
   /** Every write of a status that came in: who sends it, of which Service. */
   readonly patches: string[] = [];
   readonly told: string[] = [];
+  /** Addresses that two Services had in their status, each time a status was written. */
+  readonly twice: string[] = [];
+  /** Name of a Service → after how many milliseconds a write of its status is taken, and answered; answered first: with a failure. */
+  readonly late = new Map<string, { readonly takenMs: number; readonly answeredMs: number }>();
   lease: { metadata: { resourceVersion: string }; spec: { holderIdentity: string } } | undefined;
   away = false;
   /** Name of a Service → what is answered to a write of its status, as an admission webhook makes it; 0: no answer for 10 s. */
@@ -118,7 +122,9 @@ export class AllocatorCluster {
         this.writes.push(`${path.split('/').at(-2)} refused`);
         throw new Error('no answer within 10 s');
       }
-      return this.#writeStatus(identity, path, body as RawApiObject & { status: object });
+      const late = this.late.get(path.split('/').at(-2) ?? '');
+      const write = () => this.#writeStatus(identity, path, body as RawApiObject & { status: object });
+      return late === undefined ? write() : this.#late(write, late);
     };
     return {
       server: this.server.server,
@@ -142,6 +148,16 @@ export class AllocatorCluster {
       }),
       close: async () => {},
     };
+  }
+
+  async #late(write: () => number, late: { takenMs: number; answeredMs: number }): Promise<number> {
+    let status: number | undefined;
+    this.clock.after(late.takenMs, () => {
+      status = write();
+    });
+    await new Promise<void>((resolve) => this.clock.after(late.answeredMs, resolve));
+    if (status === undefined) throw new Error('no answer');
+    return status;
   }
 
   #writeLease(method: 'POST' | 'PATCH', body: NonNullable<AllocatorCluster['lease']>): number {
@@ -169,6 +185,8 @@ export class AllocatorCluster {
     if (now.metadata.resourceVersion !== metadata.resourceVersion) return 409;
     this.writes.push(`${identity} ${name}`);
     this.server.put(SERVICES, { ...now, status } as RawApiObject);
+    const given = Object.values(this.addresses()).flatMap((text) => text.split(' ').filter(Boolean));
+    this.twice.push(...given.filter((ip, i) => given.indexOf(ip) < i));
     return 200;
   }
 }
