@@ -7,6 +7,8 @@ import { nearestName } from './net/nearestName.js';
 import { printableLines } from './net/printable.js';
 
 const LINE_BREAK = /[\n\v\f\r\u0085\u2028\u2029]/;
+/** What Node.js has in the place of bytes that are no UTF-8: which file was meant is lost. */
+const NO_UTF8 = '\ufffd';
 /** The flags of a command, or the files that they name, are of no use: exit status 2, whichever command it is. */
 const BAD_INPUT: ReadonlySet<unknown> = new Set([
   'PENSTOCK_WRONG_CALL',
@@ -33,6 +35,16 @@ export async function main(argv: readonly string[]): Promise<void> {
   if (broken !== undefined) {
     // What is wrong with a word is said in one line, which it must not end.
     process.stderr.write(printableLines(`penstock: ${JSON.stringify(broken)} has a line break in it\n`));
+    process.exitCode = 2;
+    return;
+  }
+  const lossy = argv.find((word) => word.includes(NO_UTF8));
+  if (lossy !== undefined) {
+    process.stderr.write(
+      printableLines(
+        `penstock: ${JSON.stringify(lossy)} is no UTF-8, which file names and all other words must be\n`,
+      ),
+    );
     process.exitCode = 2;
     return;
   }

@@ -8,6 +8,7 @@ import { append } from '../../append.js';
 import { parseRunCommand } from '../../config/flags/parseRunCommand.js';
 import { type NodeConfig, toNodeConfig } from '../../config/NodeConfig.js';
 import { readConfigFile, readConfigText } from '../../config/readConfigText.js';
+import { messageOf, PenstockError } from '../../errors.js';
 import type { Mode, Rules, World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
 import { freeHeap, heap } from '../../host/heap.js';
@@ -54,7 +55,7 @@ export function readConfig(flags: ModelFlags, { mode: otherwise = 'nftables', ca
     return value === undefined ? [] : [`--${name}`, value];
   });
   // The paths of its command line are relative to where it was called.
-  if (called) process.chdir(called.folder);
+  if (called) enterFolder(called.folder);
   const words = called ? [...called.arguments.filter((word) => word !== 'run'), ...argv] : argv;
   const command = parseRunCommand(words, {
     readFile: configReader(flags),
@@ -137,4 +138,19 @@ function firstOfEach(list: readonly IpAddress[]): Partial<Record<IpFamily, IpAdd
   const found: Partial<Record<IpFamily, IpAddress>> = {};
   for (const ip of list) found[familyOf(ip)] ??= ip;
   return found;
+}
+
+function enterFolder(folder: string): void {
+  try {
+    process.chdir(folder);
+  } catch (cause) {
+    throw new PenstockError(
+      'PENSTOCK_NO_AGENT',
+      `${folder}, where the agent was started, cannot be entered: ${messageOf(cause)}`,
+      {
+        cause,
+        remedy: 'Say where objects are: --manifests PATH, --kubeconfig FILE or --config FILE.',
+      },
+    );
+  }
 }

@@ -41,6 +41,9 @@ export interface Found {
 }
 
 const NO_FILE = 'is neither a file nor a folder';
+/** Node.js has this in the place of bytes that are no UTF-8, and finds no such file. */
+const REPLACED = '\ufffd';
+const NO_UTF8 = 'has a name that is no UTF-8, so it cannot be read';
 
 /** There is nothing at the path. */
 export const GONE = 'gone';
@@ -108,6 +111,8 @@ class Search implements Found {
         const found = await this.visit(place, [...ancestors, id]);
         if (found === 'other' && MANIFEST_EXTENSIONS.includes(extname(name)))
           this.unreadable.push({ path: place, message: NO_FILE });
+        if (found === 'gone' && name.includes(REPLACED))
+          this.unreadable.push({ path: place, message: NO_UTF8 });
       }),
     );
   }

@@ -1,5 +1,6 @@
 /** penstock diff: the kernel against the objects, in three modes, beside an agent and after it was killed. */
 import { execFile, execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { rawObjects } from '../../../bench/objects.js';
@@ -202,6 +203,18 @@ async function whileStarting(t: Test): Promise<void> {
       /^penstock diff: the agent is before its first sync \(/m.test(err),
     );
     t.ok(waited.length > 0, 'says what it waits for');
+    await agent.end('SIGKILL');
+
+    const gone = t.testdir();
+    agent.write('objects.json', many.slice(0, 2));
+    agent.start(['env', '-C', gone]);
+    await agent.ready();
+    await agent.end('SIGKILL');
+    rmSync(gone, { recursive: true });
+    t.match(await penstock('diff'), {
+      code: 2,
+      err: /^penstock diff: \S+, where the agent was started, cannot be entered: ENOENT[^\n]+\n→ Say where [^\n]+\n$/,
+    });
   } finally {
     await agent[Symbol.asyncDispose]();
     shell('nft flush ruleset; true');

@@ -163,3 +163,38 @@ t.test('a disk that is full: one line, and no good exit status', async (t) => {
     t.match(stderr, /^penstock: standard output cannot be written: ENOSPC[^\n]+\n$/);
   }
 });
+
+t.test('an output that is closed: one line, and no good exit status', async (t) => {
+  const program = fileURLToPath(fromRoot('bin/penstock'));
+  for (const words of ['help', 'version', 'render --help']) {
+    const { status, stderr } = spawnSync('sh', ['-c', `"$0" ${words} >&-`, program], { encoding: 'utf8' });
+    t.equal(status, 2, words);
+    t.equal(stderr, 'penstock: standard output is closed\n');
+  }
+  const { status, stdout } = spawnSync('sh', ['-c', '"$0" version <&- 2>&-', program], { encoding: 'utf8' });
+  t.match({ status, stdout }, { status: 0, stdout: /^penstock \d/ }, 'the others may be closed');
+});
+
+t.test('names that are no UTF-8: said, not taken for files that are not there', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'bad-input-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const name = Buffer.concat([Buffer.from(`${folder}/z`), Buffer.from([0xff]), Buffer.from('.yaml')]);
+  writeFileSync(name, SERVICE);
+  writeFileSync(join(folder, 'good.yaml'), SERVICE);
+  const program = fileURLToPath(fromRoot('bin/penstock'));
+  const shell = (words: string) =>
+    spawnSync('sh', ['-c', `cd "$1" && "$0" ${words} "$(printf 'z\\377.yaml')"`, program, folder], {
+      encoding: 'utf8',
+    });
+  for (const words of ['services --manifests', 'render --config', 'config check', 'status --kubeconfig']) {
+    const { status, stdout, stderr } = shell(words);
+    isRefused(t, { words: [words], status: status ?? -1, stdout, stderr });
+    t.match(stderr, /^penstock: "z\ufffd\.yaml" is no UTF-8, /);
+  }
+  const [render] = called([['render', '--mode=iptables', `--manifests=${folder}`]]);
+  t.match(
+    render?.stderr,
+    /z\ufffd\.yaml: has a name that is no UTF-8, so it cannot be read; nothing of it is used\n/,
+  );
+  t.match(render?.stdout, /-d 10\.0\.0\.1/, 'the others are read');
+});
