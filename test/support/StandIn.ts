@@ -2,7 +2,7 @@
  * Stands for stock kube-proxy where its binary is not: writes rules in the forms that kube-proxy 1.36 writes (chains, names,
  * hooks, priorities), in place as kube-proxy does, and leaves them when it ends.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { plain } from './iptables.js';
 
@@ -29,9 +29,22 @@ export class StandIn {
 
   /** All that it proxies from now on, in one transaction. */
   write(services: readonly StandInService[]): void {
-    if (this.mode === 'nftables') feed('nft', ['-f', '-'], nftText(services));
-    else feed(`${this.mode}-restore`, ['--noflush'], iptablesText(services, this.#hasRules ? [] : JUMPS));
+    feed(...this.#writing(services));
     this.#hasRules = true;
+  }
+
+  /**
+   * The same while clients and servers of this process go on. Where each instruction is emulated a program takes seconds, and a connection
+   * that lasts as long because of that is cut: IPVS carries those that are open for two seconds more.
+   */
+  async writeAside(services: readonly StandInService[]): Promise<void> {
+    await feedAside(...this.#writing(services));
+    this.#hasRules = true;
+  }
+
+  #writing(services: readonly StandInService[]): Feeding {
+    if (this.mode === 'nftables') return ['nft', ['-f', '-'], nftText(services)];
+    return [`${this.mode}-restore`, ['--noflush'], iptablesText(services, this.#hasRules ? [] : JUMPS)];
   }
 
   /** As `kube-proxy --cleanup`. */
@@ -43,10 +56,24 @@ export class StandIn {
   }
 }
 
-function feed(program: string, args: readonly string[], input: string): void {
+type Feeding = readonly [program: string, args: readonly string[], input: string];
+
+function feed(...[program, args, input]: Feeding): void {
   const [file, words] = plain(program, ...args);
   const { status, stderr } = spawnSync(file, words, { input, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${program}: ${stderr}\n${input}`);
+}
+
+function feedAside(...[program, args, input]: Feeding): Promise<void> {
+  const child = spawn(...plain(program, ...args), { stdio: ['pipe', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk) => (said += chunk));
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.once('close', (status) =>
+      status === 0 ? resolve() : reject(new Error(`${program}: ${said}\n${input}`)),
+    );
+  });
 }
 
 function hash(prefix: string, text: string): string {

@@ -5,10 +5,11 @@ export class PacedClient {
   readonly #address: string;
   readonly #answers: readonly string[];
   readonly #pauseMs: number;
+  readonly #started = performance.now();
   #going = true;
   readonly #done: Promise<void>;
   connects = 0;
-  /** Answers that are none of the expected. */
+  /** Answers that are none of the expected, and when: seconds from the start of the first connect. */
   readonly failures: string[] = [];
 
   /** `pauseMs`: between two connects. */
@@ -29,9 +30,13 @@ export class PacedClient {
       // Paced: after some 23,000 connects in a row source ports come round again and meet connections in TIME_WAIT,
       // and then one times out now and then, whatever happens to the rules.
       await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
+      const begun = performance.now();
       const answer = await ask(this.#address);
       this.connects++;
-      if (!this.#answers.includes(answer)) this.failures.push(answer);
+      if (!this.#answers.includes(answer)) {
+        const [from, to] = [begun, performance.now()].map((at) => ((at - this.#started) / 1000).toFixed(1));
+        this.failures.push(`${answer} (from ${from} s to ${to} s)`);
+      }
     }
   }
 }

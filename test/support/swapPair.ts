@@ -2,10 +2,12 @@
  * A node goes from kube-proxy to penstock and back, then both serve side by side, then each of them ends: every order of a pair of modes
  * that needs NAT of nftables and IPVS in one kernel. Clients connect all the time, while Services come, go and scale.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { AgentProcess, PENSTOCK } from './AgentProcess.js';
-import { eventually, listedRuleset, shell } from './iptables.js';
+import { eventually, listedRuleset, plain } from './iptables.js';
 import { addresses, servers, sets, settings } from './ipvsAgent.js';
 import { leaveNode } from './leaveNode.js';
 import { ask } from './loopbackEndpoints.js';
@@ -35,6 +37,13 @@ const tables = () => (listedRuleset('tables').match(/ip6? \S+/g) ?? []).sort().j
 const ofOurs = (ours: OursInPair) =>
   ours === 'ipvs' ? ipvsState() : /ip6? penstock\b.*/.exec(tables())?.[0];
 
+/** While clients go on. */
+async function cleanUp(...args: readonly string[]): Promise<void> {
+  const child = spawn(...plain(PENSTOCK, 'cleanup', ...args), { stdio: ['ignore', 'ignore', 'inherit'] });
+  const [status] = await once(child, 'close');
+  if (status !== 0) throw new Error(`penstock cleanup ended with ${status}`);
+}
+
 /** Every one of several new connections goes there. */
 async function whoAnswers(address = CART.clusterIP): Promise<string> {
   const answers = new Set<string>();
@@ -42,9 +51,18 @@ async function whoAnswers(address = CART.clusterIP): Promise<string> {
   return [...answers].sort().join(' ');
 }
 
+/** As StandInIpvs: nothing blocks. */
+function inNftables() {
+  const standIn = new StandIn('nftables');
+  return {
+    write: (services: readonly StandInService[]) => standIn.writeAside(services),
+    remove: () => standIn.remove(),
+  };
+}
+
 export async function swapPair(t: Test, ours: OursInPair): Promise<void> {
   const stock = ours === 'nftables' ? 'ipvs' : 'nftables';
-  const other = stock === 'ipvs' ? new StandInIpvs() : new StandIn('nftables');
+  const other = stock === 'ipvs' ? new StandInIpvs() : inNftables();
   await using agent = new AgentProcess(settings(ours));
   const write = (services: readonly StandInService[]) =>
     agent.write(
@@ -118,7 +136,7 @@ export async function swapPair(t: Test, ours: OursInPair): Promise<void> {
   await pause(SETTLE_MS);
   await agent.end('SIGTERM');
   failed('penstock ended');
-  shell(`${PENSTOCK} cleanup --keep ${stock}`);
+  await cleanUp('--keep', stock);
   t.notOk(ours === 'nftables' && ofOurs(ours), 'cleanup took ours');
   await other.write([scaled(SECOND)]);
   await serves(CART.clusterIP, SECOND, 'theirs');
@@ -142,7 +160,7 @@ export async function swapPair(t: Test, ours: OursInPair): Promise<void> {
 
   await agent.end('SIGTERM');
   if (stock === 'ipvs') await other.remove();
-  shell(`${PENSTOCK} cleanup`);
+  await cleanUp();
   t.equal(ipvsState(), '');
   t.notMatch(tables(), /penstock|kube-proxy/);
   step('end');
