@@ -16,13 +16,12 @@ import {
 } from '../addresses/AddressBook.js';
 import { type AddressPool, labelsOf, parsePool, poolName } from '../addresses/AddressPool.js';
 import type { StatusWriteEnd } from '../addresses/LeftAddresses.js';
+import { POOLS_KNOWN_MS } from '../addresses/RecentPools.js';
 import { readRequest } from '../addresses/ServiceRequest.js';
 import { PoolsByGroup } from './PoolsByGroup.js';
 import type { RawChange } from './RawStore.js';
 import { type StatusOutcome, StatusWriter } from './StatusWriter.js';
 
-/** Milliseconds after which a pool that is not there is taken for gone: one that is given another name is missing for a moment. */
-const POOLS_KNOWN_MS = 60_000;
 /** Milliseconds after which a server has given up a request that it did not answer. */
 const REQUEST_GONE_MS = 60_000;
 /** Milliseconds in which addresses that become free are gathered, before those who wait for one get them. */

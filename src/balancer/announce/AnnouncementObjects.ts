@@ -1,10 +1,9 @@
 /** The objects that say what is announced and how: pools, advertisements, routers. From an API server or from manifests; pure. */
 import type { OtherObject } from '../../kubernetes/ObjectSource.js';
-import type { IpAddress } from '../../net/ip.js';
 import { objectName } from '../../objects/ApiObject.js';
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
-import { type AddressPool, parsePool, poolHas, poolName } from '../addresses/AddressPool.js';
+import { type AddressPool, parsePool, poolName } from '../addresses/AddressPool.js';
 import type { AnnouncingKind, AnnouncingObject } from '../objects/announcing.js';
 import { parseAnnouncing } from '../objects/parseAnnouncing.js';
 
@@ -105,10 +104,6 @@ export class AnnouncementObjects {
     this.#winners = [...winners.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
     return this.#winners;
   }
-}
-
-export function poolOf(pools: readonly AddressPool[], address: IpAddress): AddressPool | undefined {
-  return pools.find((pool) => poolHas(pool, address));
 }
 
 function isOurs({ version }: Known): boolean {

@@ -11,6 +11,8 @@ import type { ObjectChange } from '../../objects/ApiObject.js';
 import type { Node } from '../../objects/Node.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
 import type { Clock } from '../../time/Clock.js';
+import type { AddressPool } from '../addresses/AddressPool.js';
+import { RecentPools } from '../addresses/RecentPools.js';
 import type { OpenConnection } from '../bgp/BgpConnection.js';
 import type { TcpOptions } from '../bgp/openTcp.js';
 import { Layer2 } from '../layer2/Layer2.js';
@@ -97,6 +99,8 @@ export class Announcer {
   #lans: readonly LanInterface[] = [];
   #own: OwnNode;
   #facts: OwnFacts;
+  readonly #recentPools = new RecentPools();
+  #cancelForget: (() => void) | undefined;
   #plan: AnnouncePlan = { wishes: [], routes: new Map(), addresses: [] };
   /** What was refused: `address service why`. */
   #refused: ReadonlySet<string> = new Set();
@@ -246,6 +250,7 @@ export class Announcer {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancel?.();
+    this.#cancelForget?.();
     this.#options.interfaceWatch.onChange = undefined;
     await Promise.all([
       isSucceeded ? undefined : this.#membership.leave().then(() => this.#layer2.leave(LEAVE_MS)),
@@ -279,6 +284,7 @@ export class Announcer {
     const plan = planAnnouncing({
       services,
       objects,
+      gonePools: this.#gonePools(),
       own: this.#own,
       lans: this.#lans,
       twoTiers: this.#tiers?.works ?? false,
@@ -300,6 +306,16 @@ export class Announcer {
     // What routers remember of the agent before must not be withdrawn by a speaker that knows no better yet.
     if (this.#isServing)
       this.#peers.set(plan.routes, objects.ofKind('BFDProfile'), this.#facts.addresses ?? []);
+  }
+
+  #gonePools(): readonly AddressPool[] {
+    const { clock, objects } = this.#options;
+    const gone = this.#recentPools.gone(objects.pools, clock.now());
+    const { until } = this.#recentPools;
+    this.#cancelForget?.();
+    this.#cancelForget =
+      until === undefined ? undefined : clock.after(until - clock.now(), () => this.changed());
+    return gone;
   }
 
   #heardMacs(): readonly Uint8Array[] {

@@ -4,13 +4,13 @@
  */
 import { type Cidr, familyOf, type IpAddress, parseCidr } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
-import type { AddressPool } from '../addresses/AddressPool.js';
+import { type AddressPool, poolHas } from '../addresses/AddressPool.js';
 import type { Route } from '../bgp/AdjRibOut.js';
 import type { LocalWish } from '../layer2/Layer2.js';
 import type { BgpAdvertisement, BgpPeer, L2Advertisement, PoolChoice } from '../objects/announcing.js';
 import { type CommunityValue, parseCommunityText } from '../objects/communities.js';
 import { anySelects, type LabelSelector } from '../objects/LabelSelector.js';
-import { type AnnouncementObjects, poolOf } from './AnnouncementObjects.js';
+import type { AnnouncementObjects } from './AnnouncementObjects.js';
 import { type BalancedService, isServed } from './LoadBalancerServices.js';
 import { interfacesFor, type LanInterface, type OwnNode } from './OwnNode.js';
 
@@ -20,6 +20,8 @@ export const ANNOUNCE_FROM = 'announce-from';
 export interface PlanInput {
   readonly services: readonly BalancedService[];
   readonly objects: Pick<AnnouncementObjects, 'pools' | 'ofKind'>;
+  /** That went a moment ago: their addresses are announced as if they were there. */
+  readonly gonePools?: readonly AddressPool[];
   readonly own: OwnNode;
   readonly lans: readonly LanInterface[];
   /** Packets go on to the nodes with endpoints: any node may announce what has endpoints anywhere. */
@@ -49,8 +51,8 @@ export interface AnnouncePlan {
 }
 
 export function planAnnouncing(input: PlanInput): AnnouncePlan {
-  const { objects, own, lans } = input;
-  const pools = objects.pools;
+  const { objects, own, lans, gonePools = [] } = input;
+  const pools = [...objects.pools, ...gonePools];
   const layer2 = objects.ofKind('L2Advertisement');
   const bgp = objects.ofKind('BGPAdvertisement');
   const peers = objects
@@ -63,14 +65,17 @@ export function planAnnouncing(input: PlanInput): AnnouncePlan {
   const addresses: PlannedAddress[] = [];
 
   for (const [address, sharers] of byAddress(input.services)) {
-    const pool = poolOf(pools, address);
+    // Several while ranges go from one to another: what chooses one of them chooses the address.
+    const homes = pools.filter((each) => poolHas(each, address));
+    const pool = homes[0];
     const { services, refusals } = winners(sharers, address, pools.length > 0 && pool === undefined);
     const matching = <Ad extends PoolChoice & { readonly serviceSelectors: readonly LabelSelector[] }>(
       ads: readonly Ad[],
     ) =>
       ads.filter(
         (each) =>
-          choosesPool(each, pool) && services.some(({ labels }) => anySelects(each.serviceSelectors, labels)),
+          choosesPool(each, homes) &&
+          services.some(({ labels }) => anySelects(each.serviceSelectors, labels)),
       );
     const ofLayer2 = matching(layer2);
     const ofBgp = matching(bgp);
@@ -138,10 +143,12 @@ function byAddress(services: readonly BalancedService[]): ReadonlyMap<IpAddress,
 }
 
 /** As in MetalLB: names and selectors add up; neither of them: every pool, and every address when there are none. */
-function choosesPool({ pools, poolSelectors }: PoolChoice, pool: AddressPool | undefined): boolean {
+function choosesPool({ pools, poolSelectors }: PoolChoice, homes: readonly AddressPool[]): boolean {
   if (pools.length === 0 && poolSelectors.length === 0) return true;
-  if (pool === undefined) return false;
-  return pools.includes(pool.name) || (poolSelectors.length > 0 && anySelects(poolSelectors, pool.labels));
+  return homes.some(
+    ({ name, labels }) =>
+      pools.includes(name) || (poolSelectors.length > 0 && anySelects(poolSelectors, labels)),
+  );
 }
 
 /** Under policy Local, without a second tier, only those with endpoints; undefined: any. */

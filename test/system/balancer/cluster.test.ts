@@ -82,6 +82,13 @@ if (await inNetns(import.meta.url)) {
     spec: { addresses: ['192.0.2.96/28'] },
   });
   put('/apis/metallb.io/v1beta1/l2advertisements', { ...lan, kind: 'L2Advertisement', spec: {} });
+  // Another one: where there is none at all, every address may be announced.
+  put('/apis/metallb.io/v1beta1/ipaddresspools', {
+    ...lan,
+    metadata: { name: 'other', namespace: 'lb' },
+    kind: 'IPAddressPool',
+    spec: { addresses: ['198.51.100.96/28'], autoAssign: false },
+  });
   add('cart', 10);
 
   const nodes = NODES.map(([name, last]) => new LanAgent(name, last, { folder, kubeconfig, nodes: [] }));
@@ -176,6 +183,26 @@ if (await inNetns(import.meta.url)) {
     t.ok((await answer('192.0.2.96')) !== '');
     // They do not come to it in the same moment, and who does first comes last until then.
     await until('the owner by the hash', () => announcerOf('192.0.2.96') === ranked[0]?.name);
+  });
+
+  t.test('a pool that is given another name stops nothing', async (t) => {
+    const before = nodes.map(({ output }) => output.length);
+    const pools = '/apis/metallb.io/v1beta1/ipaddresspools';
+    fake.delete(pools, lan);
+    for (let i = 0; i < 10; i++) {
+      if (i === 5)
+        put(pools, {
+          ...lan,
+          metadata: { name: 'named-anew', namespace: 'lb' },
+          kind: 'IPAddressPool',
+          spec: { addresses: ['192.0.2.96/28'] },
+        });
+      t.match(await answer('192.0.2.96'), /^node/);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    const since = nodes.map(({ output }, i) => output.slice(before[i])).join('');
+    t.notMatch(since, /no longer announces 192\.0\.2\.96/);
+    t.equal(addressOf('cart'), '192.0.2.96');
   });
 
   t.test('the node that announces dies: its Lease runs out, and another takes over', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import type { AddressPool } from '../../../../src/balancer/addresses/AddressPool.js';
 import { AnnouncementObjects } from '../../../../src/balancer/announce/AnnouncementObjects.js';
 import {
   type BalancedPort,
@@ -71,7 +72,7 @@ function service(
 function plan(
   objects: AnnouncementObjects,
   services: readonly BalancedService[],
-  more: { twoTiers?: boolean; labels?: Record<string, string> } = {},
+  more: { twoTiers?: boolean; labels?: Record<string, string>; gonePools?: readonly AddressPool[] } = {},
 ) {
   const node = more.labels && {
     kind: 'Node' as const,
@@ -84,6 +85,7 @@ function plan(
     labels: more.labels,
   };
   return planAnnouncing({
+    gonePools: more.gonePools ?? [],
     services,
     objects,
     own: ownNode('node1', node, false),
@@ -351,4 +353,36 @@ t.test('Services and the nodes of their endpoints', async (t) => {
   t.equal(take(cart('ClusterIP')), true);
   t.same(list(), []);
   t.equal(take(cart('ClusterIP')), false);
+});
+
+t.test('a pool that is given another name, in whichever order its objects come', async (t) => {
+  const pool = (name: string, ...addresses: readonly string[]) =>
+    metallb('IPAddressPool', name, { addresses });
+  const ad = (...ipAddressPools: readonly string[]) => metallb('L2Advertisement', 'lan', { ipAddressPools });
+  const other = pool('other', '203.0.113.0/24');
+  const before = objectsOf(other, pool('b', '192.0.2.96/28'), ad('b'));
+  const gone = before.pools.filter(({ name }) => name === 'b');
+  for (const [what, objects, gonePools, announced] of [
+    ['before', before, [], true],
+    ['removed', objectsOf(other, ad('b')), gone, true],
+    ['removed, the last pool', objectsOf(ad('b')), gone, true],
+    ['removed, then made', objectsOf(other, pool('c', '192.0.2.96/28'), ad('b')), gone, true],
+    ['and advertised', objectsOf(other, pool('c', '192.0.2.96/28'), ad('c')), gone, true],
+    [
+      'made before, in order',
+      objectsOf(other, pool('b', '192.0.2.96/28'), pool('c', '192.0.2.96/28'), ad('b')),
+      [],
+      true,
+    ],
+    [
+      'made before, and advertised',
+      objectsOf(other, pool('b', '192.0.2.96/28'), pool('c', '192.0.2.96/28'), ad('c')),
+      [],
+      true,
+    ],
+    ['gone for a minute', objectsOf(other, ad('b')), [], false],
+  ] as const) {
+    const { wishes } = plan(objects, [service()], { gonePools });
+    t.equal(wishes.length, announced ? 1 : 0, what);
+  }
 });
