@@ -1,5 +1,5 @@
 /** penstock services: every port of every Service that this node serves, and whether it can. */
-import { lacksEndpoints, type ServiceRow } from '../../observe/admin/serviceRows.js';
+import { lacksSomething, type ServiceRow } from '../../observe/admin/serviceRows.js';
 import { readArguments } from '../readArguments.js';
 import { look, servicesOf } from './look.js';
 import { MODEL_FLAGS, MODEL_HELP } from './modelFlags.js';
@@ -9,10 +9,11 @@ export const HELP = `penstock services [NAME] [--namespace NS] [--problems] [-o 
 
 Lists what this node serves: one line for each port of a Service. NAME is a part
 of namespace/service. ENDPOINTS are those that serve, of all, and those here.
-A Service is asleep that has none and wakes at the first packet.
+A Service is asleep that has none and wakes at the first packet. It has no
+address when all of its belong to other Services: penstock status names them.
 
   --namespace NS         only of this namespace
-  --problems             only those that lack endpoints
+  --problems             only those that lack endpoints, or an address
 
 ${MODEL_HELP}
 Exit status: 1 when a listed Service has no endpoints, 2 could not look.
@@ -41,7 +42,7 @@ export async function services(argv: readonly string[]): Promise<number> {
     (row) =>
       row.service.includes(part) &&
       (values.namespace === undefined || row.service.startsWith(`${values.namespace}/`)) &&
-      (!values.problems || lacksEndpoints(row)),
+      (!values.problems || lacksSomething(row)),
   );
   if (format === 'json') printJson({ agent: found.from === 'agent', items: rows });
   else print(servicesText(rows, found.from === 'model' && found.agentIsGone));

@@ -81,7 +81,7 @@ export async function tableStatus(
   const services = new Set<string>();
   const without = new FirstByKey(SHOWN_SERVICES);
   const samples = new FirstByKey(SAMPLES);
-  const states = { ok: 0, asleep: 0, 'no endpoints': 0, 'no local endpoints': 0 };
+  const states = { ok: 0, asleep: 0, 'no address': 0, 'no endpoints': 0, 'no local endpoints': 0 };
   let endpoints = 0;
   for (const ports of portsByKey(view)) {
     if (turns.isOver()) await turns.next();

@@ -19,7 +19,7 @@ import type { SyncRecord } from './SyncHistory.js';
 import {
   type EndpointRow,
   endpointRows,
-  lacksEndpoints,
+  lacksSomething,
   type ServiceRow,
   serviceRows,
 } from './serviceRows.js';
@@ -118,7 +118,7 @@ function wantedRows(rows: readonly ServiceRow[], words: string): readonly Servic
   return rows.filter(
     (row) =>
       (service === '' || row.service === service) &&
-      (state === '' || lacksEndpoints(row)) &&
+      (state === '' || lacksSomething(row)) &&
       (part === '' || texts(row).some((text) => text.includes(part))),
   );
 }

@@ -7,10 +7,10 @@ import { type TakesTurns, WorkTurns } from '../metrics/WorkTurns.js';
 import { sortInTurns } from './sortInTurns.js';
 
 /**
- * `ok`: every way to the Service has an endpoint. `asleep`: none has, and a first packet waits until one has. The rest: for whom it has
- * none.
+ * `ok`: every way to the Service has an endpoint. `asleep`: none has, and a first packet waits until one has. `no address`: all that it
+ * has belong to other Services. The rest: for whom it has no endpoint.
  */
-export type ServiceState = 'ok' | 'asleep' | 'no endpoints' | 'no local endpoints';
+export type ServiceState = 'ok' | 'asleep' | 'no address' | 'no endpoints' | 'no local endpoints';
 
 export interface ServiceRow {
   /** `namespace/service:port/PROTOCOL`: unique, and the order of rows. */
@@ -91,6 +91,8 @@ export function stateOf(ports: readonly ServicePort[], mode: string): ServiceSta
   // One family that serves is enough: clients of the other may not exist.
   if (!ports.some((port) => port.endpoints.any))
     return ports.some((port) => sleepsIn(mode, port)) ? 'asleep' : 'no endpoints';
+  if (!ports.some((port) => port.clusterIP !== undefined || isExternallyAccessible(port)))
+    return 'no address';
   const isLocal = (port: ServicePort) =>
     port.internalPolicy === 'Local' || (port.externalPolicy === 'Local' && isExternallyAccessible(port));
   return ports.some((port) => port.endpoints.any && isLocal(port) && port.endpoints.local.length === 0)
@@ -98,9 +100,9 @@ export function stateOf(ports: readonly ServicePort[], mode: string): ServiceSta
     : 'ok';
 }
 
-/** Whether somebody is refused for want of an endpoint. */
-export function lacksEndpoints({ state }: Pick<ServiceRow, 'state'>): boolean {
-  return state === 'no endpoints' || state === 'no local endpoints';
+/** Whether it serves less than it says: for want of an endpoint, or of an address. */
+export function lacksSomething({ state }: Pick<ServiceRow, 'state'>): boolean {
+  return state !== 'ok' && state !== 'asleep';
 }
 
 export interface EndpointRow {

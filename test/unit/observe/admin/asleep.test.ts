@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { IpAddress } from '../../../../src/net/ip.js';
 import { tableStatus } from '../../../../src/observe/admin/AgentStatus.js';
-import { lacksEndpoints, serviceRows } from '../../../../src/observe/admin/serviceRows.js';
+import { lacksSomething, serviceRows } from '../../../../src/observe/admin/serviceRows.js';
 import { operatorText } from '../../../../src/observe/metrics/operatorMetrics.js';
 import { endpoint, service, slice, tableOf } from '../../../support/builders.js';
 
@@ -15,12 +15,32 @@ const table = tableOf([
 ]);
 table.commit();
 
+t.test('a Service whose address belongs to another one is not well', async (t) => {
+  const shared = { clusterIPs: {}, externalIPs: ['192.0.2.10' as IpAddress] };
+  const both = tableOf(
+    ['first', 'second'].flatMap((name) => [
+      service({ name, ...shared }),
+      slice([endpoint('10.1.0.1')], { name: `${name}-1`, serviceName: name }),
+    ]),
+  );
+  both.commit();
+  const rows = await serviceRows(both, 'nftables');
+  t.strictSame(
+    rows.map((row) => [row.service, row.state, lacksSomething(row)]),
+    [
+      ['shop/first', 'ok', false],
+      ['shop/second', 'no address', true],
+    ],
+  );
+  t.match((await tableStatus(both, 'nftables')).counts, { servicePorts: 2, withoutEndpoints: 0 });
+});
+
 t.test(
   'a Service whose first packet wakes somebody lacks nothing, unless the mode holds no packets',
   async (t) => {
     const states = async (mode: string) =>
       Object.fromEntries(
-        (await serviceRows(table, mode)).map((row) => [row.service, [row.state, lacksEndpoints(row)]]),
+        (await serviceRows(table, mode)).map((row) => [row.service, [row.state, lacksSomething(row)]]),
       );
     const refused = ['no endpoints', true];
     t.strictSame(await states('nftables'), {
