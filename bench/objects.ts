@@ -41,8 +41,13 @@ export function service(n: number): Service {
   };
 }
 
-/** `generation` changes the address of one endpoint. */
-export function slice(n: number, endpoints: number, generation = 0): EndpointSlice {
+/** The key of its service port. */
+export function servicePortOf(n: number): string {
+  return `bench/service-${n}:http/TCP`;
+}
+
+/** `generation` changes the address of one endpoint; `of`: what the Service has when none is away. */
+export function slice(n: number, endpoints: number, generation = 0, of = endpoints): EndpointSlice {
   return {
     kind: 'EndpointSlice',
     namespace: 'bench',
@@ -50,9 +55,7 @@ export function slice(n: number, endpoints: number, generation = 0): EndpointSli
     serviceName: `service-${n}`,
     family: 'IPv4',
     ports: [{ name: 'http', protocol: 'TCP', port: 8080 }],
-    endpoints: Array.from({ length: endpoints }, (_, i) =>
-      endpoint(n * endpoints + i, i === 0 ? generation : 0),
-    ),
+    endpoints: Array.from({ length: endpoints }, (_, i) => endpoint(n * of + i, i === 0 ? generation : 0)),
     triggerTime: undefined,
   };
 }

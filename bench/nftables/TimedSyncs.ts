@@ -8,9 +8,10 @@ import { systemClock } from '../../src/time/Clock.js';
 const MIN_SYNC_MS = 10;
 
 export class TimedSyncs {
-  /** From changed() to the end of the commit that holds the change, for each. */
-  readonly latencyMs: number[] = [];
-  #waiting: number[] = [];
+  /** From changed() to the end of the commit that holds the change, for each, with the key of its service port. */
+  readonly latencies: { readonly key: string; readonly ms: number }[] = [];
+  /** When it was changed, by key of the service port. */
+  #waiting: { readonly key: string; readonly at: number }[] = [];
   #syncs = 0;
   readonly #loop: SyncLoop;
 
@@ -22,9 +23,14 @@ export class TimedSyncs {
       run: async () => {
         const mine = this.#waiting;
         this.#waiting = [];
-        await dataplane.sync(table, table.commit());
+        const { families } = await dataplane.sync(table, table.commit());
         const now = performance.now();
-        for (const at of mine) this.latencyMs.push(now - at);
+        const later = new Set(families.flatMap(({ waiting }) => waiting?.map(({ key }) => key) ?? []));
+        for (const change of mine) {
+          if (later.has(change.key)) this.#waiting.push(change);
+          else this.latencies.push({ key: change.key, ms: now - change.at });
+        }
+        if (later.size > 0) this.#loop.requestUrgent();
         this.#syncs++;
       },
       clock: systemClock,
@@ -33,13 +39,17 @@ export class TimedSyncs {
     });
   }
 
+  get latencyMs(): readonly number[] {
+    return this.latencies.map(({ ms }) => ms);
+  }
+
   get syncs(): number {
     return this.#syncs;
   }
 
-  /** The routing table has one more change. */
-  changed(): void {
-    this.#waiting.push(performance.now());
+  /** The routing table has one more change, of the service port with this key. */
+  changed(key: string): void {
+    this.#waiting.push({ key, at: performance.now() });
     this.#loop.request();
   }
 

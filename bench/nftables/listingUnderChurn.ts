@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { service, slice } from '../objects.js';
+import { service, servicePortOf, slice } from '../objects.js';
 import { inNamespace } from '../parts/inNamespace.js';
 import { median, quantile, table } from '../parts/statistics.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
@@ -46,16 +46,23 @@ async function measure(services: number, endpoints: number, rate: number): Promi
   const routing = filledTable(services, endpoints);
   await dataplane.sync(routing, routing.commit());
   const syncs = new TimedSyncs(dataplane, routing);
-  const change = (i: number) => {
+  /** Returns whose. */
+  const change = (i: number): number => {
     const n = (i * 7919) % services;
     const added = services + 1 + (i >> 3);
-    if (i % 8 === 3)
+    if (i % 8 === 3) {
       routing.apply([
         { type: 'upsert', object: service(added) },
         { type: 'upsert', object: slice(added, endpoints) },
       ]);
-    else if (i % 8 === 7) routing.apply([{ type: 'delete', ref: service(added) }]);
-    else routing.apply([{ type: 'upsert', object: slice(n, endpoints - (i & 1), i) }]);
+      return added;
+    }
+    if (i % 8 === 7) {
+      routing.apply([{ type: 'delete', ref: service(added) }]);
+      return added;
+    }
+    routing.apply([{ type: 'upsert', object: slice(n, endpoints - (i & 1), i, endpoints) }]);
+    return n;
   };
   let made = 0;
   let isOver = false;
@@ -64,8 +71,7 @@ async function measure(services: number, endpoints: number, rate: number): Promi
     while (!isOver) {
       const due = Math.floor(((performance.now() - started) / 1000) * rate);
       for (; made < due; made++) {
-        change(made);
-        syncs.changed();
+        syncs.changed(servicePortOf(change(made)));
       }
       await sleep(2);
     }

@@ -12,7 +12,7 @@ import type { Service } from '../../src/objects/Service.js';
 import { service, slice } from '../objects.js';
 import { inNamespace } from '../parts/inNamespace.js';
 import { median, quantile, table } from '../parts/statistics.js';
-import { measurePaced } from './nftablesChurn.js';
+import { type Latency, measurePaced } from './nftablesChurn.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
 
 /** What is out of the ordinary; `n` is the number of the Service. */
@@ -63,13 +63,14 @@ if (process.argv[2] === 'measure') {
   const result = await measure(kind, among, Number(services), Number(endpoints));
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 } else if (process.argv[2] === 'paced') {
-  const kinds = PACED.filter((kind) => kind !== process.argv[3]).map((kind) => KINDS[kind]);
+  const kinds = PACED.filter((kind) => kind !== process.argv[3]);
   const result = await measurePaced({
     services: PACED_SERVICES,
     endpoints: PACED_ENDPOINTS,
     changesPerSecond: 200,
     seconds: 15,
-    service: (n) => ({ ...service(n), ...kinds[n % kinds.length]?.(n) }),
+    service: (n) => ({ ...service(n), ...KINDS[kinds[n % kinds.length] ?? '']?.(n) }),
+    isApart: (n) => kinds[n % kinds.length] === 'maglev',
   });
   process.stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 } else {
@@ -151,11 +152,13 @@ async function report(sizes: string, kinds: string): Promise<void> {
     const paced = JSON.parse(await inNamespace(self, ['paced', without])) as Awaited<
       ReturnType<typeof measurePaced>
     >;
-    const { p50, p99, most } = paced.latencyMs;
+    const times = ({ p50, p99, most }: Latency) =>
+      `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, latest ${most.toFixed(1)} ms`;
+    const apart = without === '' ? `, those of maglev ${times(paced.apartMs)}` : '';
     process.stdout.write(
       `200 annotated changes a second at ${PACED_SERVICES} x ${PACED_ENDPOINTS}${without === '' ? '' : `, none of ${without}`}: ` +
-        `${paced.changes} in ${paced.syncs} syncs, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ` +
-        `latest ${most.toFixed(1)} ms, ${(paced.cpuShare * 100).toFixed(0)} % of a core\n`,
+        `${paced.changes} in ${paced.syncs} syncs, ${times(paced.latencyMs)}${apart}, ` +
+        `${(paced.cpuShare * 100).toFixed(0)} % of a core\n`,
     );
   }
 }

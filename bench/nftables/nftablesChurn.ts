@@ -1,7 +1,7 @@
 /** A thousand changes a second, each of one endpoint, at random times: how late is each in the kernel, at what cost. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '../../src/objects/Service.js';
-import { slice } from '../objects.js';
+import { servicePortOf, slice } from '../objects.js';
 import { median, quantile } from '../parts/statistics.js';
 import { filledTable, openDataplane } from './nftablesCore.js';
 import { TimedSyncs } from './TimedSyncs.js';
@@ -9,10 +9,18 @@ import { TimedSyncs } from './TimedSyncs.js';
 const CHANGES_PER_SECOND = 1000;
 const SECONDS = 30;
 
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+  readonly most: number;
+}
+
 export interface ChurnResult {
   readonly changes: number;
   /** From the change in the routing table to the end of the commit that holds it. */
-  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly most: number };
+  readonly latencyMs: Latency;
+  /** The same of those that Pace.isApart names. */
+  readonly apartMs: Latency;
   /** Of one core, while it lasted. */
   readonly cpuShare: number;
   readonly syncs: number;
@@ -26,6 +34,8 @@ export interface Pace {
   readonly seconds: number;
   /** What each Service is; undefined: a plain one. */
   readonly service?: (n: number) => Service;
+  /** Services whose changes are counted apart, not with the others. */
+  readonly isApart?: (n: number) => boolean;
 }
 
 export function measureChurn(services: number, endpoints: number): Promise<ChurnResult> {
@@ -38,7 +48,7 @@ export function measureChurn(services: number, endpoints: number): Promise<Churn
 }
 
 export async function measurePaced(pace: Pace): Promise<ChurnResult> {
-  const { services, endpoints, changesPerSecond, seconds, service } = pace;
+  const { services, endpoints, changesPerSecond, seconds, service, isApart = () => false } = pace;
   const dataplane = openDataplane();
   const table = filledTable(services, endpoints);
   if (service) for (let n = 0; n < services; n++) table.apply([{ type: 'upsert', object: service(n) }]);
@@ -54,8 +64,8 @@ export async function measurePaced(pace: Pace): Promise<ChurnResult> {
       const n = (made * 7919) % services;
       // Half of the changes replace an endpoint, the others take one away or bring it back.
       const count = made % 4 === 1 ? endpoints - 1 : endpoints;
-      table.apply([{ type: 'upsert', object: slice(n, count, made) }]);
-      syncs.changed();
+      table.apply([{ type: 'upsert', object: slice(n, count, made, endpoints) }]);
+      syncs.changed(servicePortOf(n));
     }
     await sleep(1);
   }
@@ -65,13 +75,23 @@ export async function measurePaced(pace: Pace): Promise<ChurnResult> {
   await syncs.stop();
   await dataplane.close();
   const rssMb = process.memoryUsage.rss() / 1e6;
-  const { latencyMs } = syncs;
-  const most = latencyMs.reduce((a, b) => Math.max(a, b), 0);
+  const apart = new Set<string>();
+  for (let n = 0; n < services; n++) if (isApart(n)) apart.add(servicePortOf(n));
+  const of = (counted: 'apart' | 'others') =>
+    latencyOf(
+      syncs.latencies.filter(({ key }) => apart.has(key) === (counted === 'apart')).map(({ ms }) => ms),
+    );
   return {
-    changes: latencyMs.length,
-    latencyMs: { p50: median(latencyMs), p99: quantile(latencyMs, 0.99), most },
+    changes: syncs.latencies.length,
+    latencyMs: of('others'),
+    apartMs: of('apart'),
     cpuShare: (user + system) / 1000 / elapsedMs,
     syncs: syncs.syncs,
     rssMb,
   };
+}
+
+function latencyOf(milliseconds: readonly number[]): Latency {
+  const most = milliseconds.reduce((a, b) => Math.max(a, b), 0);
+  return { p50: median(milliseconds), p99: quantile(milliseconds, 0.99), most };
 }

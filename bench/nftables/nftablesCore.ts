@@ -94,7 +94,7 @@ export async function measureCore(services: number, endpoints: number): Promise<
     const n = (i * 37) % services;
     table.apply([{ type: 'upsert', object: slice(n, endpoints, i) }]);
     replaceMs.push((await sync(dataplane)).total);
-    table.apply([{ type: 'upsert', object: slice(n, endpoints - 1, i) }]);
+    table.apply([{ type: 'upsert', object: slice(n, endpoints - 1, i, endpoints) }]);
     scaleMs.push((await sync(dataplane)).total);
     table.apply([{ type: 'upsert', object: slice(n, endpoints, i) }]);
     scaleMs.push((await sync(dataplane)).total);

@@ -21,6 +21,7 @@ import type { ConnectionCleaning } from './ConnectionCleaning.js';
 import { ProblemLog } from './ProblemLog.js';
 import { HealthChecking } from './servers/HealthChecking.js';
 import { ForeignChanges } from './sync/ForeignChanges.js';
+import { goOnWith } from './sync/goOnWith.js';
 import { SyncLog } from './sync/SyncLog.js';
 import { SyncLoop } from './sync/SyncLoop.js';
 import { SyncProgress } from './sync/SyncProgress.js';
@@ -106,8 +107,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
   #verifying: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
-    const { config, sources, table, dataplane, connections, metrics, hostAddresses, afterFirstSync, log } =
-      options;
+    const { config, sources, table, dataplane, connections, metrics, hostAddresses, log } = options;
     this.#config = config;
     this.#sources = sources;
     this.#table = table;
@@ -116,7 +116,7 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     this.#follower = options.follower;
     this.#metrics = metrics;
     this.#beforeFirstSync = options.beforeFirstSync;
-    this.#afterFirstSync = afterFirstSync;
+    this.#afterFirstSync = options.afterFirstSync;
     this.#mayServe = options.mayServe;
     this.#onServing = options.onServing;
     this.#log = log;
@@ -210,10 +210,6 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     return this.#fullSyncs;
   }
 
-  foreignChange(what: string): void {
-    this.#found(what);
-  }
-
   familyFailed(family: IpFamily): void {
     this.#metrics.syncFailed(family, this.#clock.now() - this.#syncStarted);
   }
@@ -275,11 +271,12 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
-    if (this.#syncStarted >= this.#everythingDue)
-      this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
+    const wasDue = this.#syncStarted >= this.#everythingDue;
+    if (wasDue) this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
     this.#noteSynced(report.families);
     if (report.families.some(({ kind }) => kind === 'full')) this.#fullSyncs++;
     void this.#connections.clean(this.#table);
+    goOnWith(report, this.#connections, this.#loop);
     this.#problems.set('routing', this.#table.problems());
     this.#problems.set('dataplane', report.problems);
     const unopened = await this.#updateHealthChecks(report.families.map(({ family }) => family));
@@ -333,14 +330,14 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     if (!this.#synced || this.#loop.busy || this.#holdsRepairs) return;
     try {
       const wrong = await this.#dataplane.verify();
-      if (wrong !== undefined) this.#found(wrong);
+      if (wrong !== undefined) this.foreignChange(wrong);
     } catch (error) {
       this.#log.error({ err: error }, `the rules could not be verified: ${messageOf(error)}`);
     }
   }
 
   /** While repairs are held it may be the mark of whoever asked for that, so nothing is said of it. */
-  #found(wrong: string): void {
+  foreignChange(wrong: string): void {
     if (this.#holdsRepairs) this.#hasHeldRepair = true;
     else this.#repair(wrong);
   }

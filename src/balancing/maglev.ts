@@ -99,7 +99,10 @@ function filled(rows: readonly Row[], size: number): Uint32Array {
       served[i] = (served[i] as number) + heaviest;
       const step = steps[i] as number;
       let entry = next[i] as number;
-      while (taken[entry] === 1) entry = (entry + step) % size;
+      while (taken[entry] === 1) {
+        entry += step;
+        if (entry >= size) entry -= size;
+      }
       taken[entry] = 1;
       table[entry] = endpoint;
       next[i] = entry;

@@ -1,7 +1,7 @@
 /** The one interface behind which the modes live. */
 import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
 import type { Problem } from '../objects/Problem.js';
-import type { ChangeSet } from '../routing/ChangeSet.js';
+import type { ChangeSet, ServicePortChange } from '../routing/ChangeSet.js';
 import type { RoutingView } from '../routing/RoutingView.js';
 import type { ServicePort } from '../routing/ServicePort.js';
 import type { ChoiceReport } from './choice/Chooser.js';
@@ -21,6 +21,8 @@ export interface FamilyReport {
   readonly kernelMs: number;
   /** Milliseconds of the whole sync of this family. */
   readonly totalMs: number;
+  /** Changes that let others go first: the next sync goes on with them, and is wanted at once. Undefined: there are none. */
+  readonly waiting?: readonly ServicePortChange[] | undefined;
   /** Of a mode that writes all its rules through iptables-restore. */
   readonly rules?: readonly TableRules[];
 }

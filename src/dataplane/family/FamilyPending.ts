@@ -31,6 +31,11 @@ export class FamilyPending {
     return this.#isKnown;
   }
 
+  /** What was taken since the last begin(), and what that left over. */
+  get waiting(): Iterable<ServicePortChange> {
+    return this.#changes.values();
+  }
+
   get isEmpty(): boolean {
     return this.#changes.size === 0;
   }
@@ -52,8 +57,11 @@ export class FamilyPending {
     return { changes: [...begun.values()], isKnown };
   }
 
-  /** The kernel holds what begin() handed out. Returns false when that came into doubt meanwhile. */
-  confirm(): boolean {
+  /** The kernel holds what begin() handed out, but for `left`. Returns false when that came into doubt meanwhile. */
+  confirm(left: readonly ServicePortChange[] = []): boolean {
+    const since = this.#changes;
+    this.#changes = new Map(left.map((change) => [change.key, change]));
+    for (const change of since.values()) note(this.#changes, change);
     this.#begun = undefined;
     this.#isKnown = this.#doubts === this.#doubtsAtBegin;
     return this.#isKnown;

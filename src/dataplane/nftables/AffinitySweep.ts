@@ -76,10 +76,11 @@ export class AffinitySweep {
         for (const { set } of stale) transaction.deletedElements.delete(set);
       }
     }
-    await this.#sweepAgain(table);
+    await this.sweepAgain(table);
   }
 
-  async #sweepAgain(table: NftablesTable): Promise<void> {
+  /** Deletes stale entries where nothing else is written. */
+  async sweepAgain(table: NftablesTable): Promise<void> {
     const rest = new Transaction(this.#family, table.name);
     for (const { set, keys } of await this.#stale(table, rest)) rest.deletedElements.set(set, keys);
     if (rest.isEmpty) return;

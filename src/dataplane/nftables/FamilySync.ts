@@ -18,9 +18,10 @@ import { findRefused } from './findRefused.js';
 import { planChanges } from './plan/planChanges.js';
 import { planFull } from './plan/planFull.js';
 import { type Damage, planRepair } from './plan/planRepair.js';
-import { firstPortion, portions } from './plan/portions.js';
+import { countTouched, firstPortion, PORTION, portions, turnOf } from './plan/portions.js';
 import { readPresent } from './plan/readPresent.js';
 import type { TableContents } from './plan/TableContents.js';
+import { takeAhead } from './plan/takeAhead.js';
 
 /** How often a transaction is planned anew when an entry of session affinity expired while it was on its way. */
 const ATTEMPTS = 3;
@@ -33,6 +34,7 @@ interface Written {
   /** Service ports. */
   readonly written: number;
   readonly kernelMs: Milliseconds;
+  readonly waiting?: FamilyReport['waiting'];
 }
 
 const NOTHING: Written = { kind: 'none', written: 0, kernelMs: 0 };
@@ -64,6 +66,11 @@ export class FamilySync {
   /** Notes what changed; the next sync writes it, whatever happens before. */
   take(changes: readonly ServicePortChange[]): void {
     this.#pending.take(this.#setAside.rebase(changes));
+  }
+
+  /** Elements that the next sync may touch; no more than `enough` are counted. */
+  countWaiting(enough: number): number {
+    return countTouched(this.#pending.waiting, enough);
   }
 
   /** The next sync reads the kernel's table, and repairs what differs. */
@@ -133,11 +140,13 @@ export class FamilySync {
     settings: NftablesSettings,
   ): Promise<Written | undefined> {
     if (contents.settings.counters !== settings.counters) return undefined;
-    const kernelMs = await this.#writePortions(contents, changes, settings);
+    const [mine, later] = turnOf(changes);
+    const kernelMs = await this.#writePortions(contents, mine, settings);
     if (kernelMs === undefined) return undefined;
-    this.#confirm(contents);
-    if (kernelMs === 'nothing') return NOTHING;
-    return { kind: 'partial', written: changes.length, kernelMs };
+    this.#confirm(contents, later);
+    const waiting = later.length === 0 ? undefined : later;
+    if (kernelMs === 'nothing') return { ...NOTHING, waiting };
+    return { kind: 'partial', written: mine.length, kernelMs, waiting };
   }
 
   /** The milliseconds in the kernel, or that there was nothing to write. Undefined when everything must be looked at. */
@@ -147,11 +156,15 @@ export class FamilySync {
     settings: NftablesSettings,
   ): Promise<Milliseconds | 'nothing' | undefined> {
     let kernelMs: Milliseconds | 'nothing' = 'nothing';
-    for (const portion of portions(changes)) {
+    const list = portions(changes);
+    // With the last of them, for the entries of all: each look is at every entry that there is.
+    const sweep = AffinitySweep.of(this.family, changes);
+    for (const portion of list) {
       const transaction = planChanges(contents, portion, settings, this.#table.name);
       if (transaction === undefined) return undefined;
-      if (transaction.isEmpty) continue;
-      const took = await this.#commit(transaction, AffinitySweep.of(this.family, portion));
+      const isLast = portion === list.at(-1);
+      if (transaction.isEmpty && !(isLast && sweep)) continue;
+      const took = await this.#commit(transaction, isLast ? sweep : undefined);
       kernelMs = (kernelMs === 'nothing' ? 0 : kernelMs) + took;
     }
     return kernelMs;
@@ -190,6 +203,8 @@ export class FamilySync {
       later.length > 0 ? { ...settings, stance: 'behind', serviceCIDRs: [] } : settings;
     const { transaction, contents } = await planFull(first, asYet, present, this.#table.name, later);
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
+    for (const portion of takeAhead(transaction, PORTION, contents.filled))
+      kernelMs += await this.#commit(portion, undefined);
     kernelMs += await this.#commit(transaction, sweep);
     if (later.length > 0) kernelMs += await this.#writeLater(contents, later, asYet, settings);
     this.#confirm(contents);
@@ -225,15 +240,15 @@ export class FamilySync {
 
   /** Returns the milliseconds that it took. */
   async #commit(transaction: Transaction, sweep: AffinitySweep | undefined): Promise<Milliseconds> {
-    if (transaction.isEmpty) return 0;
     const started = this.#now();
-    if (sweep === undefined) await this.#table.commit(transaction);
+    if (transaction.isEmpty) await sweep?.sweepAgain(this.#table);
+    else if (sweep === undefined) await this.#table.commit(transaction);
     else await sweep.commitWith(this.#table, transaction, ATTEMPTS);
     return this.#now() - started;
   }
 
-  #confirm(contents: TableContents): void {
-    this.#contents = this.#pending.confirm() ? contents : undefined;
+  #confirm(contents: TableContents, later: readonly ServicePortChange[] = []): void {
+    this.#contents = this.#pending.confirm(later) ? contents : undefined;
   }
 }
 

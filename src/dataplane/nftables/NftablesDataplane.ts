@@ -34,7 +34,6 @@ import {
 } from './desired/NftablesSettings.js';
 import { TABLE } from './desired/sets.js';
 import { FamilySync } from './FamilySync.js';
-import { countTouched } from './plan/portions.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 
 /** So many elements are written unheard: to ask twice for the generation costs less then than what the kernel says of them. */
@@ -123,7 +122,7 @@ export class NftablesDataplane implements Dataplane {
     const write = () => this.#syncFamilies(table);
     const families = !this.#watching
       ? await this.#syncThenWatch(write)
-      : this.#isDearToHear(changes)
+      : this.#isDearToHear()
         ? await this.#syncUnheard(write)
         : await write();
     this.#hasSynced = true;
@@ -139,11 +138,9 @@ export class NftablesDataplane implements Dataplane {
     return this.#syncInBlind(sync, before, () => this.#startWatch());
   }
 
-  #isDearToHear({ families }: ChangeSet): boolean {
+  #isDearToHear(): boolean {
     if (this.#watch === undefined || this.#now() < this.#hearsUntil) return false;
-    return this.families.some(
-      (family) => countTouched(families[family], UNHEARD_ELEMENTS) >= UNHEARD_ELEMENTS,
-    );
+    return this.#families.some((sync) => sync.countWaiting(UNHEARD_ELEMENTS) >= UNHEARD_ELEMENTS);
   }
 
   /** As #syncThenWatch(), for many elements: what the kernel would say of each of them is not listened to. */
@@ -236,7 +233,8 @@ export class NftablesDataplane implements Dataplane {
     // What was never synced is as whoever was here before left it.
     if (!this.#hasSynced) return;
     this.#stance = 'behind';
-    await this.#syncFamilies(table);
+    // What let others go first is written too: nobody comes after.
+    while ((await this.#syncFamilies(table)).some(({ waiting }) => waiting));
   }
 
   /** Who a node port belongs to, for those who pass on connections themselves. */
@@ -299,5 +297,6 @@ function together(first: FamilyReport, second: FamilyReport | undefined): Family
     transactions: first.transactions + second.transactions,
     kernelMs: first.kernelMs + second.kernelMs,
     totalMs: first.totalMs + second.totalMs,
+    waiting: second.waiting,
   };
 }

@@ -22,6 +22,8 @@ export interface SyncedFamily {
   /** Milliseconds. */
   readonly totalMs: number;
   readonly rules?: readonly TableRules[];
+  /** Some of its changes are not in force yet. */
+  readonly waiting?: readonly unknown[] | undefined;
 }
 
 /** Seconds. */
@@ -203,12 +205,13 @@ export class AgentMetrics {
   /** After a sync that succeeded. */
   synced(families: readonly SyncedFamily[]): void {
     const now = this.#now();
-    for (const { family, kind, totalMs, rules } of families) {
+    for (const { family, kind, totalMs, rules, waiting } of families) {
       const labels = { ip_family: family };
       this.#duration.observe(labels, totalMs / 1000);
       if (kind !== 'none') this.#durationOf[kind].observe(labels, totalMs / 1000);
       this.#lastSync.set(labels, now / 1000);
       this.#iptables?.synced(family, rules ?? []);
+      if (waiting) continue;
       for (const time of this.#waiting[family]) {
         this.#programming.observe(labels, Math.max(0, now - time) / 1000);
       }

@@ -65,8 +65,12 @@ if (await inNetns(import.meta.url)) {
               addresses: host,
               localhostPorts: { tcp: 4 },
             });
-            const { kind } = await sync.sync(table.servicePorts(family), settings);
-            kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+            let waits = true;
+            while (waits) {
+              const { kind, waiting } = await sync.sync(table.servicePorts(family), settings);
+              kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+              waits = waiting !== undefined;
+            }
             if (sync.problems.length > 0) throw new Error(JSON.stringify(sync.problems));
             // Chains that nobody uses any more may be left; all else must be as a full sync would have it.
             const kernel = new NftablesTable(channel, family, TABLE);

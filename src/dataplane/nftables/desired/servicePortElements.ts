@@ -29,9 +29,24 @@ export interface IndexCounts {
   readonly shortCircuit: number;
 }
 
+/** A lookup table of maglev: elements with indexes one after the other, of which a change moves few. */
+export interface IndexTable {
+  readonly set: SetName;
+  /** What their keys begin with, before the index. */
+  readonly key: string;
+  /** Of the first of them. */
+  readonly first: number;
+  /** For each element which of `values` it has. */
+  readonly entries: Uint32Array;
+  /** One for each endpoint. */
+  readonly values: readonly string[];
+}
+
 export interface ElementSink {
   /** `value` undefined for a set. */
   element(set: SetName, key: string, value?: string): void;
+  /** Absent: its elements come one by one. */
+  table?(table: IndexTable): void;
   /** A key that several service ports may put into a set. */
   shared(set: 'cluster-ips' | 'hairpins', key: string): void;
   /** A VIP or node port and the chain to go on in. `servicePort`: its name, for who lists the rules. */
@@ -245,6 +260,11 @@ class Emitter {
     const draw = drawOf(space, from, chain);
     if (draw) this.#sink.draw(draw, count);
     const first = draw ? firstIndex(from, count) : offsetOf(from);
+    if (indexes instanceof Uint32Array && this.#sink.table) {
+      const values = endpoints.map((endpoint) => this.#valueOf(endpoint));
+      this.#sink.table({ set, key, first, entries: indexes, values });
+      return;
+    }
     const places = isTurns ? filledTurns(count, indexes.length) : undefined;
     const filled = places?.length ?? Math.min(indexes.length, count);
     for (let i = 0; i < filled; i++) {

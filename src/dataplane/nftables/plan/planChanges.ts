@@ -6,8 +6,10 @@ import { chainText } from '../../../kernel/nftables/table/TableState.js';
 import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
+import type { IndexTable } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
+import { differTables, type Tables } from './differTables.js';
 import { SIZED_SETS, type TableContents } from './TableContents.js';
 
 /**
@@ -39,8 +41,8 @@ export function planChanges(
 function collect(
   changes: readonly ServicePortChange[],
   side: (change: ServicePortChange) => ServicePort | undefined,
-): Collected {
-  const collected = new Collected();
+): CollectedOfChange {
+  const collected = new CollectedOfChange();
   for (const change of changes) {
     const port = side(change);
     if (port) collected.add(port);
@@ -48,20 +50,32 @@ function collect(
   return collected;
 }
 
+/** Tables are compared entry by entry, without a key for each. */
+class CollectedOfChange extends Collected {
+  readonly tables: Tables = new Map();
+
+  table(table: IndexTable): void {
+    this.tables.set(`${table.set} ${table.first} ${table.key}`, table);
+  }
+}
+
 const NOTHING: KeysAndValues = { keys: [], values: [] };
 
 function planElements(
   transaction: Transaction,
   contents: TableContents,
-  before: Collected,
-  after: Collected,
+  before: CollectedOfChange,
+  after: CollectedOfChange,
 ): void {
+  const grown = (name: SetName, by: number) => {
+    if (name in contents.filled) contents.filled[name as keyof TableContents['filled']] += by;
+  };
   for (const name of new Set([...before.sets.keys(), ...after.sets.keys()])) {
     const old = before.sets.get(name) ?? NOTHING;
     const wanted = after.sets.get(name) ?? NOTHING;
-    const difference = differ(transaction, contents.sets[name], old, wanted);
-    if (name in contents.filled) contents.filled[name as keyof TableContents['filled']] += difference;
+    grown(name, differ(transaction, contents.sets[name], old, wanted));
   }
+  differTables(transaction, contents.sets, before.tables, after.tables, grown);
 }
 
 /** Returns by how many elements the set grows. */

@@ -12,7 +12,12 @@ const BIG = 2048;
  * Elements of one portion, some 50 to 100 ms of work. While anybody on the machine listens to changes of tables, the kernel
  * makes a notice of 4 KiB for each element, and keeps all of a transaction until its end: 130 MB here, 1.5 GB for 300,000 at once.
  */
-const PORTION = 32_768;
+export const PORTION = 32_768;
+
+/** Elements of big changes that are written before others have their turn: 10 to 20 ms of work. */
+const TURN = 2048;
+/** Entries of maglev that others have when one endpoint comes or goes, to those that were or will be its own. */
+const MOVED_BESIDE = 1.2;
 
 /** Namespaces of what all others need: the API server and the DNS. Their Services come first. */
 const URGENT: ReadonlySet<string> = new Set(['default', 'kube-system']);
@@ -44,6 +49,30 @@ export function portions(changes: readonly ServicePortChange[]): readonly (reado
   return [...small, ...big];
 }
 
+/**
+ * What is written now, and the big ones that let others go first: those that serve on as before meanwhile, but with the endpoints of
+ * before. In their order, so that each has its turn.
+ */
+export function turnOf(
+  changes: readonly ServicePortChange[],
+): readonly [now: readonly ServicePortChange[], later: readonly ServicePortChange[]] {
+  const now: ServicePortChange[] = [];
+  const later: ServicePortChange[] = [];
+  let used = 0;
+  for (const change of changes) {
+    const isBig = sizeOf(change) >= BIG && servesOn(change);
+    const size = isBig && used <= TURN ? differing(change) : 0;
+    // Those after the first that waits wait too: each comes in its order.
+    if (isBig && used > 0 && used + size > TURN) used = Number.POSITIVE_INFINITY;
+    if (isBig && used === Number.POSITIVE_INFINITY) later.push(change);
+    else {
+      now.push(change);
+      used += size;
+    }
+  }
+  return [now, later];
+}
+
 /** Of service ports that are all new: those of the first portion, and those after them, what is urgent or small before the others. */
 export function firstPortion(
   ports: Iterable<ServicePort>,
@@ -64,7 +93,7 @@ export function firstPortion(
 }
 
 /** Elements that changes may touch; no more than `enough` are counted. */
-export function countTouched(changes: readonly ServicePortChange[], enough: number): number {
+export function countTouched(changes: Iterable<ServicePortChange>, enough: number): number {
   let count = 0;
   for (const change of changes) {
     if (count >= enough) break;
@@ -81,6 +110,20 @@ function mayWait({ before, after }: ServicePortChange): boolean {
   return before === undefined || (after !== undefined && placesOf(before).join() === placesOf(after).join());
 }
 
+/** Whoever reached an endpoint before still does, and who gets none then gets none before. */
+function servesOn({ before, after }: ServicePortChange): boolean {
+  if (before === undefined || after === undefined) return false;
+  const lists = ({ endpoints, internalPolicy, externalPolicy, affinitySeconds, sourceRanges }: ServicePort) =>
+    [
+      ...[endpoints.cluster, endpoints.local, endpoints.internal ?? []].map((list) => list.length > 0),
+      internalPolicy,
+      externalPolicy,
+      affinitySeconds,
+      sourceRanges.join(),
+    ].join(' ');
+  return lists(before) === lists(after) && mayWait({ key: '', before, after });
+}
+
 /** Where it is reached. */
 function placesOf(port: ServicePort | undefined): readonly string[] {
   if (port === undefined) return [];
@@ -93,6 +136,21 @@ function placesOf(port: ServicePort | undefined): readonly string[] {
 
 function sizeOf({ before, after }: ServicePortChange): number {
   return (before ? elementsOf(before) : 0) + (after ? elementsOf(after) : 0);
+}
+
+/** About how many elements a change of a service port writes. */
+function differing({ before, after }: ServicePortChange): number {
+  if (before === undefined || after === undefined) return 0;
+  const size = elementsOf(after);
+  const isSame = before.balancing.algorithm === 'maglev' && after.balancing === before.balancing;
+  if (!isSame || elementsOf(before) !== size) return size + elementsOf(before);
+  const [old, wanted] = [before, after].map(
+    ({ endpoints }) => new Set(endpoints.reachable.map(({ target }) => target)),
+  ) as [Set<string>, Set<string>];
+  let moved = 0;
+  for (const target of old) if (!wanted.has(target)) moved++;
+  for (const target of wanted) if (!old.has(target)) moved++;
+  return Math.ceil(size * Math.min(1, (MOVED_BESIDE * moved) / Math.max(old.size, wanted.size)));
 }
 
 function elementsOf(port: ServicePort): number {

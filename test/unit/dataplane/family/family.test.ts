@@ -91,6 +91,22 @@ t.test('pending changes: nothing is lost, nothing is told twice', async (t) => {
   t.same(pending.begin(), { changes: [], isKnown: false }, 'a doubt in between');
 });
 
+t.test('changes that were left come again, before those that came since, as one with them', async (t) => {
+  const pending = new FamilyPending();
+  pending.begin();
+  pending.confirm();
+  const other = (before: ServicePort | undefined, after: ServicePort | undefined) => ({
+    ...change(before, after),
+    key: 'other',
+  });
+  pending.take([change(undefined, A), other(undefined, B)]);
+  pending.begin();
+  pending.take([other(B, C), change(A, B)]);
+  t.equal(pending.confirm([change(undefined, A)]), true);
+  t.same([...pending.waiting], [change(undefined, B), other(B, C)]);
+  t.same(pending.begin(), { changes: [change(undefined, B), other(B, C)], isKnown: true });
+});
+
 t.test('what is refused waits longer each time, and not when it changes', async (t) => {
   const aside = new SetAside({ retryMs: 1000, meanwhile: 'its last good rules stay' });
   const table = new Map(ports.map((port) => [port.key, port]));
