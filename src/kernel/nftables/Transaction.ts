@@ -97,6 +97,16 @@ export class Transaction {
     if (value !== undefined) elements.values.push(value);
   }
 
+  /** All elements of a set that has none yet; the arrays are the transaction's from now on. */
+  fillSet(set: SetSpec, elements: { readonly keys: string[]; readonly values: string[] }): void {
+    const known = this.newElements.get(set);
+    if (known === undefined) {
+      if (elements.keys.length > 0) this.newElements.set(set, elements);
+      return;
+    }
+    for (const [i, key] of elements.keys.entries()) this.addElement(set, key, elements.values[i]);
+  }
+
   /** Keys that are deleted and added again. */
   replacedKeys(set: SetSpec): string[] {
     const added = new Set(this.newElements.get(set)?.keys);

@@ -89,6 +89,9 @@ export function writeNewElements(
   counters = NO_COUNTERS,
 ): void {
   const { keys, values } = elements;
+  const { data } = spec;
+  // Of every element: the types of a set are looked at once.
+  const bytes = data === undefined || data === 'verdict' ? 0 : paddedBytes(typesOf(data));
   writeLists(
     writer,
     NftMessage.NEW_ELEMENTS,
@@ -98,11 +101,12 @@ export function writeNewElements(
     spec,
     keys.length,
     (index) => {
-      writeKey(writer, spec, keys[index] ?? '');
-      const value = values[index];
-      if (spec.data === 'verdict') writeGoto(writer, value ?? '');
-      else if (spec.data !== undefined) writeValue(writer, paddedBytes(typesOf(spec.data)), value ?? '');
-      const counted = counters.get(keys[index] ?? '');
+      const key = keys[index] ?? '';
+      writeKey(writer, spec, key);
+      const value = values[index] ?? '';
+      if (data === 'verdict') writeGoto(writer, value);
+      else if (data !== undefined) writeValue(writer, bytes, value);
+      const counted = counters.get(key);
       if (counted) writeCounters(writer, counted);
     },
   );

@@ -57,7 +57,7 @@ t.test('real messages are understood', async (t) => {
   const lines = [...rules.values()].flat().flatMap((text) => text.split('\n'));
   t.ok(lines.length > 200 && !lines.includes('?'), 'every expression of ours is known');
   t.equal(readChains(of(NftMessage.NEW_CHAIN), 'penstock').get('nat-prerouting'), 'nat 0 -105 1');
-  t.equal(setSizeIn(readSets(of(NftMessage.NEW_SET), 'penstock').get('endpoints') ?? ''), 16_384);
+  t.equal(setSizeIn(readSets(of(NftMessage.NEW_SET), 'penstock').get('endpoints') ?? ''), 12_288);
   let elements = 0;
   readElements(of(NftMessage.NEW_ELEMENTS), () => elements++);
   t.ok(elements > 60, `${elements} elements`);

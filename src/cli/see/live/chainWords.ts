@@ -28,7 +28,7 @@ const PLACES: readonly (readonly [RegExp, string])[] = [
   [/^nat-output$/, 'of this node itself'],
   [/^refuse/, 'refuses it'],
   [/^drop-/, 'drops it'],
-  [/endpoints-|turn-/, 'rewrites the destination to the endpoint'],
+  [/endpoints|turn-/, 'rewrites the destination to the endpoint'],
   [/^(firewalled-|sticky-)*(cluster|external|node-port)/, 'marks it for masquerade'],
   [/^services$/, 'is it for a Service?'],
 ];

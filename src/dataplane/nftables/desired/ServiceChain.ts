@@ -35,7 +35,7 @@ export interface ServiceChain {
   readonly sticky: boolean;
 }
 
-const RANDOM: Pick = { algorithm: 'random', size: 0, owner: '' };
+export const RANDOM: Pick = { algorithm: 'random', size: 0, owner: '' };
 
 /** Where connections to VIPs go that `service-chains` does not name: cluster IPs, by chance. */
 export const DEFAULT: ServiceChain = {

@@ -1,6 +1,9 @@
 /**
  * The chains that pick an endpoint. `endpoints` finds out how many indexes a VIP or node port has, a power of two, and goes to
  * the chain that draws one of so many. So neither a Service that comes nor one that scales needs a chain or a verdict.
+ *
+ * For each chain that looks into a map the kernel walks all of the map's room once (nf_tables_bind_set), and for each new element
+ * it visits every rule that does (nft_add_set_elem): few chains look into `endpoints`, with few rules.
  */
 import type { KernelAlgorithm } from '../../../balancing/Balancing.js';
 import {
@@ -40,7 +43,7 @@ export interface Draw {
 }
 
 /** The numbers of indexes that a draw has chains for from the start; those of more come when they are wanted. */
-export const COMMON_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+export const COMMON_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32];
 
 /** Tries of an index before the last one, which always finds an endpoint. */
 const TRIES = 8;
@@ -53,6 +56,25 @@ export function pickChainName(space: Space, from: From, pick: Pick): string {
 
 export function drawChainName({ space, from, algorithm }: Draw, count?: number): string {
   return named(space, from, 'endpoints', ...(algorithm === 'random' ? [] : [algorithm]), ...digits(count));
+}
+
+/** Names of drawChainName(), which every list of endpoints asks for. */
+export class DrawNames {
+  readonly #known = new Map<Draw, Map<number, string>>();
+
+  of(draw: Draw, count: number): string {
+    let names = this.#known.get(draw);
+    if (names === undefined) {
+      names = new Map();
+      this.#known.set(draw, names);
+    }
+    let name = names.get(count);
+    if (name === undefined) {
+      name = drawChainName(draw, count);
+      names.set(count, name);
+    }
+    return name;
+  }
 }
 
 function named(space: Space, from: From, ...words: readonly string[]): string {
@@ -72,10 +94,20 @@ export function pickWords({ algorithm, size, owner }: Pick, beside?: Pick): read
   return [algorithm, ...(size === 0 ? [] : sizes.map(String)), ...(owner === '' ? [] : [owner])];
 }
 
-/** How the lists of a pick are drawn from; undefined where it has chains of its own. */
+/** How the lists of a pick are drawn from; undefined where it has chains of its own. For the same, the same object. */
 export function drawOf(space: Space, from: From, { algorithm }: Pick): Draw | undefined {
   if (algorithm === 'maglev' || algorithm === 'round-robin') return undefined;
-  return { space, from, algorithm: algorithm === 'source-hash' ? 'source-hash' : 'random' };
+  return DRAWS[space][from][algorithm === 'source-hash' ? 'source-hash' : 'random'];
+}
+
+const DRAWS = { vip: drawsFrom('vip'), 'node-port': drawsFrom('node-port') };
+
+function drawsFrom(space: Space) {
+  const by = (from: From): Readonly<Record<Draw['algorithm'], Draw>> => ({
+    random: { space, from, algorithm: 'random' },
+    'source-hash': { space, from, algorithm: 'source-hash' },
+  });
+  return { own: by('own'), all: by('all') };
 }
 
 /** The first index of so many: a service port has indexes of one number only, so this one says which. */
@@ -93,37 +125,67 @@ export function drawChains(
   counts: readonly number[],
   family: IpFamily,
 ): readonly [dispatch: ChainSpec, ...draws: ChainSpec[]] {
-  const { space, from } = draw;
+  const { space, from, algorithm } = draw;
   const key = keyFields(family, space);
-  const rules: Rule[] = counts.map((count) => {
+  const refuse: Rule = [goTo(refusing(space))];
+  const rules = counts.map((count): Rule => {
+    if (isFull(count)) return drawn(draw, count, count, 0, family);
     const first = numberField('random', { modulus: 1, offset: firstIndex(from, count) });
     return [inMap([...key, first], setOf(space, 'endpoints')), goTo(drawChainName(draw, count))];
   });
-  return [
-    { name: drawChainName(draw), rules: [...rules, [goTo(refusing(space))]] },
-    ...counts.map((count) => drawChain(draw, count, family)),
-  ];
+  const drawing = counts.filter((count) => !isFull(count));
+  const chains =
+    algorithm === 'random'
+      ? randomChains(draw, drawing, family)
+      : drawing.map((count) => hashChain(draw, count, family));
+  return [{ name: drawChainName(draw), rules: [...rules, refuse] }, ...chains];
+}
+
+/** 1 and 2 have no empty index: who finds an endpoint there has so many. */
+function isFull(count: number): boolean {
+  return count <= 2;
 }
 
 /**
  * Some indexes are empty: it draws again, which leaves every endpoint the same chance; more than half are filled, so the lower
- * half always is.
+ * half always is. All that are drawn at random share the chain of the last try, which hardly a connection comes to.
  */
-function drawChain(draw: Draw, count: number, family: IpFamily): ChainSpec {
-  const { space, from, algorithm } = draw;
-  const { sourceAddress } = FIELDS[family];
-  const offset = firstIndex(from, count);
-  const at = (modulus: number, round: number) => {
-    const range = { modulus, offset };
-    const index =
-      algorithm === 'random' ? numberField('random', range) : hashField([sourceAddress], range, round);
-    return endpointAt(family, space, 'endpoints', index);
-  };
-  // 1 and 2 have no empty index.
-  const tries = count <= 2 ? 1 : TRIES;
-  const rules = Array.from({ length: tries }, (_, round) => at(count, round));
-  if (count > 2) rules.push(at(count / 2, tries));
-  return { name: drawChainName(draw, count), rules: [...rules, [goTo(refusing(space))]] };
+function randomChains(draw: Draw, counts: readonly number[], family: IpFamily): readonly ChainSpec[] {
+  const { space } = draw;
+  const last = `${drawChainName(draw)}-half`;
+  const chains = counts.flatMap((count): ChainSpec[] => {
+    const once = `${drawChainName(draw, count)}-once`;
+    const tries = Array.from({ length: TRIES }, (): Rule => [jumpTo(once)]);
+    return [
+      { name: once, rules: [drawn(draw, count, count, 0, family)] },
+      { name: drawChainName(draw, count), rules: [...tries, [goTo(last)]] },
+    ];
+  });
+  const halves = counts.map((count) => drawn(draw, count, count / 2, 0, family));
+  return [{ name: last, rules: [...halves, [goTo(refusing(space))]] }, ...chains];
+}
+
+/** As randomChains(), where each try is another rule. */
+function hashChain(draw: Draw, count: number, family: IpFamily): ChainSpec {
+  const tries = Array.from({ length: TRIES }, (_, round) => drawn(draw, count, count, round, family));
+  const last = drawn(draw, count, count / 2, TRIES, family);
+  return { name: drawChainName(draw, count), rules: [...tries, last, [goTo(refusing(draw.space))]] };
+}
+
+/** One of the first `among` of `count` indexes. */
+function drawn(
+  { space, from, algorithm }: Draw,
+  count: number,
+  among: number,
+  round: number,
+  family: IpFamily,
+): Rule {
+  const range = { modulus: among, offset: firstIndex(from, count) };
+  const index =
+    algorithm === 'random'
+      ? numberField('random', range)
+      : hashField([FIELDS[family].sourceAddress], range, round);
+  return endpointAt(family, space, 'endpoints', index);
 }
 
 /** The chain of a pick, and those that it jumps to. None where all that are drawn alike share theirs. */

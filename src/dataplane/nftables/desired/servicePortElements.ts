@@ -17,7 +17,7 @@ import type { AffinityTime } from './fixedChains.js';
 import { filledTurns, indexCount, turnCount } from './indexCount.js';
 import { ownerText } from './ownerText.js';
 import { type Draw, drawOf, type From, firstIndex, offsetOf, type Pick, type Space } from './pickChains.js';
-import type { ChainKind, ServiceChain } from './ServiceChain.js';
+import { type ChainKind, DEFAULT, RANDOM, type ServiceChain } from './ServiceChain.js';
 import type { SetName } from './sets.js';
 
 /** How many indexes each list of endpoints of a service port has. */
@@ -203,14 +203,24 @@ class Emitter {
   ): void {
     const { affinitySeconds: seconds, name } = this.#port;
     const pick = this.#pick('own', count);
-    const chain: ServiceChain = {
-      kind,
-      space,
-      pick: pick.chain,
-      ...(beside === undefined ? {} : { shortCircuit: this.#pick('all', beside).chain }),
-      firewalled: access === 'firewalled',
-      sticky: seconds !== undefined,
-    };
+    // Of nearly all Services.
+    const isDefault =
+      kind === DEFAULT.kind &&
+      space === DEFAULT.space &&
+      pick.chain === DEFAULT.pick &&
+      beside === undefined &&
+      access === 'open' &&
+      seconds === undefined;
+    const chain: ServiceChain = isDefault
+      ? DEFAULT
+      : {
+          kind,
+          space,
+          pick: pick.chain,
+          ...(beside === undefined ? {} : { shortCircuit: this.#pick('all', beside).chain }),
+          firewalled: access === 'firewalled',
+          sticky: seconds !== undefined,
+        };
     this.#sink.chain(key, chain, name);
     this.#endpoints(space, 'own', key, list, pick);
     this.#chosen(space, key, list);
@@ -238,9 +248,10 @@ class Emitter {
   #pick(from: From, count: number): { readonly chain: Pick; readonly count: number } {
     const algorithm = kernelAlgorithm(this.#port.balancing.algorithm);
     const isDrawn = algorithm === 'chosen' && (from === 'all' || !isChosenFor(this.#port));
+    if (isDrawn || algorithm === 'random') return { chain: RANDOM, count };
     const isSized = algorithm === 'maglev' || algorithm === 'round-robin';
     const chain: Pick = {
-      algorithm: isDrawn ? 'random' : algorithm,
+      algorithm,
       size: isSized ? count : 0,
       owner: algorithm === 'round-robin' ? ownerText(this.#port) : '',
     };

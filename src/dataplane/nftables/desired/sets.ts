@@ -56,12 +56,15 @@ export const ADMIN_PREFIX = 'admin-';
 export const SHORT_CIRCUIT_OFFSET = 131_072;
 
 const AFFINITY_SIZE = 262_144;
-const SMALLEST_SIZE = 16_384;
+const SMALLEST_SIZE = 12_288;
 
-/** Room for twice as many elements, so that growing is rare; a power of two. */
+/**
+ * Room for half as many elements more at least, so that growing is rare. Three quarters of a power of two: the kernel makes a
+ * bucket for each of that power (nft_hash_buckets), and walks them all for each chain that looks into the set.
+ */
 export function roomFor(elements: number): number {
   let size = SMALLEST_SIZE;
-  while (size < elements * 2) size *= 2;
+  while (size < elements * 1.5) size *= 2;
   return size;
 }
 

@@ -4,8 +4,8 @@ import { nameKey } from '../../../kernel/nftables/dataTypes.js';
 import { commentedValue, gotoValue } from '../../../kernel/nftables/elements.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
-import { type Draw, drawChainName } from '../desired/pickChains.js';
-import { DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
+import { type Draw, DrawNames } from '../desired/pickChains.js';
+import { DEFAULT, DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
 import {
   countIndexes,
   type ElementSink,
@@ -30,7 +30,7 @@ export function addChain(
   chain: ServiceChain,
   servicePort: string,
 ): void {
-  const name = serviceChainName(chain);
+  const name = chain === DEFAULT ? DEFAULT_CHAIN : serviceChainName(chain);
   if (!chains.has(name)) chains.set(name, chain);
   if (chain.space === 'node-port') {
     to.element('node-ports', key, gotoValue(name, servicePort));
@@ -53,6 +53,7 @@ export class Collected implements ElementSink {
     { readonly of: 'services' | 'node-ports'; readonly seconds: number; readonly keys: string[] }
   >();
   readonly times: AffinityTime[] = [];
+  readonly #drawNames = new DrawNames();
 
   add(port: ServicePort, counts: IndexCounts = countIndexes(port)): void {
     emitServicePort(port, counts, this);
@@ -83,7 +84,7 @@ export class Collected implements ElementSink {
   }
 
   draw(draw: Draw, count: number): void {
-    const name = drawChainName(draw, count);
+    const name = this.#drawNames.of(draw, count);
     if (!this.draws.has(name)) this.draws.set(name, { draw, count });
   }
 

@@ -6,7 +6,7 @@ import { type DigestOfElements, ElementDigest } from '../../../kernel/nftables/l
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { WantedKeysOfSet } from '../../Dataplane.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
-import { type Draw, drawChainName } from '../desired/pickChains.js';
+import { type Draw, DrawNames } from '../desired/pickChains.js';
 import type { ServiceChain } from '../desired/ServiceChain.js';
 import { countIndexes, type ElementSink, emitServicePort } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
@@ -29,6 +29,7 @@ export class WantedDigest implements ElementSink {
   };
   readonly #chains = new Map<string, ServiceChain>();
   readonly #draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
+  readonly #drawNames = new DrawNames();
   readonly #times = new Map<string, AffinityTime>();
   readonly #keys: ReadonlyMap<string, string[]>;
 
@@ -68,7 +69,7 @@ export class WantedDigest implements ElementSink {
   }
 
   draw(draw: Draw, count: number): void {
-    const name = drawChainName(draw, count);
+    const name = this.#drawNames.of(draw, count);
     if (!this.#draws.has(name)) this.#draws.set(name, { draw, count });
   }
 

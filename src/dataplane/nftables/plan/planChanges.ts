@@ -80,6 +80,10 @@ function planElements(
 
 /** Returns by how many elements the set grows. */
 function differ(transaction: Transaction, set: SetSpec, old: KeysAndValues, wanted: KeysAndValues): number {
+  if (old.keys.length === 0) {
+    transaction.fillSet(set, wanted);
+    return wanted.keys.length;
+  }
   const present = new Map<string, string | undefined>();
   for (const [i, key] of old.keys.entries()) present.set(key, old.values[i]);
   const growth = wanted.keys.length - present.size;

@@ -58,7 +58,7 @@ export async function planFull(
     if (LEARNED_SETS.has(set.name)) continue;
     const wanted = elementsOf(set.name, collected, contents);
     if (present && kept.sets.has(set.name)) changeElements(transaction, set, wanted, await present.list(set));
-    else for (const [i, key] of wanted.keys.entries()) transaction.addElement(set, key, wanted.values[i]);
+    else transaction.fillSet(set, wanted);
   }
   return { transaction, contents };
 }
