@@ -127,12 +127,15 @@ export class LeaseMembership {
     this.#tell();
   }
 
+  /** A Lease that is deleted says no more of its node than one that is not renewed. */
   remove(raw: unknown): void {
     const lease = readLease(raw);
     const seen = lease && this.#seen.get(lease.member.name);
     if (!seen) return;
     seen.gone = true;
     this.#tell();
+    // Somebody tidied up: the others wait for this one as long as for one that is not renewed.
+    if (seen.member.name === this.#options.node && !this.#leaving) this.#renew();
   }
 
   #echo(now: number): void {
@@ -205,9 +208,9 @@ export class LeaseMembership {
     const { clock, node, onView } = this.#options;
     const now = clock.now();
     const members = new Map<string, Member>();
-    for (const [name, { member, changedAt, gone }] of this.#seen) {
+    for (const [name, { member, changedAt }] of this.#seen) {
       const frozen = !this.#connected && this.#freshAtLast.has(name);
-      const fresh = !gone && (this.#connected ? now - changedAt <= LEASE_MS : frozen);
+      const fresh = this.#connected ? now - changedAt <= LEASE_MS : frozen;
       members.set(name, { ...member, fresh });
     }
     members.set(node, { ...this.#own(), name: node, fresh: true });

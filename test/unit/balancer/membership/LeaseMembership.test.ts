@@ -29,6 +29,13 @@ class Leases {
   status = 0;
   #version = 0;
 
+  deleteAll(): void {
+    const gone = [...this.objects.values()];
+    this.objects.clear();
+    for (const [membership, connected] of this.followers)
+      if (connected) for (const each of gone) membership.remove(each);
+  }
+
   api = {
     server: 'https://api.test',
     send: async (method: 'POST' | 'PATCH', path: string, body: unknown): Promise<number> => {
@@ -139,6 +146,40 @@ t.test('who does not renew is no candidate any more, and is remembered', async (
   t.same(a.fresh(), ['node1']);
   t.ok(a.views.at(-1)?.members.get('node2')?.macs.length === 1, 'its hardware address is known');
   await a.membership.stop();
+});
+
+t.test('Leases that somebody deletes are written anew at once, and no candidate goes for it', async (t) => {
+  const [leases, clock] = [new Leases(), new FakeClock()];
+  const all = ['node1', 'node2', 'node3'].map((name) => join(leases, clock, name));
+  for (const { membership } of all) membership.start();
+  await clock.pass(1000);
+  const [views, requests] = [all.map((each) => each.views.length), leases.requests.length];
+  leases.deleteAll();
+  await clock.pass(1);
+  t.equal(leases.objects.size, 3);
+  t.equal(leases.requests.length - requests, 6, 'each has asked for its own, and made it');
+  await clock.pass(20_000);
+  t.same(
+    all.map((each) => each.views.length),
+    views,
+    'nobody has seen another view',
+  );
+  // One that does not come back.
+  const [a, b, c] = all as [(typeof all)[0], (typeof all)[0], (typeof all)[0]];
+  await c.membership.stop();
+  leases.deleteAll();
+  await clock.pass(LEASE_MS - RENEW_MS - 500);
+  t.same(a.fresh(), ['node1', 'node2', 'node3']);
+  await clock.pass(RENEW_MS + 1000);
+  t.same(
+    [a.fresh(), b.fresh()],
+    [
+      ['node1', 'node2'],
+      ['node1', 'node2'],
+    ],
+  );
+  await a.membership.stop();
+  await b.membership.stop();
 });
 
 t.test('without the API server the view is frozen; afterwards everybody has time to be seen', async (t) => {
