@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -18,6 +19,9 @@ constexpr int kQueueTries = 16;
 constexpr uint32_t kQueueLength = 4096;
 // How long the thread sleeps where no packet comes: the watchdog waits for 200 ms.
 constexpr int kTurnMs = 50;
+// The thread stays awake for so long after packets, where the last wait was no longer than kSoon, a waking included.
+constexpr std::chrono::microseconds kAwake{60};
+constexpr std::chrono::microseconds kSoon{120};
 // What comes again sooner was no repeat, but sent twice at once.
 constexpr Milliseconds kRepeatAfter = 500;
 // Batches of packets in a turn: whoever floods the queue keeps the thread from nothing else.
@@ -32,7 +36,8 @@ ChoiceThread::ChoiceThread(const ChoiceOptions& options)
       connections_(*cells_, services_, &health_),
       queue_({options.first_queue, kQueueTries, kQueueLength, true}),
       watchdog_(options.watchdog, queue_.socket(), queue_.number()),
-      random_(std::random_device{}()) {
+      random_(std::random_device{}()),
+      may_stay_awake_(std::thread::hardware_concurrency() > 1) {
   wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_.is_open()) throw std::system_error(errno, std::generic_category(), "eventfd");
   thread_ = std::thread([this] { Loop(); });
@@ -71,13 +76,24 @@ void ChoiceThread::Hang(uint32_t milliseconds) { hang_ms_ = milliseconds; }
 void ChoiceThread::Loop() {
   while (!ending_) {
     const bool more = Turn(kBatchesOfTurn);
-    pollfd waiting[2] = {{queue_.socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-    poll(waiting, 2, more ? 1 : kTurnMs);
+    Wait(more ? 1 : kTurnMs);
   }
   // From here on packets pass; what waits is decided first.
   queue_.Hold(false);
   Turn(std::numeric_limits<int>::max());
   queue_.Unbind();
+}
+
+// To be woken takes longer than a connection needs until the next one: where the last packet came soon, this one is looked for awake.
+void ChoiceThread::Wait(int most_ms) {
+  pollfd waiting[2] = {{queue_.socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  const auto begun = std::chrono::steady_clock::now();
+  int ready = 0;
+  if (came_soon_) {
+    while ((ready = poll(waiting, 2, 0)) == 0 && std::chrono::steady_clock::now() - begun < kAwake) sched_yield();
+  }
+  if (ready == 0) ready = poll(waiting, 2, most_ms);
+  came_soon_ = may_stay_awake_ && ready > 0 && std::chrono::steady_clock::now() - begun < kSoon;
 }
 
 // True when there is more to do than packets.

@@ -57,6 +57,7 @@ class ChoiceThread {
 
  private:
   void Loop();
+  void Wait(int most_ms);
   bool Turn(int most_batches);
   void Decide(const QueuedPacket& packet, Milliseconds now);
   uint16_t NumberFor(const Flow& flow, Milliseconds now, bool* passes);
@@ -71,6 +72,9 @@ class ChoiceThread {
   Queue queue_;
   Watchdog watchdog_;
   engine::Random random_;
+  // Where another core may run who sends meanwhile.
+  const bool may_stay_awake_;
+  bool came_soon_ = false;
   UniqueFd wake_;
   FairLock lock_;
   engine::Eligible eligible_;

@@ -1,5 +1,6 @@
 /** The thread that chooses, with the program it is in: busy JavaScript, a thread that hangs, a queue that is flooded. */
 import { createSocket } from 'node:dgram';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import t from 'tap';
@@ -42,6 +43,17 @@ function objects() {
   ];
 }
 
+/** Milliseconds that threads of this process with the name of those that choose were on a processor. */
+function chooserMs(): number {
+  const threads = readdirSync('/proc/self/task').map((id) => `/proc/self/task/${id}`);
+  const choosing = threads.filter((path) => readFileSync(`${path}/comm`, 'utf8') === 'choose\n');
+  if (choosing.length === 0) throw new Error('no thread chooses');
+  return choosing.reduce(
+    (sum, path) => sum + Number(readFileSync(`${path}/schedstat`, 'utf8').split(' ')[0]) / 1e6,
+    0,
+  );
+}
+
 if (await inNetns(import.meta.url)) {
   prepareNode();
   const server = await Program.serving(ALL);
@@ -78,6 +90,18 @@ if (await inNetns(import.meta.url)) {
     });
     const after = choice.report()?.status;
     t.ok((after?.decided ?? 0) - (before?.decided ?? 0) > 100, 'decisions went on');
+  });
+
+  t.test('who stays awake for the next packet sleeps when none comes', async (t) => {
+    const choice = await open('alone');
+    t.teardown(() => choice.close());
+    await connectsUnder(t, 'many', () => sleep(500));
+    t.ok((choice.report()?.status.decided ?? 0) > 10);
+    await sleep(200);
+    const before = chooserMs();
+    await sleep(1000);
+    const ms = chooserMs() - before;
+    t.ok(ms < 100, `${ms} ms of processor time in a second without packets`);
   });
 
   t.test('the thread hangs', async (t) => {
