@@ -38,6 +38,15 @@ export class LeaseServer {
     this.#rewatch(node);
   }
 
+  /** As by `kubectl delete`. `names`: of Leases; undefined: all. */
+  delete(names?: readonly string[]): void {
+    for (const [name, lease] of [...this.#leases]) {
+      if (names?.includes(name) === false) continue;
+      this.#leases.delete(name);
+      this.#deliver('delete', lease);
+    }
+  }
+
   /** Answers how to end it. */
   watch(node: string, take: Take): () => void {
     const watch = { take, broken: true };
@@ -75,13 +84,17 @@ export class LeaseServer {
     if (method === 'POST' && known) return 409;
     const stored = { ...lease, metadata: { ...lease.metadata, resourceVersion: String(++this.#version) } };
     this.#leases.set(name, stored);
+    this.#deliver('upsert', stored);
+    return method === 'POST' ? 201 : 200;
+  }
+
+  #deliver(type: 'upsert' | 'delete', lease: Lease): void {
     for (const [node, watch] of this.#watches) {
       if (watch.broken || this.#cut.has(node)) continue;
       this.#time.afterForAll(this.#latency(), () => {
-        if (!watch.broken && this.#watches.get(node) === watch) watch.take('upsert', stored);
+        if (!watch.broken && this.#watches.get(node) === watch) watch.take(type, lease);
       });
     }
-    return method === 'POST' ? 201 : 200;
   }
 
   #rewatch(node: string): void {

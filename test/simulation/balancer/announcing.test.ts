@@ -52,3 +52,32 @@ t.test(
     t.comment(`nobody who hears answered for ${Math.round(longest)} ms (bound ${BOUNDS.none})`);
   },
 );
+
+t.test('Leases that are deleted, again and again, move no address', async (t) => {
+  for (const fault of ['its Lease deleted', 'all Leases deleted'] as const)
+    for (let seed = 1; seed <= 5; seed++) {
+      const again = Array.from({ length: 20 }, (_, i) => ({
+        after: 300 + 170 * i,
+        node: (i % 3) + 1,
+        fault,
+        lasts: 10,
+      }));
+      const { none, two, moves } = await livePlanned(seed, again);
+      t.same({ none, two, moves }, { none: 0, two: 0, moves: 4 }, `${fault}, seed ${seed}`);
+    }
+});
+
+t.test('whose Lease is deleted and who dies is replaced as ever', async (t) => {
+  let longest = 0;
+  for (const node of [1, 2, 3])
+    for (let seed = 1; seed <= 3; seed++) {
+      const faults = [
+        { after: 0, node, fault: 'all Leases deleted', lasts: 10 },
+        { after: 20 * seed, node, fault: 'killed', lasts: 20_000 },
+      ] as const;
+      longest = Math.max(longest, (await livePlanned(seed, faults)).none);
+    }
+  t.ok(longest > 500, 'it had some');
+  t.ok(longest <= 2000, `nobody answered for ${Math.round(longest)} ms`);
+  t.comment(`nobody answered for ${Math.round(longest)} ms`);
+});

@@ -1,4 +1,6 @@
 /** A history of one LAN with three announcing nodes: faults at random, and what must hold whatever happens. */
+
+import { leaseName } from '../../../src/balancer/membership/leases.js';
 import type { IpAddress } from '../../../src/net/ip.js';
 import { Chance } from '../Chance.js';
 import { VirtualTime } from '../VirtualTime.js';
@@ -31,6 +33,9 @@ const FAULTS = {
   'clock jumps': 8,
   paused: 12,
   killed: 8,
+  // Only where it is planned.
+  'its Lease deleted': 0,
+  'all Leases deleted': 0,
 } as const;
 type Fault = keyof typeof FAULTS;
 type NodeFault = Exclude<Fault, 'API away for all' | 'clock jumps'>;
@@ -222,6 +227,10 @@ class AnnouncingHistory {
         node.pause();
         this.#touched(node);
         return () => node.resume();
+      case 'its Lease deleted':
+      case 'all Leases deleted':
+        this.#server.delete(fault === 'all Leases deleted' ? undefined : [leaseName(node.name)]);
+        return () => {};
       case 'killed':
         node.kill();
         this.#touched(node);
@@ -230,7 +239,7 @@ class AnnouncingHistory {
   }
 
   #pickFault(): Fault {
-    let left = this.#chance.below(Object.values(FAULTS).reduce((sum, weight) => sum + weight, 0));
+    let left = this.#chance.below(Object.values(FAULTS).reduce<number>((sum, weight) => sum + weight, 0));
     for (const [fault, weight] of Object.entries(FAULTS)) {
       left -= weight;
       if (left < 0) return fault as Fault;
