@@ -114,6 +114,8 @@ if (await inNetns(import.meta.url)) {
     // These wait in the socket of the sleeper.
     const answers = Array.from({ length: 5 }, () => askFor(V4));
     t.ok(answers.includes(second.mac) && !answers.includes(first.mac), `${answers}`);
+    // The other one may have taken it before it was silent for a second: it had not heard the sleeper again since the cable was out.
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     first.tell({ freshFor: 0 });
     first.signal('SIGCONT');
     t.ok(await eventually(() => first.events.some(({ event }) => event === 'paused'), LONG_MS));
