@@ -130,8 +130,8 @@ export class AddressBook {
     this.#leaveAgain(key);
   }
 
-  doubtEnds(key: string): void {
-    this.#left.doubtEnds(key);
+  doubtEnds(key: string, resourceVersion: string): void {
+    this.#left.doubtEnds(key, resourceVersion);
     this.#leaveAgain(key);
   }
 
@@ -199,11 +199,21 @@ export class AddressBook {
     }));
   }
 
+  /** As far as its status says, which is all that an allocator that has just started knows. */
+  #mayHaveHad(service: ServiceRequest): boolean {
+    if (service.foreignStatus || !this.isOurs(service)) return false;
+    const pools = [...this.#pools.values()];
+    return service.assigned.some((address) => pools.some((pool) => poolHas(pool, address)));
+  }
+
   /** `told`: as the last time, whose write may still wait to say why there is no address. */
   #decideOne(service: ServiceRequest): StatusWrite | 'nothing' | 'told' {
     const key = objectPath(service);
     if (!service.wants || !this.isOurs(service)) {
-      const had = this.#decisions.get(key)?.type === 'assigned' || this.#left.addressesOf(key).length > 0;
+      const had =
+        this.#decisions.get(key)?.type === 'assigned' ||
+        this.#left.addressesOf(key).length > 0 ||
+        this.#mayHaveHad(service);
       this.#decisions.delete(key);
       // A Service that is no LoadBalancer any more loses its status with the API server; one of another class is not ours.
       const isLeft = !service.wants && had && service.assigned.length > 0;

@@ -46,10 +46,10 @@ export class LeftAddresses {
     else if (outcome === 'refused' && !sent.isDoubtful) this.#sent.delete(key);
   }
 
-  /** What got no answer cannot be taken any more. */
-  doubtEnds(key: string): void {
+  /** What got no answer cannot be taken any more; a write for another version is another one. */
+  doubtEnds(key: string, resourceVersion: string): void {
     const sent = this.#sent.get(key);
-    if (sent === undefined) return;
+    if (sent?.resourceVersion !== resourceVersion || !sent.isDoubtful) return;
     sent.isDoubtful = false;
     if (!sent.isInFlight) this.#sent.delete(key);
   }

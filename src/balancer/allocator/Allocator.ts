@@ -254,7 +254,7 @@ export class Allocator {
     } finally {
       this.#book.writeEnds(key, outcome);
       if (outcome === 'unknown' && !this.#stopped)
-        this.#after(`status of ${key}`, REQUEST_GONE_MS, () => this.#book.doubtEnds(key));
+        this.#after(`status of ${key}`, REQUEST_GONE_MS, () => this.#book.doubtEnds(key, resourceVersion));
       this.#giveFreedSoon();
     }
   }

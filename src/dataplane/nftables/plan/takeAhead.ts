@@ -34,14 +34,16 @@ export function takeAhead(
   for (const [set, { keys, values }] of [...whole.newElements]) {
     const map = MAPS[set.name];
     if (map === undefined || whole.newSets.includes(set) || whole.deletedSets.includes(set.name)) continue;
-    // What goes, goes last: until then there must be room for both.
-    const going = whole.deletedElements.get(set)?.length ?? 0;
-    if (set.size !== undefined && (filled[set.name] ?? 0) + going > set.size) continue;
+    // A map that is made anew has keys of all, also of what is served.
+    if (whole.newSets.some(({ name }) => name === map.from)) continue;
+    // What goes, goes last: until then there must be room for both, and what is replaced goes and comes in one.
+    const going = new Set(whole.deletedElements.get(set));
+    if (set.size !== undefined && (filled[set.name] ?? 0) + going.size > set.size) continue;
     const unreached = newKeys(whole, map.from);
     whole.newElements.delete(set);
     for (const [i, key] of keys.entries()) {
       const leads = map.at === 'first' ? key.slice(0, -NUMBER_BYTES) : key.slice(NUMBER_BYTES);
-      if (!unreached.has(leads)) {
+      if (!unreached.has(leads) || going.has(key)) {
         whole.addElement(set, key, values[i]);
         continue;
       }

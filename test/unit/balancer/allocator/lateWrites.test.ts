@@ -144,3 +144,29 @@ t.test('many that lose what many wait for', async (t) => {
   t.same(cluster.twice, []);
   await cluster.close();
 });
+
+t.test(
+  'an allocator that starts takes the address of a Service that is being deleted before it gives it',
+  async (t) => {
+    const cluster = new AllocatorCluster();
+    poolFor(cluster, 't');
+    labelled(cluster, 't');
+    const deletionTimestamp = '2026-01-01T00:00:00Z';
+    const metadata = {
+      name: 's',
+      namespace: 'a',
+      labels: { app: 's' },
+      deletionTimestamp,
+      finalizers: ['a/b'],
+    };
+    cluster.service('s', { metadata, ...had });
+    cluster.refuses.set('s', 503);
+    cluster.open('one');
+    await cluster.clock.pass(100_000);
+    t.same([cluster.twice, cluster.addresses()], [[], { s: ADDRESS, t: '' }]);
+    cluster.refuses.clear();
+    await cluster.clock.pass(120_000);
+    t.same([cluster.twice, cluster.addresses()], [[], { s: '', t: ADDRESS }]);
+    await cluster.close();
+  },
+);

@@ -166,6 +166,23 @@ t.test('what nothing leads to yet is taken out of a large difference', async (t)
   const left = [...rest.newElements].find(([{ name }]) => name === 'endpoints')?.[1].keys.length;
   t.equal(left, 4093, 'what is reached already changes with the rest');
   t.same(takeAhead(whole(), 100_000, contents.filled), [], 'a small one stays whole');
+  // What an attempt before left of a Service that nothing leads to yet, with another value.
+  const replacing = whole();
+  const endpoints = [...first.newElements.keys()].find(({ name }) => name === 'endpoints');
+  const replaced = ahead[0]?.newElements.get(endpoints as never)?.keys[0] ?? '';
+  replacing.deleteElement(endpoints as never, replaced);
+  const early = takeAhead(replacing, 1000, contents.filled).flatMap(
+    ({ newElements }) => newElements.get(endpoints as never)?.keys ?? [],
+  );
+  t.notOk(early.includes(replaced), 'what is replaced goes and comes in one transaction');
+  t.ok(replacing.newElements.get(endpoints as never)?.keys.includes(replaced));
+  const anew = whole();
+  const ips = [...first.newElements.keys()].find(({ name }) => name === 'service-ips');
+  anew.newSets.push(ips as never);
+  const early2 = takeAhead(anew, 1000, contents.filled).flatMap(({ newElements }) =>
+    [...newElements.keys()].map(({ name }) => name),
+  );
+  t.notOk(early2.includes('endpoints'), 'where the map that leads to them is made anew, nothing comes first');
   const full = { endpoints: 1e9, 'node-port-endpoints': 1e9 };
   t.same(takeAhead(whole(), 1000, full), [], 'where there may be no room for both it stays whole');
 });
