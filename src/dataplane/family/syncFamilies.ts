@@ -5,7 +5,8 @@ import type { DataplaneListener, FamilyReport } from '../Dataplane.js';
 
 /**
  * Syncs one family after the other, each whatever became of those before. Rejects only when all have ended; those that
- * were synced are told to the listener then, as nobody gets their reports.
+ * were synced are told to the listener then, as nobody gets their reports. They also go on with what waits: the next sync
+ * comes only when the one that failed is tried again.
  */
 export async function syncFamilies<Family extends { readonly family: IpFamily }>(
   families: Iterable<Family>,
@@ -14,7 +15,9 @@ export async function syncFamilies<Family extends { readonly family: IpFamily }>
 ): Promise<readonly FamilyReport[]> {
   const reports: FamilyReport[] = [];
   const failures: Failure[] = [];
+  const byFamily = new Map<IpFamily, Family>();
   for (const each of families) {
+    byFamily.set(each.family, each);
     try {
       reports.push(await sync(each));
     } catch (error) {
@@ -23,7 +26,16 @@ export async function syncFamilies<Family extends { readonly family: IpFamily }>
     }
   }
   if (failures.length === 0) return reports;
-  for (const report of reports) listener.familySynced(report);
+  for (const report of reports) {
+    listener.familySynced(report);
+    const each = byFamily.get(report.family);
+    let { waiting } = report;
+    try {
+      while (each && waiting) ({ waiting } = await sync(each));
+    } catch (error) {
+      failures.push({ family: report.family, error });
+    }
+  }
   throw together(failures);
 }
 

@@ -40,6 +40,18 @@ t.test('each family is synced whatever becomes of the other', async (t) => {
   await t.rejects(same, new TypeError('the channel is closed'), 'one reason is told once');
 });
 
+t.test('what let others go first is written also where the other family fails', async (t) => {
+  let left = 3;
+  let tries = 0;
+  const syncing = syncFamilies(FAMILIES, UNHEARD, async ({ family }) => {
+    if (family === 'IPv6') throw new Error('no IPv6');
+    tries++;
+    return { ...reportOf(family), waiting: left-- > 0 ? [change(undefined, A)] : undefined };
+  });
+  await t.rejects(syncing, { message: 'no IPv6' });
+  t.equal(tries, 4);
+});
+
 t.test('nothing is under way any more when one of several has failed', async (t) => {
   let ended = false;
   const slow = async () => {
