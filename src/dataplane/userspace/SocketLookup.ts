@@ -57,6 +57,8 @@ export class SocketLookup {
   readonly #unsettled = new Set<IpFamily>(IP_FAMILIES);
   /** Routes that are not counted on any more, and stay as long as connections that came by them do. */
   readonly #surplus = new Set<Cidr>();
+  /** The route that is on its way out: it is put back after that only. */
+  #removing: Promise<unknown> = Promise.resolve();
   #looksLater = false;
   #cancelLook: () => void = () => {};
   /** What the engine was told. */
@@ -105,9 +107,12 @@ export class SocketLookup {
       this.#tell(ranges);
       for (const cidr of ranges) {
         this.#surplus.delete(cidr);
+        await this.#removing;
         await this.#host.routes.put({ cidr, source });
       }
       this.#inForce.set(family, { wanted, ranges: kept, source });
+      // The engine may have been told meanwhile that one of them is removed.
+      if (ranges.some((cidr) => !this.#told.includes(cidr))) this.#tell([...ranges, ...this.#told]);
     } catch (error) {
       this.#inForce.delete(family);
       if (!this.#warned)
@@ -153,7 +158,9 @@ export class SocketLookup {
         const open = await connections(cidr).catch(() => 0);
         // It may be wanted again.
         if (open > 0 || !this.#surplus.has(cidr)) continue;
-        await routes.remove(cidr);
+        const removed = routes.remove(cidr);
+        this.#removing = removed.catch(() => {});
+        await removed;
         this.#surplus.delete(cidr);
         if (this.#told.length > 0) this.#tell(NONE);
       } catch (error) {

@@ -14,7 +14,12 @@ const NOTHING = { addresses: [], pods: undefined };
 function world({ broken = '' } = {}) {
   const calls: string[] = [];
   const said: string[] = [];
-  const host = { broken, present: new Map<Cidr, string>(), open: 0 };
+  const host = {
+    broken,
+    present: new Map<Cidr, string>(),
+    open: 0,
+    slow: Promise.resolve(),
+  };
   const clock = new FakeClock();
   const fail = (what: string) => {
     if (host.broken === what) throw Object.assign(new Error(`no ${what}`), { code: 'EPERM' });
@@ -42,6 +47,7 @@ function world({ broken = '' } = {}) {
         },
         remove: async (cidr: Cidr) => {
           calls.push(`remove ${cidr}`);
+          await host.slow;
           return host.present.delete(cidr);
         },
         list: async (family: IpFamily) =>
@@ -155,6 +161,27 @@ t.test('a range that is wanted again before its connections have ended', async (
     calls.filter((call) => call.startsWith('remove')),
     [],
   );
+});
+
+t.test('a range that is wanted again while its route is being taken away', async (t) => {
+  const { host, calls, lookup, clock } = world();
+  const own = lookup();
+  await own.prepare('IPv4', V4, NODE, NOTHING);
+  await own.prepare('IPv4', [], NODE, NOTHING);
+  await own.settle();
+  let ends = () => {};
+  host.slow = new Promise((resolve) => {
+    ends = resolve;
+  });
+  await clock.pass(1000);
+  t.equal(calls.at(-1), 'remove 10.96.0.0/12', 'on its way');
+  const again = own.prepare('IPv4', V4, NODE, NOTHING);
+  setImmediate(ends);
+  await again;
+  await clock.pass(5000);
+  t.ok(host.present.has(V4[0] as Cidr), 'the route is there');
+  t.strictSame(own.ranges('IPv4'), V4);
+  t.equal(calls.filter((call) => call.startsWith('ranges')).at(-1), 'ranges 1', 'and the engine knows');
 });
 
 t.test('a route that cannot be: rules redirect, and the next sync tries again', async (t) => {
