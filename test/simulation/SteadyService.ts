@@ -80,7 +80,7 @@ const SERVES: Readonly<Record<Mode, (host: SimulatedHost, family: IpFamily) => b
 
 /**
  * From a base chain for what comes in and one for what the node sends, by way of the chain for what is not out of the ordinary, to
- * the chain that draws from as many indexes as its endpoints have. The lower half of those always leads to one.
+ * the chains that draw from as many indexes as its endpoints have. The lower half of those always leads to one.
  */
 function isServedByTable(table: ModelTable, vip: string): boolean {
   const bases = [...table.chains.values()].filter(({ hook }) => hook?.type === 'nat');
@@ -93,7 +93,9 @@ function isServedByTable(table: ModelTable, vip: string): boolean {
   const has = (index: number) => endpoints?.has(place + latin1([index & 255, index >> 8, 0, 0])) ?? false;
   const count = [1, 2, 4, 8, 16, 32, 64, 128, 256].find(has);
   if (count === undefined) return false;
-  const way = ['service', 'cluster', 'endpoints', `endpoints-${count}`];
+  // One and two indexes are drawn from at once: all of them are filled.
+  const draws = count <= 2 ? [] : [`endpoints-${count}`, `endpoints-${count}-once`, 'endpoints-half'];
+  const way = ['service', 'cluster', 'endpoints', ...draws];
   const isLiving = (name: string) => {
     const chain = table.chains.get(name);
     return chain !== undefined && livingRules(chain).length > 0;
