@@ -271,8 +271,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       await this.#updateHealthChecks(this.#syncedApart);
       throw error;
     }
-    const wasDue = this.#syncStarted >= this.#everythingDue;
-    if (wasDue) this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
+    if (this.#syncStarted >= this.#everythingDue)
+      this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
     this.#noteSynced(report.families);
     if (report.families.some(({ kind }) => kind === 'full')) this.#fullSyncs++;
     void this.#connections.clean(this.#table);

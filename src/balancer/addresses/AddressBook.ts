@@ -199,8 +199,10 @@ export class AddressBook {
     }));
   }
 
-  /** As far as its status says, which is all that an allocator that has just started knows. */
-  #mayHaveHad(service: ServiceRequest): boolean {
+  /** Whether its address is one that an allocator gave; one that has just started knows the status alone. */
+  #had(service: ServiceRequest): boolean {
+    const key = objectPath(service);
+    if (this.#decisions.get(key)?.type === 'assigned' || this.#left.addressesOf(key).length > 0) return true;
     if (service.foreignStatus || !this.isOurs(service)) return false;
     const pools = [...this.#pools.values()];
     return service.assigned.some((address) => pools.some((pool) => poolHas(pool, address)));
@@ -210,13 +212,9 @@ export class AddressBook {
   #decideOne(service: ServiceRequest): StatusWrite | 'nothing' | 'told' {
     const key = objectPath(service);
     if (!service.wants || !this.isOurs(service)) {
-      const had =
-        this.#decisions.get(key)?.type === 'assigned' ||
-        this.#left.addressesOf(key).length > 0 ||
-        this.#mayHaveHad(service);
-      this.#decisions.delete(key);
       // A Service that is no LoadBalancer any more loses its status with the API server; one of another class is not ours.
-      const isLeft = !service.wants && had && service.assigned.length > 0;
+      const isLeft = !service.wants && service.assigned.length > 0 && this.#had(service);
+      this.#decisions.delete(key);
       this.#free(key);
       if (isLeft) this.#leave(service, []);
       else if (this.#left.forget(key)) this.#hasFreed = true;

@@ -13,28 +13,25 @@ export async function syncFamilies<Family extends { readonly family: IpFamily }>
   listener: DataplaneListener,
   sync: (family: Family) => Promise<FamilyReport>,
 ): Promise<readonly FamilyReport[]> {
-  const reports: FamilyReport[] = [];
+  const synced: (readonly [Family, FamilyReport])[] = [];
   const failures: Failure[] = [];
-  const byFamily = new Map<IpFamily, Family>();
-  for (const each of families) {
-    byFamily.set(each.family, each);
+  const attempt = async (each: Family): Promise<FamilyReport | undefined> => {
     try {
-      reports.push(await sync(each));
+      return await sync(each);
     } catch (error) {
       failures.push({ family: each.family, error });
       listener.familyFailed(each.family);
+      return undefined;
     }
+  };
+  for (const each of families) {
+    const report = await attempt(each);
+    if (report) synced.push([each, report]);
   }
-  if (failures.length === 0) return reports;
-  for (const report of reports) {
+  if (failures.length === 0) return synced.map(([, report]) => report);
+  for (const [each, report] of synced) {
     listener.familySynced(report);
-    const each = byFamily.get(report.family);
-    let { waiting } = report;
-    try {
-      while (each && waiting) ({ waiting } = await sync(each));
-    } catch (error) {
-      failures.push({ family: report.family, error });
-    }
+    for (let last: FamilyReport | undefined = report; last?.waiting; ) last = await attempt(each);
   }
   throw together(failures);
 }

@@ -3,7 +3,6 @@ import { ipKey } from '../../kernel/nftables/dataTypes.js';
 import { ElementDigest } from '../../kernel/nftables/listing/ElementDigest.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import type { NftablesSettings } from './desired/NftablesSettings.js';
-import { drawChainName } from './desired/pickChains.js';
 import { serviceChainName } from './desired/ServiceChain.js';
 import { LEARNED_SETS, type SizedSet } from './desired/sets.js';
 import { contentsOf, planChains, planSets } from './plan/planFull.js';
@@ -20,7 +19,7 @@ export function isAsWanted(
     count: (set: SizedSet) => wanted.sets[set]?.count ?? 0,
     sharedKeys: new Map(),
     chains: new Map(wanted.chains.map((chain) => [serviceChainName(chain), chain])),
-    draws: new Map(wanted.draws.map((each) => [drawChainName(each.draw, each.count), each])),
+    draws: wanted.draws,
     times: [...wanted.times],
   };
   const contents = contentsOf(gathered, settings, present.sizes, []);

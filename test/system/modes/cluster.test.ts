@@ -8,22 +8,15 @@ import { FakeApiServer, type Fault, type RawApiObject } from '../../support/Fake
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
+import { PATHS, putNode, putObjects } from '../../support/putObjects.js';
 import { serveApi } from '../../support/serveApi.js';
 import { shopObjects } from '../../support/shopObjects.js';
 import { parseMetrics, seriesValue } from '../../unit/observe/parseMetrics.js';
 
 const PODS = ['10.2.0.1', '10.2.0.2'] as const;
 const VIP = '172.30.0.1';
-const PATHS = {
-  Service: '/api/v1/services',
-  EndpointSlice: '/apis/discovery.k8s.io/v1/endpointslices',
-} as const;
-
 function put(fake: FakeApiServer, endpoints: readonly string[], name = 'web', clusterIP = VIP): void {
-  for (const object of shopObjects({ name, clusterIP, endpoints })) {
-    const { kind } = object as { readonly kind: keyof typeof PATHS };
-    fake.put(PATHS[kind], object as RawApiObject);
-  }
+  putObjects(fake, shopObjects({ name, clusterIP, endpoints }));
 }
 
 const metricsPage = async () => (await fetch('http://127.0.0.1:10249/metrics')).text();
@@ -39,11 +32,7 @@ if (await inNetns(import.meta.url)) {
     let api = await serveApi(fake);
     const port = Number(new URL(api.url).port);
     t.teardown(() => api.close());
-    fake.put('/api/v1/nodes', {
-      kind: 'Node',
-      apiVersion: 'v1',
-      metadata: { name: 'node1' },
-    } as RawApiObject);
+    putNode(fake, 'node1');
     put(fake, [PODS[0]]);
     await using agent = new ClusterAgent(api.url);
     t.ok(await eventually(async () => (await status('/readyz')) === 200), 'ready');
@@ -70,10 +59,10 @@ if (await inNetns(import.meta.url)) {
     await t.test('a taint that announces the end of the node takes it out of load balancers', async (t) => {
       const spec = { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] };
       const metadata = { name: 'node1' };
-      fake.put('/api/v1/nodes', { kind: 'Node', apiVersion: 'v1', metadata, spec } as RawApiObject);
+      putObjects(fake, [{ kind: 'Node', apiVersion: 'v1', metadata, spec }]);
       t.ok(await eventually(async () => (await status('/healthz')) === 503));
       t.equal(await status('/livez'), 200);
-      fake.put('/api/v1/nodes', { kind: 'Node', apiVersion: 'v1', metadata } as RawApiObject);
+      putObjects(fake, [{ kind: 'Node', apiVersion: 'v1', metadata }]);
       t.ok(await eventually(async () => (await status('/healthz')) === 200));
     });
 

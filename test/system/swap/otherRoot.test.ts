@@ -5,25 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { systemClock } from '../../../src/time/Clock.js';
-import { PENSTOCK } from '../../support/AgentProcess.js';
-import { FakeApiServer, type RawApiObject } from '../../support/FakeApiServer.js';
+import { FakeApiServer } from '../../support/FakeApiServer.js';
 import { inNetns } from '../../support/inNetns.js';
+import { command } from '../../support/interrupt.js';
 import { eventually, plain, shell } from '../../support/iptables.js';
+import { putNode, putObjects } from '../../support/putObjects.js';
 import { StandIn } from '../../support/StandIn.js';
 import { serveApi } from '../../support/serveApi.js';
 import { shopObjects } from '../../support/shopObjects.js';
 
 const CART = { name: 'cart', clusterIP: '172.30.0.1', endpoints: ['10.1.0.1'] };
 const TOKEN = 'of-its-own-root';
-
-/** Not one of spawnSync(): the API server is of this process. */
-async function penstock(...args: readonly string[]) {
-  const child = spawn(...plain(PENSTOCK, ...args));
-  let said = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk));
-  const status = await new Promise((resolve) => child.once('close', resolve));
-  return { status, said };
-}
 
 if (await inNetns(import.meta.url)) {
   t.test('configuration, kubeconfig and token are found through its root', async (t) => {
@@ -34,16 +26,8 @@ if (await inNetns(import.meta.url)) {
       authorized: ({ headers }) => headers.authorization === `Bearer ${TOKEN}`,
     });
     t.teardown(() => api.close());
-    fake.put('/api/v1/nodes', {
-      kind: 'Node',
-      apiVersion: 'v1',
-      metadata: { name: 'node1' },
-    } as RawApiObject);
-    for (const object of shopObjects(CART)) {
-      const { kind } = object as { readonly kind: string };
-      const path = kind === 'Service' ? '/api/v1/services' : '/apis/discovery.k8s.io/v1/endpointslices';
-      fake.put(path, object as RawApiObject);
-    }
+    putNode(fake, 'node1');
+    putObjects(fake, shopObjects(CART));
 
     const folder = mkdtempSync(join(tmpdir(), 'penstock-root-'));
     t.teardown(() => rmSync(folder, { recursive: true }));
@@ -77,12 +61,12 @@ exec '${program}' -e 'setInterval(() => {}, 1000)' -- "$1"`;
       t.teardown(() => kubeProxy.kill('SIGKILL'));
       t.ok(await eventually(() => shell(`cat /proc/${kubeProxy.pid}/comm`).startsWith('kube-proxy')));
       t.notOk(existsSync(`${etc}/config.conf`), 'nobody else has these files');
-      const migrated = await penstock('migrate');
-      t.equal(migrated.status, 0, migrated.said);
-      t.match(migrated.said, 'on node node1', called);
-      t.match(migrated.said, '1 Services were looked at');
-      const compared = await penstock('compare');
-      t.equal(compared.status, 0, compared.said);
+      const migrated = await command('migrate');
+      t.equal(migrated.code, 0, migrated.output);
+      t.match(migrated.output, 'on node node1', called);
+      t.match(migrated.output, '1 Services were looked at');
+      const compared = await command('compare');
+      t.equal(compared.code, 0, compared.output);
       kubeProxy.kill('SIGKILL');
       await new Promise((resolve) => kubeProxy.once('close', resolve));
     }

@@ -58,23 +58,25 @@ export function drawChainName({ space, from, algorithm }: Draw, count?: number):
   return named(space, from, 'endpoints', ...(algorithm === 'random' ? [] : [algorithm]), ...digits(count));
 }
 
-/** Names of drawChainName(), which every list of endpoints asks for. */
-export class DrawNames {
-  readonly #known = new Map<Draw, Map<number, string>>();
+/** Lists that are drawn from, by how many indexes they have. Every list of endpoints is noted, and few of them differ. */
+export class DrawCounts {
+  readonly #counts = new Map<Draw, Set<number>>();
 
-  of(draw: Draw, count: number): string {
-    let names = this.#known.get(draw);
-    if (names === undefined) {
-      names = new Map();
-      this.#known.set(draw, names);
-    }
-    let name = names.get(count);
-    if (name === undefined) {
-      name = drawChainName(draw, count);
-      names.set(count, name);
-    }
-    return name;
+  /** `draw`: of drawOf(). */
+  add(draw: Draw, count: number): void {
+    const counts = this.#counts.get(draw);
+    if (counts) counts.add(count);
+    else this.#counts.set(draw, new Set([count]));
   }
+
+  *[Symbol.iterator](): Generator<DrawCount> {
+    for (const [draw, counts] of this.#counts) for (const count of counts) yield { draw, count };
+  }
+}
+
+export interface DrawCount {
+  readonly draw: Draw;
+  readonly count: number;
 }
 
 function named(space: Space, from: From, ...words: readonly string[]): string {

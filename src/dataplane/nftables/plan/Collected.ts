@@ -4,7 +4,7 @@ import { nameKey } from '../../../kernel/nftables/dataTypes.js';
 import { commentedValue, gotoValue } from '../../../kernel/nftables/elements.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
-import { type Draw, DrawNames } from '../desired/pickChains.js';
+import { type Draw, DrawCounts } from '../desired/pickChains.js';
 import { DEFAULT, DEFAULT_CHAIN, type ServiceChain, serviceChainName } from '../desired/ServiceChain.js';
 import {
   countIndexes,
@@ -45,15 +45,13 @@ export class Collected implements ElementSink {
   readonly sharedKeys = new Map<SharedSet, string[]>();
   /** By name of the chain. */
   readonly chains = new Map<string, ServiceChain>();
-  /** By name of the chain that draws from so many indexes. */
-  readonly draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
+  readonly draws = new DrawCounts();
   /** By name of the set that lists them. */
   readonly stickyKeys = new Map<
     string,
     { readonly of: 'services' | 'node-ports'; readonly seconds: number; readonly keys: string[] }
   >();
   readonly times: AffinityTime[] = [];
-  readonly #drawNames = new DrawNames();
 
   add(port: ServicePort, counts: IndexCounts = countIndexes(port)): void {
     emitServicePort(port, counts, this);
@@ -84,8 +82,7 @@ export class Collected implements ElementSink {
   }
 
   draw(draw: Draw, count: number): void {
-    const name = this.#drawNames.of(draw, count);
-    if (!this.draws.has(name)) this.draws.set(name, { draw, count });
+    this.draws.add(draw, count);
   }
 
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {

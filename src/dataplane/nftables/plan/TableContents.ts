@@ -8,7 +8,14 @@ import type { ChainSpec } from '../../../kernel/nftables/Transaction.js';
 import { WantedKeys } from '../../family/WantedKeys.js';
 import { type AffinityTime, fixedChains } from '../desired/fixedChains.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
-import { COMMON_COUNTS, type Draw, drawChainName, drawChains, drawOf } from '../desired/pickChains.js';
+import {
+  COMMON_COUNTS,
+  type Draw,
+  type DrawCount,
+  drawChainName,
+  drawChains,
+  drawOf,
+} from '../desired/pickChains.js';
 import { DEFAULT, type ServiceChain, serviceChainName, serviceChains } from '../desired/ServiceChain.js';
 import { roomFor, type SetName, type SizedSet, tableSets } from '../desired/sets.js';
 import type { Collected, SharedSet } from './Collected.js';
@@ -51,7 +58,10 @@ export class TableContents {
   }
 
   /** Takes note of the chains that service ports need, and says which of all chains are others for it. */
-  addChains({ chains, draws }: Pick<Collected, 'chains' | 'draws'>): readonly ChainSpec[] {
+  addChains({
+    chains,
+    draws,
+  }: Pick<Collected, 'chains'> & { readonly draws: Iterable<DrawCount> }): readonly ChainSpec[] {
     const services: ServiceChain[] = [];
     const touched = new Set<string>();
     for (const [name, chain] of chains) {
@@ -59,7 +69,7 @@ export class TableContents {
       services.push(chain);
       for (const draw of this.#addServiceChain(chain)) touched.add(draw);
     }
-    for (const { draw, count } of draws.values()) {
+    for (const { draw, count } of draws) {
       const name = drawChainName(draw);
       const { counts } = this.#draws.get(name) ?? this.#addDraw(draw);
       if (counts.has(count)) continue;

@@ -6,7 +6,7 @@ import { type DigestOfElements, ElementDigest } from '../../../kernel/nftables/l
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { WantedKeysOfSet } from '../../Dataplane.js';
 import type { AffinityTime } from '../desired/fixedChains.js';
-import { type Draw, DrawNames } from '../desired/pickChains.js';
+import { type Draw, type DrawCount, DrawCounts } from '../desired/pickChains.js';
 import type { ServiceChain } from '../desired/ServiceChain.js';
 import { countIndexes, type ElementSink, emitServicePort } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
@@ -17,7 +17,7 @@ export interface DigestOfTable {
   /** By name; a set without elements may be absent. */
   readonly sets: Readonly<Record<string, DigestOfElements>>;
   readonly chains: readonly ServiceChain[];
-  readonly draws: readonly { readonly draw: Draw; readonly count: number }[];
+  readonly draws: readonly DrawCount[];
   readonly times: readonly AffinityTime[];
 }
 
@@ -28,8 +28,7 @@ export class WantedDigest implements ElementSink {
     hairpins: new Set(),
   };
   readonly #chains = new Map<string, ServiceChain>();
-  readonly #draws = new Map<string, { readonly draw: Draw; readonly count: number }>();
-  readonly #drawNames = new DrawNames();
+  readonly #draws = new DrawCounts();
   readonly #times = new Map<string, AffinityTime>();
   readonly #keys: ReadonlyMap<string, string[]>;
 
@@ -69,8 +68,7 @@ export class WantedDigest implements ElementSink {
   }
 
   draw(draw: Draw, count: number): void {
-    const name = this.#drawNames.of(draw, count);
-    if (!this.#draws.has(name)) this.#draws.set(name, { draw, count });
+    this.#draws.add(draw, count);
   }
 
   sticky(of: 'services' | 'node-ports', time: AffinityTime, key: string): void {
@@ -82,7 +80,7 @@ export class WantedDigest implements ElementSink {
     return {
       sets: Object.fromEntries([...this.#sets].map(([name, digest]) => [name, digest.toJSON()])),
       chains: [...this.#chains.values()],
-      draws: [...this.#draws.values()],
+      draws: [...this.#draws],
       times: [...this.#times.values()],
     };
   }

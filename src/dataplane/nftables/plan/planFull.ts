@@ -14,6 +14,7 @@ import {
 import { changeElements } from '../../../kernel/nftables/table/tableDifference.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
+import type { DrawCount } from '../desired/pickChains.js';
 import { countElements, countIndexes } from '../desired/servicePortElements.js';
 import { ADMIN_PREFIX, affinitySet, LEARNED_SETS, type SetName, type SizedSet } from '../desired/sets.js';
 import { Collected, type KeysAndValues } from './Collected.js';
@@ -29,7 +30,8 @@ export interface Present {
 }
 
 /** What contents follow from, in whatever form the elements are. */
-export interface Gathered extends Pick<Collected, 'chains' | 'draws' | 'times' | 'sharedKeys'> {
+export interface Gathered extends Pick<Collected, 'chains' | 'times' | 'sharedKeys'> {
+  readonly draws: Iterable<DrawCount>;
   count(set: SizedSet): number;
 }
 
