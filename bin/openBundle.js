@@ -12,17 +12,19 @@ const MARK = 'pnst';
 const HEAD_BYTES = 12;
 /** Where a cache of V8 says with which flags it was made. */
 const HASH_OF_FLAGS = 12;
+const UNLIMITED = { look: () => {}, natively: (load) => load };
 /** Most parts, and what V8 made of them, are shorter. */
 const SCRATCH_BYTES = 1 << 17;
 
 /**
  * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `names()` of all parts. `onScript` hears of each
- * part that is loaded, by name. V8 takes a cache only from its own version with the same flags, and compiles where it is not so; what it makes is the
- * same with each of the flags that bin/penstock gives, so the hash of those that this process has is put into it. V8 believes a cache: one
- * with a wrong bit, after a power cut, would end the process at every start. So each part has its checksums.
+ * part that is loaded, by name. `young`: of limitYoung.js. V8 takes a cache only from its own version with the same flags, and compiles where it is not
+ * so; what it makes is the same with each of the flags that bin/penstock gives and that the program itself sets later (src/host/heap.ts), so the
+ * hash of those that this process has is put into it. V8 believes a cache: one with a wrong bit, after a power cut, would end the process
+ * at every start. So each part has its checksums.
  * Throws what the file system says, and where the file is damaged.
  */
-exports.openBundle = (file, onScript = () => {}) => {
+exports.openBundle = (file, onScript = () => {}, young = UNLIMITED) => {
   const fd = openSync(file, 'r');
   const { size } = fstatSync(fd);
   let scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
@@ -30,9 +32,11 @@ exports.openBundle = (file, onScript = () => {}) => {
   const index = read(head.readUInt32LE(4), HEAD_BYTES);
   if (head.latin1Slice(0, 4) !== MARK || head.readUInt32LE(8) !== crc32(index)) throw damaged();
   const { flags, parts } = JSON.parse(index.latin1Slice());
-  const hashOfFlags = flags[process.execArgv.join(' ')];
+  let hashOfFlags = flags[process.execArgv.join(' ')];
+  // V8 took a cache with it.
+  let isBelieved = false;
   const begin = HEAD_BYTES + index.length;
-  const native = createRequire(file);
+  const native = young.natively(createRequire(file));
   const url = pathToFileURL(file).href;
   const modules = new Map();
 
@@ -46,11 +50,20 @@ exports.openBundle = (file, onScript = () => {}) => {
     const cache = cacheLength > 0 ? read(cacheLength, begin + at + length) : undefined;
     const isWhole = cache !== undefined && crc32(cache) === cacheCheck;
     if (isWhole && hashOfFlags !== undefined) cache.writeUInt32LE(hashOfFlags, HASH_OF_FLAGS);
-    const script = new Script(text, {
+    young.look();
+    const options = {
       // In stack traces; the same wherever it was built.
       filename: `dist/bundle/${name}`,
       cachedData: isWhole ? cache : undefined,
-    });
+    };
+    let script = new Script(text, options);
+    if (script.cachedDataRejected && isBelieved) {
+      // The program has set a flag since.
+      hashOfFlags = hashOfFlagsIn(new Script('').createCachedData());
+      cache.writeUInt32LE(hashOfFlags, HASH_OF_FLAGS);
+      script = new Script(text, options);
+    }
+    isBelieved ||= script.cachedDataRejected === false;
     onScript(name, script);
     const module = { exports: {} };
     modules.set(name, module);
@@ -81,7 +94,10 @@ exports.openBundle = (file, onScript = () => {}) => {
 };
 
 /** The hash of V8's flags in a cache of V8. */
-exports.hashOfFlagsIn = (cache) => cache.readUInt32LE(HASH_OF_FLAGS);
+function hashOfFlagsIn(cache) {
+  return cache.readUInt32LE(HASH_OF_FLAGS);
+}
+exports.hashOfFlagsIn = hashOfFlagsIn;
 
 /**
  * Parts by name, each `{ text, cache }`, as one file: a head (mark, length and sum of the index), the index, texts and caches. `flags`: V8's

@@ -1,6 +1,7 @@
 /**
- * How V8 weighs memory against time. bin/penstock asks it for a small heap (--optimize-for-size) for an agent, as it is on every node:
- * the heap is collected whenever it has grown a little. Where much is built at once, up to half of the time would go there.
+ * How V8 weighs memory against time. An agent has a small heap (--optimize-for-size), as it is on every node: the heap is collected
+ * whenever it has grown a little. Where much is built at once, up to half of the time would go there. The young generation stays as large
+ * as it is when the program is loaded (bin/limitYoung.js).
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -29,6 +30,7 @@ export function freeHeap(): void {
 export const heap: Heap = {
   grow() {
     freeHeap();
+    setFlagsFromString('--semi-space-growth-factor=1');
     setFlagsFromString(`--heap-growing-percent=${GROWTH}`);
   },
   keepSmall() {

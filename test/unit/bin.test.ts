@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
 import t, { type Test } from 'tap';
 import { fromRoot } from '../support/fromRoot.js';
 
@@ -30,6 +31,7 @@ const { hashOfFlagsIn, pack } = createRequire(import.meta.url)(
   readonly hashOfFlagsIn: (cache: Uint8Array) => number;
   readonly pack: (parts: ReadonlyMap<string, Part>, flags?: Readonly<Record<string, number>>) => Buffer;
 };
+const TWICE = 'exports.twice = (list) => list.map((each) => each * 2).join();';
 const part = (body: string): Part => ({ text: `(function (exports, require) { ${body} })` });
 
 t.test('the newer one; the bundle of an installation; the compiled one without a bundle', async (t) => {
@@ -58,24 +60,33 @@ t.test('the newer one; the bundle of an installation; the compiled one without a
   t.equal(started(), 'src/main.js');
 });
 
-t.test('what stays on a node has a small heap; what answers and ends has no flags', async (t) => {
-  const folder = t.testdir({ bin: {}, dist: { bundle: {} } });
-  for (const name of ['penstock', 'openBundle.js', 'package.json'])
-    copyFileSync(fileURLToPath(fromRoot(`bin/${name}`)), `${folder}/bin/${name}`);
-  const main = 'async (words) => console.log(JSON.stringify([process.execArgv, words]))';
-  writeFileSync(
-    `${folder}/dist/bundle/program`,
-    pack(new Map([['main.js', part(`exports.main = ${main}`)]])),
-  );
-  symlinkSync(`${folder}/bin/penstock`, `${folder}/linked`);
-  const started = (...words: readonly string[]) =>
-    JSON.parse(execFileSync(`${folder}/linked`, words, { encoding: 'utf8' }));
-  const small = ['--max-semi-space-size=2', '--optimize-for-size'];
-  for (const word of ['run', 'allocator', 'scaler', 'web'])
-    t.same(started(word, '--config', 'a b'), [small, [word, '--config', 'a b']]);
-  for (const words of [[], ['status', '-o', 'json'], ['explain', '*', '$HOME', "'"], ['-e', '1']])
-    t.same(started(...words), [[], words]);
-});
+t.test(
+  'what stays on a node has a small heap; an agent, and what answers and ends, has no flags',
+  async (t) => {
+    const folder = t.testdir({ bin: {}, dist: { bundle: {} } });
+    for (const name of ['penstock', 'openBundle.js', 'limitYoung.js', 'package.json'])
+      copyFileSync(fileURLToPath(fromRoot(`bin/${name}`)), `${folder}/bin/${name}`);
+    const main = 'async (words) => console.log(JSON.stringify([process.execArgv, words]))';
+    writeFileSync(
+      `${folder}/dist/bundle/program`,
+      pack(new Map([['main.js', part(`exports.main = ${main}`)]])),
+    );
+    symlinkSync(`${folder}/bin/penstock`, `${folder}/linked`);
+    const started = (...words: readonly string[]) =>
+      JSON.parse(execFileSync(`${folder}/linked`, words, { encoding: 'utf8' }));
+    const small = ['--max-semi-space-size=2', '--optimize-for-size'];
+    for (const word of ['allocator', 'scaler', 'web'])
+      t.same(started(word, '--config', 'a b'), [small, [word, '--config', 'a b']]);
+    for (const words of [
+      [],
+      ['run', '--config', 'a b'],
+      ['status', '-o', 'json'],
+      ['explain', '*', '$HOME', "'"],
+      ['-e', '1'],
+    ])
+      t.same(started(...words), [[], words]);
+  },
+);
 
 /** A folder with a program of two parts; what it says, with how V8 took the cache of the second. */
 function twoParts(t: Test, cache?: Uint8Array) {
@@ -88,7 +99,7 @@ function twoParts(t: Test, cache?: Uint8Array) {
       [
         'late.js',
         {
-          ...part('exports.twice = (list) => list.map((each) => each * 2).join();'),
+          ...part(TWICE),
           ...(second && { cache: second }),
         },
       ],
@@ -157,6 +168,51 @@ t.test('a code cache serves every set of flags that the program is started with'
   t.equal(run(), '2,4,6 false');
   t.equal(run('', ...small), '2,4,6 false');
   t.equal(run('', '--max-semi-space-size=3'), '2,4,6 true', 'nobody starts it so');
+});
+
+t.test('a part that is loaded after the program has set a flag has its code cache too', async (t) => {
+  const { folder, file, run } = twoParts(t);
+  run('make');
+  const late = { ...part(TWICE), cache: readFileSync(`${folder}/cache`) };
+  const { text } = part(
+    `exports.late = () => {
+       require('node:v8').setFlagsFromString('--heap-growing-percent=20');
+       return require('./late.js').twice([1, 2, 3]);
+     };`,
+  );
+  const write = (main: Part) => {
+    const parts = new Map<string, Part>([
+      ['main.js', main],
+      ['late.js', late],
+    ]);
+    writeFileSync(file, pack(parts, { '': hashOfFlagsIn(late.cache) }));
+  };
+  write({ text });
+  t.equal(run(), '2,4,6 true', 'nothing says that V8 takes what was made here');
+  write({ text, cache: new Script(text, { filename: 'dist/bundle/main.js' }).createCachedData() });
+  t.equal(run(), '2,4,6 false');
+});
+
+t.test('the young generation of an agent grows to 2 MB and no further', async (t) => {
+  const folder = t.testdir();
+  const file = `${folder}/grow.cjs`;
+  writeFileSync(
+    file,
+    `const { limitYoung } = require(${JSON.stringify(fileURLToPath(fromRoot('bin/limitYoung.js')))});
+     const young = process.argv[2] === 'limited' ? limitYoung() : { look: () => {}, natively: (load) => load };
+     const load = young.natively(require);
+     const kept = [];
+     for (let i = 0; i < 200_000; i++) {
+       kept.push({ i });
+       if (i % 1000 === 0) young.look();
+       if (i === 150_000) load('node:http2');
+     }
+     const { space_size } = require('node:v8').getHeapSpaceStatistics().find((each) => each.space_name === 'new_space');
+     console.log(space_size / 2 ** 20);`,
+  );
+  const size = (word: string) => Number(execFileSync(process.execPath, [file, word], { encoding: 'utf8' }));
+  t.equal(size('limited'), 2);
+  t.ok(size('free') > 2, 'without it, it grows');
 });
 
 t.test('`penstock status` loads what its mode needs, and of other modes nothing', async (t) => {
