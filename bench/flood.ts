@@ -2,8 +2,9 @@
  * npm run bench -- flood
  *
  * 50,000 first packets a second for a Service without endpoints, mode nftables: all are refused. What the agent takes of a core
- * meanwhile, and what new connections to another Service notice of it that refusals are told of: beside a node with the same rules
- * from which the log statements were taken. Client, node and pod of each world are network namespaces joined by veth.
+ * meanwhile, in rounds beside rounds without a flood, and what new connections to another Service notice of it that refusals are told
+ * of: beside a node with the same rules from which the log statements were taken, in many short turns. Client, node and pod of each
+ * world are network namespaces joined by veth.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,14 +13,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ownMicroseconds, usageOf } from './parts/processUsage.js';
-import { median, table } from './parts/statistics.js';
+import { ownMicroseconds, threadMicroseconds } from './parts/processUsage.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const PER_SECOND = 50_000;
-const ROUNDS = 8;
-const RUN_MS = 1500;
-const WORK_MS = 600;
-const AGENT_MS = 10_000;
+const PAIRS = 40;
+const RUN_MS = 500;
+const WORK_MS = 300;
+const AGENT_ROUNDS = 5;
+const AGENT_MS = 5000;
+/** Until an agent has given back what its start alone needed, and V8 has collected twice more, which takes it a tenth of a second. */
+const SETTLED_MS = 20_000;
 const POD = '10.200.0.2';
 const EMPTY = '172.30.0.11';
 const LIVE = '172.30.0.12';
@@ -40,8 +44,21 @@ const OBJECTS = [
   },
 ];
 
+/** What was measured in both worlds, in turns. */
+class Pairs implements Record<World, number[]> {
+  readonly told: number[] = [];
+  readonly silent: number[] = [];
+
+  row(name: string): (string | number)[] {
+    const ratios = this.told.map((value, i) => value / (this.silent[i] ?? Number.NaN));
+    const quartiles = [0.25, 0.75].map((q) => quantile(ratios, q).toFixed(3)).join(' to ');
+    return [name, median(this.told), median(this.silent), median(ratios).toFixed(3), quartiles];
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'penstock-flood-'));
 const processes: ChildProcess[] = [];
+const servers = new Map<World, number>();
 const sh = (script: string) =>
   execFileSync('sh', ['-ec', script], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 const inside = (world: World, role: 'c' | 'n' | 'p') => `pf-${role}-${world}`;
@@ -57,35 +74,45 @@ try {
   other.kill('SIGKILL');
   await once(other, 'close');
   const removed = removeLogs('silent');
-  const idle = await share(agent, async () => sleep(AGENT_MS));
+  await sleep(SETTLED_MS);
   const refusedBefore = answers();
-  const flooded = await share(agent, () => flood('told', AGENT_MS));
+  const idle: number[] = [];
+  const flooded: number[] = [];
+  const sent: number[] = [];
+  for (let round = 0; round < AGENT_ROUNDS; round++) {
+    idle.push((await share(agent, async () => sleep(AGENT_MS))).share);
+    const { share: taken, result } = await share(agent, () => flood('told', AGENT_MS));
+    flooded.push(taken);
+    sent.push(result);
+  }
   const refused = answers() - refusedBefore;
-  const rates = { told: [] as number[], silent: [] as number[] };
-  const calm = { told: [] as number[], silent: [] as number[] };
-  for (let round = 0; round < ROUNDS; round++) {
+  const [calm, rates, work] = [new Pairs(), new Pairs(), new Pairs()];
+  const [calmWork, floodWork] = [new Pairs(), new Pairs()];
+  for (let round = 0; round < PAIRS; round++) {
     for (const world of round % 2 === 0 ? WORLDS : [...WORLDS].reverse()) {
-      calm[world].push(await connects(world));
-      const [rate] = await Promise.all([connects(world), flood(world, RUN_MS)]);
-      rates[world].push(rate);
+      const without = await connects(world);
+      calm[world].push(without.perSecond);
+      calmWork[world].push(without.microseconds);
+      const [beside] = await Promise.all([connects(world), flood(world, RUN_MS)]);
+      rates[world].push(beside.perSecond);
+      floodWork[world].push(beside.microseconds);
+      work[world].push(packetWork(world));
     }
   }
-  const work = { told: [] as number[], silent: [] as number[] };
-  for (let round = 0; round < 2 * ROUNDS; round++)
-    for (const world of round % 2 === 0 ? WORLDS : [...WORLDS].reverse()) work[world].push(packetWork(world));
-  const ratio = (of: typeof rates) => median(of.told.map((rate, i) => rate / (of.silent[i] ?? Number.NaN)));
   process.stdout.write(
-    `the agent: ${percent(flooded.share)} of a core at ${flooded.result.toFixed(0)} SYNs a second, ${percent(idle.share)} when idle; ${refused} were refused; ` +
+    `the agent, ${AGENT_ROUNDS} rounds of ${AGENT_MS / 1000} s: ${flooded.map(percent).join(', ')} of a core at ${median(sent).toFixed(0)} SYNs a second, ` +
+      `median ${percent(median(flooded))}; ${idle.map(percent).join(', ')} when idle, median ${percent(median(idle))}; ${refused} were refused; ` +
       `${removed} log rules taken from the other node\n\n` +
       table(
-        ['connections/s to another Service, median', 'refusals told', 'no log rules', 'ratio, median'],
+        [`medians of ${PAIRS} pairs`, 'refusals told', 'no log rules', 'ratio', 'quartiles'],
         [
-          ['no flood', median(calm.told), median(calm.silent), ratio(calm)],
-          ['flood', median(rates.told), median(rates.silent), ratio(rates)],
+          calm.row('connections/s to another Service, no flood'),
+          rates.row('the same, flood'),
+          calmWork.row('processor time of client and server, µs, no flood'),
+          floodWork.row('the same, flood'),
+          work.row('processor time of a SYN, from sender to reset, ns'),
         ],
-      ) +
-      `\nprocessor time for each SYN, from the sender to the reset: ${median(work.told).toFixed(0)} ns, without log rules ` +
-      `${median(work.silent).toFixed(0)} ns, ratio ${ratio(work).toFixed(2)} (median of pairs)\n`,
+      ),
   );
 } finally {
   for (const child of processes) child.kill('SIGKILL');
@@ -127,6 +154,7 @@ async function build(world: World): Promise<void> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   processes.push(server);
+  servers.set(world, server.pid ?? 0);
   await once(server.stdout, 'data');
 }
 
@@ -183,13 +211,9 @@ async function share<Result>(
   { pid = 0 }: ChildProcess,
   work: () => Promise<Result>,
 ): Promise<{ readonly share: number; readonly result: Result }> {
-  const used = () => {
-    const { userMicroseconds, systemMicroseconds } = usageOf(pid);
-    return userMicroseconds + systemMicroseconds;
-  };
-  const [start, before] = [performance.now(), used()];
+  const [start, before] = [performance.now(), threadMicroseconds(pid)];
   const result = await work();
-  return { share: (used() - before) / (performance.now() - start) / 1000, result };
+  return { share: (threadMicroseconds(pid) - before) / (performance.now() - start) / 1000, result };
 }
 
 /** Segments that came back to the client: resets, while nothing else is under way. */
@@ -218,11 +242,16 @@ function packetWork(world: World): number {
   return ((ownMicroseconds() - before) * 1000) / sent;
 }
 
-async function connects(world: World): Promise<number> {
+/** `microseconds`: processor time of client and server for one connection. */
+async function connects(
+  world: World,
+): Promise<{ readonly perSecond: number; readonly microseconds: number }> {
+  const served = () => threadMicroseconds(servers.get(world) ?? 0);
+  const before = served();
   const found = await tool(world, 'connect', ['client', LIVE, '80', String(RUN_MS)]);
-  const { perSecond, failed } = found as { perSecond: number; failed: number };
+  const { perSecond, failed, done, cpu } = found as Record<'perSecond' | 'failed' | 'done' | 'cpu', number>;
   if (failed > 0) throw new Error(`${world}: ${failed} connections failed`);
-  return perSecond;
+  return { perSecond, microseconds: (cpu + served() - before) / done };
 }
 
 async function tool(world: World, name: string, words: readonly string[]): Promise<unknown> {

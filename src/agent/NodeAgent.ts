@@ -166,8 +166,8 @@ export class NodeAgent {
       node: config.nodeName,
       table,
       clock,
-      onPacket: (record) => {
-        metrics.refusals.add(record);
+      onPacket: (record) => metrics.refusals.add(record),
+      onRecord: (record) => {
         const notice = notices.of(record);
         if (notice) events.record(notice);
       },

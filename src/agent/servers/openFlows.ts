@@ -22,16 +22,24 @@ export interface FlowsOptions {
   readonly node: string;
   readonly table: RoutingTable;
   readonly clock: Clock;
-  /** Hears of every packet, as a part of its record. */
+  /** Hears of every packet, as a part of its record, whose count may be behind. */
   readonly onPacket: (record: FlowRecord) => void;
+  /** Hears of each record before its first packet. */
+  readonly onRecord: (record: FlowRecord) => void;
   readonly log: Logger;
 }
 
 /** Never rejects: where the kernel does not tell, nothing is logged. */
 export async function openFlows(options: FlowsOptions): Promise<OpenFlows> {
-  const { mode, node, table, clock, onPacket, log } = options;
+  const { mode, node, table, clock, onPacket, onRecord, log } = options;
   const names = new ServiceNames(table, () => clock.now());
-  const flows = new FlowLog({ node, names: (packet) => names.of(packet), clock, date: () => clock.date() });
+  const flows = new FlowLog({
+    node,
+    names: (packet) => names.of(packet),
+    clock,
+    date: () => clock.date(),
+    begun: onRecord,
+  });
   const reader = await openReader((packet) => onPacket(flows.add(packet)), log);
   const stop = openUnanswered({
     mode,

@@ -1,7 +1,8 @@
 /**
  * TCP connections whose endpoint refuses or stays silent, as the kernel's table of connections shows them. A first packet that is
- * answered by RST ends its entry at once: the kernel tells of ends that look so, and drops the news of all others itself. One
- * that is not answered stays for two minutes: entries without an answer are listed every few seconds.
+ * answered by RST ends its entry at once: the kernel tells of ends that look so, and drops the news of all others itself. One that is
+ * not answered stays for two minutes: entries without an answer are listed every few seconds, more often while there are any. Such a
+ * look is most of what an idle agent costs: the kernel locks each bucket of its table in turn, however few connections there are.
  */
 import type { Clock } from '../../time/Clock.js';
 import { MESSAGE_HEADER, NETFILTER_HEADER, NetlinkProtocol } from '../netlink/constants.js';
@@ -29,7 +30,7 @@ const MOST_PER_SECOND = 50;
 const SECOND_MS = 1000;
 /** Without an answer for so long is silent. */
 const SILENT_MS = 3000;
-const LOOK_EVERY_MS = 5000;
+const LOOK_EVERY_MS = 10_000;
 /** A look takes so small a share of the time. */
 const LOOK_SHARE = 100;
 const MOST_REMEMBERED = 10_000;
@@ -141,9 +142,9 @@ export class UnansweredConnections {
     if (this.#isClosed) return;
     this.#cancelLook = this.#options.clock.after(milliseconds, () => {
       this.#look().then(
-        (took) => {
+        ({ took, isWaiting }) => {
           this.#hasFailed = false;
-          this.#plan(Math.max(LOOK_EVERY_MS, took * LOOK_SHARE));
+          this.#plan(Math.max(isWaiting ? SILENT_MS : LOOK_EVERY_MS, took * LOOK_SHARE));
         },
         (error: unknown) => {
           if (this.#isClosed) return;
@@ -155,11 +156,12 @@ export class UnansweredConnections {
     });
   }
 
-  /** Resolves with the milliseconds it took. */
-  async #look(): Promise<number> {
+  /** Resolves with the milliseconds it took, and whether one of those seen may turn out to be silent soon. */
+  async #look(): Promise<{ readonly took: number; readonly isWaiting: boolean }> {
     const { isMarked, clock, take } = this.#options;
     const begun = clock.now();
     const seen = new Map<number, number>();
+    let isWaiting = false;
     await this.#conntrack.each(unanswered(isMarked), (entry) => {
       const { id, original, tcpState } = entry;
       if (original.protocol !== IpProtocol.TCP || tcpState !== TcpState.SYN_SENT || !isSentOn(entry))
@@ -168,9 +170,10 @@ export class UnansweredConnections {
       const isSilent = first >= 0 && begun - first >= SILENT_MS;
       if (isSilent) take('endpoint-silent', entry);
       seen.set(id, isSilent ? -1 : first);
+      if (first >= 0 && !isSilent) isWaiting = true;
       return seen.size < MOST_REMEMBERED;
     });
     this.#waiting = seen;
-    return clock.now() - begun;
+    return { took: clock.now() - begun, isWaiting };
   }
 }

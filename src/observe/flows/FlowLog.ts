@@ -60,6 +60,16 @@ export interface FlowLogOptions {
   readonly clock: Clock;
   /** Milliseconds since the epoch. */
   readonly date: () => number;
+  /** Hears of each record when it begins. */
+  readonly begun?: (record: FlowRecord) => void;
+}
+
+/** What more of the same counts for. */
+interface Open {
+  /** Its count may be behind. */
+  record: FlowRecord;
+  count: number;
+  readonly until: number;
 }
 
 export class FlowLog {
@@ -67,7 +77,7 @@ export class FlowLog {
   /** The oldest first; more than KEPT for a moment. */
   #records: FlowRecord[] = [];
   /** By client, destination and reason: where the record is, and until when more of the same counts for it. */
-  readonly #open = new Map<string, { record: FlowRecord; readonly until: number }>();
+  readonly #open = new Map<string, Open>();
   readonly #listeners = new Set<Listener>();
   #next = 1;
   /** Ends the wait for the next record to settle; there is one while somebody follows. */
@@ -79,6 +89,7 @@ export class FlowLog {
 
   /** The oldest first. */
   get records(): readonly FlowRecord[] {
+    for (const open of this.#open.values()) this.#bringUp(open);
     return this.#records.slice(-KEPT);
   }
 
@@ -94,6 +105,7 @@ export class FlowLog {
     };
   }
 
+  /** The record that it begins, or that it counts for: of that one the count may be behind. */
   add(packet: FailedPacket): FlowRecord {
     const now = this.#options.clock.now();
     this.#settle(now);
@@ -102,7 +114,7 @@ export class FlowLog {
     const key = `${reason} ${protocol} ${source} ${destination} ${destinationPort} ${endpoint}`;
     const open = this.#open.get(key);
     if (open) {
-      open.record = this.#replace({ ...open.record, count: open.record.count + 1 });
+      open.count++;
       return open.record;
     }
     const { service, client, endpoint: endpointPod } = this.#options.names(packet);
@@ -123,16 +135,20 @@ export class FlowLog {
     };
     this.#records.push(record);
     if (this.#records.length > KEPT * 1.5) this.#records = this.#records.slice(-KEPT);
-    if (this.#open.size < MOST_OPEN) this.#open.set(key, { record, until: now + WINDOW_MS });
+    if (this.#open.size < MOST_OPEN) this.#open.set(key, { record, count: 1, until: now + WINDOW_MS });
+    this.#options.begun?.(record);
     for (const listener of this.#listeners) listener(record);
     this.#awaitNext();
     return record;
   }
 
-  #replace(record: FlowRecord): FlowRecord {
-    const first = this.#records[0]?.number ?? 0;
-    const at = record.number - first;
+  /** Gives a record its count: not with each packet, as in a flood that is most of the work. Who has a record keeps it as it was. */
+  #bringUp(open: Open): FlowRecord {
+    if (open.record.count === open.count) return open.record;
+    const record = { ...open.record, count: open.count };
+    const at = record.number - (this.#records[0]?.number ?? 0);
     if (this.#records[at]?.number === record.number) this.#records[at] = record;
+    open.record = record;
     return record;
   }
 
@@ -150,9 +166,10 @@ export class FlowLog {
 
   /** Ends those whose time is over, the oldest first: all last equally long. */
   #settle(now: number): void {
-    for (const [key, { record, until }] of this.#open) {
-      if (until > now) return;
+    for (const [key, open] of this.#open) {
+      if (open.until > now) return;
       this.#open.delete(key);
+      const record = this.#bringUp(open);
       if (record.count > 1) for (const listener of this.#listeners) listener(record);
     }
   }

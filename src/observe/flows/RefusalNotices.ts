@@ -2,6 +2,7 @@
 import { REASONS } from '../../explain/reasons.js';
 import type { Occurrence } from '../events/KubernetesEvent.js';
 import type { FlowRecord } from './FlowLog.js';
+import { ownerOf } from './ownerOf.js';
 
 const SILENCE_MS = 600_000;
 /** Pairs of Service and reason that are remembered; beyond that nothing is told until some are forgotten. */
@@ -29,8 +30,9 @@ export class RefusalNotices {
     endpoint,
     endpointPod,
   }: FlowRecord): Occurrence | undefined {
-    const [, namespace, name] = /^([^/]+)\/([^:]+)/.exec(service) ?? [];
-    if (namespace === undefined || name === undefined) return undefined;
+    const owner = ownerOf(service);
+    if (owner === undefined) return undefined;
+    const { namespace, name } = owner;
     const now = this.#now();
     for (const [key, time] of this.#told) {
       if (now - time < SILENCE_MS) break;

@@ -99,7 +99,7 @@ if (await inNetns(import.meta.url)) {
       ]);
       for (let i = 0; i < 20; i++) await attempt(VIP.cart);
       await attempt('10.1.0.1', 8080);
-      await eventually(async () => (await flows('endpoint-silent')).length > 0, 15_000);
+      await eventually(async () => (await flows('endpoint-silent')).length > 0, 25_000);
       t.match(await flows('endpoint-silent'), [
         { service: 'shop/mute:http', endpoint: '10.66.0.1:8080', endpointPod: 'shop/mute-a' },
       ]);

@@ -20,6 +20,8 @@ const TARGETS: readonly (readonly [RegExp, string])[] = [
   [/^(external|local)(-|$)/, 'an external or load-balancer IP of SERVICE'],
   [/^node-port-(external|local|sticky)/, 'a node port of SERVICE'],
   [/short-circuit/, 'from a pod or the node itself: all endpoints of SERVICE'],
+  [/endpoints-.*-once$/, 'draws an index'],
+  [/endpoints-half$/, 'draws among the lower half of the indexes, which all have an endpoint'],
   [/endpoints-|turn-/, 'picks one of the endpoints'],
   [/endpoints$/, 'how many endpoints are there to pick from?'],
 ];
@@ -37,8 +39,14 @@ const PLACES: readonly (readonly [RegExp, string])[] = [
 export function chainWords(chain: string, target: string, model: Explanation): string {
   const words =
     TARGETS.find(([form]) => form.test(target))?.[1] ??
-    (target === 'continue' && /^(refuse|drop-)/.test(chain) ? 'tells the flow log' : undefined) ??
+    (target === 'continue' ? onWords(chain) : undefined) ??
     PLACES.find(([form]) => form.test(chain))?.[1] ??
     '';
   return words.replace('SERVICE', model.servicePort ?? model.service ?? 'a Service');
+}
+
+/** Of a rule or a chain that is left as the packet was. */
+function onWords(chain: string): string | undefined {
+  if (/^(refuse|drop-)/.test(chain)) return 'tells the flow log';
+  return /-once$/.test(chain) ? 'no endpoint has this index' : undefined;
 }

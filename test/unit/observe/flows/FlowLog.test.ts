@@ -71,6 +71,27 @@ t.test('the same within ten seconds is one record; then it is told again, with i
   t.equal(clock.waiting, 0, 'nobody follows, and nothing waits');
 });
 
+t.test('who has a record keeps it as it was; what begins is told of once', (t) => {
+  const begun: number[] = [];
+  const names = () => ({ service: '', client: '', endpoint: '' });
+  const clock = new FakeClock();
+  const log = new FlowLog({
+    node: 'node1',
+    names,
+    clock,
+    date: () => 0,
+    begun: ({ number }) => begun.push(number),
+  });
+  const first = log.add(packet());
+  t.equal(log.add(packet()).number, first.number);
+  const [then] = log.records;
+  log.add(packet());
+  t.same([first.count, then?.count, log.records[0]?.count], [1, 2, 3]);
+  log.add(packet({ destinationPort: 81 }));
+  t.same(begun, [1, 2]);
+  t.end();
+});
+
 t.test('ten thousand are kept, whoever asks for more', async (t) => {
   const { log } = flowLog();
   for (let i = 0; i < 30_000; i++) log.add(packet({ source: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}` }));
@@ -145,6 +166,12 @@ t.test('the metric has a bound, and a scan of ports makes one series', async (t)
   t.match(text, 'penstock_refused_total{namespace="shop",service="cart",port="",reason="unknown-port"} 1000');
   t.match(text, 'penstock_refused_total{namespace="",service="(others)",port="",reason="no-endpoints"} 1502');
   t.ok(text.split('\n').length < 510);
+  t.equal(await registry.metrics(), text, 'whoever reads it adds nothing');
+  metrics.add({ service: 'shop/cart:other-name', port: 80, reason: 'no-endpoints' });
+  metrics.add({ service: '', port: 80, reason: 'unknown-port' });
+  const later = await registry.metrics();
+  t.match(later, 'penstock_refused_total{namespace="shop",service="cart",port="80",reason="no-endpoints"} 4');
+  t.match(later, 'penstock_refused_total{namespace="",service="(others)",port="",reason="unknown-port"} 1');
 });
 
 t.test('a Service is told once in ten minutes for each reason', async (t) => {

@@ -6,6 +6,7 @@ import {
   type TraceWithComment,
 } from '../../../../../src/cli/see/live/joinTrace.js';
 import type { Explanation } from '../../../../../src/explain/explain.js';
+import { VerdictCode } from '../../../../../src/kernel/nftables/Expression.js';
 import type { TracedPacket } from '../../../../../src/kernel/nftables/trace/decodeTrace.js';
 import { ip } from '../../../../support/builders.js';
 
@@ -324,6 +325,39 @@ t.test('steps in words, with the name of the Service', async (t) => {
       'goto cluster: a cluster IP of shop/cart:http',
       'goto endpoints: how many endpoints are there to pick from?',
       'goto endpoints-1: picks one of the endpoints',
+      'accept: rewrites the destination to the endpoint',
+    ],
+  );
+});
+
+t.test('one of the endpoints is picked once, however often it draws', async (t) => {
+  const go = (chain: string, code: number, target: string) =>
+    event('penstock', chain, { verdict: { code, chain: target } });
+  const { JUMP, GOTO } = VerdictCode;
+  const NOTHING_FITS = -1;
+  const { steps } = joinTrace(
+    [
+      begin,
+      go('endpoints', GOTO, 'endpoints-4'),
+      go('endpoints-4', JUMP, 'endpoints-4-once'),
+      event('penstock', 'endpoints-4-once', { type: 'return', handle: 0, verdict: { code: NOTHING_FITS } }),
+      go('endpoints-4', JUMP, 'endpoints-4-once'),
+      event('penstock', 'endpoints-4-once'),
+      go('endpoints-4', GOTO, 'endpoints-half'),
+      event('penstock', 'endpoints-half'),
+      ...sent,
+    ],
+    MODEL,
+  );
+  t.strictSame(
+    steps.map(({ verdict, says }) => `${verdict}: ${says}`),
+    [
+      'goto endpoints-4: picks one of the endpoints',
+      'jump endpoints-4-once: draws an index',
+      'continue: no endpoint has this index',
+      'jump endpoints-4-once: draws an index',
+      'accept: rewrites the destination to the endpoint',
+      'goto endpoints-half: draws among the lower half of the indexes, which all have an endpoint',
       'accept: rewrites the destination to the endpoint',
     ],
   );
