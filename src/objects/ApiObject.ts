@@ -1,5 +1,6 @@
 /** The objects that penstock understands, and the changes that sources deliver. */
 import type { EndpointSlice } from './EndpointSlice.js';
+import { flat, intern } from './intern.js';
 import type { Node } from './Node.js';
 import type { Service } from './Service.js';
 import type { ServiceCIDR } from './ServiceCIDR.js';
@@ -26,12 +27,12 @@ export function isClusterScoped(kind: ObjectKind): boolean {
 
 /** `Service shop/cart`, `Node node1`: how objects are named in logs and messages; also a unique key. */
 export function objectName(ref: { kind: string; namespace?: string; name: string }): string {
-  return `${ref.kind} ${objectPath(ref)}`;
+  return flat(`${ref.kind} ${objectPath(ref)}`);
 }
 
-/** `shop/cart`, `node1`: unique among the objects of a kind. */
+/** `shop/cart`, `node1`: unique among the objects of a kind. One copy, as many tables are kept by it. */
 export function objectPath({ namespace, name }: { namespace?: string; name: string }): string {
-  return namespace ? `${namespace}/${name}` : name;
+  return namespace ? intern(`${namespace}/${name}`) : name;
 }
 
 export function refOf(object: ApiObject): ObjectRef {

@@ -6,7 +6,7 @@
 
 import type { Algorithm } from '../balancing/Balancing.js';
 import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
-import type { ApiObject, ObjectChange, ObjectRef } from '../objects/ApiObject.js';
+import { type ApiObject, type ObjectChange, type ObjectRef, objectPath } from '../objects/ApiObject.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
 import type { Node } from '../objects/Node.js';
 import { boundedProblems, type Problem } from '../objects/Problem.js';
@@ -206,7 +206,7 @@ export class RoutingTable {
   }
 
   #delete(ref: ObjectRef): void {
-    const path = `${ref.namespace}/${ref.name}`;
+    const path = objectPath(ref);
     if (ref.kind === 'Service' && this.#services.delete(path)) this.#markService(path);
     else if (ref.kind === 'EndpointSlice') this.#deleteSlice(path, ref.name);
     else if (ref.kind === 'ServiceCIDR') this.#serviceCIDRs.delete(ref.name);
@@ -222,7 +222,7 @@ export class RoutingTable {
   }
 
   #setService(service: Service): void {
-    const path = `${service.namespace}/${service.name}`;
+    const path = objectPath(service);
     this.#services.set(
       path,
       this.#options.externalIPs === 'ignored' ? { ...service, externalIPs: [] } : service,
@@ -236,8 +236,8 @@ export class RoutingTable {
   }
 
   #setSlice(slice: EndpointSlice): void {
-    const path = `${slice.namespace}/${slice.name}`;
-    const owner = `${slice.namespace}/${slice.serviceName}`;
+    const path = objectPath(slice);
+    const owner = objectPath({ namespace: slice.namespace, name: slice.serviceName });
     if (this.#sliceOwners.get(path) !== owner) this.#deleteSlice(path, slice.name);
     this.#sliceOwners.set(path, owner);
     const endpoints = this.#endpoints.get(owner) ?? new ServiceEndpoints();

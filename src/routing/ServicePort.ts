@@ -5,6 +5,7 @@
  */
 import type { Balancing } from '../balancing/Balancing.js';
 import type { Cidr, IpAddress, IpFamily } from '../net/ip.js';
+import { flat } from '../objects/intern.js';
 import type { Protocol, TrafficPolicy } from '../objects/Service.js';
 
 export interface Endpoint {
@@ -79,12 +80,12 @@ export interface ServicePort {
 
 /** ServicePort.key. `path`: `namespace/name` of the Service. */
 export function servicePortKey(path: string, portName: string, protocol: Protocol): string {
-  return `${servicePortName(path, portName)}/${protocol}`;
+  return flat(`${servicePortName(path, portName)}/${protocol}`);
 }
 
 /** ServicePort.name. */
 export function servicePortName(path: string, portName: string): string {
-  return portName === '' ? path : `${path}:${portName}`;
+  return portName === '' ? path : flat(`${path}:${portName}`);
 }
 
 /** What happens to a new connection: to an endpoint, refused, or silently dropped. */

@@ -207,5 +207,5 @@ function nameIn(path: string): string {
 }
 
 function ownerOf({ namespace, serviceName }: EndpointSlice): string {
-  return `${namespace}/${serviceName}`;
+  return objectPath({ namespace, name: serviceName });
 }

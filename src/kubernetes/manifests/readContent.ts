@@ -115,12 +115,15 @@ function readResult(
   if (result.type !== 'invalid') append(problems, result.warnings);
   if (result.type === 'object') {
     const { object } = result;
+    // Spread into, it would be of twice the size.
     entries.push({
       key: objectName(refOf(object)),
       object,
       problem: undefined,
+      where: origin.where,
+      madeOf: origin.madeOf,
+      source: origin.source,
       index: entries.length,
-      ...origin,
     });
   } else if (result.type === 'invalid') {
     const { ref, problem } = result;

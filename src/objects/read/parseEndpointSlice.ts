@@ -2,7 +2,7 @@
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import { forbiddenKind, parseObjectIp } from '../addresses.js';
 import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../EndpointSlice.js';
-import { intern } from '../intern.js';
+import { exact, intern } from '../intern.js';
 import { isLabelName, isSubdomainName } from '../names.js';
 import { type FieldReader, isRawObject } from './FieldReader.js';
 import { readPortName, readProtocol } from './portFields.js';
@@ -34,7 +34,7 @@ export function parseEndpointSlice(root: FieldReader, metadata: Metadata): Endpo
     kind: 'EndpointSlice',
     namespace: metadata.namespace,
     name: metadata.name,
-    serviceName,
+    serviceName: intern(serviceName),
     family: family ?? 'IPv4',
     ports: readPorts(root),
     endpoints: readEndpoints(root, family ?? 'IPv4'),
@@ -53,7 +53,7 @@ function readPorts(root: FieldReader): readonly EndpointPort[] {
       reader.warn('port', reader.fields.port, 'and there is no "all ports"; this port is skipped');
     else ports.push({ name, protocol, port });
   }
-  return ports;
+  return exact(ports);
 }
 
 function readEndpoints(root: FieldReader, family: IpFamily): readonly SliceEndpoint[] {
@@ -77,7 +77,7 @@ function readEndpoints(root: FieldReader, family: IpFamily): readonly SliceEndpo
         : { address, podName, nodeName, ready, serving, terminating, zoneHints, nodeHints },
     );
   }
-  return endpoints;
+  return exact(endpoints);
 }
 
 function internedName(name: string): string {

@@ -4,6 +4,7 @@
  */
 import { type Cidr, IP_FAMILIES, type IpAddress, type IpFamily, parseCidr } from '../../net/ip.js';
 import { forbiddenKind, parseObjectIp, readServiceIp } from '../addresses.js';
+import { exact } from '../intern.js';
 import type {
   LoadBalancerIngress,
   Service,
@@ -177,5 +178,5 @@ function keep<T, R>(items: readonly T[], read: (item: T, index: number) => R | u
     const result = read(items[i] as T, i);
     if (result !== undefined) kept.push(result);
   }
-  return kept;
+  return exact(kept);
 }

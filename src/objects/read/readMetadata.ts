@@ -31,7 +31,9 @@ function readName(fields: FieldReader, kind: ObjectKind): string {
     if (!fields.has('name')) fields.fault('name', 'the name of the object');
     return '';
   }
-  if (kind === 'Service' ? isLabelName(name) : isSubdomainName(name)) return name;
+  // Of a Service its slices have it too.
+  if (kind === 'Service' ? isLabelName(name) : isSubdomainName(name))
+    return kind === 'Service' ? intern(name) : name;
   fields.fault('name', kind === 'Service' ? LABEL_FORM : SUBDOMAIN_FORM);
   return '';
 }

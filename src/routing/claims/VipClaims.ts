@@ -7,6 +7,8 @@
  *
  * Costs of a change do not depend on how many claim the same, but for the first look after the owner went.
  */
+import { flat } from '../../objects/intern.js';
+
 export const RANK = { clusterIP: 0, assigned: 1, externalIP: 2 } as const;
 export type Rank = (typeof RANK)[keyof typeof RANK];
 
@@ -40,11 +42,11 @@ export class VipClaims {
 
   /** The key of an address and port that packets are sent to. */
   static vipKey(address: string, protocol: string, port: number): string {
-    return `${address} ${protocol} ${port}`;
+    return flat(`${address} ${protocol} ${port}`);
   }
 
   static nodePortKey(protocol: string, port: number): string {
-    return `node port ${protocol} ${port}`;
+    return flat(`node port ${protocol} ${port}`);
   }
 
   /** The winner, or undefined when nobody claims it. */

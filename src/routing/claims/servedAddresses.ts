@@ -1,5 +1,6 @@
 /** Which of the addresses that a port of a Service asks for it gets, and who has the others. */
 import type { IpAddress } from '../../net/ip.js';
+import { exact } from '../../objects/intern.js';
 import type { Service, ServicePortSpec } from '../../objects/Service.js';
 import type { ClusterIPs } from './ClusterIPs.js';
 import { type Claimant, comesBefore, RANK, type Rank, VipClaims } from './VipClaims.js';
@@ -40,7 +41,7 @@ export function claimsOf(wanted: WantedVips, service: string, { created, ports }
     if (nodePort !== 0) claim(VipClaims.nodePortKey(protocol, nodePort), RANK.assigned);
     for (const ip of externalIPs) claim(VipClaims.vipKey(ip, protocol, port), RANK.externalIP);
   });
-  return claims;
+  return exact(claims);
 }
 
 /**
