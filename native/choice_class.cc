@@ -3,7 +3,7 @@
 #include <memory>
 #include <utility>
 
-#include "choice/thread.h"
+#include "choice/threads.h"
 #include "napi_class.h"
 
 namespace penstock {
@@ -12,7 +12,7 @@ namespace {
 
 using choice::ChoiceOptions;
 using choice::ChoiceStatus;
-using choice::ChoiceThread;
+using choice::ChoiceThreads;
 
 constexpr int64_t kMostHangMs = 60'000;
 
@@ -21,7 +21,7 @@ struct Choice {
   static constexpr const char* kClass = "ChoiceQueue";
   static constexpr const char* kSubsystem = "nfqueue";
 
-  std::unique_ptr<ChoiceThread> thread;
+  std::unique_ptr<ChoiceThreads> thread;
 
   bool IsOpen() const { return thread != nullptr; }
   void End() { thread.reset(); }
@@ -46,7 +46,7 @@ napi_value New(napi_env env, napi_callback_info info) {
   options.mark_shift = static_cast<uint32_t>(shift);
   options.mark_mask = static_cast<uint32_t>(mask);
   auto state = std::make_unique<Choice>();
-  if (!Catch(env, Choice::kSubsystem, [&] { state->thread = std::make_unique<ChoiceThread>(options); })) return nullptr;
+  if (!Catch(env, Choice::kSubsystem, [&] { state->thread = std::make_unique<ChoiceThreads>(options); })) return nullptr;
   return Wrap(env, self, std::move(state));
 }
 
@@ -63,6 +63,13 @@ napi_value CellMemory(napi_env env, napi_callback_info info) {
     ThrowTypeError(env, "this Node.js takes no external memory");
   }
   return buffer;
+}
+
+napi_value Queues(napi_env env, napi_callback_info info) {
+  const ChoiceCall call(env, info);
+  napi_value number = nullptr;
+  if (call.state != nullptr) napi_create_uint32(env, static_cast<uint32_t>(call.state->thread->queues()), &number);
+  return number;
 }
 
 napi_value Hang(napi_env env, napi_callback_info info) {
@@ -93,8 +100,8 @@ napi_value Status(napi_env env, napi_callback_info info) {
 
 bool DefineChoiceQueue(napi_env env, napi_value exports) {
   return DefineClass(env, exports, Choice::kClass, New,
-                     {Getter("cells", CellMemory), Getter("queue", QueueGetter<Choice>), Getter("status", Status),
-                      Method("update", UpdateMethod<Choice>), Method("hang", Hang), Method("close", CloseMethod<Choice>)});
+                     {Getter("cells", CellMemory), Getter("queue", QueueGetter<Choice>), Getter("queues", Queues),
+                      Getter("status", Status), Method("update", UpdateMethod<Choice>), Method("hang", Hang), Method("close", CloseMethod<Choice>)});
 }
 
 }  // namespace penstock

@@ -1,4 +1,4 @@
-// What the thread that chooses and the watchdog beside the agent tell each other, in memory that both processes have.
+// What a thread that chooses and the watchdog beside the agent tell each other, in memory that both processes have.
 #ifndef PENSTOCK_CHOICE_BEAT_H_
 #define PENSTOCK_CHOICE_BEAT_H_
 
@@ -18,10 +18,11 @@ struct Beat {
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "two processes share it");
 
-// The file descriptors of the watchdog, which are its only arguments besides the queue's number.
-constexpr int kQueueFd = 3;
-constexpr int kBeatFd = 4;
-constexpr int kAgentFd = 5;
+// The file descriptors of the watchdog, which are its only arguments besides the first queue's number and how many there are. One
+// beat for each queue is in the memory, and each has a socket.
+constexpr int kBeatFd = 3;
+constexpr int kAgentFd = 4;
+constexpr int kFirstQueueFd = 5;
 
 inline uint64_t MonotonicMs() {
   timespec now{};

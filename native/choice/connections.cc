@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <system_error>
 
 namespace penstock::choice {
@@ -52,30 +53,23 @@ void Join(int socket, int group) {
   if (setsockopt(socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) Fail("listen to events");
 }
 
-// Only what is sent on to an endpoint.
-UniqueFd OpenBeginsAndEnds() {
+// What begins, what the kernel forgets, and of all changes only that a TCP connection was closed: that end is told once more when
+// the kernel forgets it. Only of what is sent on to an endpoint. One socket for all, so that they come in their order.
+UniqueFd OpenEvents() {
   UniqueFd socket = OpenNetfilter(kBufferBytes, true);
   sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_IMM, kAttributes),
       BPF_STMT(BPF_LDX | BPF_IMM, CTA_STATUS),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFind),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 4, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 22, 0),
       BPF_STMT(BPF_MISC | BPF_TAX, 0),
       BPF_STMT(BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN),
-      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, IPS_DST_NAT, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-      BPF_STMT(BPF_RET | BPF_K, 0),
-  };
-  AttachFilter(socket.get(), program);
-  Join(socket.get(), NFNLGRP_CONNTRACK_NEW);
-  Join(socket.get(), NFNLGRP_CONNTRACK_DESTROY);
-  return socket;
-}
-
-// Of all changes only that a TCP connection was closed. That end is told once more when the kernel forgets it.
-UniqueFd OpenClosings() {
-  UniqueFd socket = OpenNetfilter(kBufferBytes, true);
-  sock_filter program[] = {
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, IPS_DST_NAT, 0, 19),
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_type)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(kDelete), 16, 0),
+      // What begins is told as created.
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(nlmsghdr, nlmsg_flags)),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htons(NLM_F_CREATE), 14, 0),
       BPF_STMT(BPF_LD | BPF_IMM, kAttributes),
       BPF_STMT(BPF_LDX | BPF_IMM, CTA_PROTOINFO),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kFind),
@@ -94,7 +88,7 @@ UniqueFd OpenClosings() {
       BPF_STMT(BPF_RET | BPF_K, 0),
   };
   AttachFilter(socket.get(), program);
-  Join(socket.get(), NFNLGRP_CONNTRACK_UPDATE);
+  for (const int group : {NFNLGRP_CONNTRACK_NEW, NFNLGRP_CONNTRACK_UPDATE, NFNLGRP_CONNTRACK_DESTROY}) Join(socket.get(), group);
   return socket;
 }
 
@@ -147,27 +141,24 @@ Connections::Connections(const engine::Cells& cells, const Services& services, H
     : cells_(cells),
       services_(services),
       health_(health),
-      begins_and_ends_(OpenBeginsAndEnds()),
-      closings_(OpenClosings()),
+      changes_(OpenEvents()),
       list_(OpenNetfilter(kBufferBytes, true)) {}
 
 bool Connections::Read(Milliseconds now) {
-  // Begins first: an end that is read must find what began before it.
-  const Events begins = ReadEvents(begins_and_ends_.get(), now);
-  const Events ends = begins == Events::kMore ? Events::kMore : ReadEvents(closings_.get(), now);
-  if (begins == Events::kLost || ends == Events::kLost) {
+  const Events read = ReadEvents(now);
+  if (read == Events::kLost) {
     lost_++;
     in_doubt_ = true;
   }
   if (is_listing_) ReadList(now);
   Expire(now);
   MaybeList(now);
-  return ends == Events::kMore || is_listing_;
+  return read == Events::kMore || is_listing_;
 }
 
-Connections::Events Connections::ReadEvents(int socket, Milliseconds now) {
+Connections::Events Connections::ReadEvents(Milliseconds now) {
   for (int i = 0; i < kEventShare; i += events_.most()) {
-    const int count = events_.Receive(socket);
+    const int count = events_.Receive(changes_.get());
     if (count < 0) return errno == ENOBUFS ? Events::kLost : Events::kAll;
     events_.ForEach(count, [&](const Message& message) { Take(message, false, now); });
     if (count < events_.most()) return Events::kAll;

@@ -61,7 +61,7 @@ class Connections {
   static constexpr size_t kEvents = 16;
   static constexpr size_t kEventRoom = 4096;
 
-  Events ReadEvents(int socket, Milliseconds now);
+  Events ReadEvents(Milliseconds now);
   void ReadList(Milliseconds now);
   void Take(const Message& message, bool is_listed, Milliseconds now);
   void Add(uint32_t id, uint32_t cell, bool is_told);
@@ -74,8 +74,7 @@ class Connections {
   const engine::Cells& cells_;
   const Services& services_;
   Health* health_;
-  UniqueFd begins_and_ends_;
-  UniqueFd closings_;
+  UniqueFd changes_;
   UniqueFd list_;
   Inbox<kEvents, kEventRoom> events_;
   std::unordered_map<uint32_t, Known> known_;

@@ -85,22 +85,31 @@ class Writer {
 // Bound to a port of its own, not blocking; loss is not told as an error unless `tells_loss`. Throws std::system_error.
 UniqueFd OpenNetfilter(int receive_buffer_bytes, bool tells_loss);
 
+// For the first datagram, as long as the socket says (SO_RCVTIMEO), or not at all.
+enum class Waiting { kNot, kForOne };
+
 // Datagrams that wait at a socket, as many as one call brings: a call for each, and one to learn that no more is there, cost more than
 // what is done with them.
 template <size_t kMost, size_t kRoom>
 class Inbox {
  public:
-  // Waits for nothing. Less than 0: errno. Fewer than kMost: nothing else waited, or the next call says why it failed.
-  int Receive(int socket) {
+  Inbox() {
     for (size_t i = 0; i < kMost; i++) {
       parts_[i] = {room_[i], kRoom};
-      messages_[i].msg_hdr = {};
+      messages_[i] = {};
       messages_[i].msg_hdr.msg_iov = &parts_[i];
       messages_[i].msg_hdr.msg_iovlen = 1;
     }
+  }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  // Less than 0: errno. Fewer than kMost: nothing else waited, or the next call says why it failed.
+  int Receive(int socket, Waiting waiting = Waiting::kNot) {
+    const int how = waiting == Waiting::kNot ? MSG_DONTWAIT : MSG_WAITFORONE;
     int count;
     do {
-      count = recvmmsg(socket, messages_, kMost, MSG_DONTWAIT, nullptr);
+      count = recvmmsg(socket, messages_, kMost, how, nullptr);
     } while (count < 0 && errno == EINTR);
     return count;
   }

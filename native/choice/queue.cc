@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <sys/socket.h>
@@ -55,6 +56,22 @@ bool Queue::Ask(uint16_t type, const void* data, size_t size) {
   writer_.Clear();
   errno = error;
   return error == 0;
+}
+
+void Queue::WaitAtMost(int milliseconds) {
+  const timeval time{milliseconds / 1000, milliseconds % 1000 * 1000};
+  setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time);
+  fcntl(socket_.get(), F_SETFL, fcntl(socket_.get(), F_GETFL) & ~O_NONBLOCK);
+}
+
+// The kernel's answer ends the waiting.
+void Queue::Wake() {
+  const nfqnl_msg_config_cmd nothing{NFQNL_CFG_CMD_PF_UNBIND, 0, 0};
+  Writer writer;
+  writer.Begin(kConfig, NLM_F_ACK, AF_UNSPEC, number_);
+  writer.Attribute(NFQA_CFG_CMD, &nothing, sizeof nothing);
+  writer.End();
+  Send(socket_.get(), writer);
 }
 
 void Queue::Hold(bool holds) {

@@ -39,6 +39,10 @@ class Queue {
   // Calls `take` with each packet that waits, up to what fits a batch. False when nothing else waits.
   template <typename Take>
   bool Receive(Take take);
+  int Receive(Waiting waiting) { return inbox_.Receive(socket_.get(), waiting); }
+  template <typename Take>
+  void ForEach(int count, Take take) const;
+  static constexpr int most() { return static_cast<int>(kBatch); }
   // Sent with Flush().
   void Accept(uint32_t id, uint32_t mark);
   // `instead`: of the packet, the whole with its checksums; nothing: it goes on as it came.
@@ -46,6 +50,10 @@ class Queue {
   void Drop(uint32_t id);
   void Flush();
 
+  // Receive() waits for so long.
+  void WaitAtMost(int milliseconds);
+  // Receive() of another thread returns.
+  void Wake();
   // Whether packets wait here. If not, whatever comes passes as if there were no queue (FAIL_OPEN of one without room).
   void Hold(bool holds);
   // What still waits is lost.
@@ -69,12 +77,17 @@ bool ReadQueued(const Message& message, QueuedPacket* out);
 
 template <typename Take>
 bool Queue::Receive(Take take) {
-  const int count = inbox_.Receive(socket_.get());
+  const int count = Receive(Waiting::kNot);
+  ForEach(count, take);
+  return count == most();
+}
+
+template <typename Take>
+void Queue::ForEach(int count, Take take) const {
   inbox_.ForEach(count, [&](const Message& message) {
     QueuedPacket packet;
     if (ReadQueued(message, &packet)) take(packet);
   });
-  return count == inbox_.most();
 }
 
 }  // namespace penstock::choice

@@ -146,6 +146,8 @@ export interface QueueState {
   readonly kind: 'choice' | 'hold' | 'accept';
   /** Of nfnetlink_queue; null: there is none. */
   readonly queue: number | null;
+  /** How many, whose numbers follow; 1 unless given. */
+  readonly queues?: number;
   /** Why there is none, or its rules are not written; '' where all is well. */
   readonly why: string;
   /** What becomes of first packets without it. */

@@ -76,6 +76,8 @@ export interface Explanation {
 export interface ExplainedChoice {
   /** Of nfnetlink_queue. */
   readonly queue: number;
+  /** How many, whose numbers follow; 1 unless given. */
+  readonly queues?: number;
   /** By `ip:port`. */
   readonly endpoints: Readonly<
     Record<string, { readonly connections: number; readonly chosen: number; readonly isAway: boolean }>

@@ -12,6 +12,11 @@ export const CHOICE_MASK = 0x7fe0_0000;
 const MOST_NUMBERS = CHOICE_MASK >>> CHOICE_SHIFT;
 
 /** Whether the connections of a service port are chosen for: its algorithm counts, and there is something to choose. */
+/** `count` queues of nfnetlink_queue whose numbers follow each other. */
+export function queueWords(first: number, count = 1): string {
+  return count === 1 ? `queue ${first}` : `queues ${first} to ${first + count - 1}`;
+}
+
 export function isChosenFor({ balancing, endpoints }: Pick<ServicePort, 'balancing' | 'endpoints'>): boolean {
   const { length } = endpoints.reachable;
   return counts(balancing.algorithm) && length > 1 && length <= MOST_NUMBERS;

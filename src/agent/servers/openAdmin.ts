@@ -92,7 +92,7 @@ function choiceOf(
     target,
     { connections: active, chosen: count, isAway },
   ]);
-  return { queue: report.queue, endpoints: Object.fromEntries(endpoints) };
+  return { queue: report.queue, queues: report.queues, endpoints: Object.fromEntries(endpoints) };
 }
 
 /** Undefined when it cannot be had: that keeps nobody from being served. */

@@ -2,6 +2,7 @@
 import type { ExplainedEndpoint, Explanation } from '../../explain/explain.js';
 import { endText } from '../../explain/reasons.js';
 import { type IpAddress, joinHostPort } from '../../net/ip.js';
+import { queueWords } from '../../routing/choice.js';
 import { colour, field, table, WIDTH, wrap } from './output.js';
 
 /** Endpoints beyond this number are counted, not listed. */
@@ -95,7 +96,7 @@ function algorithmText({ algorithm, choice, mode }: Explanation): string {
   const isCounting = algorithm === 'least-connections' || algorithm === 'power-of-two';
   if (!isCounting || mode === 'userspace') return algorithm === 'random' ? 'by lot' : `${algorithm}`;
   return choice
-    ? `${algorithm}: an agent chooses for each first packet, queue ${choice.queue}`
+    ? `${algorithm}: an agent chooses for each first packet, ${queueWords(choice.queue, choice.queues)}`
     : `${algorithm}, where an agent chooses for first packets; by lot where none does`;
 }
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueStatus } from '../../observe/admin/AgentStatus.js';
+import { queueWords } from '../../routing/choice.js';
 
 /** One row of /proc/net/netfilter/nfnetlink_queue (net/netfilter/nfnetlink_queue.c, seq_show). */
 interface QueueRow {
@@ -38,36 +39,44 @@ export async function queueTests(
     before = after = new Map();
   }
   return queues.map((queue) => {
-    const number = queue.queue ?? -1;
-    const wrong = faultOf(queue, before.get(number), after.get(number));
-    const row = after.get(number);
+    const numbers = numbersOf(queue);
+    const rows = numbers.flatMap((number) => after.get(number) ?? []);
+    const wrong = numbers
+      .map((number) => faultOf(queue, number, before.get(number), after.get(number)))
+      .find((fault) => fault !== undefined);
     const passed = wrong === undefined;
-    return { name: NAMES[queue.kind], passed, says: wrong ?? saysOf(queue, row) };
+    return { name: NAMES[queue.kind], passed, says: wrong ?? saysOf(queue, rows) };
   });
+}
+
+function numbersOf({ queue, queues = 1 }: QueueStatus): readonly number[] {
+  return Array.from({ length: queues }, (_, i) => (queue ?? -1) + i);
 }
 
 function faultOf(
   { kind, queue, why, otherwise, isWatched }: QueueStatus,
+  number: number,
   before: QueueRow | undefined,
   after: QueueRow | undefined,
 ): string | undefined {
   if (queue === null) return `${otherwise}: ${why || 'the queue is not open yet'}`;
-  if (after === undefined) return `${otherwise}: queue ${queue} is bound to nobody`;
+  if (after === undefined) return `${otherwise}: queue ${number} is bound to nobody`;
   const isStuck =
     kind === 'choice' &&
     before !== undefined &&
     before.waiting > 0 &&
     after.waiting >= before.waiting &&
     after.last === before.last;
-  if (isStuck) return `queue ${queue} is stuck: ${after.waiting} first packets wait and nobody decides`;
+  if (isStuck) return `queue ${number} is stuck: ${after.waiting} first packets wait and nobody decides`;
   if (why !== '') return `${otherwise}: ${why}`;
   if (!isWatched)
-    return `queue ${queue} has no watchdog: first packets wait if the agent is stopped. It is started again within ten seconds`;
+    return `queue ${number} has no watchdog: first packets wait if the agent is stopped. It is started again within ten seconds`;
   return undefined;
 }
 
-function saysOf({ kind, queue, letPass }: QueueStatus, row: QueueRow | undefined): string {
-  const { waiting = 0, dropped = 0 } = row ?? {};
+function saysOf({ kind, queue, queues, letPass }: QueueStatus, rows: readonly QueueRow[]): string {
+  const waiting = rows.reduce((sum, row) => sum + row.waiting, 0);
+  const dropped = rows.reduce((sum, row) => sum + row.dropped, 0);
   const what =
     kind === 'choice' ? 'are chosen for first packets' : 'for first packets of Services that sleep';
   const notes = [
@@ -75,7 +84,7 @@ function saysOf({ kind, queue, letPass }: QueueStatus, row: QueueRow | undefined
     ...(dropped > 0 ? [`${dropped} found no room`] : []),
     ...(letPass > 0 ? [`let pass by the watchdog ${letPass} times`] : []),
   ];
-  return `${what}: queue ${queue}, ${notes.join(', ')}`;
+  return `${what}: ${queueWords(queue ?? -1, queues)}, ${notes.join(', ')}`;
 }
 
 function rowsOf(text: string): ReadonlyMap<number, QueueRow> {

@@ -38,6 +38,8 @@ export interface ChosenServicePort {
 
 export interface ChoiceReport {
   readonly queue: number;
+  /** How many, whose numbers follow. */
+  readonly queues: number;
   readonly status: NativeChoiceStatus;
   readonly servicePorts: readonly ChosenServicePort[];
 }
@@ -56,6 +58,10 @@ export class Chooser {
 
   get queue(): number {
     return this.#native.queue;
+  }
+
+  get queues(): number {
+    return this.#native.queues;
   }
 
   apply(family: IpFamily, changes: readonly ServicePortChange[]): void {
@@ -84,6 +90,7 @@ export class Chooser {
   report(): ChoiceReport {
     return {
       queue: this.queue,
+      queues: this.queues,
       status: this.#native.status,
       servicePorts: Array.from(this.#rows.values(), ({ port }) => ({
         servicePort: port,

@@ -45,6 +45,8 @@ export const CHOICE_TABLE = 'penstock-choice';
 export interface QueueSettings {
   readonly family: IpFamily;
   readonly queue: number;
+  /** How many, whose numbers follow; 1 unless given. */
+  readonly queues?: number;
   readonly by: QueueBy;
   /** Of this node, in the family. */
   readonly nodeAddress: IpAddress | undefined;
@@ -83,13 +85,13 @@ export function toQueue(
 }
 
 /** Who is named comes first. */
-export function choiceChains({ family, queue, by }: QueueSettings): readonly ChainSpec[] {
+export function choiceChains({ family, queue, queues, by }: QueueSettings): readonly ChainSpec[] {
   const { originalDestinationAddress } = FIELDS[family];
   const wasService = [originalDestinationAddress, L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
   const wasNodePort = [L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
   const hook = (name: 'prerouting' | 'output', priority: number) =>
     ({ type: 'filter', hook: name, priority }) as const;
-  const asked = toQueue(family, queueTo(queue, by));
+  const asked = toQueue(family, queueTo(queue, by, queues));
   // An established connection costs one comparison.
   const choosing: readonly Rule[] = [[IS_NEW, jumpTo('first-packets')]];
   const marked = isMarked(CHOICE_MASK);

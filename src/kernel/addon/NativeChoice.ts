@@ -1,12 +1,12 @@
 /** The queue of first packets as the native addon has it: the contract of native/choice_class.cc. */
 
 export interface NativeChoiceOptions {
-  /** Number of nfnetlink_queue; the next one that is free, of sixteen. */
+  /** Number of nfnetlink_queue; the next ones that are free, of sixteen. */
   readonly firstQueue: number;
   /** Where in a packet's mark it is written who was chosen: the number shifted, within the mask. Other bits stay. */
   readonly markShift: number;
   readonly markMask: number;
-  /** The program that lets packets pass when the thread hangs; '' for none. */
+  /** The program that lets packets pass when a thread hangs; '' for none. */
   readonly watchdog: string;
 }
 
@@ -31,15 +31,17 @@ export interface NativeChoiceStatus {
   readonly isWatched: number;
 }
 
-/** Throws system errors as Node does: EPERM when all numbers are taken, or where we may not. Its thread runs from the beginning. */
+/** Throws system errors as Node does: EPERM when all numbers are taken, or where we may not. Its threads run from the beginning. */
 export interface NativeChoice {
   readonly queue: number;
+  /** One for each processor, up to eight; their numbers follow each other. */
+  readonly queues: number;
   readonly status: NativeChoiceStatus;
   /** Cells of 64 bytes, native/service/cells.h. Another object at each call, over the same memory. */
   readonly cells: ArrayBuffer;
   /** Service ports that are new, changed or gone, as encodeChoice.ts writes them; in force when it returns. Throws EINVAL. */
   update(records: Uint8Array): void;
-  /** For tests: the thread does nothing for so long. */
+  /** For tests: no thread does anything for so long. */
   hang(milliseconds: number): void;
   /** What waits is decided; what comes later passes. */
   close(): void;

@@ -42,17 +42,24 @@ export function maskOutMark(mask: number): Statement {
 export const QUEUE_WAYS = ['expression', 'target'] as const;
 export type QueueBy = (typeof QUEUE_WAYS)[number];
 
-/** NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS. */
+/** NFT_QUEUE_FLAG_BYPASS, NFQ_FLAG_BYPASS; NFT_QUEUE_FLAG_CPU_FANOUT, NFQ_FLAG_CPU_FANOUT. */
 const BYPASS = 1;
+const BY_PROCESSOR = 2;
 const TARGET_REVISION = 3;
 
-/** To a program; where there is none the chain ends as with `accept`. */
-export function queueTo(number: number, by: QueueBy): Statement {
-  const text = `queue flags bypass to ${number}`;
-  if (by === 'expression')
-    return { text, expressions: [expression('queue', { number, total: 1, flags: BYPASS })] };
+/**
+ * To a program; where there is none the chain ends as with `accept`. `total`: how many queues from `number` on; each has the packets of
+ * some processors.
+ */
+export function queueTo(number: number, by: QueueBy, total = 1): Statement {
+  const flags = total > 1 ? BYPASS | BY_PROCESSOR : BYPASS;
+  const text =
+    total > 1
+      ? `queue flags bypass,fanout to ${number}-${number + total - 1}`
+      : `queue flags bypass to ${number}`;
+  if (by === 'expression') return { text, expressions: [expression('queue', { number, total, flags })] };
   // struct xt_NFQ_info_v3: number, how many, flags; padded to 8 bytes.
-  const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, 1, BYPASS, 0).buffer));
+  const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, total, flags, 0).buffer));
   return { text, expressions: [expression('target', { name: 'NFQUEUE', revision: TARGET_REVISION, info })] };
 }
 

@@ -18,6 +18,8 @@ import { QueueTables } from './QueueTables.js';
 /** Who decides on the packets of a queue. */
 export interface Decider {
   readonly queue: number;
+  /** How many, whose numbers follow; 1 unless given. */
+  readonly queues?: number;
   close(): void;
 }
 
@@ -85,7 +87,8 @@ export class AskedQueue<Who extends Decider> {
   ): QueueState | undefined {
     if (!this.#asking.any) return undefined;
     const { otherwise } = this.#options;
-    return { kind, queue: this.#who?.queue ?? null, why: this.why, otherwise, ...watch };
+    const { queue = null, queues = 1 } = this.#who ?? {};
+    return { kind, queue, queues, why: this.why, otherwise, ...watch };
   }
 
   /** Undefined where nobody asks, or there can be none. */
@@ -109,7 +112,7 @@ export class AskedQueue<Who extends Decider> {
       const who = this.#who ?? (await this.#open());
       if (who === undefined) return;
       const untold = isNew ? 'everything' : this.#hasMissed ? 'more' : 'changes';
-      await tell(who, untold, () => this.#tables.sync(table, changes, who.queue));
+      await tell(who, untold, () => this.#tables.sync(table, changes, who));
       this.#hasMissed = false;
       this.#said = '';
     } catch (error) {

@@ -7,7 +7,7 @@ import type { NativeChoice, NativeChoiceOptions } from '../../kernel/addon/Nativ
 import { nativeAddon, watchdogProgram } from '../../kernel/addon/nativeAddon.js';
 import type { IpFamily } from '../../net/ip.js';
 import { asNew, type ChangeSet } from '../../routing/ChangeSet.js';
-import { CHOICE_MASK, CHOICE_SHIFT, isChosenFor } from '../../routing/choice.js';
+import { CHOICE_MASK, CHOICE_SHIFT, isChosenFor, queueWords } from '../../routing/choice.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Clock } from '../../time/Clock.js';
 import type { Companion } from './AccompaniedDataplane.js';
@@ -42,8 +42,8 @@ export class EndpointChoice implements Companion {
         });
         return new Chooser(native, () => clock.now());
       },
-      opened: ({ queue }) =>
-        `first packets are decided in user space where an algorithm counts: queue ${queue}`,
+      opened: ({ queue, queues }) =>
+        `first packets are decided in user space where an algorithm counts: ${queueWords(queue, queues)}`,
       otherwise: 'endpoints are drawn by lot where an algorithm counts',
       clock,
       log,

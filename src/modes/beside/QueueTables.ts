@@ -53,7 +53,11 @@ export class QueueTables {
   }
 
   /** Rejects with PENSTOCK_NFTABLES_REFUSED or NetlinkError; the next sync then compares everything. */
-  async sync(table: RoutingView, changes: ChangeSet, queue: number): Promise<void> {
+  async sync(
+    table: RoutingView,
+    changes: ChangeSet,
+    { queue, queues }: Pick<QueueSettings, 'queue' | 'queues'>,
+  ): Promise<void> {
     const by = await this.way(queue);
     if (by === undefined) return;
     this.#mayBeThere = true;
@@ -62,6 +66,7 @@ export class QueueTables {
       await each.sync(table.servicePorts(family), changes.families[family], {
         family,
         queue,
+        ...(queues !== undefined && { queues }),
         by,
         nodeAddress: table.node.addresses[family],
       });

@@ -8,6 +8,8 @@ export interface QueueStatus {
   readonly kind: 'choice' | 'hold' | 'accept';
   /** Of nfnetlink_queue; null: there is none. */
   readonly queue: number | null;
+  /** How many, whose numbers follow; 1 unless given. */
+  readonly queues?: number;
   readonly why: string;
   readonly otherwise: string;
   readonly isWatched: boolean;

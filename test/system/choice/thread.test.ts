@@ -1,6 +1,7 @@
-/** The thread that chooses, with the program it is in: busy JavaScript, a thread that hangs, a queue that is flooded. */
+/** The threads that choose, with the program they are in: busy JavaScript, threads that hang, queues that are flooded. */
 import { createSocket } from 'node:dgram';
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import t from 'tap';
@@ -17,7 +18,7 @@ import { openDataplane } from '../../support/nftablesWorld.js';
 
 const ALL = [...PODS.IPv4, ...PODS.IPv6];
 const BUSY_MS = 5000;
-/** More than a queue holds. */
+/** More than a queue holds, once for each queue and once more. */
 const FLOOD = 6000;
 
 function objects() {
@@ -41,6 +42,23 @@ function objects() {
       { ports, name: 'cart-2', family: 'IPv6' },
     ),
   ];
+}
+
+/** Of the kernel, in this network namespace. */
+function queueRows(): readonly { number: number; waiting: number; last: number }[] {
+  const lines = shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split('\n');
+  return lines.map((line) => {
+    const [number = 0, , waiting = 0, , , , , last = 0] = line.trim().split(/ +/).map(Number);
+    return { number, waiting, last };
+  });
+}
+
+function usableProcessors(): readonly number[] {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
 }
 
 /** Milliseconds that threads of this process with the name of those that choose were on a processor. */
@@ -92,7 +110,7 @@ if (await inNetns(import.meta.url)) {
     t.ok((after?.decided ?? 0) - (before?.decided ?? 0) > 100, 'decisions went on');
   });
 
-  t.test('who stays awake for the next packet sleeps when none comes', async (t) => {
+  t.test('the threads sleep when no packet comes', async (t) => {
     const choice = await open('alone');
     t.teardown(() => choice.close());
     await connectsUnder(t, 'many', () => sleep(500));
@@ -117,6 +135,23 @@ if (await inNetns(import.meta.url)) {
     t.ok((choice.report()?.status.decided ?? 0) > before, 'it decides again');
   });
 
+  t.test("what comes on a processor goes to that one's queue", async (t) => {
+    const choice = await open('alone');
+    t.teardown(() => choice.close());
+    const { queue = 0, queues = 0 } = choice.report() ?? {};
+    t.equal(queues, Math.min(availableParallelism(), 8));
+    for (const cpu of usableProcessors()) {
+      const before = queueRows().map(({ last }) => last);
+      for (let i = 0; i < 5; i++) shell(`taskset -c ${cpu} bash -c 'exec 3<>/dev/tcp/${VIP.IPv4}/80'`);
+      const grown = queueRows().filter(({ last }, i) => last - (before[i] ?? 0) >= 5);
+      t.strictSame(
+        grown.map(({ number }) => number),
+        queues > 1 ? [queue + (cpu % queues)] : [queue],
+        `processor ${cpu}`,
+      );
+    }
+  });
+
   t.test('the queue is flooded while nobody decides and nobody watches', async (t) => {
     const choice = await open('alone');
     t.teardown(() => choice.close());
@@ -131,16 +166,19 @@ if (await inNetns(import.meta.url)) {
       socket.on('message', () => {
         answered++;
       });
-      socket.send('?', 53, VIP.IPv4);
     }
+    for (let i = 0; i <= (choice.report()?.queues ?? 0); i++)
+      for (const socket of sockets) socket.send('?', 53, VIP.IPv4);
     await sleep(1000);
     t.ok(answered > 0, `what found no room passed: ${answered} of ${FLOOD} were answered`);
     await connectsUnder(t, 'flooded', () => sleep(1000));
-    const [, , waiting] = shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split(/ +/);
-    t.ok(Number(waiting) <= 4096, `a bound holds: ${waiting} wait`);
+    for (const { number, waiting } of queueRows())
+      t.ok(waiting <= 4096, `a bound holds: ${waiting} wait in queue ${number}`);
     // Their answers come at once then: not all fit the buffers of sockets.
-    const waits = () => shell('cat /proc/net/netfilter/nfnetlink_queue').trim().split(/ +/)[2];
-    t.ok(await eventually(() => waits() === '0'), 'the others are decided later');
+    t.ok(
+      await eventually(() => queueRows().every(({ waiting }) => waiting === 0)),
+      'the others are decided later',
+    );
   });
 
   t.test('whoever closes loses nothing', async (t) => {

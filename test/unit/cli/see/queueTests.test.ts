@@ -43,6 +43,12 @@ t.test('it does', async (t) => {
     passed: true,
     says: 'for first packets of Services that sleep: queue 28805, 3 wait, 1 found no room',
   });
+  const both = row(28_773, 1, 17) + row(28_774, 2, 4);
+  t.match(
+    await says({ ...CHOICE, queues: 2 }, both, row(28_773, 1, 18) + row(28_774, 2, 5)),
+    { passed: true, says: 'are chosen for first packets: queues 28773 to 28774, 3 wait, 2 found no room' },
+    'one for each processor',
+  );
   t.match(await says({ ...CHOICE, letPass: 2 }, read, read), { says: /let pass by the watchdog 2 times$/ });
   t.match(await says(CHOICE, row(28_773, 2, 17), row(28_773, 2, 40)), { passed: true }, 'others wait now');
 });
@@ -58,6 +64,10 @@ t.test('it does not: what becomes of first packets, and why', async (t) => {
     'endpoints are drawn by lot where an algorithm counts: this kernel has neither',
   );
   t.match(await wrong(HOLD, row(28_773, 0, 1), row(28_773, 0, 1)), /refuse: queue 28805 is bound to nobody/);
+  const ofTwo = { ...CHOICE, queues: 2 };
+  t.match(await wrong(ofTwo, row(28_773, 0, 1), row(28_773, 0, 1)), /queue 28774 is bound to nobody/);
+  const stuck = row(28_773, 0, 1) + row(28_774, 3, 1);
+  t.match(await wrong(ofTwo, stuck, stuck), /queue 28774 is stuck: 3 first packets wait/);
   t.match(await wrong(CHOICE, row(28_773, 4, 9), row(28_773, 6, 9)), /is stuck: 6 first packets wait/);
   t.match(
     await wrong({ ...CHOICE, isWatched: false }, row(28_773, 0, 1), row(28_773, 0, 1)),

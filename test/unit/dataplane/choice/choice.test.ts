@@ -86,6 +86,14 @@ t.test('a packet without a program passes, whatever the kernel has', async (t) =
       const flags = by === 'expression' ? last?.values.flags : String(last?.values.info).charCodeAt(4);
       t.equal(flags, 1, `${by}: bypass`);
     }
+    const [several] = choiceChains({ ...SETTINGS, by, queues: 4 });
+    for (const rule of several?.rules ?? []) {
+      const last = rule.at(-1);
+      t.equal(last?.text, 'queue flags bypass,fanout to 5-8');
+      const { total, flags, info } = last?.expressions.at(-1)?.values ?? {};
+      const said = by === 'expression' ? [total, flags] : [2, 4].map((at) => String(info).charCodeAt(at));
+      t.strictSame(said, [4, 3], `${by}: how many, and bypass by processor`);
+    }
   }
 });
 
@@ -110,6 +118,7 @@ t.test('what the thread is told', async (t) => {
   const told: number[] = [];
   const native: NativeChoice = {
     queue: 9,
+    queues: 2,
     cells: new ArrayBuffer(((1 << 18) + 8) * 64),
     status: {
       decided: 4,

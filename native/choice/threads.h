@@ -1,12 +1,13 @@
-// The thread that chooses endpoints for first packets. Nothing in JavaScript blocks it.
-#ifndef PENSTOCK_CHOICE_THREAD_H_
-#define PENSTOCK_CHOICE_THREAD_H_
+// The threads that choose endpoints for first packets, each with a queue. Nothing in JavaScript blocks them.
+#ifndef PENSTOCK_CHOICE_THREADS_H_
+#define PENSTOCK_CHOICE_THREADS_H_
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "../service/cells.h"
 #include "../service/pick.h"
@@ -39,27 +40,43 @@ struct ChoiceStatus {
   bool is_watched;
 };
 
-class ChoiceThread {
+class ChoiceThreads {
  public:
   // Throws std::system_error.
-  explicit ChoiceThread(const ChoiceOptions& options);
+  explicit ChoiceThreads(const ChoiceOptions& options);
   // Packets that wait are decided; none is lost.
-  ~ChoiceThread();
+  ~ChoiceThreads();
 
-  uint16_t queue() const { return queue_.number(); }
-  // Outlives the thread as long as anybody reads it.
+  // The first number, and how many follow each other: the kernel gives what comes on a processor to that one's.
+  uint16_t queue() const { return workers_.front()->queue.number(); }
+  size_t queues() const { return workers_.size(); }
+  // Outlives the threads as long as anybody reads it.
   const std::shared_ptr<engine::Cells>& cells() const { return cells_; }
   // False when the records make no sense.
   bool Update(const uint8_t* records, size_t length);
   ChoiceStatus Status();
-  // For tests: the thread hangs for so long with all that it holds.
+  // For tests: all threads hang for so long.
   void Hang(uint32_t milliseconds);
 
  private:
-  void Loop();
-  void Wait(int most_ms);
-  bool Turn(int most_batches);
-  void Decide(const QueuedPacket& packet, Milliseconds now);
+  struct Worker {
+    explicit Worker(const QueueOptions& options) : queue(options) {}
+
+    Queue queue;
+    Beat* beat = nullptr;
+    std::atomic<uint32_t> hang_ms{0};
+    std::thread thread;
+  };
+
+  void BindQueues();
+  bool BindQueues(uint16_t first, size_t count);
+  void Start();
+  void Stop();
+  void Loop(Worker& worker);
+  int Wait(Worker& worker, bool has_more);
+  bool Turn(Worker& worker, int most_batches, int count);
+  bool Decide(Worker& worker, int count, Milliseconds now);
+  void Decide(Worker& worker, const QueuedPacket& packet, Milliseconds now);
   uint16_t NumberFor(const Flow& flow, Milliseconds now, bool* passes);
   uint16_t Repeated(const Flow& flow, Decision* decision, const Found& found, Milliseconds now, bool* passes);
   uint32_t Pick(const Found& found, Milliseconds now);
@@ -69,22 +86,17 @@ class ChoiceThread {
   Services services_;
   Health health_;
   Connections connections_;
-  Queue queue_;
-  Watchdog watchdog_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Watchdog> watchdog_;
   engine::Random random_;
-  // Where another core may run who sends meanwhile.
-  const bool may_stay_awake_;
-  bool came_soon_ = false;
-  UniqueFd wake_;
+  // Of all that is counted and known here; no thread has it while the kernel takes its verdicts.
   FairLock lock_;
   engine::Eligible eligible_;
   std::atomic<uint64_t> cursor_{0};
-  std::atomic<uint32_t> hang_ms_{0};
   ChoiceStatus counts_{};
   std::atomic<bool> ending_{false};
-  std::thread thread_;
 };
 
 }  // namespace penstock::choice
 
-#endif  // PENSTOCK_CHOICE_THREAD_H_
+#endif  // PENSTOCK_CHOICE_THREADS_H_
