@@ -26,12 +26,8 @@ import type {
 } from '../Dataplane.js';
 import { syncFamilies } from '../family/syncFamilies.js';
 import { ConnectionCounters } from './ConnectionCounters.js';
-import {
-  type HostFacts,
-  type NftablesOptions,
-  type NftablesSettings,
-  nftablesSettings,
-} from './desired/NftablesSettings.js';
+import { KeptSettings } from './desired/KeptSettings.js';
+import type { HostFacts, NftablesOptions, NftablesSettings } from './desired/NftablesSettings.js';
 import { TABLE } from './desired/sets.js';
 import { FamilySync } from './FamilySync.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
@@ -43,6 +39,8 @@ const HEARS_AGAIN_MS: Milliseconds = 600_000;
 
 /** Keys that are handed over in one piece: little enough that whoever waits for them has something to do soon. */
 const KEYS_AT_ONCE = 2048;
+
+const NO_CIDRS: readonly Cidr[] = [];
 
 /** What of the host this mode needs, injected. */
 export interface NftablesHost {
@@ -70,6 +68,7 @@ export class NftablesDataplane implements Dataplane {
   readonly #host: NftablesHost;
   readonly #listener: DataplaneListener;
   readonly #families: readonly FamilySync[];
+  readonly #settings: Readonly<Record<IpFamily, KeptSettings>>;
   readonly #nodePorts = new NodePortIndex();
   readonly #now: () => Milliseconds;
   readonly connectionCounters: Dataplane['connectionCounters'];
@@ -92,6 +91,10 @@ export class NftablesDataplane implements Dataplane {
     const now = () => clock.now();
     this.#now = now;
     this.#families = host.tables.map((table) => new FamilySync(table, now));
+    this.#settings = {
+      IPv4: new KeptSettings(options, 'IPv4'),
+      IPv6: new KeptSettings(options, 'IPv6'),
+    };
     const counters = new ConnectionCounters(host.tables, now, async () => {
       await this.#syncing;
     });
@@ -192,10 +195,10 @@ export class NftablesDataplane implements Dataplane {
         addresses,
         localhostPorts: this.#host.localhostPorts(family),
         divertMark: this.#host.divertMark?.(family) ?? 0,
-        untranslated: this.#host.untranslated?.(family) ?? [],
+        untranslated: this.#host.untranslated?.(family) ?? NO_CIDRS,
         stance: this.#stance,
       };
-      return sync.sync(table.servicePorts(family), nftablesSettings(this.#options, family, table, facts));
+      return sync.sync(table.servicePorts(family), this.#settings[family].of(table, facts));
     });
   }
 

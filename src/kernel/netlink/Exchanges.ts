@@ -24,6 +24,8 @@ interface Waiting {
   cancel: () => void;
   /** Whether an answer came since the timer was set. */
   heard: boolean;
+  /** Whether the event loop has to wait for it. */
+  isAwaited: boolean;
 }
 
 export class Exchanges {
@@ -33,6 +35,7 @@ export class Exchanges {
   readonly #readWhatCame: () => void;
   /** By first sequence number, in the order they were sent. */
   readonly #waiting = new Map<number, Waiting>();
+  #awaited = 0;
 
   /**
    * `onBusy` hears when the first exchange begins to wait and when the last one has ended. `readWhatCame` is called before one is given up:
@@ -45,7 +48,10 @@ export class Exchanges {
     this.#readWhatCame = readWhatCame;
   }
 
-  /** Rejects with NetlinkError: refused, ETIMEDOUT, or what failAll() gives. */
+  /**
+   * Rejects with NetlinkError: refused, ETIMEDOUT, or what failAll() gives. Most are answered before anybody has to wait: awaitAnswer()
+   * says that this one is not.
+   */
   add<Result>(exchange: Exchange<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
       const waiting: Waiting = {
@@ -60,11 +66,19 @@ export class Exchanges {
         fail: reject,
         cancel: () => {},
         heard: false,
+        isAwaited: false,
       };
-      this.#setTimer(waiting);
       this.#waiting.set(exchange.first, waiting);
-      if (this.#waiting.size === 1) this.#onBusy(true);
     });
+  }
+
+  /** The time of the exchange begins, and the process stays for it, unless it has ended. */
+  awaitAnswer(first: number): void {
+    const waiting = this.#waiting.get(first);
+    if (waiting === undefined) return;
+    this.#setTimer(waiting);
+    waiting.isAwaited = true;
+    if (++this.#awaited === 1) this.#onBusy(true);
   }
 
   /** Gives an answer to the exchange of its sequence number; one that nobody waits for any more is dropped. */
@@ -100,7 +114,7 @@ export class Exchanges {
   #remove(waiting: Waiting): void {
     waiting.cancel();
     this.#waiting.delete(waiting.exchange.first);
-    if (this.#waiting.size === 0) this.#onBusy(false);
+    if (waiting.isAwaited && --this.#awaited === 0) this.#onBusy(false);
   }
 
   #setTimer(waiting: Waiting): void {

@@ -248,6 +248,7 @@ export class NetlinkChannel {
     const result = this.#exchanges.add({ what, first, count, kind, reply });
     // Unread answers to a few hundred requests would overflow the receive buffer.
     if (kind === 'answered at once') this.#receive();
+    this.#exchanges.awaitAnswer(first);
     return result;
   }
 

@@ -22,6 +22,8 @@ import type { ChainSpec, Transaction } from './Transaction.js';
 /** About what an element takes in a message, in bytes, so that the buffer seldom grows. */
 const BYTES_PER_ELEMENT = 76;
 const BYTES_BESIDE = 16_384;
+/** Of so many elements a transaction is small: its messages have place in memory that is there. */
+const FEW_ELEMENTS = 512;
 
 export interface WrittenTransaction {
   readonly writer: MessageWriter;
@@ -32,16 +34,22 @@ export interface WrittenTransaction {
 /** What new elements begin to count from, by name of the set; without a mention from 0. */
 export type CountersBySet = ReadonlyMap<string, CountersByKey>;
 
+/** `small`: for a transaction of few elements; what was written with it before is gone then. */
 export function writeTransaction(
   transaction: Transaction,
   counters: CountersBySet = new Map(),
   purpose: 'to commit' | 'to check' = 'to commit',
   mapTests: MapTests = 'as in a set',
+  small?: MessageWriter,
 ): WrittenTransaction {
   const { family, table } = transaction;
   const number = FAMILY_NUMBER[family];
-  const elements = [...transaction.newElements.values()].reduce((sum, { keys }) => sum + keys.length, 0);
-  const writer = new MessageWriter(BYTES_BESIDE + elements * BYTES_PER_ELEMENT);
+  const elements = countElements(transaction);
+  const writer =
+    small && elements <= FEW_ELEMENTS
+      ? small
+      : new MessageWriter(BYTES_BESIDE + elements * BYTES_PER_ELEMENT);
+  writer.clear();
   const subjects: { readonly from: number; readonly subject: string }[] = [];
   const about = (subject: string) => subjects.push({ from: writer.messageCount, subject });
   const message = (subject: string, type: number, flags: number, body: () => void) => {
@@ -121,6 +129,13 @@ export function writeTransaction(
     writer,
     subjectOf: (index) => subjects.findLast(({ from }) => from <= index)?.subject ?? 'the whole transaction',
   };
+}
+
+function countElements({ newElements, deletedElements }: Transaction): number {
+  let count = 0;
+  for (const { keys } of newElements.values()) count += keys.length;
+  for (const keys of deletedElements.values()) count += keys.length;
+  return count;
 }
 
 function writeChain(writer: MessageWriter, table: string, { name, hook }: ChainSpec): void {

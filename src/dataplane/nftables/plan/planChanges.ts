@@ -42,12 +42,14 @@ function collect(
   changes: readonly ServicePortChange[],
   side: (change: ServicePortChange) => ServicePort | undefined,
 ): CollectedOfChange {
-  const collected = new CollectedOfChange();
+  let collected: CollectedOfChange | undefined;
   for (const change of changes) {
     const port = side(change);
-    if (port) collected.add(port);
+    if (port === undefined) continue;
+    collected ??= new CollectedOfChange();
+    collected.add(port);
   }
-  return collected;
+  return collected ?? NOBODY;
 }
 
 /** Tables are compared entry by entry, without a key for each. */
@@ -59,6 +61,8 @@ class CollectedOfChange extends Collected {
   }
 }
 
+/** Of Services that are new there was nothing, and nothing will be of those that go. */
+const NOBODY = new CollectedOfChange();
 const NOTHING: KeysAndValues = { keys: [], values: [] };
 
 function planElements(
@@ -176,8 +180,9 @@ function applySettings(
   settings: NftablesSettings,
 ): boolean {
   const before = contents.settings;
-  if (JSON.stringify(before) === JSON.stringify(settings)) return false;
+  if (before === settings) return false;
   contents.settings = settings;
+  if (JSON.stringify(before) === JSON.stringify(settings)) return false;
   const keys = (from: NftablesSettings) => ({ keys: from.nodePortIPs.map(ipKey), values: [] });
   differ(transaction, contents.sets['node-port-ips'], keys(before), keys(settings));
   return true;

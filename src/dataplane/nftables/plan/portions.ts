@@ -22,8 +22,11 @@ const MOVED_BESIDE = 1.2;
 /** Namespaces of what all others need: the API server and the DNS. Their Services come first. */
 const URGENT: ReadonlySet<string> = new Set(['default', 'kube-system']);
 
+const NOTHING: readonly ServicePortChange[] = [];
+
 /** At least one portion, maybe empty. */
 export function portions(changes: readonly ServicePortChange[]): readonly (readonly ServicePortChange[])[] {
+  if (changes.length <= 1) return [changes];
   const small: ServicePortChange[][] = [[]];
   const big: ServicePortChange[][] = [];
   const room = { small: PORTION, big: 0 };
@@ -56,6 +59,7 @@ export function portions(changes: readonly ServicePortChange[]): readonly (reado
 export function turnOf(
   changes: readonly ServicePortChange[],
 ): readonly [now: readonly ServicePortChange[], later: readonly ServicePortChange[]] {
+  if (changes.length <= 1) return [changes, NOTHING];
   const now: ServicePortChange[] = [];
   const later: ServicePortChange[] = [];
   let used = 0;

@@ -50,6 +50,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
   readonly family: Family;
   readonly name: string;
   readonly #channel: NetlinkChannel;
+  /** For small transactions, one after the other: each is sent before anybody else may write. */
+  readonly #writer = new MessageWriter();
   #mapTests: MapTests;
   #committed = 0;
 
@@ -180,7 +182,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
    * Rejects with PENSTOCK_NFTABLES_REFUSED, or with NetlinkError when the outcome is unknown.
    */
   async commit(transaction: Transaction): Promise<void> {
-    const counters = await this.#countersToKeep(transaction);
+    const counters = keepsCounters(transaction) ? await this.#countersToKeep(transaction) : NO_COUNTERS;
     const { first, subjectOf } = await this.#send(
       `write table ${this.name}`,
       transaction,
@@ -223,7 +225,7 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     counters: CountersBySet,
   ) {
     const send = async (mapTests: MapTests) => {
-      const { writer, subjectOf } = writeTransaction(transaction, counters, purpose, mapTests);
+      const { writer, subjectOf } = writeTransaction(transaction, counters, purpose, mapTests, this.#writer);
       const [first] = await this.#channel.transaction(what, writer);
       return { first, subjectOf };
     };
@@ -306,6 +308,15 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     writer.endMessage();
     return this.#channel.dump(what, writer);
   }
+}
+
+const NO_COUNTERS: CountersBySet = new Map();
+
+/** Whether elements that count may be replaced. */
+function keepsCounters({ newElements, deletedElements, deletedSets }: Transaction): boolean {
+  if (deletedElements.size === 0 && deletedSets.length === 0) return false;
+  for (const set of newElements.keys()) if (set.counters) return true;
+  return false;
 }
 
 /** Undefined where the kernel has no such thing. */

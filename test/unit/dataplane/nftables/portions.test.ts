@@ -1,6 +1,11 @@
 /** Small service ports do not wait for big ones, and all is written in the end. */
 import t from 'tap';
-import { countTouched, firstPortion, portions } from '../../../../src/dataplane/nftables/plan/portions.js';
+import {
+  countTouched,
+  firstPortion,
+  portions,
+  turnOf,
+} from '../../../../src/dataplane/nftables/plan/portions.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import {
   endpoint,
@@ -33,6 +38,15 @@ t.test('what is small comes first, in one portion', async (t) => {
     found.map((portion) => portion.map(({ key }) => key)),
     [['shop/small/TCP'], ...PORTS.map(({ name }) => [`shop/big:${name}/TCP`])],
   );
+});
+
+t.test('one change is one portion, however big, and waits for nobody', async (t) => {
+  const table = tableOf([...slices, big, small]);
+  for (const change of table.commit().families.IPv4) {
+    t.same(portions([change]), [[change]]);
+    t.same(turnOf([change]), [[change], []]);
+  }
+  t.same(portions([]), [[]]);
 });
 
 t.test('what gives up an address is written together with who may take it', async (t) => {

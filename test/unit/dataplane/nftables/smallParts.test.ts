@@ -3,12 +3,28 @@ import fc from 'fast-check';
 import t from 'tap';
 import { cidrRange, withoutContained } from '../../../../src/dataplane/family/cidrRanges.js';
 import { filledTurns, indexCount, turnCount } from '../../../../src/dataplane/nftables/desired/indexCount.js';
+import { KeptSettings } from '../../../../src/dataplane/nftables/desired/KeptSettings.js';
+import {
+  type HostFacts,
+  nftablesSettings,
+} from '../../../../src/dataplane/nftables/desired/NftablesSettings.js';
 import { ownerText } from '../../../../src/dataplane/nftables/desired/ownerText.js';
 import { Collected } from '../../../../src/dataplane/nftables/plan/Collected.js';
 import { ipKey } from '../../../../src/kernel/nftables/dataTypes.js';
 import { bytesToIp } from '../../../../src/net/ip.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
-import { cidr, endpoint, ip, service, slice, tableOf } from '../../../support/builders.js';
+import {
+  cidr,
+  endpoint,
+  ip,
+  node,
+  service,
+  serviceCIDR,
+  slice,
+  tableOf,
+  upsert,
+} from '../../../support/builders.js';
+import { HOST_ADDRESSES, OPTIONS } from '../../../support/nftablesWorld.js';
 
 t.test('the first and last address of a range', async (t) => {
   const cases = [
@@ -87,4 +103,42 @@ t.test('a pod that may be on this node can reach itself', async (t) => {
   }
   const pair = (address: string) => ipKey(ip(address)) + ipKey(ip(address));
   t.same(collected.sharedKeys.get('hairpins'), [pair('10.1.0.1'), pair('10.1.0.3')]);
+});
+
+t.test('settings are made anew when anything that they are made of is another, and only then', async (t) => {
+  const table = tableOf([service()], { nodeName: 'node1' });
+  table.commit();
+  const kept = new KeptSettings(OPTIONS, 'IPv4');
+  let facts: HostFacts = { addresses: HOST_ADDRESSES, localhostPorts: { tcp: 1 }, untranslated: [] };
+  let before = kept.of(table, facts);
+  t.equal(kept.of(table, { ...facts, localhostPorts: { tcp: 1 } }), before);
+  const others = (): Partial<HostFacts>[] => [
+    { addresses: [...HOST_ADDRESSES, ip('192.0.2.9')] },
+    { localhostPorts: { tcp: 2 } },
+    { localhostPorts: { tcp: 2, udp: 3 } },
+    { divertMark: 4 },
+    { untranslated: [cidr('10.96.0.0/12')] },
+    { stance: 'behind' },
+  ];
+  const differs = (what: string) => {
+    const now = kept.of(table, facts);
+    t.not(now, before, what);
+    t.strictSame(now, nftablesSettings(OPTIONS, 'IPv4', table, facts), what);
+    before = now;
+  };
+  for (const other of others()) {
+    facts = { ...facts, ...other };
+    differs(JSON.stringify(other));
+  }
+  for (const object of [
+    serviceCIDR('one', '10.96.0.0/12'),
+    node({ name: 'node1', podCIDRs: [cidr('10.1.0.0/24')] }),
+  ]) {
+    table.apply([upsert(object)]);
+    table.commit();
+    differs(object.kind);
+  }
+  table.apply([upsert(slice([endpoint('10.1.0.1')]))]);
+  table.commit();
+  t.equal(kept.of(table, facts), before, 'Services are no part of them');
 });

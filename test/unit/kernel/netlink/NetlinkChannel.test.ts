@@ -96,6 +96,30 @@ t.test('requests in flight find their answers in any order', async (t) => {
   t.equal(timers.count, 0);
 });
 
+t.test('an answer that is there at once needs no timer, and nobody waits for it', async (t) => {
+  const { socket, timers, channel } = setUp();
+  const kept: boolean[] = [];
+  const { send } = socket;
+  socket.send = (bytes) => {
+    send.call(socket, bytes);
+    const [sent] = socket.sent.slice(-1);
+    if (sent) socket.arrive(socket.message(sent, { type: TYPE }), socket.outcome(sent, 0));
+  };
+  const begun = channel.request('first', oneMessage());
+  kept.push(socket.keepsAlive);
+  t.equal(timers.count, 0);
+  t.equal((await begun).length, 1);
+  socket.send = send;
+  const second = channel.request('second', oneMessage());
+  kept.push(socket.keepsAlive);
+  t.equal(timers.count, 1);
+  socket.deliver(socket.outcome(socket.sent[1] as Sent, 0));
+  await second;
+  kept.push(socket.keepsAlive);
+  t.same(kept, [false, true, false]);
+  t.equal(timers.count, 0);
+});
+
 t.test('answers to others, late and foreign ones are dropped', async (t) => {
   const { socket, channel } = setUp();
   const request = channel.request('request', oneMessage());
