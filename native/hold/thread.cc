@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <system_error>
 #include <utility>
 
@@ -34,6 +35,8 @@ constexpr Milliseconds kTellAgain = 10'000;
 constexpr Milliseconds kRefuse = 10'000;
 constexpr int kTurnMs = 50;
 constexpr int kPacedTurnMs = 5;
+// Where more come than find room, they gather for so long: to be woken for each takes longer than to drop it.
+constexpr std::chrono::milliseconds kGather{2};
 // Batches of packets in a turn: whoever floods the queue keeps the thread from nothing else.
 constexpr int kBatchesOfTurn = 16;
 
@@ -80,7 +83,9 @@ HoldStatus HoldThread::Status() {
 
 void HoldThread::Loop() {
   while (!ending_) {
+    is_crowded_ = false;
     const bool paces = Turn();
+    if (is_crowded_) std::this_thread::sleep_for(kGather);
     pollfd waiting[2] = {{queue_.socket(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
     poll(waiting, 2, paces ? kPacedTurnMs : kTurnMs);
     if (waiting[1].revents == 0) continue;
@@ -125,6 +130,7 @@ void HoldThread::Take(const choice::QueuedPacket& packet, Milliseconds now) {
   } else {
     // TCP sends it again, and finds room or somebody awake.
     counts_.crowded++;
+    is_crowded_ = true;
     queue_.Drop(packet.id);
     Tell(sleeper, now);
   }

@@ -91,6 +91,8 @@ class HoldThread {
   choice::FairLock lock_;
   std::vector<Event> events_;
   HoldStatus counts_{};
+  // Of the thread alone: some packets of this turn found no room.
+  bool is_crowded_ = false;
   std::atomic<bool> ending_{false};
   std::thread thread_;
 };
