@@ -81,6 +81,14 @@ function serve(services: number, endpoints: number): void {
     ]),
     '/api/v1/nodes': pagesOf([node]),
   };
+  /** Of one namespace, and of one name or Service where a selector says so. */
+  const within = (url: URL): Buffer => {
+    const [whole = '', namespace = ''] = /\/namespaces\/([^/]+)/.exec(url.pathname) ?? [];
+    const isOfApi = namespace === 'default' && url.search.includes('kubernetes');
+    const found = url.pathname.replace(whole, '').endsWith('/services') ? api.service : api.slice;
+    const items = isOfApi ? [found] : [];
+    return Buffer.from(JSON.stringify({ metadata: { resourceVersion: '1' }, items }));
+  };
   const open = new Set<ServerResponse>();
   const http = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://bench');
@@ -88,7 +96,8 @@ function serve(services: number, endpoints: number): void {
     else if (url.searchParams.has('watch')) {
       response.writeHead(200).flushHeaders();
       open.add(response);
-    } else {
+    } else if (url.pathname.includes('/namespaces/')) response.end(within(url));
+    else {
       const page = Number(url.searchParams.get('continue') ?? '0') / 500;
       const found = lists[url.pathname]?.[page];
       response.end(found ?? '{"metadata":{"resourceVersion":"1"},"items":[]}');

@@ -32,6 +32,7 @@ import { makeTable } from './makeTable.js';
 import type { NodeHost } from './NodeHost.js';
 import { openSources } from './openSources.js';
 import { ConfigAdvice } from './reload/ConfigAdvice.js';
+import { once, serveEarly } from './serveEarly.js';
 import { AgentServers } from './servers/AgentServers.js';
 import { makeAdmin, type OpenAdmin } from './servers/openAdmin.js';
 import { pageSource } from './servers/pageSource.js';
@@ -215,6 +216,11 @@ export class NodeAgent {
     this.#open.add('the removal of other modes', () => leftovers.stop());
     const balancer = await host.openBalancer({ config, table, api: apiServer, events, clock, random, log });
     this.#open.add('the load balancer', () => balancer.close(this.#isSucceeded));
+    const prepare = once(async () => {
+      tuneConntrack(config, sysctls, log);
+      host.setOomScore(config.oomScoreAdj, (text) => log.info(text));
+      await prepareHost();
+    });
     const agent: Agent = new Agent({
       config,
       sources,
@@ -225,11 +231,7 @@ export class NodeAgent {
       events,
       hostAddresses: () => addresses.addresses,
       follower: balancer.follower,
-      beforeFirstSync: async () => {
-        tuneConntrack(config, sysctls, log);
-        host.setOomScore(config.oomScoreAdj, (text) => log.info(text));
-        await prepareHost();
-      },
+      beforeFirstSync: prepare,
       mayServe: async () => {
         const isLeft = await departure.isOver();
         if (isLeft) this.#hasServed();
@@ -291,6 +293,8 @@ export class NodeAgent {
     this.#open.add('the departure', () => departure.stop());
     socket = await host.openAdmin(admin, log);
     this.#open.add('the admin socket', () => socket?.close());
+    const hostAddresses = this.#hostAddresses;
+    await serveEarly({ config, apiServer, hostAddresses, dataplane, prepare, host, log });
     await agent.start();
   }
 

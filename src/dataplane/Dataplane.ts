@@ -208,6 +208,13 @@ export interface Dataplane {
   readonly description: string;
   /** The IP families that it serves on this host. */
   readonly families: readonly IpFamily[];
+  /** Nothing is served on this host yet, also not by what an agent before this one has left. Rejects when the kernel does not tell. */
+  isUnserved?: (() => Promise<boolean>) | undefined;
+  /**
+   * Where that is so, before the first sync: what `table` has is written as a part of what there is, and the first sync replaces it whole.
+   * Resolves to the Services that are served now: `default/kubernetes`. Absent in modes that cannot.
+   */
+  serveEarly?: ((table: RoutingView) => Promise<readonly string[]>) | undefined;
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */
   sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport>;
   /** The next sync looks at everything that the kernel has, and repairs what differs: once in a while, whatever is known. */

@@ -23,6 +23,8 @@ const KINDS = [
 ] as const;
 
 const NAMES = ['a', 'b', 'c', 'd', 'e'] as const;
+/** Its Services are served before all else has been read. */
+const NAMESPACE = 'kube-system';
 export const NODE = 'node1';
 export const NODE_ADDRESSES = ['192.168.0.2', 'fd00:1::2'] as const;
 const EXTERNAL = ['1.2.3.4', '5.6.7.8', '2001:db8::4', '192.168.0.2'] as const;
@@ -53,7 +55,7 @@ export class Cluster {
       spec: { cidrs: ['10.96.0.0/16', 'fd00:96::/64'] },
     });
     this.#put(PATHS.services, {
-      metadata: { name: STEADY.name, namespace: 'ns' },
+      metadata: { name: STEADY.name, namespace: NAMESPACE },
       spec: {
         type: 'ClusterIP',
         clusterIP: STEADY.vips[0],
@@ -67,7 +69,7 @@ export class Cluster {
       this.#put(PATHS.slices, {
         metadata: {
           name: `${STEADY.name}-${family.toLowerCase()}`,
-          namespace: 'ns',
+          namespace: NAMESPACE,
           labels: { 'kubernetes.io/service-name': STEADY.name },
         },
         addressType: family,
@@ -197,7 +199,7 @@ export class Cluster {
     return {
       metadata: {
         name,
-        namespace: 'ns',
+        namespace: NAMESPACE,
         creationTimestamp: `2030-01-0${number}T00:00:00Z`,
         annotations: this.#annotations(),
       },
@@ -261,7 +263,7 @@ export class Cluster {
     return {
       metadata: {
         name: `${service}-${family.toLowerCase()}-${chance.below(2)}`,
-        namespace: 'ns',
+        namespace: NAMESPACE,
         labels: { 'kubernetes.io/service-name': service },
       },
       addressType: family,
@@ -292,7 +294,7 @@ export class Cluster {
   #hostile(): Fields {
     const chance = this.#chance;
     const name = chance.pick(NAMES);
-    const metadata = { name, namespace: 'ns', labels: { 'kubernetes.io/service-name': name } };
+    const metadata = { name, namespace: NAMESPACE, labels: { 'kubernetes.io/service-name': name } };
     return chance.pick<() => Fields>([
       () => ({ metadata, spec: null }),
       () => ({ metadata, spec: { clusterIP: 'nonsense', ports: 'many' } }),

@@ -175,7 +175,7 @@ export class FakeApiServer implements ApiTransport {
     if (token !== null && !kept) return status(410, 'The provided continue parameter is too old');
     const version = kept?.version ?? this.#version;
     const all =
-      kept?.rest ?? this.objects(url.pathname).filter((object) => isSelected(object, url.searchParams));
+      kept?.rest ?? this.#listed(url.pathname).filter((object) => isSelected(object, url.searchParams));
     const items = limit > 0 ? all.slice(0, limit) : all;
     const rest = all.slice(items.length);
     const next = rest.length > 0 ? `token-${version}-${rest.length}-${url.pathname}` : '';
@@ -187,6 +187,13 @@ export class FakeApiServer implements ApiTransport {
     pipe.write(fault?.type === 'garbage' ? '<html>' : JSON.stringify(list));
     pipe.end();
     return { status: 200, retryAfter: undefined, body: pipe.read() };
+  }
+
+  /** Those of one namespace are among those of all, where these are kept together. */
+  #listed(path: string): readonly RawApiObject[] {
+    const [whole = '', namespace] = /\/namespaces\/([^/]+)(?=\/)/.exec(path) ?? [];
+    if (namespace === undefined || this.#objects.has(path)) return this.objects(path);
+    return this.objects(path.replace(whole, '')).filter((each) => each.metadata.namespace === namespace);
   }
 
   #watch(url: URL, signal: AbortSignal, fault: Fault | undefined): ApiResponse {

@@ -49,6 +49,9 @@ export class FamilySync {
   /** What others changed since the last sync: the sets whose elements they touched. */
   #damage: Set<string> | undefined;
 
+  /** The table is what serveEarly() made. The first sync has one of its own in its place. */
+  #isEarly = false;
+
   constructor(table: NftablesTable, now: () => Milliseconds) {
     this.#table = table;
     this.#now = now;
@@ -61,6 +64,18 @@ export class FamilySync {
   /** Service ports that are set aside. */
   get problems(): readonly Problem[] {
     return this.#setAside.problems();
+  }
+
+  /** There is no table: nothing is served, and no agent before this one has left anything. Rejects with NetlinkError. */
+  async isUnserved(): Promise<boolean> {
+    return !(await this.#table.exists());
+  }
+
+  /** Before the first sync, where nothing is served. Rejects when the kernel refuses it. */
+  async serveEarly(ports: readonly ServicePort[], settings: NftablesSettings): Promise<void> {
+    const { transaction } = await planFull(ports, asPart(settings), undefined, this.#table.name);
+    this.#isEarly = true;
+    await this.#table.commit(transaction);
   }
 
   /** Notes what changed; the next sync writes it, whatever happens before. */
@@ -193,19 +208,20 @@ export class FamilySync {
     this.#pending.begin();
     this.#damage = undefined;
     const accepted = () => this.#setAside.accepted(ports);
-    const present = await readPresent(this.#table);
+    const present = this.#isEarly ? undefined : await readPresent(this.#table);
     const wasAsleep = present !== undefined && present.state.flags !== 0;
     let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
     // Where nothing is served yet, what is urgent and what is small is served first.
     const [first, later] = present ? [accepted(), []] : firstPortion(accepted());
     // Whoever served before us serves on what is not written yet: a table stands in front of others when it is whole.
-    const asYet: NftablesSettings =
-      later.length > 0 ? { ...settings, stance: 'behind', serviceCIDRs: [] } : settings;
+    const asYet = later.length > 0 ? asPart(settings) : settings;
     const { transaction, contents } = await planFull(first, asYet, present, this.#table.name, later);
+    transaction.replaceTable = this.#isEarly;
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     for (const portion of takeAhead(transaction, PORTION, contents.filled))
       kernelMs += await this.#commit(portion, undefined);
     kernelMs += await this.#commit(transaction, sweep);
+    this.#isEarly = false;
     if (later.length > 0) kernelMs += await this.#writeLater(contents, later, asYet, settings);
     this.#confirm(contents);
     this.#setAside.confirm();
@@ -250,6 +266,11 @@ export class FamilySync {
   #confirm(contents: TableContents, later: readonly ServicePortChange[] = []): void {
     this.#contents = this.#pending.confirm(later) ? contents : undefined;
   }
+}
+
+/** Of a table that is not whole: it stands behind others, and drops nothing for being unknown. */
+function asPart(settings: NftablesSettings): NftablesSettings {
+  return { ...settings, stance: 'behind', serviceCIDRs: [] };
 }
 
 function isRefused(error: unknown): boolean {

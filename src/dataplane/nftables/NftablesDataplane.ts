@@ -30,6 +30,7 @@ import { KeptSettings } from './desired/KeptSettings.js';
 import type { HostFacts, NftablesOptions, NftablesSettings } from './desired/NftablesSettings.js';
 import { TABLE } from './desired/sets.js';
 import { FamilySync } from './FamilySync.js';
+import { earlyPorts } from './plan/earlyPorts.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 
 /** So many elements are written unheard: to ask twice for the generation costs less then than what the kernel says of them. */
@@ -107,6 +108,22 @@ export class NftablesDataplane implements Dataplane {
 
   get description(): string {
     return `table ${this.#host.tables[0]?.name ?? TABLE}, over netlink, ${this.families.join(' and ')}`;
+  }
+
+  async isUnserved(): Promise<boolean> {
+    for (const sync of this.#families) if (!(await sync.isUnserved())) return false;
+    return true;
+  }
+
+  async serveEarly(table: RoutingView): Promise<readonly string[]> {
+    const served = new Set<string>();
+    for (const sync of this.#families) {
+      const ports = earlyPorts(table.servicePorts(sync.family).values());
+      if (ports.length === 0) continue;
+      await sync.serveEarly(ports, this.#settingsOf(sync.family, table, this.#addresses()));
+      for (const { namespace, service } of ports) served.add(`${namespace}/${service}`);
+    }
+    return [...served].sort();
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
@@ -188,17 +205,24 @@ export class NftablesDataplane implements Dataplane {
   }
 
   async #syncFamilies(table: RoutingView): Promise<readonly FamilyReport[]> {
-    const addresses = this.#host.addresses?.() ?? hostAddresses();
+    const addresses = this.#addresses();
     return syncFamilies(this.#families, this.#listener, (sync) => {
       const { family } = sync;
-      const facts = {
-        addresses,
-        localhostPorts: this.#host.localhostPorts(family),
-        divertMark: this.#host.divertMark?.(family) ?? 0,
-        untranslated: this.#host.untranslated?.(family) ?? NO_CIDRS,
-        stance: this.#stance,
-      };
-      return sync.sync(table.servicePorts(family), this.#settings[family].of(table, facts));
+      return sync.sync(table.servicePorts(family), this.#settingsOf(family, table, addresses));
+    });
+  }
+
+  #addresses(): readonly IpAddress[] {
+    return this.#host.addresses?.() ?? hostAddresses();
+  }
+
+  #settingsOf(family: IpFamily, table: RoutingView, addresses: readonly IpAddress[]): NftablesSettings {
+    return this.#settings[family].of(table, {
+      addresses,
+      localhostPorts: this.#host.localhostPorts(family),
+      divertMark: this.#host.divertMark?.(family) ?? 0,
+      untranslated: this.#host.untranslated?.(family) ?? NO_CIDRS,
+      stance: this.#stance,
     });
   }
 

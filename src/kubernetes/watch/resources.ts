@@ -21,6 +21,9 @@ export interface Resource extends WatchedPath {
 }
 
 const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
+const SERVICE_LABEL = 'kubernetes.io/service-name';
+/** In namespace default. */
+const API_SERVICE = 'kubernetes';
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 
 /** `serviceProxyName`: only Services with this value of the label; '' for those without the label. */
@@ -46,6 +49,30 @@ export function watchedResources(nodeName: string, serviceProxyName: string): re
       optional: true,
     },
   ];
+}
+
+/**
+ * What of them everything else needs first: the Services of the API server and of kube-system, where the DNS is, each with its slices, and
+ * the Node.
+ */
+export function urgentResources(nodeName: string, serviceProxyName: string): readonly Resource[] {
+  const [all, slices, node] = watchedResources(nodeName, serviceProxyName) as [Resource, Resource, Resource];
+  return [
+    within('default', all, { fieldSelector: `metadata.name=${API_SERVICE},${all.query.fieldSelector}` }),
+    within('default', slices, {
+      labelSelector: `${SERVICE_LABEL}=${API_SERVICE},${slices.query.labelSelector}`,
+    }),
+    within('kube-system', all),
+    within('kube-system', slices),
+    node,
+  ];
+}
+
+function within(namespace: string, resource: Resource, query: Resource['query'] = {}): Resource {
+  const at = resource.path.lastIndexOf('/');
+  const path = `${resource.path.slice(0, at)}/namespaces/${namespace}${resource.path.slice(at)}`;
+  const title = `${resource.title} of namespace ${namespace}`;
+  return { ...resource, title, path, query: { ...resource.query, ...query } };
 }
 
 /** Of a balancer outside of the cluster: its endpoints are the nodes. */

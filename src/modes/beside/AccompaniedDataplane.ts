@@ -50,6 +50,8 @@ export interface Company {
 export class AccompaniedDataplane implements Dataplane {
   readonly #target: Dataplane;
   readonly #company: Company;
+  readonly isUnserved: Dataplane['isUnserved'];
+  readonly serveEarly: Dataplane['serveEarly'];
   readonly connectionCounters: Dataplane['connectionCounters'];
   readonly rulePackets: Dataplane['rulePackets'];
   readonly digest: Dataplane['digest'];
@@ -63,6 +65,8 @@ export class AccompaniedDataplane implements Dataplane {
   constructor(target: Dataplane, company: Company) {
     this.#target = target;
     this.#company = company;
+    this.isUnserved = target.isUnserved?.bind(target);
+    this.serveEarly = target.serveEarly?.bind(target);
     this.connectionCounters = target.connectionCounters?.bind(target);
     this.rulePackets = target.rulePackets?.bind(target);
     this.digest = target.digest?.bind(target);
