@@ -1,10 +1,11 @@
 /**
- * npm run bench -- path [ROUNDS]
+ * npm run bench -- path [ROUNDS [MODE,... [TURNS]]]
  *
  * What each hop of the way of outside traffic costs (docs/path.md): requests a second, each on a connection of its own, eight at a
  * time, and p50 and p99, as ratios to asking the app's pod itself. All hops are asked in short turns; the ratio is
  * that of a turn to the app's turn beside it. The world is that of test/system/path; its two nodes with pods change their mode in
- * each round, so that all modes, and stock's recorded rules, are measured side by side.
+ * each round, so that all modes, and stock's recorded rules, are measured side by side. Mode ipvs wants a kernel that has it and
+ * nf_tables (docs/path.md, scripts/vm --qemu).
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -18,8 +19,6 @@ import type { PathFigures } from './parts/pathClient.js';
 import { median, table } from './parts/statistics.js';
 
 const STOCK = 'stock’s rules';
-const MODES = ['nftables', 'iptables', 'userspace', ...('skip' in needsShared ? [] : [STOCK])];
-const TURNS = 100;
 const REQUESTS = 32;
 const CLIENT_PROGRAM = fileURLToPath(new URL('./parts/pathClient.js', import.meta.url));
 
@@ -36,21 +35,24 @@ const HOPS = [
 /** Mode → round → figures of each hop. */
 type Measured = Readonly<Record<string, readonly (readonly PathFigures[])[]>>;
 
-const [word, rounds = '3'] = process.argv.slice(2);
-if (word === 'inside') console.log(JSON.stringify(await measure(Number(rounds))));
-else await main(word);
+const inside = process.argv[2] === 'inside';
+const [rounds = '3', modes = 'nftables,iptables,userspace', turns = '100'] = process.argv.slice(
+  inside ? 3 : 2,
+);
+const MODES = [...modes.split(','), ...('skip' in needsShared ? [] : [STOCK])];
+if (inside) console.log(JSON.stringify(await measure(Number(rounds))));
+else await main();
 
-async function main(given = '3'): Promise<void> {
+async function main(): Promise<void> {
   const missing = noProxies();
   if (missing !== false) throw new Error(missing);
   if ('skip' in needsShared) console.log(`stock's rules are left out: ${needsShared.skip}`);
-  const measured = JSON.parse(
-    await inNamespace(fileURLToPath(import.meta.url), ['inside', given]),
-  ) as Measured;
-  const rounds = (mode: string) => measured[mode] ?? [];
-  const perSecond = (mode: string, hop: number) => rounds(mode).flatMap((hops) => hops[hop]?.perSecond ?? []);
+  const words = ['inside', rounds, modes, turns];
+  const measured = JSON.parse(await inNamespace(fileURLToPath(import.meta.url), words)) as Measured;
+  const of = (mode: string) => measured[mode] ?? [];
+  const perSecond = (mode: string, hop: number) => of(mode).flatMap((hops) => hops[hop]?.perSecond ?? []);
   const latency = (key: 'p50' | 'p99') => (mode: string, hop: number) =>
-    rounds(mode).map((hops) => hops[hop]?.[key] ?? Number.NaN);
+    of(mode).map((hops) => hops[hop]?.[key] ?? Number.NaN);
   print('requests a second', '/s', perSecond);
   print('p50', 'ms', latency('p50'));
   print('p99', 'ms', latency('p99'));
@@ -103,7 +105,7 @@ async function measure(times: number): Promise<Measured> {
 
 function askAll(): PathFigures[] {
   const hops = JSON.stringify(HOPS.map(([, url, host]) => [url, host]));
-  const ended = spawnSync(process.execPath, [CLIENT_PROGRAM, hops, String(TURNS), String(REQUESTS), CLIENT], {
+  const ended = spawnSync(process.execPath, [CLIENT_PROGRAM, hops, turns, String(REQUESTS), CLIENT], {
     encoding: 'utf8',
   });
   if (ended.status !== 0) throw new Error(`the client ended with ${ended.status}: ${ended.stderr}`);

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import type { NativeBfd } from '../../kernel/addon/NativeBfd.js';
 import type { NativeResponder } from '../../kernel/addon/NativeResponder.js';
+import { SERVICE_LINK } from '../../kernel/routes/constants.js';
 import type { NetworkInterface } from '../../kernel/routes/InterfaceWatch.js';
 import type { IpAddress } from '../../net/ip.js';
 import type { ObjectChange } from '../../objects/ApiObject.js';
@@ -16,6 +17,7 @@ import { RecentPools } from '../addresses/RecentPools.js';
 import type { OpenConnection } from '../bgp/BgpConnection.js';
 import type { TcpOptions } from '../bgp/openTcp.js';
 import { Layer2 } from '../layer2/Layer2.js';
+import type { QuietKernel } from '../layer2/QuietKernel.js';
 import type { OwnFacts } from '../membership/LeaseMembership.js';
 import { type MembershipView, plainMember } from '../membership/Member.js';
 import type { TierTables } from '../tiers/TierTables.js';
@@ -70,6 +72,7 @@ export interface AnnouncerOptions {
   readonly password: ((namespace: string, name: string) => Promise<string>) | undefined;
   /** Undefined: one tier. */
   readonly tierTables: TierTables | undefined;
+  readonly quietKernel: Pick<QuietKernel, 'keep'>;
   readonly askMachine: AskMachine;
   readonly interfaceWatch: {
     interfaces(): readonly NetworkInterface[];
@@ -279,7 +282,8 @@ export class Announcer {
     if (factsText(this.#facts) !== before) this.#membership.factsChanged();
     if (!this.#complete || !this.#membership.settled) return;
     const { objects, node, table, interfaceWatch } = this.#options;
-    const owners = nodeAddresses(this.#own, interfaceWatch.interfaces(), table.nodeObject, this.#view);
+    const interfaces = interfaceWatch.interfaces();
+    const owners = nodeAddresses(this.#own, interfaces, table.nodeObject, this.#view);
     const services = this.#services.list((address) => owners.get(address));
     const plan = planAnnouncing({
       services,
@@ -291,6 +295,9 @@ export class Announcer {
     });
     this.#plan = plan;
     this.#sayRefused(plan);
+    // Also where this node itself may announce nothing.
+    if (objects.ofKind('L2Advertisement').length > 0 && interfaces.some(({ name }) => name === SERVICE_LINK))
+      this.#options.quietKernel.keep(this.#lans.map(({ name }) => name));
     // Packets must find their way before anybody is told to send them here.
     const { liveness } = this.#layer2;
     this.#tiers?.set({

@@ -1,4 +1,5 @@
 /** What this node is to the load balancer: its interfaces on LANs, and what it may announce for. Pure. */
+import { SERVICE_LINK } from '../../kernel/routes/constants.js';
 import type { NetworkInterface } from '../../kernel/routes/InterfaceWatch.js';
 import { type Cidr, cidrContains, familyOf, type IpAddress } from '../../net/ip.js';
 import { objectPath } from '../../objects/ApiObject.js';
@@ -116,7 +117,8 @@ export function nodeAddresses(
   for (const member of members.values())
     for (const address of [...(member.addresses ?? []), ...(member.address ? [member.address] : [])])
       owners.set(address, member.name);
-  for (const { addresses } of interfaces) for (const { address } of addresses) owners.set(address, name);
+  for (const { name: link, addresses } of interfaces)
+    if (link !== SERVICE_LINK) for (const { address } of addresses) owners.set(address, name);
   for (const address of node?.addresses ?? []) owners.set(address, name);
   return owners;
 }

@@ -6,6 +6,7 @@ import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
 import { InterfaceWatch } from '../../kernel/routes/InterfaceWatch.js';
+import { Sysctls } from '../../kernel/sysctl/Sysctls.js';
 import { Outage } from '../../kubernetes/contact/Outage.js';
 import type { ApiTransport } from '../../kubernetes/http/ApiTransport.js';
 import { readObject } from '../../kubernetes/http/readObject.js';
@@ -13,6 +14,7 @@ import { objectName } from '../../objects/ApiObject.js';
 import { isRawObject } from '../../objects/read/FieldReader.js';
 import type { Clock } from '../../time/Clock.js';
 import { openTcp } from '../bgp/openTcp.js';
+import { QuietKernel } from '../layer2/QuietKernel.js';
 import type { LeaseApi } from '../membership/LeaseMembership.js';
 import { TierTables } from '../tiers/TierTables.js';
 import { AnnouncementObjects } from './AnnouncementObjects.js';
@@ -101,6 +103,7 @@ export async function openAnnouncer(options: OpenAnnouncerOptions): Promise<Anno
       openTcp: (tcp) => openTcp(tcp, clock),
       password: api && ((namespace, name) => readPassword(api, clock, namespace, name)),
       tierTables: channel && new TierTables(channel),
+      quietKernel: new QuietKernel(new Sysctls(), log),
       askMachine: askMachine(loadBalancer.heartbeatPort),
       interfaceWatch,
       listener,

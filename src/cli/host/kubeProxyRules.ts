@@ -1,10 +1,11 @@
 /** Rules in this kernel that a kube-proxy wrote, and no penstock of this node: one may serve here that is not seen otherwise. */
-import { SERVICE_LINK, ServiceLink } from '../../dataplane/ipvs/kernel/ServiceLink.js';
+import { ServiceLink } from '../../dataplane/ipvs/kernel/ServiceLink.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { Ipset } from '../../kernel/ipset/Ipset.js';
 import { NetlinkProtocol } from '../../kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { removeTables } from '../../kernel/nftables/table/removeTables.js';
+import { SERVICE_LINK } from '../../kernel/routes/constants.js';
 import { legacyTablesThere } from '../../kernel/xtables/legacyTables.js';
 import { type ChainExists, nftChainIsThere } from '../../kernel/xtables/nftChains.js';
 import { type ProgramRunner, runCommand } from '../../kernel/xtables/runCommand.js';

@@ -2,6 +2,7 @@
 import { printChange as printSetChange } from '../../kernel/ipset/printChange.js';
 import type { SetChange } from '../../kernel/ipset/SetChange.js';
 import { printChange } from '../../kernel/ipvs/printChange.js';
+import { SERVICE_LINK } from '../../kernel/routes/constants.js';
 import type { Link } from '../../kernel/routes/Link.js';
 import { printAddressChange, printLinkChange } from '../../kernel/routes/printChange.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
@@ -10,7 +11,6 @@ import { DesiredState, nothingTouched } from './desired/DesiredState.js';
 import { type IpvsOptions, ipvsSettings } from './desired/IpvsSettings.js';
 import { entryChange } from './desired/SetEntry.js';
 import { SET_NAMES, setSpec } from './desired/sets.js';
-import { SERVICE_LINK } from './kernel/ServiceLink.js';
 import type { Plan } from './plan/Plan.js';
 import { planFresh } from './plan/planChanges.js';
 import { NO_SAVED_RULES, planRules } from './rules/planRules.js';

@@ -34,3 +34,6 @@ export const AddressAttribute = { ADDRESS: 1, LOCAL: 2 } as const;
 
 /** AF_INET, AF_INET6. */
 export const FAMILY: Readonly<Record<IpFamily, number>> = { IPv4: 2, IPv6: 10 };
+
+/** The link of mode ipvs, kube-proxy's too. Its addresses are those of Services, not the host's own. */
+export const SERVICE_LINK = 'kube-ipvs0';

@@ -1,8 +1,8 @@
 /** The way of outside traffic, hop by hop, in the modes of this kernel: who sees which address, and what each hop does. docs/path.md */
 import t from 'tap';
 import { inNetns } from '../../support/inNetns.js';
+import { KEPT, keepsClient, NODE_PORT, seenOf } from '../../support/path/keepsClient.js';
 import { CLIENT, PathWorld } from '../../support/path/PathWorld.js';
-import { EDGE_NODE_PORT } from '../../support/path/pathObjects.js';
 import { noProxies } from '../../support/pathProxies.js';
 import { needsShared } from '../../support/shared.js';
 
@@ -15,38 +15,12 @@ else if (await inNetns(import.meta.url)) {
   t.teardown(() => world.close());
   const [node1, node2] = world.nodes;
   await world.start('nftables');
-  /** What nginx and the app said of the client's address. */
-  const seen = async (question: object = {}) => {
-    const { status, body, headers } = await world.ask({ ...SHOP, ...question });
-    const [, peer = '', forwarded = ''] = body.trim().split(' ');
-    return { status, edge: headers['x-edge-saw'], peer, forwarded };
-  };
-  const kept = { status: 200, edge: CLIENT, forwarded: CLIENT };
-  const nodePort = { address: '192.0.2.2', port: EDGE_NODE_PORT };
+  const seen = (question: object = {}) => seenOf(world, question);
 
   for (const mode of ['nftables', 'iptables', 'userspace']) {
     t.test(`the client's address in mode ${mode}`, async (t) => {
       if (mode !== 'nftables') await world.changeMode(mode);
-      t.match(await seen(), kept, 'policy Local, two tiers');
-      t.match(await seen(nodePort), kept, 'policy Local, node port');
-      t.match((await seen()).peer, /^10\.244\.[23]\.10$/, 'the app is asked by nginx');
-      t.match(
-        await seen({ headers: { 'x-forwarded-for': '9.9.9.9' } }),
-        kept,
-        'a client cannot say who it is',
-      );
-      t.match(await seen({ tls: true }), kept, 'TLS ends at the edge');
-
-      world.write({ edgePolicy: 'Cluster' });
-      await world.until('policy Cluster', async () => {
-        const { status, edge } = await seen(nodePort);
-        return status === 200 && edge !== CLIENT;
-      });
-      const cluster = await seen(nodePort);
-      t.match(cluster.edge, /^(10\.244\.2\.1|192\.0\.2\.2)$/, 'policy Cluster: an address of the node');
-      t.equal(cluster.forwarded, cluster.edge, 'and the app gets no other');
-      world.write({ edgePolicy: 'Local' });
-      await world.until('policy Local again', async () => (await seen(nodePort)).edge === CLIENT);
+      await keepsClient(t, world);
     });
   }
 
@@ -56,9 +30,9 @@ else if (await inNetns(import.meta.url)) {
       world.startEdge(edge, 2, '--proxy-from', '10.244.0.0/16', '--proxy-from', '192.0.2.0/24');
     }
     world.write({ edgePolicy: 'Cluster', edgeAnnotations: { 'penstock.io/proxy-protocol': 'v2' } });
-    await world.until('PROXY protocol', async () => (await seen(nodePort)).status === 200);
-    t.match(await seen(nodePort), kept);
-    t.match(await seen({ ...nodePort, headers: { 'x-forwarded-for': '9.9.9.9' } }), kept);
+    await world.until('PROXY protocol', async () => (await seen(NODE_PORT)).status === 200);
+    t.match(await seen(NODE_PORT), KEPT);
+    t.match(await seen({ ...NODE_PORT, headers: { 'x-forwarded-for': '9.9.9.9' } }), KEPT);
     for (const edge of ['edge1', 'edge2'] as const) {
       await world.pods[edge].end('SIGQUIT');
       world.startEdge(edge, 2);
@@ -92,7 +66,7 @@ else if (await inNetns(import.meta.url)) {
     world.startSidecar('pod3', 'all', (text) => text.replace('  bind :15006\n', (line) => line + fault));
     const v2 = { path: '/v2' };
     await world.until('the sidecar', async () => (await seen(v2)).peer === '127.0.0.1');
-    t.match(await seen(v2), { ...kept, peer: '127.0.0.1' }, 'the app is asked by its sidecar');
+    t.match(await seen(v2), { ...KEPT, peer: '127.0.0.1' }, 'the app is asked by its sidecar');
     const out = (host: string, address: string) =>
       world.pods.pod3.run(`curl -s -m 5 -H "Host: ${host}" http://${address}/`).trim();
     t.match(out('shop.example', '10.96.0.99'), /^pod[12] 10\.244\.3\.12$/, 'by the route of the host');
@@ -144,8 +118,8 @@ else if (await inNetns(import.meta.url)) {
     t.match(node2.run('iptables-save -t nat'), /golden\/s05-lb-etp-local/, 'as they were recorded');
     t.match(node2.run('nft list tables'), /^(?![\s\S]*penstock)/, 'and none of ours');
     await world.until('an answer', async () => (await seen()).status === 200);
-    t.match(await seen(), kept, 'policy Local');
-    t.match(await seen(nodePort), kept, 'policy Local, node port');
+    t.match(await seen(), KEPT, 'policy Local');
+    t.match(await seen(NODE_PORT), KEPT, 'policy Local, node port');
     t.match((await seen({ path: '/v2' })).peer, '127.0.0.1', 'the sidecar');
     const { status, body } = await world.askApi('/api/orders/7', 'key-of-ben');
     t.match([status, body], [200, /^pod3 127\.0\.0\.1 203\.0\.113\.5$/m], 'the API gateway');

@@ -2,14 +2,12 @@
 import { PenstockError } from '../../../errors.js';
 import type { NetlinkChannel } from '../../../kernel/netlink/NetlinkChannel.js';
 import { Addresses } from '../../../kernel/routes/Addresses.js';
+import { SERVICE_LINK } from '../../../kernel/routes/constants.js';
 import type { Link } from '../../../kernel/routes/Link.js';
 import { Links } from '../../../kernel/routes/Links.js';
 import { setLocalSources } from '../../../kernel/routes/localSources.js';
 import type { IpAddress, IpFamily } from '../../../net/ip.js';
 import type { Direction, Refusal } from './FamilyKernel.js';
-
-/** As kube-proxy's. */
-export const SERVICE_LINK = 'kube-ipvs0';
 
 const LINK_LOCAL = 'fe80:';
 
