@@ -275,6 +275,8 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
       this.#everythingDue = this.#syncStarted + FULL_SYNC_PERIOD_MS;
     this.#noteSynced(report.families);
     if (report.families.some(({ kind }) => kind === 'full')) this.#fullSyncs++;
+    // It is in force: said before connections are looked at, which may take the kernel long.
+    this.#syncLog.add(this.#table, changes, report);
     void this.#connections.clean(this.#table);
     goOnWith(report, this.#connections, this.#loop);
     this.#problems.set('routing', this.#table.problems());
@@ -282,7 +284,6 @@ export class Agent implements Omit<DataplaneListener, 'succeeded'> {
     const unopened = await this.#updateHealthChecks(report.families.map(({ family }) => family));
     this.#retryLater(report.problems.length + unopened > 0);
     this.#foreignChanges.flush();
-    this.#syncLog.add(this.#table, changes, report);
     if (this.#synced) return;
     await this.#afterFirstSync();
     this.#synced = true;
