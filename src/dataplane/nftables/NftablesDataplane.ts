@@ -126,7 +126,7 @@ export class NftablesDataplane implements Dataplane {
     return [...served].sort();
   }
 
-  async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
+  sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     const syncing = this.#sync(table, changes);
     this.#syncing = syncing.catch(() => {});
     return syncing;
@@ -204,7 +204,7 @@ export class NftablesDataplane implements Dataplane {
     return generation === undefined ? undefined : (generation - own) >>> 0;
   }
 
-  async #syncFamilies(table: RoutingView): Promise<readonly FamilyReport[]> {
+  #syncFamilies(table: RoutingView): Promise<readonly FamilyReport[]> {
     const addresses = this.#addresses();
     return syncFamilies(this.#families, this.#listener, (sync) => {
       const { family } = sync;

@@ -170,7 +170,7 @@ export class NetlinkChannel {
    * Sends messages between beginTransaction() and endTransaction() of nfnetlink.ts: all take effect or none.
    * Resolves to what was refused; index 0, the bracket, stands for the whole.
    */
-  async transaction(what: string, writer: MessageWriter): Promise<readonly NetlinkError[]> {
+  transaction(what: string, writer: MessageWriter): Promise<readonly NetlinkError[]> {
     const awaited = (acknowledged: number) => new BatchReply(what, acknowledged, 0);
     return this.#exchange(what, writer.bytes(), writer.messageCount, awaited, 'answered at once');
   }

@@ -45,19 +45,15 @@ export class Transaction {
   }
 
   get isEmpty(): boolean {
+    const { flushedChains, deletedSets, deletedChains, newSets, newChains, newRules } = this;
     return (
       !this.createTable &&
       !this.replaceTable &&
-      [
-        this.flushedChains,
-        this.deletedSets,
-        this.deletedChains,
-        this.newSets,
-        this.newChains,
-        this.newRules,
-      ].every((list) => list.length === 0) &&
       this.deletedElements.size === 0 &&
-      this.newElements.size === 0
+      this.newElements.size === 0 &&
+      [flushedChains, deletedSets, deletedChains, newSets, newChains, newRules].every(
+        (list) => list.length === 0,
+      )
     );
   }
 

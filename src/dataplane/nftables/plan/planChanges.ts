@@ -8,7 +8,7 @@ import type { ServicePort } from '../../../routing/ServicePort.js';
 import type { NftablesSettings } from '../desired/NftablesSettings.js';
 import type { IndexTable } from '../desired/servicePortElements.js';
 import { affinitySet, type SetName } from '../desired/sets.js';
-import { Collected, type KeysAndValues } from './Collected.js';
+import { Collected, type KeysAndValues, type SharedSet } from './Collected.js';
 import { differTables, type Tables } from './differTables.js';
 import { SIZED_SETS, type TableContents } from './TableContents.js';
 
@@ -63,6 +63,10 @@ class CollectedOfChange extends Collected {
 
 /** Of Services that are new there was nothing, and nothing will be of those that go. */
 const NOBODY = new CollectedOfChange();
+const SHARED_SETS = Object.keys({ 'cluster-ips': 0, hairpins: 0 } satisfies Record<
+  SharedSet,
+  0
+>) as SharedSet[];
 const NOTHING: KeysAndValues = { keys: [], values: [] };
 
 function planElements(
@@ -74,11 +78,10 @@ function planElements(
   const grown = (name: SetName, by: number) => {
     if (name in contents.filled) contents.filled[name as keyof TableContents['filled']] += by;
   };
-  for (const name of new Set([...before.sets.keys(), ...after.sets.keys()])) {
-    const old = before.sets.get(name) ?? NOTHING;
-    const wanted = after.sets.get(name) ?? NOTHING;
-    grown(name, differ(transaction, contents.sets[name], old, wanted));
-  }
+  for (const [name, wanted] of after.sets)
+    grown(name, differ(transaction, contents.sets[name], before.sets.get(name) ?? NOTHING, wanted));
+  for (const [name, old] of before.sets)
+    if (!after.sets.has(name)) grown(name, differ(transaction, contents.sets[name], old, NOTHING));
   differTables(transaction, contents.sets, before.tables, after.tables, grown);
 }
 
@@ -87,6 +90,11 @@ function differ(transaction: Transaction, set: SetSpec, old: KeysAndValues, want
   if (old.keys.length === 0) {
     transaction.fillSet(set, wanted);
     return wanted.keys.length;
+  }
+  if (wanted.keys.length === 0) {
+    const keys = new Set(old.keys);
+    for (const key of keys) transaction.deleteElement(set, key);
+    return -keys.size;
   }
   const present = new Map<string, string | undefined>();
   for (const [i, key] of old.keys.entries()) present.set(key, old.values[i]);
@@ -112,14 +120,14 @@ function planShared(
   before: Collected,
   after: Collected,
 ): void {
-  for (const [name, keys] of Object.entries(contents.shared)) {
-    const set = contents.sets[name as SetName];
-    const added = new Set(
-      (after.sharedKeys.get(name as keyof TableContents['shared']) ?? []).filter((key) => keys.add(key)),
-    );
-    for (const key of before.sharedKeys.get(name as keyof TableContents['shared']) ?? []) {
-      if (keys.remove(key)) transaction.deleteElement(set, key);
-    }
+  for (const name of SHARED_SETS) {
+    const come = after.sharedKeys.get(name);
+    const gone = before.sharedKeys.get(name);
+    if (come === undefined && gone === undefined) continue;
+    const keys = contents.shared[name];
+    const set = contents.sets[name];
+    const added = new Set(come?.filter((key) => keys.add(key)));
+    for (const key of gone ?? []) if (keys.remove(key)) transaction.deleteElement(set, key);
     for (const key of added) transaction.addElement(set, key, undefined);
   }
 }

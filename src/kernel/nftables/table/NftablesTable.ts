@@ -31,7 +31,7 @@ import { printTransaction } from '../printTransaction.js';
 import type { SetSpec } from '../SetSpec.js';
 import type { Rule } from '../statements.js';
 import type { Transaction } from '../Transaction.js';
-import { type CountersBySet, writeTransaction } from '../writeTransaction.js';
+import { type CountersBySet, type WrittenTransaction, writeTransaction } from '../writeTransaction.js';
 import {
   countRules,
   readChains,
@@ -223,8 +223,8 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     transaction: Transaction,
     purpose: 'to commit' | 'to check',
     counters: CountersBySet,
-  ) {
-    const send = async (mapTests: MapTests) => {
+  ): Promise<Sent> {
+    const send = async (mapTests: MapTests): Promise<Sent> => {
       const { writer, subjectOf } = writeTransaction(transaction, counters, purpose, mapTests, this.#writer);
       const [first] = await this.#channel.transaction(what, writer);
       return { first, subjectOf };
@@ -308,6 +308,12 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     writer.endMessage();
     return this.#channel.dump(what, writer);
   }
+}
+
+interface Sent {
+  /** The kernel's first error. */
+  readonly first: NetlinkError | undefined;
+  readonly subjectOf: WrittenTransaction['subjectOf'];
 }
 
 const NO_COUNTERS: CountersBySet = new Map();
