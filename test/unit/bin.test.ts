@@ -193,27 +193,30 @@ t.test('a part that is loaded after the program has set a flag has its code cach
   t.equal(run(), '2,4,6 false');
 });
 
-t.test('the young generation of an agent grows to 2 MB and no further', async (t) => {
-  const folder = t.testdir();
-  const file = `${folder}/grow.cjs`;
-  writeFileSync(
-    file,
-    `const { limitYoung } = require(${JSON.stringify(fileURLToPath(fromRoot('bin/limitYoung.js')))});
+t.test(
+  'the young generation of an agent grows to 2 MB, or to 4 while Node.js loads, and no further',
+  async (t) => {
+    const folder = t.testdir();
+    const file = `${folder}/grow.cjs`;
+    writeFileSync(
+      file,
+      `const { limitYoung } = require(${JSON.stringify(fileURLToPath(fromRoot('bin/limitYoung.js')))});
      const young = process.argv[2] === 'limited' ? limitYoung() : { look: () => {}, natively: (load) => load };
      const load = young.natively(require);
      const kept = [];
-     for (let i = 0; i < 200_000; i++) {
+     for (let i = 0; i < 400_000; i++) {
        kept.push({ i });
        if (i % 1000 === 0) young.look();
        if (i === 150_000) load('node:http2');
      }
      const { space_size } = require('node:v8').getHeapSpaceStatistics().find((each) => each.space_name === 'new_space');
      console.log(space_size / 2 ** 20);`,
-  );
-  const size = (word: string) => Number(execFileSync(process.execPath, [file, word], { encoding: 'utf8' }));
-  t.equal(size('limited'), 2);
-  t.ok(size('free') > 2, 'without it, it grows');
-});
+    );
+    const size = (word: string) => Number(execFileSync(process.execPath, [file, word], { encoding: 'utf8' }));
+    t.ok([2, 4].includes(Math.floor(size('limited'))));
+    t.ok(size('free') > 4, 'without it, it grows');
+  },
+);
 
 t.test('`penstock status` loads what its mode needs, and of other modes nothing', async (t) => {
   const loaded = new Set<string>();
