@@ -90,6 +90,8 @@ const GATHER_MS = 20;
 const MAC_BYTES = 6;
 /** Milliseconds that an agent which ends waits for its successors. */
 const LEAVE_MS = 5500;
+/** Milliseconds until it is looked again whether the kernel is still quiet. */
+const QUIET_MS = 15_000;
 
 export class Announcer {
   readonly #options: AnnouncerOptions;
@@ -104,6 +106,7 @@ export class Announcer {
   #facts: OwnFacts;
   readonly #recentPools = new RecentPools();
   #cancelForget: (() => void) | undefined;
+  #cancelQuiet: (() => void) | undefined;
   #plan: AnnouncePlan = { wishes: [], routes: new Map(), addresses: [] };
   /** What was refused: `address service why`. */
   #refused: ReadonlySet<string> = new Set();
@@ -254,6 +257,7 @@ export class Announcer {
     this.#closed = true;
     this.#cancel?.();
     this.#cancelForget?.();
+    this.#cancelQuiet?.();
     this.#options.interfaceWatch.onChange = undefined;
     await Promise.all([
       isSucceeded ? undefined : this.#membership.leave().then(() => this.#layer2.leave(LEAVE_MS)),
@@ -280,6 +284,7 @@ export class Announcer {
     const before = factsText(this.#facts);
     this.#look();
     if (factsText(this.#facts) !== before) this.#membership.factsChanged();
+    this.#keepQuiet();
     if (!this.#complete || !this.#membership.settled) return;
     const { objects, node, table, interfaceWatch } = this.#options;
     const interfaces = interfaceWatch.interfaces();
@@ -295,9 +300,6 @@ export class Announcer {
     });
     this.#plan = plan;
     this.#sayRefused(plan);
-    // Also where this node itself may announce nothing.
-    if (objects.ofKind('L2Advertisement').length > 0 && interfaces.some(({ name }) => name === SERVICE_LINK))
-      this.#options.quietKernel.keep(this.#lans.map(({ name }) => name));
     // Packets must find their way before anybody is told to send them here.
     const { liveness } = this.#layer2;
     this.#tiers?.set({
@@ -313,6 +315,17 @@ export class Announcer {
     // What routers remember of the agent before must not be withdrawn by a speaker that knows no better yet.
     if (this.#isServing)
       this.#peers.set(plan.routes, objects.ofKind('BFDProfile'), this.#facts.addresses ?? []);
+  }
+
+  /** Also where this node itself may announce nothing, and before it knows of any other. */
+  #keepQuiet(): void {
+    const { clock, objects, interfaceWatch, quietKernel } = this.#options;
+    this.#cancelQuiet?.();
+    this.#cancelQuiet = undefined;
+    if (objects.ofKind('L2Advertisement').length === 0) return;
+    if (!interfaceWatch.interfaces().some(({ name }) => name === SERVICE_LINK)) return;
+    quietKernel.keep(this.#lans.map(({ name }) => name));
+    this.#cancelQuiet = clock.after(QUIET_MS, () => this.#keepQuiet());
   }
 
   #gonePools(): readonly AddressPool[] {

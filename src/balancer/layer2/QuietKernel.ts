@@ -17,18 +17,18 @@ const WANTED = [
 export class QuietKernel {
   readonly #sysctls: Pick<Sysctls, 'read' | 'ensure'>;
   readonly #log: Pick<Logger, 'info' | 'warn'>;
-  #done = '';
+  readonly #said = new Set<string>();
 
   constructor(sysctls: Pick<Sysctls, 'read' | 'ensure'>, log: Pick<Logger, 'info' | 'warn'>) {
     this.#sysctls = sysctls;
     this.#log = log;
   }
 
-  /** `devices`: interfaces on which some node announces addresses that this kernel has itself. Written once for the same ones. */
+  /**
+   * `devices`: interfaces on which some node announces addresses that this kernel has itself. Writes what differs, each time: others
+   * set these parameters too (sysctl --system, a network manager), and an interface may be made anew.
+   */
   keep(devices: readonly string[]): void {
-    const text = devices.join(' ');
-    if (text === this.#done) return;
-    this.#done = text;
     for (const device of devices) for (const wanted of WANTED) this.#set(device, wanted);
   }
 
@@ -40,14 +40,22 @@ export class QuietKernel {
     const why =
       'this kernel would answer ARP for addresses that another node announces, as kube-ipvs0 has them';
     if (now > value) {
-      this.#log.warn(`${words} is ${now}: ${why} → Set it, and that of "all", to ${value}.`);
+      const line = `${words} is ${now}: ${why} → Set it, and that of "all", to ${value}.`;
+      this.#once(() => this.#log.warn(line), line);
       return;
     }
     try {
       this.#sysctls.ensure(`net/ipv4/conf/${device}/${name}`, `${value}`);
       this.#log.info(`set ${words} to ${value}: otherwise ${why}`);
     } catch (error) {
-      this.#log.warn({ err: error }, `${words} stays ${now}, so ${why}: ${messageOf(error)}`);
+      const line = `${words} stays ${now}, so ${why}: ${messageOf(error)}`;
+      this.#once(() => this.#log.warn({ err: error }, line), line);
     }
+  }
+
+  #once(say: () => void, line: string): void {
+    if (this.#said.has(line)) return;
+    this.#said.add(line);
+    say();
   }
 }

@@ -19,12 +19,15 @@ function world(values: Record<string, string>, refuses = false) {
 const IGNORE = 'net/ipv4/conf/eth0/arp_ignore';
 const ANNOUNCE = 'net/ipv4/conf/eth0/arp_announce';
 
-t.test('the interface alone is told, once', async (t) => {
+t.test('the interface alone is told, and again when somebody changed it', async (t) => {
   const { kernel, values, lines } = world({ 'net/ipv4/conf/all/arp_ignore': '0' });
   kernel.keep(['eth0']);
   kernel.keep(['eth0']);
   t.same(values, { 'net/ipv4/conf/all/arp_ignore': '0', [IGNORE]: '1', [ANNOUNCE]: '2' });
   t.equal(lines.length, 2);
+  values[IGNORE] = '0';
+  kernel.keep(['eth0']);
+  t.equal(values[IGNORE], '1');
   kernel.keep(['eth0', 'eth1']);
   t.equal(values['net/ipv4/conf/eth1/arp_ignore'], '1');
 });
@@ -54,5 +57,7 @@ t.test(
 t.test('read-only parameters keep nobody from anything', async (t) => {
   const { kernel, lines } = world({}, true);
   kernel.keep(['eth0']);
+  kernel.keep(['eth0']);
+  t.equal(lines.length, 2, 'said once');
   t.match(lines, [/arp_ignore stays 0, so .*EROFS/, /arp_announce stays 0/]);
 });
