@@ -1,7 +1,7 @@
 /**
  * A node that nobody serves yet: the VIPs of the API server and of the DNS, before everything has been read. What is written so has only
  * what is certain without the rest: cluster IPs, which are nobody else's, of Services whose endpoints are all known and
- * serve. It refuses and drops nothing of others, stands behind the rules of another proxy, and the first sync replaces it whole.
+ * serve. It refuses and drops nothing of others, stands behind the rules of another proxy, and the first sync adopts it.
  */
 import type { Logger } from 'pino';
 import type { NodeConfig } from '../config/NodeConfig.js';

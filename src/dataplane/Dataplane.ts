@@ -211,8 +211,8 @@ export interface Dataplane {
   /** Nothing is served on this host yet, also not by what an agent before this one has left. Rejects when the kernel does not tell. */
   isUnserved?: (() => Promise<boolean>) | undefined;
   /**
-   * Where that is so, before the first sync: what `table` has is written as a part of what there is, and the first sync replaces it whole.
-   * Resolves to the Services that are served now: `default/kubernetes`. Absent in modes that cannot.
+   * Where that is so, before the first sync: what `table` has is written as a part of what there is, and the first sync adopts it.
+   * Once something is served, further calls write the difference and withdraw what went. Resolves to the Services that are served now: `default/kubernetes`. Absent in modes that cannot.
    */
   serveEarly?: ((table: RoutingView) => Promise<readonly string[]>) | undefined;
   /** Makes the kernel agree with the table. `changes` are those since the last call; a failed call may be repeated. */

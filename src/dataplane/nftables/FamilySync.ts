@@ -18,7 +18,7 @@ import { findRefused } from './findRefused.js';
 import { planChanges } from './plan/planChanges.js';
 import { planFull } from './plan/planFull.js';
 import { type Damage, planRepair } from './plan/planRepair.js';
-import { countTouched, firstPortion, PORTION, portions, turnOf } from './plan/portions.js';
+import { countTouched, firstPortion, PORTION, portions, serviceOf, turnOf } from './plan/portions.js';
 import { readPresent } from './plan/readPresent.js';
 import type { TableContents } from './plan/TableContents.js';
 import { takeAhead } from './plan/takeAhead.js';
@@ -49,8 +49,8 @@ export class FamilySync {
   /** What others changed since the last sync: the sets whose elements they touched. */
   #damage: Set<string> | undefined;
 
-  /** The table is what serveEarly() made. The first sync has one of its own in its place. */
-  #isEarly = false;
+  /** Services that serveEarly() wrote, `namespace/name`. The first sync keeps them served. Undefined: the table is none of that kind. */
+  #early: ReadonlySet<string> | undefined;
 
   constructor(table: NftablesTable, now: () => Milliseconds) {
     this.#table = table;
@@ -71,11 +71,18 @@ export class FamilySync {
     return !(await this.#table.exists());
   }
 
-  /** Before the first sync, where nothing is served. Rejects when the kernel refuses it. */
+  /**
+   * Before the first sync, where nothing is served, and again when that changed: the difference is written, what went is withdrawn.
+   * Rejects when the kernel refuses it.
+   */
   async serveEarly(ports: readonly ServicePort[], settings: NftablesSettings): Promise<void> {
-    const { transaction } = await planFull(ports, asPart(settings), undefined, this.#table.name);
-    this.#isEarly = true;
-    await this.#table.commit(transaction);
+    const present = this.#early && (await readPresent(this.#table));
+    if (present === undefined && ports.length === 0) return;
+    const { transaction } = await planFull(ports, asPart(settings), present, this.#table.name);
+    // What cannot be told for sure after a failure may be served.
+    this.#early = new Set([...(this.#early ?? []), ...ports.map(serviceOf)]);
+    if (!transaction.isEmpty) await this.#table.commit(transaction);
+    this.#early = new Set(ports.map(serviceOf));
   }
 
   /** Notes what changed; the next sync writes it, whatever happens before. */
@@ -179,7 +186,11 @@ export class FamilySync {
       if (transaction === undefined) return undefined;
       const isLast = portion === list.at(-1);
       if (transaction.isEmpty && !(isLast && sweep)) continue;
-      const took = await this.#commit(transaction, isLast ? sweep : undefined);
+      let took: Milliseconds = 0;
+      // A Service may be larger than any portion.
+      for (const ahead of takeAhead(transaction, 2 * PORTION, contents.filled))
+        took += await this.#commit(ahead, undefined);
+      took += await this.#commit(transaction, isLast ? sweep : undefined);
       kernelMs = (kernelMs === 'nothing' ? 0 : kernelMs) + took;
     }
     return kernelMs;
@@ -208,20 +219,20 @@ export class FamilySync {
     this.#pending.begin();
     this.#damage = undefined;
     const accepted = () => this.#setAside.accepted(ports);
-    const present = this.#isEarly ? undefined : await readPresent(this.#table);
+    const present = await readPresent(this.#table);
     const wasAsleep = present !== undefined && present.state.flags !== 0;
     let kernelMs = wasAsleep ? await this.#wakeTable() : 0;
-    // Where nothing is served yet, what is urgent and what is small is served first.
-    const [first, later] = present ? [accepted(), []] : firstPortion(accepted());
+    // Where nothing is served yet, or only what was urgent, that and what is small is served first.
+    const early = this.#early;
+    const [first, later] = present && !early ? [accepted(), []] : firstPortion(accepted(), early);
     // Whoever served before us serves on what is not written yet: a table stands in front of others when it is whole.
     const asYet = later.length > 0 ? asPart(settings) : settings;
     const { transaction, contents } = await planFull(first, asYet, present, this.#table.name, later);
-    transaction.replaceTable = this.#isEarly;
     const sweep = present ? AffinitySweep.ofAll(this.family, accepted()) : undefined;
     for (const portion of takeAhead(transaction, PORTION, contents.filled))
       kernelMs += await this.#commit(portion, undefined);
     kernelMs += await this.#commit(transaction, sweep);
-    this.#isEarly = false;
+    this.#early = undefined;
     if (later.length > 0) kernelMs += await this.#writeLater(contents, later, asYet, settings);
     this.#confirm(contents);
     this.#setAside.confirm();

@@ -119,7 +119,6 @@ export class NftablesDataplane implements Dataplane {
     const served = new Set<string>();
     for (const sync of this.#families) {
       const ports = earlyPorts(table.servicePorts(sync.family).values());
-      if (ports.length === 0) continue;
       await sync.serveEarly(ports, this.#settingsOf(sync.family, table, this.#addresses()));
       for (const { namespace, service } of ports) served.add(`${namespace}/${service}`);
     }

@@ -1,21 +1,27 @@
 /** A node that nobody serves yet: the API server's VIP answers before everything has been read, and the first sync takes over. */
 import t from 'tap';
+import { TABLE } from '../../../src/dataplane/nftables/desired/sets.js';
 import type { NftablesDataplane } from '../../../src/dataplane/nftables/NftablesDataplane.js';
+import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
 import { systemClock } from '../../../src/time/Clock.js';
 import { status } from '../../support/AgentProcess.js';
-import { endpoint, ip, node, service, slice, tableOf } from '../../support/builders.js';
+import { endpoint, endpointPort, ip, node, port, service, slice, tableOf } from '../../support/builders.js';
 import { ClusterAgent } from '../../support/ClusterAgent.js';
 import { FakeApiServer } from '../../support/FakeApiServer.js';
 import { inNetns } from '../../support/inNetns.js';
 import { eventually, listedRuleset, shell } from '../../support/iptables.js';
 import { ask, serveOnLoopback } from '../../support/loopbackEndpoints.js';
-import { openDataplane } from '../../support/nftablesWorld.js';
+import { OPTIONS, openDataplane } from '../../support/nftablesWorld.js';
 import { PATHS, putNode, putObjects } from '../../support/putObjects.js';
 import { rawService, rawSlice } from '../../support/rawServices.js';
 import { serveApi } from '../../support/serveApi.js';
 
 const POD = '10.2.0.1';
 const API = '172.30.0.1';
+const DNS = '172.30.0.3';
+const OTHER = '10.2.0.2';
+/** More entries than others wait for. */
+const MAGLEV = { algorithm: 'maglev', weights: `{"${POD}": 100, "${OTHER}": 99}` };
 const SHOP = '172.30.0.2';
 const DELETE = 'nft delete table ip penstock; nft delete table ip6 penstock';
 
@@ -38,15 +44,15 @@ async function within<Result>(run: (dataplane: NftablesDataplane) => Promise<Res
   }
 }
 
-/** What a first sync of `objects` does, and what it leaves. */
+/** What a first sync of `objects` does, and what it leaves, in no order: chains that come later stand behind others. */
 async function synced(dataplane: NftablesDataplane, objects: Parameters<typeof tableOf>[0]) {
   const table = tableOf(objects);
   const { families } = await dataplane.sync(table, table.commit());
-  return { kinds: families.map(({ kind }) => kind), rules: listedRuleset('ruleset') };
+  return { kinds: families.map(({ kind }) => kind), rules: listedRuleset('ruleset').split('\n').sort() };
 }
 
 if (await inNetns(import.meta.url)) {
-  const endpoints = await serveOnLoopback([POD]);
+  const endpoints = await serveOnLoopback([POD, OTHER]);
   t.teardown(() => endpoints.close());
 
   t.test('the first sync leaves what it leaves without, also where nothing urgent is left', async (t) => {
@@ -74,6 +80,74 @@ if (await inNetns(import.meta.url)) {
       );
       shell(DELETE);
     }
+  });
+
+  t.test('the first sync takes nothing away: large Services, and rules of an administrator', async (t) => {
+    const ports = [80, 81].map((number) => port({ name: `p${number}`, port: number }));
+    const large = [
+      service({
+        namespace: 'kube-system',
+        name: 'dns',
+        clusterIPs: { IPv4: ip(DNS) },
+        ports,
+        options: MAGLEV,
+      }),
+      slice([endpoint(POD), endpoint(OTHER)], {
+        namespace: 'kube-system',
+        name: 'dns',
+        serviceName: 'dns',
+        ports: ports.map(({ name }) => endpointPort({ name, port: 8080 })),
+      }),
+    ];
+    const answers: unknown[] = [];
+    let rule = '';
+    class AskingTable extends NftablesTable {
+      override async commit(transaction: Parameters<NftablesTable['commit']>[0]) {
+        await super.commit(transaction);
+        for (const number of [80, 81]) answers.push([POD, OTHER].includes(await ask(DNS, number, 500)));
+        answers.push(!rule || shell('nft list chain ip penstock admin-pre').includes(rule));
+      }
+    }
+    const dataplane = openDataplane(
+      OPTIONS,
+      ['IPv4'],
+      (channel, family) => new AskingTable(channel, family, TABLE),
+    );
+    const table = tableOf([...urgent(), ...large]);
+    table.commit();
+    t.same(await dataplane.serveEarly(table), ['default/kubernetes', 'kube-system/dns']);
+    shell('nft add rule ip penstock admin-pre ip daddr 10.9.9.9 counter');
+    rule = '10.9.9.9';
+    answers.length = 0;
+    const whole = tableOf([...urgent(), ...large, ...rest()]);
+    await dataplane.sync(whole, whole.commit());
+    t.ok(answers.length > 0);
+    t.same(new Set(answers), new Set([true]), 'after each transaction');
+    t.equal(await ask(SHOP), POD);
+    await dataplane.close();
+    shell('nft delete table ip penstock');
+  });
+
+  t.test('what is served early follows what changes, and is withdrawn', async (t) => {
+    await within(async (dataplane) => {
+      const early = async (...objects: Parameters<typeof tableOf>[0]) => {
+        const table = tableOf([node({ name: 'node1' }), ...objects]);
+        table.commit();
+        return await dataplane.serveEarly(table);
+      };
+      const api = service({ namespace: 'default', name: 'kubernetes', clusterIPs: { IPv4: ip(API) } });
+      const at = (address: string) =>
+        slice([endpoint(address)], { namespace: 'default', name: 'kubernetes', serviceName: 'kubernetes' });
+      await early(api, at(POD));
+      t.equal(await ask(API), POD);
+      await early(api, at(OTHER));
+      t.equal(await ask(API), OTHER);
+      t.same(await early(api), []);
+      t.not(await ask(API, 80, 300), OTHER, 'without endpoints');
+      await synced(dataplane, [...urgent(), ...rest()]);
+      for (const vip of [API, SHOP]) t.equal(await ask(vip), POD);
+    });
+    shell(DELETE);
   });
 
   t.test('it goes while everything is being read: the first sync writes all', async (t) => {

@@ -1,12 +1,13 @@
 /**
  * Changes in the portions in which they are written: first all that are small, in one transaction, then the big ones, so
- * that no Service waits for another with many ports, endpoints or entries of maglev.
+ * that no Service waits for another with many ports, endpoints or entries of maglev. New ports of a Service come together: a port of a VIP
+ * that is served is refused while it is not known itself.
  */
 import type { ServicePortChange } from '../../../routing/ChangeSet.js';
 import type { ServicePort } from '../../../routing/ServicePort.js';
 import { countElements, countIndexes } from '../desired/servicePortElements.js';
 
-/** Elements of one service port that others do not wait for. */
+/** Elements of one change, or of all that is new of one Service, that others do not wait for. */
 const BIG = 2048;
 /**
  * Elements of one portion, some 50 to 100 ms of work. While anybody on the machine listens to changes of tables, the kernel
@@ -23,6 +24,7 @@ const MOVED_BESIDE = 1.2;
 const URGENT: ReadonlySet<string> = new Set(['default', 'kube-system']);
 
 const NOTHING: readonly ServicePortChange[] = [];
+const NONE: ReadonlySet<string> = new Set();
 
 /** At least one portion, maybe empty. */
 export function portions(changes: readonly ServicePortChange[]): readonly (readonly ServicePortChange[])[] {
@@ -33,21 +35,26 @@ export function portions(changes: readonly ServicePortChange[]): readonly (reado
   const freed = new Set(changes.flatMap((change) => (mayWait(change) ? [] : placesOf(change.before))));
   const takesFreed = ({ before, after }: ServicePortChange) =>
     before === undefined && freed.size > 0 && placesOf(after).some((place) => freed.has(place));
+  const groups: (readonly ServicePortChange[])[] = [];
+  const added: { readonly change: ServicePortChange; readonly after: ServicePort }[] = [];
   for (const change of changes) {
-    const size = mayWait(change) && !takesFreed(change) ? sizeOf(change) : 0;
+    const { before, after } = change;
+    // What may not wait for others is in the first portion, all of it.
+    if (!mayWait(change) || takesFreed(change)) small[0]?.push(change);
+    else if (before === undefined && after) added.push({ change, after });
+    else groups.push([change]);
+  }
+  for (const group of byService(added, ({ after }) => after)) groups.push(group.map(({ change }) => change));
+  for (const group of groups) {
+    const size = group.reduce((sum, change) => sum + sizeOf(change), 0);
     const kind = size < BIG ? 'small' : 'big';
     const list = kind === 'small' ? small : big;
-    // What may not wait for others is in the first portion, all of it.
-    if (size === 0) {
-      small[0]?.push(change);
-      continue;
-    }
     if (room[kind] < size) {
       list.push([]);
       room[kind] = PORTION;
     }
     room[kind] -= size;
-    list.at(-1)?.push(change);
+    for (const change of group) list.at(-1)?.push(change);
   }
   return [...small, ...big];
 }
@@ -77,23 +84,59 @@ export function turnOf(
   return [now, later];
 }
 
-/** Of service ports that are all new: those of the first portion, and those after them, what is urgent or small before the others. */
+/**
+ * Of service ports that are all new or `served` already (Services, `namespace/name`): those of the first portion, and those after them;
+ * what is served, urgent or small before the others. Whole Services; all that is served is in the first portion.
+ */
 export function firstPortion(
   ports: Iterable<ServicePort>,
+  served: ReadonlySet<string> = NONE,
 ): readonly [first: readonly ServicePort[], later: readonly ServicePort[]] {
-  const urgent: ServicePort[] = [];
-  const others: ServicePort[] = [];
-  for (const port of ports) (URGENT.has(port.namespace) ? urgent : others).push(port);
   const first: ServicePort[] = [];
-  const later: ServicePort[] = [];
+  const urgent: (readonly ServicePort[])[] = [];
+  const others: (readonly ServicePort[])[] = [];
   let room = PORTION;
-  for (const port of [...urgent, ...others]) {
-    const size = elementsOf(port);
-    const isNow = size < BIG && size <= room;
-    if (isNow) room -= size;
-    (isNow ? first : later).push(port);
+  for (const service of byService(ports, (port) => port)) {
+    const [port] = service as [ServicePort];
+    if (!URGENT.has(port.namespace)) others.push(service);
+    else if (served.has(serviceOf(port))) for (const each of service) first.push(each);
+    else urgent.push(service);
+  }
+  const later: ServicePort[] = [];
+  for (const list of [urgent, others]) {
+    for (const service of list) {
+      const size = service.reduce((sum, port) => sum + elementsOf(port), 0);
+      const isNow = size < BIG && size <= room;
+      if (isNow) room -= size;
+      for (const port of service) (isNow ? first : later).push(port);
+    }
   }
   return [first, later];
+}
+
+/** `namespace/name`. */
+export function serviceOf({ namespace, service }: ServicePort): string {
+  return `${namespace}/${service}`;
+}
+
+/** Items of one Service each, in the order of the first ones. */
+function byService<Item>(items: Iterable<Item>, portOf: (item: Item) => ServicePort): readonly Item[][] {
+  const groups: Item[][] = [];
+  const known = new Map<string, Map<string, Item[]>>();
+  for (const item of items) {
+    const { namespace, service } = portOf(item);
+    const services = known.get(namespace) ?? new Map<string, Item[]>();
+    if (services.size === 0) known.set(namespace, services);
+    const group = services.get(service);
+    if (group) {
+      group.push(item);
+      continue;
+    }
+    const alone = [item];
+    services.set(service, alone);
+    groups.push(alone);
+  }
+  return groups;
 }
 
 /** Elements that changes may touch; no more than `enough` are counted. */

@@ -6,6 +6,7 @@ import {
   portions,
   turnOf,
 } from '../../../../src/dataplane/nftables/plan/portions.js';
+import type { ServicePortChange } from '../../../../src/routing/ChangeSet.js';
 import type { ServicePort } from '../../../../src/routing/ServicePort.js';
 import {
   endpoint,
@@ -36,7 +37,8 @@ t.test('what is small comes first, in one portion', async (t) => {
   const found = portions(table.commit().families.IPv4);
   t.same(
     found.map((portion) => portion.map(({ key }) => key)),
-    [['shop/small/TCP'], ...PORTS.map(({ name }) => [`shop/big:${name}/TCP`])],
+    [['shop/small/TCP'], PORTS.map(({ name }) => `shop/big:${name}/TCP`)],
+    'and the ports of one Service together',
   );
 });
 
@@ -105,20 +107,26 @@ const many = (namespace: string, count: number, endpoints: number) =>
     ),
   ]).flat();
 
-t.test('no portion has more elements than the kernel may keep notices of', async (t) => {
-  const table = tableOf([...many('shop', 40, 1000), ...many('kube-system', 1, 3), big, ...slices]);
-  const { IPv4: changes } = table.commit().families;
-  const found = portions(changes);
-  t.same(
-    found
-      .map((portion) => countTouched(portion, 1_000_000) <= 32_768 || portion.length === 1)
-      .includes(false),
-    false,
-  );
-  t.same(found.flat().length, changes.length, 'all are there');
-  t.ok(found.length > 4);
-  t.equal(countTouched(changes, 10), 1024, 'counted until it is enough');
-});
+const servicesOf = (portion: readonly ServicePortChange[]) =>
+  new Set(portion.map(({ before, after }) => (after ?? before)?.service));
+
+t.test(
+  'no portion of more than one Service has more elements than the kernel may keep notices of',
+  async (t) => {
+    const table = tableOf([...many('shop', 40, 1000), ...many('kube-system', 1, 3), big, ...slices]);
+    const { IPv4: changes } = table.commit().families;
+    const found = portions(changes);
+    t.same(
+      found
+        .map((portion) => countTouched(portion, 1_000_000) <= 32_768 || servicesOf(portion).size === 1)
+        .includes(false),
+      false,
+    );
+    t.same(found.flat().length, changes.length, 'all are there');
+    t.ok(found.length > 2);
+    t.equal(countTouched(changes, 10), 1024, 'counted until it is enough');
+  },
+);
 
 t.test('at the start what all others need comes first, and nothing big', async (t) => {
   const table = tableOf([...many('shop', 40, 1000), ...many('kube-system', 1, 3), big, ...slices]);
@@ -129,3 +137,39 @@ t.test('at the start what all others need comes first, and nothing big', async (
   t.notOk(first.some(({ service }) => service === 'big'));
   t.ok(later.filter(({ service }) => service !== 'big').length >= 5, 'nor all of what is small');
 });
+
+t.test(
+  'what is served already is in the first portion, however much it is, and Services are whole',
+  async (t) => {
+    const early = service({ ...big, namespace: 'kube-system' });
+    const table = tableOf([
+      ...many('default', 40, 1000),
+      ...many('kube-system', 3, 3),
+      early,
+      ...slices.map((each) => ({ ...each, namespace: 'kube-system' })),
+      // A port that is small beside one that is not.
+      service({
+        name: 'mixed',
+        namespace: 'shop',
+        ports: PORTS.slice(0, 2),
+        clusterIPs: { IPv4: ip('10.96.9.9') },
+      }),
+      slice(
+        Array.from({ length: 2500 }, (_, i) => endpoint(`10.3.${i >> 8}.${i & 255}`)),
+        { name: 'mixed-1', serviceName: 'mixed', ports: [endpointPort({ name: 'p0', port: 8080 })] },
+      ),
+    ]);
+    table.commit();
+    const served = new Set(['kube-system/big', 'default/s39']);
+    const [first, later] = firstPortion(table.servicePorts('IPv4').values(), served);
+    const names = (ports: readonly ServicePort[]) =>
+      new Set(ports.map((each) => `${each.namespace}/${each.service}`));
+    for (const name of served) t.ok(names(first).has(name), name);
+    t.ok(names(later).has('shop/mixed'));
+    t.same(
+      [...names(first)].filter((name) => names(later).has(name)),
+      [],
+    );
+    t.ok(later.length > 0);
+  },
+);
