@@ -221,6 +221,7 @@ export class NodeAgent {
       host.setOomScore(config.oomScoreAdj, (text) => log.info(text));
       await prepareHost();
     });
+    let endEarly = async () => {};
     const agent: Agent = new Agent({
       config,
       sources,
@@ -233,6 +234,7 @@ export class NodeAgent {
       follower: balancer.follower,
       beforeFirstSync: prepare,
       mayServe: async () => {
+        await endEarly();
         const isLeft = await departure.isOver();
         if (isLeft) this.#hasServed();
         return !isLeft;
@@ -294,7 +296,8 @@ export class NodeAgent {
     socket = await host.openAdmin(admin, log);
     this.#open.add('the admin socket', () => socket?.close());
     const hostAddresses = this.#hostAddresses;
-    await serveEarly({ config, apiServer, hostAddresses, dataplane, prepare, host, log });
+    endEarly = await serveEarly({ config, apiServer, hostAddresses, dataplane, prepare, host, log });
+    this.#open.add('what is served early', endEarly);
     await agent.start();
   }
 

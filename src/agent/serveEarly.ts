@@ -12,6 +12,7 @@ import { readUrgent } from '../kubernetes/watch/readUrgent.js';
 import type { ObjectChange } from '../objects/ApiObject.js';
 import type { NodeFacts } from '../routing/NodeFacts.js';
 import type { RoutingTable } from '../routing/RoutingTable.js';
+import type { Milliseconds } from '../time/duration.js';
 import { makeTable } from './makeTable.js';
 import type { NodeHost } from './NodeHost.js';
 
@@ -27,32 +28,59 @@ export interface ServeEarlyOptions {
   readonly log: Pick<Logger, 'info' | 'debug'>;
 }
 
-/** Rejects when the host cannot be made ready; all else that fails leaves the work to the first sync. */
-export async function serveEarly(options: ServeEarlyOptions): Promise<void> {
-  const { dataplane, prepare, log } = options;
+/** How often the lists are read again: whoever waits long for the rest must not be led to endpoints of then. */
+const AGAIN_MS: Milliseconds = 12_000;
+
+/**
+ * Serves, and goes on to follow what changes until the result is called: that resolves when nothing is written any more. Rejects when
+ * the host cannot be made ready; all else that fails leaves the work to the next time and to the first sync.
+ */
+export async function serveEarly(options: ServeEarlyOptions): Promise<() => Promise<void>> {
+  const { dataplane, prepare, host, log } = options;
   const failed = (error: unknown) =>
     log.debug({ err: error }, `nothing is served before everything has been read: ${messageOf(error)}`);
-  const table = await tableOf(options).catch(failed);
-  if (!table) return;
+  const reading = new AbortController();
+  const write = async (table: RoutingTable) => dataplane.serveEarly?.(table).catch(failed);
+  const first = (await mayServe(options).catch(failed)) ? await tableOf(options).catch(failed) : undefined;
+  if (!first) return async () => {};
   await prepare();
-  const served = await dataplane.serveEarly?.(table).catch(failed);
-  if (served && served.length > 0) log.info(`served before all else has been read: ${served.join(', ')}`);
+  const served = await write(first);
+  if (!served || served.length === 0) return async () => {};
+  log.info(`served before all else has been read: ${served.join(', ')}`);
+  let writing: Promise<unknown> = Promise.resolve();
+  const again = async () => {
+    const table = await tableOf(options, reading.signal).catch(failed);
+    if (reading.signal.aborted) return;
+    if (table) {
+      writing = write(table);
+      await writing;
+    }
+    if (!reading.signal.aborted) cancel = host.clock.after(AGAIN_MS, again);
+  };
+  let cancel = host.clock.after(AGAIN_MS, again);
+  return async () => {
+    reading.abort();
+    cancel();
+    await writing;
+  };
 }
 
-/** Undefined when nothing is to be served. */
-async function tableOf({
-  config,
-  apiServer,
-  hostAddresses,
-  dataplane,
-  host,
-}: ServeEarlyOptions): Promise<RoutingTable | undefined> {
-  if (apiServer === undefined || config.externalBalancer.serve) return undefined;
+async function mayServe({ config, apiServer, dataplane, host }: ServeEarlyOptions): Promise<boolean> {
+  if (apiServer === undefined || config.externalBalancer.serve) return false;
   // Whoever is asked to leave may not write before it is known what another proxy serves.
-  if (config.leave || host.leaving.hasNote()) return undefined;
-  if (dataplane.serveEarly === undefined || !(await dataplane.isUnserved?.())) return undefined;
+  if (config.leave || host.leaving.hasNote()) return false;
+  return dataplane.serveEarly !== undefined && (await dataplane.isUnserved?.()) === true;
+}
+
+/** Undefined when nothing is to be served, or when it cannot be read. */
+async function tableOf(
+  { config, apiServer, hostAddresses, host }: ServeEarlyOptions,
+  signal?: AbortSignal,
+): Promise<RoutingTable | undefined> {
+  if (apiServer === undefined || host.leaving.hasNote()) return undefined;
   const { nodeName, serviceProxyName } = config;
-  const changes = await readUrgent({ transport: apiServer, nodeName, serviceProxyName, clock: host.clock });
+  const { clock } = host;
+  const changes = await readUrgent({ transport: apiServer, nodeName, serviceProxyName, clock, signal });
   if (changes === undefined) return undefined;
   const table = makeTable(config, hostAddresses);
   table.apply(changes.map(withClusterIPsAlone));

@@ -208,7 +208,7 @@ export interface Dataplane {
   readonly description: string;
   /** The IP families that it serves on this host. */
   readonly families: readonly IpFamily[];
-  /** Nothing is served on this host yet, also not by what an agent before this one has left. Rejects when the kernel does not tell. */
+  /** Nothing is served on this host yet, also not by what an agent before this one has left, or by another proxy. Rejects when the kernel does not tell. */
   isUnserved?: (() => Promise<boolean>) | undefined;
   /**
    * Where that is so, before the first sync: what `table` has is written as a part of what there is, and the first sync adopts it.

@@ -22,6 +22,7 @@ import { EndpointChoice } from './beside/EndpointChoice.js';
 import { WakeOnConnect, wakeOptions } from './beside/WakeOnConnect.js';
 import { localhostFamilies, openLocalhostProxy, portsOf } from './localhostNodePorts.js';
 import { type ModeHost, NOTHING_TO_PREPARE, type OpenMode } from './ModeHost.js';
+import { servedByOthers } from './servedByOthers.js';
 
 const RECEIVE_BUFFER_BYTES = 8 * 1024 * 1024;
 
@@ -42,7 +43,14 @@ export async function openNftables(
     const localhost = await openLocalhostProxy(families, conntrack, servicePort, host.clock, log);
     open.add('node ports on localhost', () => localhost?.close());
     const localhostPorts = (family: IpFamily) => portsOf(localhost, family);
-    const dataplane = openTable(TABLE, nftablesOptions(config), host, { localhostPorts }, open, listener);
+    const dataplane = openTable(
+      TABLE,
+      nftablesOptions(config),
+      host,
+      { localhostPorts, servedByOthers },
+      open,
+      listener,
+    );
     const choice = new EndpointChoice({ families: hostFamilies(), clock: host.clock, log });
     const waking = new WakeOnConnect(hostFamilies(), wakeOptions(config), host, log);
     const accepting = new AcceptOnConnect(hostFamilies(), config, host, log);
@@ -58,7 +66,7 @@ export function openTable(
   name: string,
   options: NftablesOptions,
   host: ModeHost,
-  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'untranslated'>,
+  own: Pick<NftablesHost, 'localhostPorts' | 'divertMark' | 'untranslated' | 'servedByOthers'>,
   open: OpenList,
   listener: DataplaneListener,
 ): NftablesDataplane {

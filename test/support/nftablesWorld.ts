@@ -8,6 +8,7 @@ import { NetlinkProtocol } from '../../src/kernel/netlink/constants.js';
 import { NetlinkChannel } from '../../src/kernel/netlink/NetlinkChannel.js';
 import { readGeneration } from '../../src/kernel/nftables/readGeneration.js';
 import { NftablesTable } from '../../src/kernel/nftables/table/NftablesTable.js';
+import { servedByOthers } from '../../src/modes/servedByOthers.js';
 import type { IpAddress, IpFamily } from '../../src/net/ip.js';
 import type { ApiObject } from '../../src/objects/ApiObject.js';
 import type { Service } from '../../src/objects/Service.js';
@@ -44,6 +45,7 @@ export function openDataplane(
       addresses: () => HOST_ADDRESSES,
       generation: () => readGeneration(channel),
       watch: () => {},
+      servedByOthers,
       localhostPorts: () => ({ tcp: 40_001, udp: 40_002 }),
       close: async () => channel.close(),
     },

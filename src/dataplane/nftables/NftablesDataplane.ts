@@ -58,6 +58,8 @@ export interface NftablesHost {
   readonly divertMark?: (family: IpFamily) => number;
   /** NftablesSettings.untranslated; none when absent. */
   readonly untranslated?: (family: IpFamily) => readonly Cidr[];
+  /** Another proxy may serve this host. Never when absent. Rejects when the kernel does not tell. */
+  readonly servedByOthers?: () => Promise<boolean>;
   /** Releases what the above hold. */
   readonly close: () => Promise<void>;
   readonly addresses?: () => readonly IpAddress[];
@@ -112,7 +114,7 @@ export class NftablesDataplane implements Dataplane {
 
   async isUnserved(): Promise<boolean> {
     for (const sync of this.#families) if (!(await sync.isUnserved())) return false;
-    return true;
+    return !(await this.#host.servedByOthers?.());
   }
 
   async serveEarly(table: RoutingView): Promise<readonly string[]> {

@@ -13,6 +13,8 @@ export interface ReadUrgentOptions {
   /** Label value of the Services to serve; '' for those without the label. */
   readonly serviceProxyName: string;
   readonly clock: Clock;
+  /** Aborted: the result is not needed any more. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Milliseconds. A server that takes longer keeps nothing else waiting. */
@@ -22,6 +24,7 @@ const PATIENCE_MS = 1000;
 export async function readUrgent(options: ReadUrgentOptions): Promise<readonly ObjectChange[] | undefined> {
   const { transport, nodeName, serviceProxyName, clock } = options;
   const request = new AbortController();
+  options.signal?.addEventListener('abort', () => request.abort(), { once: true });
   const read = async (resource: Resource): Promise<readonly ObjectChange[]> => {
     const snapshot = new ResourceStore(resource).snapshot();
     const onItem = (raw: unknown) => snapshot.add(raw);

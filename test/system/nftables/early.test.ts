@@ -150,6 +150,23 @@ if (await inNetns(import.meta.url)) {
     shell(DELETE);
   });
 
+  t.test('where another proxy serves there is no hurry', async (t) => {
+    const isUnserved = () => within((dataplane) => dataplane.isUnserved());
+    t.ok(await isUnserved());
+    for (const [add, remove] of [
+      ['ip link add kube-ipvs0 type veth peer name other', 'ip link del kube-ipvs0'],
+      ['nft add table ip kube-proxy', 'nft delete table ip kube-proxy'],
+      ['nft add table ip6 kube-proxy', 'nft delete table ip6 kube-proxy'],
+      ['nft add table ip penstock-userspace', 'nft delete table ip penstock-userspace'],
+      ['nft add table ip nat; nft add chain ip nat KUBE-SERVICES', 'nft delete table ip nat'],
+    ] as const) {
+      shell(add);
+      t.notOk(await isUnserved(), add);
+      shell(remove);
+      t.ok(await isUnserved(), remove);
+    }
+  });
+
   t.test('it goes while everything is being read: the first sync writes all', async (t) => {
     await within(async (dataplane) => {
       const table = tableOf(urgent());

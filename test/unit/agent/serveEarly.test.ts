@@ -43,10 +43,12 @@ interface Given {
   /** Takes its time, or fails. */
   readonly fault?: (fake: FakeApiServer) => void;
   readonly served?: Error;
+  /** What changes then. */
+  readonly after?: (fake: FakeApiServer) => void;
 }
 
 /** What the dataplane was given to serve; how often the host was made ready, and what was asked for. */
-async function early({ text = '', hasNote = false, isUnserved = true, fault, served }: Given) {
+async function early({ text = '', hasNote = false, isUnserved = true, fault, served, after }: Given) {
   const clock = new FakeClock();
   const fake = cluster(clock);
   fault?.(fake);
@@ -77,8 +79,22 @@ async function early({ text = '', hasNote = false, isUnserved = true, fault, ser
     log: pino({ level: 'silent' }),
   });
   await clock.pass(1500);
-  await serving;
-  return { ...found, asked: fake.requests.length, waits: clock.waiting };
+  const end = await serving;
+  const first = found.ports.splice(0);
+  const asked = fake.requests.length;
+  after?.(fake);
+  await clock.pass(14_000);
+  const later = found.ports.splice(0);
+  await end();
+  await clock.pass(60_000);
+  t.same(found.ports.splice(0), [], 'nothing is written after the end');
+  found.ports = first;
+  return {
+    later,
+    ...found,
+    asked,
+    waits: clock.waiting,
+  };
 }
 
 const BOTH = ['default/kubernetes:http/TCP 10.96.0.1 2', 'kube-system/dns:dns/UDP 10.96.0.10 2'];
@@ -140,4 +156,13 @@ t.test('the host is made ready once, and a failure is told to both', async (t) =
   await t.rejects(action(), /no/);
   await t.rejects(action(), /no/);
   t.equal(calls, 1);
+});
+
+t.test('what changes while the rest is read is followed, until the end', async (t) => {
+  t.same((await early({})).later.sort(), BOTH);
+  const moved = rawSlice('default', 'kubernetes', ['10.1.0.9', '10.1.0.8', '10.1.0.7']);
+  const { later } = await early({ after: (fake) => putObjects(fake, [moved]) });
+  t.same(later.sort(), [BOTH[0]?.replace(/2$/, '3'), BOTH[1]]);
+  const none = rawSlice('kube-system', 'dns', []);
+  t.same((await early({ after: (fake) => putObjects(fake, [none]) })).later, [BOTH[0]], 'withdrawn');
 });
