@@ -50,7 +50,8 @@ exports.openBundle = (file, onScript = () => {}, young = UNLIMITED) => {
     const cache = cacheLength > 0 ? read(cacheLength, begin + at + length) : undefined;
     const isWhole = cache !== undefined && crc32(cache) === cacheCheck;
     if (isWhole && hashOfFlags !== undefined) cache.writeUInt32LE(hashOfFlags, HASH_OF_FLAGS);
-    young.look();
+    // Not before the first part: one that was believed tells that a later rejection is because of a flag that look() or the program set.
+    if (modules.size > 0) young.look();
     const options = {
       // In stack traces; the same wherever it was built.
       filename: `dist/bundle/${name}`,

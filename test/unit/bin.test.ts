@@ -194,6 +194,36 @@ t.test('a part that is loaded after the program has set a flag has its code cach
 });
 
 t.test(
+  'parts have their code cache where the young generation is large before the first of them',
+  async (t) => {
+    const { folder, file, run } = twoParts(t);
+    run('make');
+    const cache = readFileSync(`${folder}/cache`);
+    const { text } = part('exports.late = () => require("./late.js").twice([1, 2, 3]);');
+    const main = { text, cache: new Script(text, { filename: 'dist/bundle/main.js' }).createCachedData() };
+    const parts = new Map<string, Part>([
+      ['main.js', main],
+      ['late.js', { ...part(TWICE), cache }],
+    ]);
+    writeFileSync(file, pack(parts, { '': hashOfFlagsIn(cache) }));
+    // As with a module of NODE_OPTIONS=--require that allocates much.
+    writeFileSync(
+      `${folder}/large.cjs`,
+      `const { limitYoung } = require(${JSON.stringify(fileURLToPath(fromRoot('bin/limitYoung.js')))});
+     const kept = [];
+     for (let i = 0; i < 400_000; i++) kept.push({ i });
+     const rejected = [];
+     const note = (name, script) => rejected.push(name, script.cachedDataRejected);
+     const { load } = require('./bin/openBundle.js').openBundle('${file}', note, limitYoung());
+     load('main.js').late();
+     console.log(rejected.join(' '), kept.length);`,
+    );
+    const said = execFileSync(process.execPath, [`${folder}/large.cjs`], { encoding: 'utf8' });
+    t.equal(said, 'main.js false late.js false 400000\n');
+  },
+);
+
+t.test(
   'the young generation of an agent grows to 2 MB, or to 4 while Node.js loads, and no further',
   async (t) => {
     const folder = t.testdir();
