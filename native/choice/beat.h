@@ -30,6 +30,9 @@ inline uint64_t MonotonicMs() {
   return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
+// How long ago `then` was. Threads that share a time look at the clock one after the other: where another has seen a later one, 0.
+inline uint64_t Since(uint64_t now, uint64_t then) { return now > then ? now - then : 0; }
+
 }  // namespace penstock::choice
 
 #endif  // PENSTOCK_CHOICE_BEAT_H_

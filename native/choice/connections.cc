@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <system_error>
 
+#include "beat.h"
+
 namespace penstock::choice {
 
 namespace {
@@ -271,16 +273,13 @@ void Connections::Expire(Milliseconds now) {
 void Connections::MaybeList(Milliseconds now) {
   if (is_listing_) {
     // The kernel did not go on.
-    if (now - list_began_ > kListTakesAtMost) {
-      is_listing_ = false;
-      next_list_ = now + kSoon;
-    }
+    if (Since(now, list_began_) > kListTakesAtMost) GiveUpList(now);
     return;
   }
   if (in_doubt_) next_list_ = std::min(next_list_, std::max(now, list_began_ + kSoon));
   if (now < next_list_) return;
   Writer writer;
-  writer.Begin(kGet, NLM_F_DUMP, AF_UNSPEC, 0);
+  writer.Begin(kGet, NLM_F_DUMP, AF_UNSPEC, 0, round_ + 1);
   // Kernels that do not know the mask tell of all.
   writer.U32(CTA_STATUS, IPS_DST_NAT);
   writer.U32(kStatusMask, IPS_DST_NAT);
@@ -303,20 +302,38 @@ void Connections::ReadList(Milliseconds now) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       if (errno == EAGAIN) return;
-      is_listing_ = false;
-      in_doubt_ = true;
+      GiveUpList(now);
       return;
     }
     bool is_whole = true;
     bool has_ended = false;
+    bool has_failed = false;
     ForEachMessage(buffer, static_cast<size_t>(got), [&](const Message& message) {
+      // The answer to a deletion: that connection is gone already.
+      if (message.sequence != round_) return;
       if ((message.flags & NLM_F_DUMP_INTR) != 0) is_whole = false;
       if (message.type == NLMSG_DONE) has_ended = true;
-      // The answer to a deletion: that connection is gone already.
-      else if (message.type != NLMSG_ERROR) Take(message, true, now);
+      else if (message.type == NLMSG_ERROR) has_failed = true;
+      else Take(message, true, now);
     });
+    if (has_failed) {
+      GiveUpList(now);
+      return;
+    }
     if (!is_whole) in_doubt_ = true;
     if (has_ended) EndList(now);
+  }
+}
+
+// The kernel has one list at a time for a socket, and goes on with it until the socket is closed.
+void Connections::GiveUpList(Milliseconds now) {
+  is_listing_ = false;
+  ended_meanwhile_.clear();
+  next_list_ = now + kSoon;
+  try {
+    list_ = OpenNetfilter(kBufferBytes, true);
+  } catch (const std::system_error&) {
+    // Until the list before is read to its end the next ones fail; this is tried again after each.
   }
 }
 
@@ -332,7 +349,7 @@ void Connections::EndList(Milliseconds now) {
     }
   }
   const Milliseconds pause = untold_ > 0 ? kWithUntold : kSeldom;
-  next_list_ = now + std::max(pause, (now - list_began_) * kListShareOfTime);
+  next_list_ = now + std::max(pause, Since(now, list_began_) * kListShareOfTime);
 }
 
 }  // namespace penstock::choice

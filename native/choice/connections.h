@@ -70,6 +70,7 @@ class Connections {
   void Expire(Milliseconds now);
   void MaybeList(Milliseconds now);
   void EndList(Milliseconds now);
+  void GiveUpList(Milliseconds now);
 
   const engine::Cells& cells_;
   const Services& services_;
@@ -81,7 +82,7 @@ class Connections {
   std::unordered_map<Flow, Decision, FlowHash> decisions_;
   std::deque<std::pair<Milliseconds, Flow>> expiries_;
   std::unordered_set<uint32_t> ended_meanwhile_;
-  uint32_t round_ = 0;
+  uint32_t round_ = 0;  // lists that were asked for; the sequence number of the last
   uint64_t untold_ = 0;
   uint64_t lost_ = 0;
   uint64_t recounted_ = 0;

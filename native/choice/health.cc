@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "beat.h"
+
 namespace penstock::choice {
 
 namespace {
@@ -28,7 +30,7 @@ bool Health::May(uint32_t cell, Milliseconds now) {
   Suspect& suspect = found->second;
   if (suspect.until > now) return false;
   if (suspect.tried == 0) return true;
-  if (now - suspect.tried < kTrial) return false;
+  if (Since(now, suspect.tried) < kTrial) return false;
   Return(cell);
   return true;
 }
@@ -45,7 +47,7 @@ void Health::Failed(uint32_t cell, Failure failure, Milliseconds now) {
   engine::Add(failure == Failure::kRefused ? counters.refused : counters.timed_out, 1);
   Suspect& suspect = suspects_[cell];
   if (suspect.until > now) return;
-  if (now - suspect.last > kApart) suspect.failures = 0;
+  if (Since(now, suspect.last) > kApart) suspect.failures = 0;
   suspect.last = now;
   suspect.failures++;
   const bool was_trial = suspect.tried != 0;

@@ -23,11 +23,12 @@ void Writer::Put(const void* data, size_t size) {
   bytes_.resize(NLMSG_ALIGN(bytes_.size()));
 }
 
-void Writer::Begin(uint16_t type, uint16_t flags, uint8_t family, uint16_t resource) {
+void Writer::Begin(uint16_t type, uint16_t flags, uint8_t family, uint16_t resource, uint32_t sequence) {
   begin_ = bytes_.size();
   nlmsghdr header{};
   header.nlmsg_type = type;
   header.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  header.nlmsg_seq = sequence;
   nfgenmsg netfilter{};
   netfilter.nfgen_family = family;
   netfilter.res_id = htons(resource);

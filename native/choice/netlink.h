@@ -45,6 +45,7 @@ inline Span Find(Span attributes, uint16_t type) {
 struct Message {
   uint16_t type;  // subsystem << 8 | message, or NLMSG_…
   uint16_t flags;
+  uint32_t sequence;  // of the question that it answers
   Span attributes;  // after struct nfgenmsg
   Span payload;
 };
@@ -59,14 +60,14 @@ void ForEachMessage(const uint8_t* data, size_t size, Take take) {
     const Span payload{data + at + NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN};
     Span attributes;
     if (payload.size >= sizeof(nfgenmsg)) attributes = {payload.data + sizeof(nfgenmsg), payload.size - sizeof(nfgenmsg)};
-    take(Message{header.nlmsg_type, header.nlmsg_flags, attributes, payload});
+    take(Message{header.nlmsg_type, header.nlmsg_flags, header.nlmsg_seq, attributes, payload});
     at += NLMSG_ALIGN(header.nlmsg_len);
   }
 }
 
 class Writer {
  public:
-  void Begin(uint16_t type, uint16_t flags, uint8_t family, uint16_t resource);
+  void Begin(uint16_t type, uint16_t flags, uint8_t family, uint16_t resource, uint32_t sequence = 0);
   void Attribute(uint16_t type, const void* data, size_t size);
   void U32(uint16_t type, uint32_t value);
   void End();

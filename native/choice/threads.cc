@@ -39,6 +39,17 @@ void StayWith(pthread_t thread, size_t index, size_t count) {
   if (CPU_COUNT(&some) > 0) pthread_setaffinity_np(thread, sizeof some, &some);
 }
 
+// What waits, and what comes until the queue is closed: closing drops what waits.
+void LetPass(Queue* queue) {
+  queue->Hold(false);
+  int count;
+  do {
+    count = queue->Receive(Waiting::kNot);
+    queue->ForEach(count, [&](const QueuedPacket& packet) { queue->Accept(packet.id, packet.mark); });
+    queue->Flush();
+  } while (count == Queue::most());
+}
+
 }  // namespace
 
 ChoiceThreads::ChoiceThreads(const ChoiceOptions& options)
@@ -71,6 +82,8 @@ bool ChoiceThreads::BindQueues(uint16_t first, size_t count) {
     for (size_t i = 0; i < count; i++)
       workers_.push_back(std::make_unique<Worker>(QueueOptions{static_cast<uint16_t>(first + i), 1, kQueueLength, true}));
   } catch (const std::system_error& error) {
+    // Rules of an agent that was killed may still lead there.
+    for (const auto& worker : workers_) LetPass(&worker->queue);
     workers_.clear();
     if (error.code().value() == EPERM) return false;
     throw;
@@ -105,7 +118,7 @@ void ChoiceThreads::Stop() {
 }
 
 bool ChoiceThreads::Update(const uint8_t* records, size_t length) {
-  const auto guard = lock_.Take();
+  const auto guard = lock_.TakeSoon();
   // Connections to endpoints that are new here may be old.
   connections_.Doubt();
   const bool good = services_.Update(records, length);
@@ -114,12 +127,12 @@ bool ChoiceThreads::Update(const uint8_t* records, size_t length) {
 }
 
 ChoiceStatus ChoiceThreads::Status() {
-  const auto guard = lock_.Take();
+  const auto guard = lock_.TakeSoon();
   ChoiceStatus status = counts_;
   status.connections = connections_.counted();
   status.lost = connections_.lost();
   status.recounted = connections_.recounted();
-  for (const auto& worker : workers_) status.times_open += worker->beat->times_open;
+  for (const auto& worker : workers_) status.times_open = std::max(status.times_open, worker->beat->times_open.load());
   status.is_watched = watchdog_->IsWatching();
   return status;
 }
@@ -148,11 +161,11 @@ int ChoiceThreads::Wait(Worker& worker, bool has_more) {
 // Of `count` packets and those that wait behind them. True when there is more to do than packets.
 bool ChoiceThreads::Turn(Worker& worker, int most_batches, int count) {
   if (const uint32_t hang = worker.hang_ms.exchange(0)) std::this_thread::sleep_for(std::chrono::milliseconds(hang));
-  const Milliseconds now = MonotonicMs();
-  worker.beat->turned = now;
-  if (worker.beat->is_open.exchange(0) != 0) worker.queue.Hold(true);
+  worker.beat->turned = MonotonicMs();
+  // Who ends lets everything pass from here on, and the watchdog may.
+  if (worker.beat->is_open.exchange(0) != 0 && !ending_) worker.queue.Hold(true);
   for (int batch = 1;; batch++) {
-    const bool more = Decide(worker, count, now);
+    const bool more = Decide(worker, count);
     worker.queue.Flush();
     worker.beat->turned = MonotonicMs();
     if (count < Queue::most() || batch >= most_batches) return more;
@@ -160,11 +173,13 @@ bool ChoiceThreads::Turn(Worker& worker, int most_batches, int count) {
   }
 }
 
-bool ChoiceThreads::Decide(Worker& worker, int count, Milliseconds now) {
+bool ChoiceThreads::Decide(Worker& worker, int count) {
   // One of them looks after everything where nothing comes.
   const bool is_first = &worker == workers_.front().get();
   if (count <= 0 && !is_first) return false;
   const auto guard = lock_.Take();
+  // Not before: whoever had the lock meanwhile has stored later times.
+  const Milliseconds now = MonotonicMs();
   if (is_first) watchdog_->Look(now);
   // After the packets have come: what ended before them counts no more.
   const bool more = connections_.Read(now);
@@ -212,7 +227,7 @@ uint16_t ChoiceThreads::NumberFor(const Flow& flow, Milliseconds now, bool* pass
 uint16_t ChoiceThreads::Repeated(const Flow& flow, Decision* decision, const Found& found, Milliseconds now, bool* passes) {
   const uint16_t number = decision->number;
   const Milliseconds last = decision->repeated == 0 ? decision->since : decision->repeated;
-  if (flow.protocol != IPPROTO_TCP || decision->counts || now - last < kRepeatAfter) return number;
+  if (flow.protocol != IPPROTO_TCP || decision->counts || Since(now, last) < kRepeatAfter) return number;
   counts_.repeated++;
   decision->repeated = now;
   const uint32_t cell = decision->cell;

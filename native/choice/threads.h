@@ -36,7 +36,7 @@ struct ChoiceStatus {
   uint64_t connections;
   uint64_t lost;
   uint64_t recounted;
-  uint64_t times_open;
+  uint64_t times_open;  // of the queue that was let pass most often: what stops the agent stops all
   bool is_watched;
 };
 
@@ -75,7 +75,7 @@ class ChoiceThreads {
   void Loop(Worker& worker);
   int Wait(Worker& worker, bool has_more);
   bool Turn(Worker& worker, int most_batches, int count);
-  bool Decide(Worker& worker, int count, Milliseconds now);
+  bool Decide(Worker& worker, int count);
   void Decide(Worker& worker, const QueuedPacket& packet, Milliseconds now);
   uint16_t NumberFor(const Flow& flow, Milliseconds now, bool* passes);
   uint16_t Repeated(const Flow& flow, Decision* decision, const Found& found, Milliseconds now, bool* passes);

@@ -104,7 +104,7 @@ void Watchdog::Start() {
 
 void Watchdog::Look(uint64_t now) {
   if (child_ > 0 && waitpid(child_, nullptr, WNOHANG) == child_) child_ = -1;
-  if (child_ <= 0 && now - started_ >= kAgainMs) Start();
+  if (child_ <= 0 && Since(now, started_) >= kAgainMs) Start();
 }
 
 }  // namespace penstock::choice

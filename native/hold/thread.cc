@@ -19,6 +19,7 @@ namespace penstock::hold {
 namespace {
 
 using choice::MonotonicMs;
+using choice::Since;
 
 constexpr int kQueueTries = 16;
 // Packets that wait in the kernel: those that are held, and those that nobody has looked at yet.
@@ -58,7 +59,7 @@ HoldThread::~HoldThread() {
 }
 
 bool HoldThread::Update(const uint8_t* records, size_t length) {
-  const auto guard = lock_.Take();
+  const auto guard = lock_.TakeSoon();
   const Milliseconds now = MonotonicMs();
   const bool good = sleepers_.Update(
       records, length, [&](Sleeper& sleeper, uint32_t endpoints) { Wake(sleeper, endpoints, now); });
@@ -70,12 +71,12 @@ bool HoldThread::Update(const uint8_t* records, size_t length) {
 }
 
 std::vector<Event> HoldThread::TakeEvents() {
-  const auto guard = lock_.Take();
+  const auto guard = lock_.TakeSoon();
   return std::exchange(events_, {});
 }
 
 HoldStatus HoldThread::Status() {
-  const auto guard = lock_.Take();
+  const auto guard = lock_.TakeSoon();
   HoldStatus status = counts_;
   status.flows = flows_.size();
   return status;
@@ -207,7 +208,7 @@ void HoldThread::GiveUpLate(Milliseconds now) {
 void HoldThread::Wake(Sleeper& sleeper, uint32_t endpoints, Milliseconds now) {
   if (sleeper.phase == Phase::kWaking && endpoints > 0) {
     counts_.wakes++;
-    counts_.wake_ms += now - sleeper.since;
+    counts_.wake_ms += Since(now, sleeper.since);
   }
   if (endpoints == 0) {
     for (Waiting& waiting : sleeper.waiting) {
@@ -225,7 +226,7 @@ void HoldThread::Wake(Sleeper& sleeper, uint32_t endpoints, Milliseconds now) {
 void HoldThread::LetGo(Milliseconds now) {
   for (Going& going : going_) {
     const double pace = kPace * going.endpoints;
-    going.allowed = std::min(pace, going.allowed + pace * static_cast<double>(now - going.since) / 1000);
+    going.allowed = std::min(pace, going.allowed + pace * static_cast<double>(Since(now, going.since)) / 1000);
     going.since = now;
     for (; !going.flows.empty() && going.allowed >= 1; going.allowed--) {
       Release(&going.flows.front(), now);
@@ -239,7 +240,7 @@ void HoldThread::Release(Waiting* waiting, Milliseconds now) {
   for (Packet& packet : waiting->packets) {
     const bool is_cured =
         packet.length > 0 && AddToTimestamp(packet.bytes, packet.length, waiting->flow.transport,
-                                            static_cast<uint32_t>(now - packet.since), packet.lacks_checksum);
+                                            static_cast<uint32_t>(Since(now, packet.since)), packet.lacks_checksum);
     counts_.cured += is_cured ? 1 : 0;
     queue_.Release(packet.id, is_cured ? choice::Span{packet.bytes, packet.length} : choice::Span{});
     counts_.waiting--;
