@@ -6,12 +6,10 @@
 import {
   closeSync,
   constants,
-  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
-  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
@@ -21,6 +19,7 @@ import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
 import { systemClock } from '../time/Clock.js';
+import { isThatFile, lockOrClose } from './fileLock.js';
 import { lockHolder, PROGRAM } from './lockHolder.js';
 import { mayServe } from './privileges.js';
 
@@ -145,25 +144,6 @@ export function nodeHeld(holder: LockHolder, remedy: string): PenstockError {
   return new PenstockError('PENSTOCK_NODE_HELD', message, {
     remedy: `See what it is (ps -fp ${pid}); when it is not needed, end it.`,
   });
-}
-
-function lockOrClose(fd: number): boolean {
-  let taken = false;
-  try {
-    taken = nativeAddon().lockFile(fd);
-    return taken;
-  } finally {
-    if (!taken) closeSync(fd);
-  }
-}
-
-function isThatFile(fd: number, file: string): boolean {
-  try {
-    const [ours, theirs] = [fstatSync(fd), statSync(file)];
-    return ours.dev === theirs.dev && ours.ino === theirs.ino;
-  } catch {
-    return false;
-  }
 }
 
 function holderOf(file: string): LockHolder {

@@ -8,6 +8,7 @@ import { messageOf } from '../../errors.js';
 import type { ExplainedChoice } from '../../explain/explain.js';
 import type { World } from '../../explain/World.js';
 import { rulesOf, worldOf } from '../../explain/worldOf.js';
+import { claimFile } from '../../host/fileLock.js';
 import { networkNamespaceKey } from '../../kernel/host/networkNamespaceKey.js';
 import { adminSockets, agentNote } from '../../kernel/host/stateFiles.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
@@ -98,7 +99,7 @@ function choiceOf(
 /** Undefined when it cannot be had: that keeps nobody from being served. */
 export async function openAdmin({ api, status }: Admin, log: Logger): Promise<OpenAdmin | undefined> {
   try {
-    const server = await AdminServer.open(adminSockets(), api);
+    const server = await AdminServer.open(adminSockets(), api, claimFile);
     const refreshNote = noteWriter(status, log);
     refreshNote();
     return {

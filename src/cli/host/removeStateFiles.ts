@@ -1,9 +1,10 @@
 import { statSync } from 'node:fs';
+import { claimFile } from '../../host/fileLock.js';
 import { removeLeaveNote } from '../../host/leaveNote.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { removeStateFile } from '../../host/removeStateFile.js';
 import { adminSockets, agentNote, STATE_FOLDER, takeoverSocket } from '../../kernel/host/stateFiles.js';
-import { answers } from '../../observe/admin/AdminServer.js';
+import { adminLock, answers } from '../../observe/admin/AdminServer.js';
 import { packageVersion } from '../version.js';
 
 /**
@@ -17,7 +18,16 @@ export async function removeStateFiles(note: 'too' | 'stays'): Promise<void> {
   if (note === 'too') removeStateFile(agentNote());
   removeStateFile(takeoverSocket());
   // The first of the admin sockets may be an agent's of another network namespace.
-  for (const path of adminSockets()) if (!(await answers(path))) removeStateFile(path);
+  for (const path of adminSockets())
+    if (!(await answers(path))) {
+      removeStateFile(path);
+      removeLeftLock(adminLock(path));
+    }
   const attempt = NodeLock.take(packageVersion());
   if (attempt.type === 'taken') attempt.lock.release();
+}
+
+/** Not the one that an agent has which is about to listen. */
+function removeLeftLock(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false }) !== undefined) claimFile(file)?.();
 }

@@ -31,26 +31,42 @@ const LIMITS = {
 /** Bytes that a reader who follows may leave unread. */
 const MOST_UNREAD = 1024 * 1024;
 
+/** Takes a file until the process ends; how to let go of it. Undefined: another process has it. Throws what the file system says. */
+export type ClaimFile = (file: string) => (() => void) | undefined;
+
+/** Beside a socket: who has this file has the socket. */
+export function adminLock(path: string): string {
+  return `${path}.lock`;
+}
+
 export class AdminServer {
   readonly path: string;
   readonly #server: Server;
+  readonly #release: () => void;
 
-  private constructor(server: Server, path: string) {
+  private constructor(server: Server, path: string, release: () => void) {
     this.#server = server;
     this.path = path;
+    this.#release = release;
   }
 
-  /** On the first of the paths that no living agent has. Rejects with PENSTOCK_CANNOT_BIND. */
-  static async open(paths: readonly string[], api: AdminApi): Promise<AdminServer> {
+  /**
+   * On the first of the paths that no living agent has. `claim` takes a file until its process ends, or says undefined: of two agents that start at
+   * the same time, in namespaces of their own with one /run, none can tell by asking that the other is about to listen. Rejects with
+   * PENSTOCK_CANNOT_BIND.
+   */
+  static async open(paths: readonly string[], api: AdminApi, claim: ClaimFile): Promise<AdminServer> {
     let reason: unknown;
     for (const path of paths) {
-      if (await answers(path)) {
-        reason = new Error('another agent answers there');
-        continue;
-      }
+      let release: (() => void) | undefined;
       try {
-        return await AdminServer.#listen(path, api);
+        prepareFolder(dirname(path));
+        release = claim(adminLock(path));
+        // An older agent claims nothing.
+        if (release === undefined || (await answers(path))) throw new Error('another agent answers there');
+        return await AdminServer.#listen(path, api, release);
       } catch (error) {
+        release?.();
         reason = error;
       }
     }
@@ -64,8 +80,7 @@ export class AdminServer {
     );
   }
 
-  static async #listen(path: string, api: AdminApi): Promise<AdminServer> {
-    prepareFolder(dirname(path));
+  static async #listen(path: string, api: AdminApi, release: () => void): Promise<AdminServer> {
     rmSync(path, { force: true });
     const server = createServer(LIMITS, (request, response) => void answer(api, request, response));
     server.maxConnections = MOST_CONNECTIONS;
@@ -87,13 +102,14 @@ export class AdminServer {
       throw error;
     }
     server.on('error', () => {});
-    return new AdminServer(server, path);
+    return new AdminServer(server, path, release);
   }
 
   close(): void {
     this.#server.close();
     this.#server.closeAllConnections();
     rmSync(this.path, { force: true });
+    this.#release();
   }
 }
 
@@ -115,7 +131,10 @@ export function answers(path: string): Promise<boolean> {
       resolve(answer);
     };
     socket.setTimeout(1000, () => end(true));
-    socket.once('connect', () => end(true)).once('error', () => end(false));
+    // EAGAIN: so many wait that no more may.
+    socket
+      .once('connect', () => end(true))
+      .once('error', ({ code }: NodeJS.ErrnoException) => end(code === 'EAGAIN'));
   });
 }
 

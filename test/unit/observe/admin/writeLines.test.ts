@@ -17,7 +17,11 @@ t.test('a slow reader gets every line, and no listener stays behind', async (t) 
   const warnings: Error[] = [];
   const note = (warning: Error) => warnings.push(warning);
   process.on('warning', note);
-  const server = await AdminServer.open([join(folder, 'agent.sock')], async () => ({ lines: lines() }));
+  const server = await AdminServer.open(
+    [join(folder, 'agent.sock')],
+    async () => ({ lines: lines() }),
+    () => () => {},
+  );
   t.teardown(() => {
     process.off('warning', note);
     server.close();
