@@ -15,11 +15,10 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { messageOf, PenstockError } from '../errors.js';
-import { nativeAddon } from '../kernel/addon/nativeAddon.js';
 import { lockFile, STATE_FOLDER } from '../kernel/host/stateFiles.js';
 import { printable } from '../net/printable.js';
 import { systemClock } from '../time/Clock.js';
-import { isThatFile, lockOrClose } from './fileLock.js';
+import { isLocked, isThatFile, lockOrClose } from './fileLock.js';
 import { lockHolder, PROGRAM } from './lockHolder.js';
 import { mayServe } from './privileges.js';
 
@@ -88,17 +87,7 @@ export class NodeLock {
   }
 
   static #holderOf(file: string): LockHolder | undefined {
-    let fd: number;
-    try {
-      fd = openSync(file, constants.O_RDONLY | (file === NAMESPACE ? 0 : constants.O_NOFOLLOW));
-    } catch {
-      return undefined;
-    }
-    try {
-      return nativeAddon().lockFile(fd) ? undefined : holderOf(file);
-    } finally {
-      closeSync(fd);
-    }
+    return isLocked(file, file === NAMESPACE ? 0 : constants.O_NOFOLLOW) ? holderOf(file) : undefined;
   }
 
   private constructor(fd: number, file: string, version: string) {

@@ -13,6 +13,21 @@ export function lockOrClose(fd: number): boolean {
   }
 }
 
+/** Whether somebody has the file; not when it cannot be opened. `flags`: of open(2), besides that it is only read. */
+export function isLocked(file: string, flags = constants.O_NOFOLLOW): boolean {
+  let fd: number;
+  try {
+    fd = openSync(file, constants.O_RDONLY | flags);
+  } catch {
+    return false;
+  }
+  try {
+    return !nativeAddon().lockFile(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 export function isThatFile(fd: number, file: string): boolean {
   try {
     const [ours, theirs] = [fstatSync(fd), statSync(file)];

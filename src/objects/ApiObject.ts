@@ -35,6 +35,14 @@ export function objectPath({ namespace, name }: { namespace?: string; name: stri
   return namespace ? intern(`${namespace}/${name}`) : name;
 }
 
+/** objectPath() of the Service that an EndpointSlice belongs to. */
+export function ownerPath({
+  namespace,
+  serviceName,
+}: Pick<EndpointSlice, 'namespace' | 'serviceName'>): string {
+  return objectPath({ namespace, name: serviceName });
+}
+
 export function refOf(object: ApiObject): ObjectRef {
   return { kind: object.kind, namespace: 'namespace' in object ? object.namespace : '', name: object.name };
 }

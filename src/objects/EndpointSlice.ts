@@ -4,6 +4,9 @@
 import type { IpAddress, IpFamily } from '../net/ip.js';
 import type { Protocol } from './Service.js';
 
+/** Names the Service of a slice. */
+export const SERVICE_LABEL = 'kubernetes.io/service-name';
+
 export interface EndpointPort {
   /** '' is a valid name: the slice's port belongs to the unnamed port of its Service. */
   readonly name: string;

@@ -6,7 +6,13 @@
 
 import type { Algorithm } from '../balancing/Balancing.js';
 import { type Cidr, familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../net/ip.js';
-import { type ApiObject, type ObjectChange, type ObjectRef, objectPath } from '../objects/ApiObject.js';
+import {
+  type ApiObject,
+  type ObjectChange,
+  type ObjectRef,
+  objectPath,
+  ownerPath,
+} from '../objects/ApiObject.js';
 import type { EndpointSlice } from '../objects/EndpointSlice.js';
 import type { Node } from '../objects/Node.js';
 import { boundedProblems, type Problem } from '../objects/Problem.js';
@@ -237,7 +243,7 @@ export class RoutingTable {
 
   #setSlice(slice: EndpointSlice): void {
     const path = objectPath(slice);
-    const owner = objectPath({ namespace: slice.namespace, name: slice.serviceName });
+    const owner = ownerPath(slice);
     if (this.#sliceOwners.get(path) !== owner) this.#deleteSlice(path, slice.name);
     this.#sliceOwners.set(path, owner);
     const endpoints = this.#endpoints.get(owner) ?? new ServiceEndpoints();

@@ -4,7 +4,7 @@
  */
 import type { ObjectSource, SourceListener } from '../../kubernetes/ObjectSource.js';
 import { joinHostPort } from '../../net/ip.js';
-import { type ApiObject, type ObjectChange, objectPath } from '../../objects/ApiObject.js';
+import { type ApiObject, type ObjectChange, objectPath, ownerPath } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import { boundedProblems, type Problem } from '../../objects/Problem.js';
 import type { Clock } from '../../time/Clock.js';
@@ -121,7 +121,7 @@ export class CheckedSource implements ObjectSource {
 
   #takeSlice(slice: EndpointSlice, touched: Set<string>): void {
     this.#dropSlice(slice, touched);
-    const name = serviceOf(slice);
+    const name = ownerPath(slice);
     this.#slices.set(objectPath(slice), slice);
     const others = this.#slicesOfService.get(name);
     if (others instanceof Set) others.add(slice);
@@ -134,7 +134,7 @@ export class CheckedSource implements ObjectSource {
     const slice = this.#slices.get(path);
     if (slice === undefined) return;
     this.#slices.delete(path);
-    const name = serviceOf(slice);
+    const name = ownerPath(slice);
     const all = this.#slicesOfService.get(name);
     if (all instanceof Set) all.delete(slice);
     if (!(all instanceof Set) || all.size === 0) this.#slicesOfService.delete(name);
@@ -187,7 +187,7 @@ export class CheckedSource implements ObjectSource {
 
   /** Not ready is who takes no connection on one of its TCP ports. */
   #checked(slice: EndpointSlice): ApiObject {
-    const checks = this.#services.get(serviceOf(slice))?.checks;
+    const checks = this.#services.get(ownerPath(slice))?.checks;
     if (checks === undefined || checks.size === 0) return slice;
     const fails = (address: EndpointSlice['endpoints'][number]['address']) =>
       slice.ports.some(({ port }) => checks.get(joinHostPort(address, port))?.failure !== undefined);
@@ -233,10 +233,6 @@ export class CheckedSource implements ObjectSource {
 interface Target {
   readonly address: string;
   readonly port: number;
-}
-
-function serviceOf({ namespace, serviceName }: EndpointSlice): string {
-  return objectPath({ namespace, name: serviceName });
 }
 
 /** TCP ports of endpoints that would serve. */

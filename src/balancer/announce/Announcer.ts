@@ -287,8 +287,7 @@ export class Announcer {
     this.#keepQuiet();
     if (!this.#complete || !this.#membership.settled) return;
     const { objects, node, table, interfaceWatch } = this.#options;
-    const interfaces = interfaceWatch.interfaces();
-    const owners = nodeAddresses(this.#own, interfaces, table.nodeObject, this.#view);
+    const owners = nodeAddresses(this.#own, interfaceWatch.interfaces(), table.nodeObject, this.#view);
     const services = this.#services.list((address) => owners.get(address));
     const plan = planAnnouncing({
       services,

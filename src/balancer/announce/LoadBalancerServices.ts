@@ -3,7 +3,7 @@
  * looked up only when one of them has changed.
  */
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily, joinHostPort } from '../../net/ip.js';
-import type { ObjectChange } from '../../objects/ApiObject.js';
+import { type ObjectChange, objectPath, ownerPath } from '../../objects/ApiObject.js';
 import type { EndpointSlice, SliceEndpoint } from '../../objects/EndpointSlice.js';
 import type { Protocol, Service } from '../../objects/Service.js';
 import type { ChangeSet } from '../../routing/ChangeSet.js';
@@ -80,23 +80,23 @@ export class LoadBalancerServices {
 
   #takeOne(change: ObjectChange): boolean {
     if (change.type === 'delete') {
-      const { kind, namespace, name } = change.ref;
-      const path = `${namespace}/${name}`;
+      const { kind } = change.ref;
+      const path = objectPath(change.ref);
       return kind === 'Service'
         ? this.#paths.delete(path)
         : kind === 'EndpointSlice' && this.#slices.delete(path);
     }
     const { object } = change;
     if (object.kind === 'Service') {
-      const path = `${object.namespace}/${object.name}`;
+      const path = objectPath(object);
       if (object.type !== 'LoadBalancer') return this.#paths.delete(path);
       this.#paths.add(path);
       return true;
     }
     if (object.kind === 'Node') return true;
     if (object.kind !== 'EndpointSlice') return false;
-    const owner = `${object.namespace}/${object.serviceName}`;
-    const path = `${object.namespace}/${object.name}`;
+    const owner = ownerPath(object);
+    const path = objectPath(object);
     const before = this.#slices.delete(path);
     if (this.#paths.has(owner)) this.#slices.set(path, owner);
     return before || this.#paths.has(owner);
@@ -104,7 +104,7 @@ export class LoadBalancerServices {
 
   #read(path: string, service: Service, nodeOf: (address: IpAddress) => string | undefined): BalancedService {
     const slices = [...this.#lookup.slicesOf(path)];
-    for (const { namespace, name } of slices) this.#slices.set(`${namespace}/${name}`, path);
+    for (const slice of slices) this.#slices.set(objectPath(slice), path);
     const served = new Set<IpFamily>();
     const addresses = [
       ...new Set(service.loadBalancerIngress.filter(({ ipMode }) => ipMode === 'VIP').map(({ ip }) => ip)),

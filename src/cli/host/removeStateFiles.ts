@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { claimFile } from '../../host/fileLock.js';
+import { isLocked } from '../../host/fileLock.js';
 import { removeLeaveNote } from '../../host/leaveNote.js';
 import { NodeLock } from '../../host/NodeLock.js';
 import { removeStateFile } from '../../host/removeStateFile.js';
@@ -18,16 +18,13 @@ export async function removeStateFiles(note: 'too' | 'stays'): Promise<void> {
   if (note === 'too') removeStateFile(agentNote());
   removeStateFile(takeoverSocket());
   // The first of the admin sockets may be an agent's of another network namespace.
-  for (const path of adminSockets())
-    if (!(await answers(path))) {
-      removeStateFile(path);
-      removeLeftLock(adminLock(path));
-    }
+  for (const path of adminSockets()) {
+    const lock = adminLock(path);
+    // Of an agent that starts the lock is there first, and an older one has none.
+    if (isLocked(lock) || (await answers(path))) continue;
+    removeStateFile(path);
+    removeStateFile(lock);
+  }
   const attempt = NodeLock.take(packageVersion());
   if (attempt.type === 'taken') attempt.lock.release();
-}
-
-/** Not the one that an agent has which is about to listen. */
-function removeLeftLock(file: string): void {
-  if (statSync(file, { throwIfNoEntry: false }) !== undefined) claimFile(file)?.();
 }

@@ -31,6 +31,7 @@ import type { HostFacts, NftablesOptions, NftablesSettings } from './desired/Nft
 import { TABLE } from './desired/sets.js';
 import { FamilySync } from './FamilySync.js';
 import { earlyPorts } from './plan/earlyPorts.js';
+import { serviceOf } from './plan/portions.js';
 import { type DigestOfTable, WantedDigest } from './plan/WantedDigest.js';
 
 /** So many elements are written unheard: to ask twice for the generation costs less then than what the kernel says of them. */
@@ -122,7 +123,7 @@ export class NftablesDataplane implements Dataplane {
     for (const sync of this.#families) {
       const ports = earlyPorts(table.servicePorts(sync.family).values());
       await sync.serveEarly(ports, this.#settingsOf(sync.family, table, this.#addresses()));
-      for (const { namespace, service } of ports) served.add(`${namespace}/${service}`);
+      for (const port of ports) served.add(serviceOf(port));
     }
     return [...served].sort();
   }

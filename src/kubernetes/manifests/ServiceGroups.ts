@@ -2,7 +2,7 @@
  * Services with their slices, as manifests have them: which slices give way to others, and what is wrong between a Service and
  * its slices. A change costs the Services that it touches, however many there are.
  */
-import { type ApiObject, objectPath } from '../../objects/ApiObject.js';
+import { type ApiObject, objectPath, ownerPath } from '../../objects/ApiObject.js';
 import type { EndpointSlice } from '../../objects/EndpointSlice.js';
 import type { Problem } from '../../objects/Problem.js';
 import { adviceOn } from './manifestAdvice.js';
@@ -94,7 +94,7 @@ export class ServiceGroups {
   #join(key: string, object: ApiObject): void {
     if (object.kind === 'Service') this.#touched.add(objectPath(object));
     if (object.kind !== 'EndpointSlice') return;
-    const owner = ownerOf(object);
+    const owner = ownerPath(object);
     this.#touched.add(owner);
     const known = this.#slices.get(owner);
     if (known === undefined) this.#slices.set(owner, key);
@@ -105,7 +105,7 @@ export class ServiceGroups {
   #leave(key: string, object: ApiObject): void {
     if (object.kind === 'Service') this.#touched.add(objectPath(object));
     if (object.kind !== 'EndpointSlice') return;
-    const owner = ownerOf(object);
+    const owner = ownerPath(object);
     this.#touched.add(owner);
     const known = this.#slices.get(owner);
     if (known instanceof Set) known.delete(key);
@@ -204,8 +204,4 @@ function isSlice(taken: Taken | undefined): taken is TakenSlice {
 
 function nameIn(path: string): string {
   return path.slice(path.indexOf('/') + 1);
-}
-
-function ownerOf({ namespace, serviceName }: EndpointSlice): string {
-  return objectPath({ namespace, name: serviceName });
 }

@@ -24,7 +24,8 @@ const PATIENCE_MS = 1000;
 export async function readUrgent(options: ReadUrgentOptions): Promise<readonly ObjectChange[] | undefined> {
   const { transport, nodeName, serviceProxyName, clock } = options;
   const request = new AbortController();
-  options.signal?.addEventListener('abort', () => request.abort(), { once: true });
+  const giveUp = () => request.abort();
+  options.signal?.addEventListener('abort', giveUp, { once: true });
   const read = async (resource: Resource): Promise<readonly ObjectChange[]> => {
     const snapshot = new ResourceStore(resource).snapshot();
     const onItem = (raw: unknown) => snapshot.add(raw);
@@ -45,6 +46,8 @@ export async function readUrgent(options: ReadUrgentOptions): Promise<readonly O
     return changes;
   } finally {
     cancel();
-    request.abort();
+    // Many calls have one signal.
+    options.signal?.removeEventListener('abort', giveUp);
+    giveUp();
   }
 }

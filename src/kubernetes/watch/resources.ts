@@ -1,5 +1,6 @@
 /** What is asked of the API server, with the selectors of kube-proxy (spec 3.1). */
 import type { ObjectKind } from '../../objects/ApiObject.js';
+import { SERVICE_LABEL } from '../../objects/EndpointSlice.js';
 
 /** What a list or a watch asks for. */
 export interface WatchedPath {
@@ -21,7 +22,6 @@ export interface Resource extends WatchedPath {
 }
 
 const PROXY_NAME_LABEL = 'service.kubernetes.io/service-proxy-name';
-const SERVICE_LABEL = 'kubernetes.io/service-name';
 /** In namespace default. */
 const API_SERVICE = 'kubernetes';
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';

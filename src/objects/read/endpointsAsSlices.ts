@@ -5,11 +5,10 @@
 
 import { objectName } from '../ApiObject.js';
 import { parseObjectIp } from '../addresses.js';
+import { SERVICE_LABEL } from '../EndpointSlice.js';
 import { FieldReader, Findings, isRawObject, type RawObject } from './FieldReader.js';
 import { readMetadata } from './readMetadata.js';
 import { noteUnknownFields } from './unknownFields.js';
-
-const SERVICE_LABEL = 'kubernetes.io/service-name';
 
 export function isEndpoints(raw: unknown, kind: unknown, apiVersion: unknown): raw is RawObject {
   return isRawObject(raw) && kind === 'Endpoints' && (apiVersion === 'v1' || apiVersion === undefined);

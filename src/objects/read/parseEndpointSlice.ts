@@ -1,14 +1,18 @@
 /** A discovery.k8s.io/v1 EndpointSlice. */
 import { familyOf, IP_FAMILIES, type IpAddress, type IpFamily } from '../../net/ip.js';
 import { forbiddenKind, parseObjectIp } from '../addresses.js';
-import type { EndpointPort, EndpointSlice, SliceEndpoint } from '../EndpointSlice.js';
+import {
+  type EndpointPort,
+  type EndpointSlice,
+  SERVICE_LABEL,
+  type SliceEndpoint,
+} from '../EndpointSlice.js';
 import { exact, intern } from '../intern.js';
 import { isLabelName, isSubdomainName } from '../names.js';
 import { type FieldReader, isRawObject } from './FieldReader.js';
 import { readPortName, readProtocol } from './portFields.js';
 import { type Metadata, parseTimestamp } from './readMetadata.js';
 
-const SERVICE_LABEL = 'kubernetes.io/service-name';
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const TRIGGER_TIME = 'endpoints.kubernetes.io/last-change-trigger-time';
 
