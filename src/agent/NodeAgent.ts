@@ -241,6 +241,7 @@ export class NodeAgent {
       },
       afterFirstSync: async () => {
         host.heap.keepSmall();
+        host.heap.compileSoon();
         cancelGiveBack = giveBackSoon(host.heap, clock);
         this.#advice.onNode(table);
         await leftovers.run();

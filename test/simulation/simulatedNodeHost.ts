@@ -143,6 +143,7 @@ function simulatedHeap(open: OpenThings): NodeHost['heap'] {
       close = open.add('a heap that grows');
     },
     keepSmall: () => void close(),
+    compileSoon: () => {},
     giveBack: () => {},
   };
 }

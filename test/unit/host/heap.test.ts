@@ -1,5 +1,7 @@
 /** What an agent gives back after its start: garbage, and pages of programs that are as in their files. */
 import { readFileSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t from 'tap';
 import { giveBackSoon, heap } from '../../../src/host/heap.js';
@@ -71,4 +73,28 @@ t.test('an agent goes on where it cannot be given back, and does not try again',
   );
   await clock.pass(60_000);
   t.equal(tries, 1);
+});
+
+/** How often a new function of some 100 bytes of byte code, run once a turn of the event loop, was run when its machine code was there. */
+async function runsUntilCompiled(): Promise<number> {
+  setFlagsFromString('--allow-natives-syntax');
+  const isOptimized = new Function('f', 'return (%GetOptimizationStatus(f) & 16) !== 0') as (
+    f: unknown,
+  ) => boolean;
+  setFlagsFromString('--no-allow-natives-syntax');
+  const body = Array.from({ length: 20 }, (_, i) => `sum = (sum ^ (a + ${i})) | 0;`).join('\n');
+  const work = new Function('a', `let sum = 0; ${body} return sum;`) as (a: number) => number;
+  for (let runs = 1; runs < 20_000; runs++) {
+    work(runs);
+    if (isOptimized(work)) return runs;
+    await nextTurn();
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+t.test('what runs once a change is compiled after a tenth of the runs', async (t) => {
+  const before = await runsUntilCompiled();
+  heap.compileSoon();
+  const after = await runsUntilCompiled();
+  t.ok(after < before / 3, `after ${after} runs, before after ${before}`);
 });
