@@ -1,11 +1,12 @@
 /**
- * npm run bench -- firstPacket [choice | flood]
+ * npm run bench -- firstPacket [choice | flood [SYN a second]]
  *
  * What it costs that a thread of the agent has a connection's first packet (docs/first-packet.md), mode nftables, one node:
  * `choice`: new connections to a Service whose endpoints are chosen by least-connections beside one whose endpoints are drawn by lot, in
  * turns.
- * `flood`: 100,000 SYN a second for a Service that sleeps: what the agent's memory does, and what connections to another Service notice,
- * beside the same flood for a Service that refuses. Client, node and pods are network namespaces joined by veth.
+ * `flood`: 100,000 SYN a second, or as many as are asked for, to a Service that sleeps: what the agent's memory does, what a SYN costs, and
+ * what connections to another Service notice, beside the same flood to a Service that refuses, one to an address whose packets the first
+ * rule of the kernel drops, and none. Client, node and pods are network namespaces joined by veth.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,19 +16,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { threadMicroseconds } from './parts/processUsage.js';
-import { median, table } from './parts/statistics.js';
+import { median, quantile, table } from './parts/statistics.js';
 
 const PAIRS = 31;
 const RUN_MS = 400;
-const FLOOD_PAIRS = 7;
-const FLOOD_MS = 2500;
-const PER_SECOND = 100_000;
+const FLOOD_ROUNDS = 11;
+const FLOODED = ['nothing', 'dropped', 'refuses', 'asleep'] as const;
 const PODS = [2, 3, 4, 5].map((last) => `10.200.0.${last}`);
 const VIPS = {
   lot: '172.30.0.11',
   chosen: '172.30.0.12',
   asleep: '172.30.0.13',
   refuses: '172.30.0.14',
+  dropped: '172.30.0.15',
 } as const;
 const PENSTOCK = fileURLToPath(new URL('../../bin/penstock', import.meta.url));
 
@@ -47,13 +48,29 @@ interface Costing extends Connects {
   readonly each: number;
 }
 
+interface Flood {
+  readonly sent: number;
+  readonly ms: number;
+  /** Processor time of the sender, in whose name the kernel does all but what the agent does, in microseconds. */
+  readonly cpu: number;
+}
+
+interface Flooded {
+  /** Connects to another Service, to those beside a flood that is dropped. */
+  readonly ratios: number[];
+  readonly sent: number[];
+  readonly sender: number[];
+  readonly agent: number[];
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'penstock-first-packet-'));
 const processes: ChildProcess[] = [];
 const sh = (script: string) =>
   execFileSync('sh', ['-ec', script], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 const [C, N, P] = ['pq-client', 'pq-node', 'pq-pods'];
 
-const [asked = ''] = process.argv.slice(2);
+const [asked = '', rate = '100000'] = process.argv.slice(2);
+const perSecond = Number(rate);
 try {
   await build();
   const agent = await startAgent();
@@ -111,42 +128,51 @@ async function measureChoice(pids: readonly number[]): Promise<void> {
 }
 
 async function measureFlood(agent: ChildProcess): Promise<void> {
-  const memory = () =>
-    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${agent.pid}/status`, 'utf8'))?.[1]) / 1024;
+  const pid = agent.pid as number;
+  const memory = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
   const before = memory();
   let most = before;
-  const ratios: number[] = [];
   let waiting = 0;
-  let sent = 0;
-  let took = 0;
-  const underFlood = async (address: string) => {
-    const flooding = tool('synFlood', ['10.202.1.0', address, '80', String(PER_SECOND), String(FLOOD_MS)]);
-    await sleep((FLOOD_MS - RUN_MS) / 2);
-    const { perSecond } = await connects(VIPS.lot, 1);
-    waiting = Math.max(waiting, metric('penstock_wake_waiting_packets'));
-    most = Math.max(most, memory());
-    const result = (await flooding) as { sent: number; ms: number };
-    sent += result.sent;
-    took += result.ms;
-    return perSecond;
-  };
-  for (let i = 0; i < FLOOD_PAIRS; i++) {
-    const [first, second] = i % 2 === 0 ? [VIPS.refuses, VIPS.asleep] : [VIPS.asleep, VIPS.refuses];
-    const one = await underFlood(first);
-    const two = await underFlood(second);
-    ratios.push(i % 2 === 0 ? two / one : one / two);
+  const found = new Map(
+    FLOODED.map((target) => [target, { ratios: [], sent: [], sender: [], agent: [] } as Flooded]),
+  );
+  const flood = (address: string, ms: number) =>
+    tool('synFlood', ['10.202.1.0', address, '80', String(perSecond), String(ms)]) as Promise<Flood>;
+  for (let round = 0; round < FLOOD_ROUNDS; round++) {
+    const rates = new Map<(typeof FLOODED)[number], number>();
+    for (const i of FLOODED.keys()) {
+      const target = FLOODED[(i + round) % FLOODED.length] as (typeof FLOODED)[number];
+      const own = found.get(target) as Flooded;
+      if (target !== 'nothing') {
+        const used = threadMicroseconds(pid);
+        const alone = await flood(VIPS[target], RUN_MS);
+        own.sender.push(alone.cpu / alone.sent);
+        own.agent.push((threadMicroseconds(pid) - used) / alone.sent);
+      }
+      const flooding = target === 'nothing' ? undefined : flood(VIPS[target], 2 * RUN_MS);
+      await sleep(RUN_MS / 2);
+      rates.set(target, (await connects(VIPS.lot, 1)).perSecond);
+      const result = await flooding;
+      if (result) own.sent.push((result.sent / result.ms) * 1000);
+      if (target === 'asleep') waiting = Math.max(waiting, metric('penstock_wake_waiting_packets'));
+      most = Math.max(most, memory());
+    }
+    for (const [target, rate] of rates) found.get(target)?.ratios.push(rate / (rates.get('dropped') ?? 0));
   }
-  const rows = [
-    ['SYN a second', PER_SECOND, (sent / took) * 1000],
-    ['packets that wait, most', 1024, waiting],
-    ['agent, MiB: before', '', before],
-    ['agent, MiB: most', '', most],
-    ['connects to another Service, to those beside a flood that is refused', '1.00', median(ratios)],
-    ['of its pairs the least', '', Math.min(...ratios)],
-    ['of its pairs the most', '', Math.max(...ratios)],
-  ];
+  const of = (list: readonly number[]) => (list.length === 0 ? '' : median(list));
+  const rows = [...found].map(([target, { ratios, sent, sender, agent }]) => [
+    target,
+    of(sent),
+    of(sender),
+    of(agent),
+    median(ratios),
+    quantile(ratios, 0.25),
+    quantile(ratios, 0.75),
+  ]);
+  const header = ['flood of a Service that …', 'SYN/s', 'sender, CPU of a SYN, µs', 'agent'];
+  const text = table([...header, 'connects to another, to dropped', 'first quarter', 'last'], rows);
   process.stdout.write(
-    `${FLOOD_PAIRS} pairs of floods of ${FLOOD_MS} ms\n\n${table(['', 'limit', 'here'], rows)}`,
+    `${FLOOD_ROUNDS} rounds of ${perSecond} SYN/s; at most ${waiting} packets wait (1024); the agent has ${before.toFixed(1)} MiB before, ${most.toFixed(1)} at most\n\n${text}`,
   );
 }
 
@@ -209,6 +235,9 @@ async function startAgent(): Promise<ChildProcess> {
     service('asleep', VIPS.asleep, { 'penstock.io/wake': 'hold', 'penstock.io/wake-timeout': '10m' }),
     service('refuses', VIPS.refuses),
   ];
+  sh(
+    `ip netns exec ${N} nft 'add table ip bench; add chain ip bench first { type filter hook prerouting priority -120; }; add rule ip bench first ip daddr ${VIPS.dropped} drop'`,
+  );
   sh(`mkdir ${join(folder, 'manifests')}`);
   writeFileSync(
     join(folder, 'manifests/objects.json'),

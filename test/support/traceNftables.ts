@@ -176,7 +176,8 @@ export class NftablesTracer {
         return goOn();
       }
       case 'immediate':
-        if (typeof values.verdict === 'object') return this.#verdict(values.verdict, packet, goOn);
+        if (typeof values.verdict === 'object' && 'code' in values.verdict)
+          return this.#verdict(values.verdict, packet, goOn);
         store(latin1(String(values.data)));
         return goOn();
       case 'lookup':

@@ -4,6 +4,7 @@
  * table, or without the program, they do what they do for every Service.
  */
 import {
+  type DataType,
   INET_PROTOCOL,
   INET_SERVICE,
   IPV4_ADDRESS,
@@ -15,6 +16,7 @@ import {
 import {
   DESTINATION_PORT,
   FIELDS,
+  type Field,
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
 } from '../../kernel/nftables/fields.js';
@@ -48,17 +50,28 @@ export interface QueueSettings {
   /** How many, whose numbers follow; 1 unless given. */
   readonly queues?: number;
   readonly by: QueueBy;
+  /** The kernel has no limits of packets (CONFIG_NFT_LIMIT). */
+  readonly unlimited?: true;
   /** Of this node, in the family. */
   readonly nodeAddress: IpAddress | undefined;
 }
 
 type PlaceSet = 'services' | 'node-ports';
 
+/** Key of the set of addresses with their ports. */
+export function vipTypes(family: IpFamily): readonly DataType[] {
+  return [family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS, INET_PROTOCOL, INET_SERVICE];
+}
+
+/** The same, of a packet. */
+export function vipFields(family: IpFamily): readonly Field[] {
+  return [FIELDS[family].destinationAddress, L4_PROTOCOL, DESTINATION_PORT];
+}
+
 /** Of addresses with their ports, and of node ports. */
 export function placeSets({ family }: Pick<QueueSettings, 'family'>): readonly SetSpec[] {
-  const address = family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS;
   return [
-    { name: 'services', key: { types: [address, INET_PROTOCOL, INET_SERVICE] } },
+    { name: 'services', key: { types: vipTypes(family) } },
     { name: 'node-ports', key: { types: [INET_PROTOCOL, INET_SERVICE] } },
   ];
 }
@@ -67,14 +80,14 @@ export function placeSets({ family }: Pick<QueueSettings, 'family'>): readonly S
 const BEFORE_NAT = -110;
 const AFTER_NAT = -90;
 
-/** What is in the sets goes to a queue; node ports at addresses of the node within `nodePortRanges`, none: at all of them. */
+/** What is in the sets goes to a queue, or wherever; node ports at addresses of the node within `nodePortRanges`, none: at all of them. */
 export function toQueue(
   family: IpFamily,
   queue: Statement,
   nodePortRanges: readonly Cidr[] = [],
 ): readonly Rule[] {
   const { destinationAddress } = FIELDS[family];
-  const isService = inSet([destinationAddress, L4_PROTOCOL, DESTINATION_PORT], 'is', 'services');
+  const isService = inSet(vipFields(family), 'is', 'services');
   const isNodePort = inSet([L4_PROTOCOL, DESTINATION_PORT], 'is', 'node-ports');
   const here = isLocalAddress('daddr');
   const places = nodePortRanges.map((range) => [prefix(destinationAddress, 'is', range)]);

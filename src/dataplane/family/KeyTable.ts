@@ -116,7 +116,8 @@ export class KeyTable<Settings> {
       const present = state.rules.get(chain.name) ?? [];
       if (present.join('\n\n') !== chain.rules.map(ruleText).join('\n\n')) transaction.rewriteChain(chain);
     }
-    for (const set of keys.sets) {
+    // What rules add is not of service ports.
+    for (const set of keys.sets.filter(({ kind }) => kind !== 'dynamic')) {
       const present = new Set<string>();
       await this.#table.readElements(set, ({ key }) => present.add(key));
       for (const key of keys.keys(set.name)) {

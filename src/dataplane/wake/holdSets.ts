@@ -2,12 +2,20 @@
  * The table that hands first packets to service ports that sleep to the program that holds them (docs/first-packet.md). It stands
  * before the rules of the mode, which refuse such packets where nobody holds them.
  */
-import { IS_FIRST, queueTo } from '../../kernel/nftables/queueing.js';
-import { goTo, type Rule } from '../../kernel/nftables/statements.js';
+import { IS_FIRST, isOverLimit, queueTo } from '../../kernel/nftables/queueing.js';
+import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
+import { DROP, goTo, type Rule } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
 import { type NodePortAddresses, nodePortRanges } from '../../net/nodePortAddresses.js';
 import { isHeld } from '../../routing/waking.js';
-import { placeElements, placeSets, type QueueSettings, toQueue } from '../choice/choiceSets.js';
+import {
+  placeElements,
+  placeSets,
+  type QueueSettings,
+  toQueue,
+  vipFields,
+  vipTypes,
+} from '../choice/choiceSets.js';
 import type { KeyTableContent } from '../family/KeyTable.js';
 
 /** The name of the table in each family. */
@@ -15,6 +23,16 @@ export const HOLD_TABLE = 'penstock-wake';
 
 /** Behind connection tracking (-200), before the table that has endpoints chosen (-110) and the NAT of every mode. */
 const PRIORITY = -111;
+
+/**
+ * First packets to one address and port that leave the kernel: no more than can wait (native/hold/thread.cc, kMostPacketsOfOne), with
+ * one repeat each, at once; and every second as many as can wait, which is how often TCP repeats at most. Whatever is more would be
+ * dropped by the program, which would cost both a way out of the kernel and back.
+ */
+const LIMIT = { rate: 1024, burst: 2048, seconds: 10 } as const;
+const CROWDS = 'crowds';
+/** Addresses and ports that are counted at the same time, 3 MiB. Those that find no room have no limit. */
+const MOST_CROWDS = 16_384;
 
 export interface HoldOptions {
   /** Those of the node itself wake as well. */
@@ -25,23 +43,35 @@ export interface HoldOptions {
 export function holdContent(options: HoldOptions): KeyTableContent<QueueSettings> {
   return {
     name: HOLD_TABLE,
-    sets: placeSets,
+    sets: holdSets,
     chains: (settings) => holdChains(settings, options),
     elements: (port) => (isHeld(port) ? placeElements(port) : []),
   };
 }
 
+function holdSets(settings: QueueSettings): readonly SetSpec[] {
+  const crowds: SetSpec = {
+    name: CROWDS,
+    key: { types: vipTypes(settings.family) },
+    kind: 'dynamic',
+    size: MOST_CROWDS,
+  };
+  return [...placeSets(settings), ...(settings.unlimited ? [] : [crowds])];
+}
+
 function holdChains(
-  { family, queue, by, nodeAddress }: QueueSettings,
+  { family, queue, by, unlimited, nodeAddress }: QueueSettings,
   { ownPackets, nodePortAddresses }: HoldOptions,
 ): readonly ChainSpec[] {
   const ranges = nodePortRanges(nodePortAddresses, family, nodeAddress);
   // An established connection costs one comparison.
   const holding: readonly Rule[] = [[IS_FIRST, goTo('hold')]];
+  const tooMany: Rule = [isOverLimit(CROWDS, vipFields(family), LIMIT), DROP];
   const hook = (name: 'prerouting' | 'output') =>
     ({ type: 'filter', hook: name, priority: PRIORITY }) as const;
   return [
-    { name: 'hold', rules: toQueue(family, queueTo(queue, by), ranges) },
+    { name: 'wait', rules: [...(unlimited ? [] : [tooMany]), [queueTo(queue, by)]] },
+    { name: 'hold', rules: toQueue(family, goTo('wait'), ranges) },
     { name: 'arriving', hook: hook('prerouting'), rules: holding },
     ...(ownPackets ? [{ name: 'own', hook: hook('output'), rules: holding }] : []),
   ];

@@ -7,10 +7,10 @@ import type { MessageWriter } from '../netlink/MessageWriter.js';
 import { DataAttribute, ExpressionAttribute, LIST_ELEMENT, VerdictAttribute } from './constants.js';
 
 /**
- * How an attribute is written: a number in network order, a name, bytes as they are, or the bytes of a register inside
- * NFTA_DATA_VALUE.
+ * How an attribute is written: a number in network order, a name, bytes as they are, the bytes of a register inside
+ * NFTA_DATA_VALUE, or another expression.
  */
-type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'bytes' | 'data' | 'verdict';
+type Encoding = 'u8' | 'u16' | 'u32' | 'u64' | 'string' | 'bytes' | 'data' | 'verdict' | 'expression';
 
 /** Expression → its attributes, in the order in which nft writes them. */
 const EXPRESSIONS = {
@@ -68,7 +68,14 @@ const EXPRESSIONS = {
   // NFTA_REJECT_*
   reject: { kind: [1, 'u32'], code: [2, 'u8'] },
   // NFTA_DYNSET_*
-  dynset: { key: [4, 'u32'], data: [5, 'u32'], op: [3, 'u32'], timeout: [6, 'u64'], set: [1, 'string'] },
+  dynset: {
+    key: [4, 'u32'],
+    data: [5, 'u32'],
+    op: [3, 'u32'],
+    timeout: [6, 'u64'],
+    set: [1, 'string'],
+    each: [7, 'expression'],
+  },
   // NFTA_LIMIT_*
   limit: { rate: [1, 'u64'], unit: [2, 'u64'], burst: [3, 'u32'], kind: [4, 'u32'], flags: [5, 'u32'] },
   // NFTA_LOG_*
@@ -103,7 +110,9 @@ type ValueOf<E extends Encoding> = E extends 'string'
     ? string
     : E extends 'verdict'
       ? Verdict
-      : number;
+      : E extends 'expression'
+        ? Expression
+        : number;
 type AttributesOf<Name extends ExpressionName> = (typeof EXPRESSIONS)[Name];
 
 /** Attribute values by name. `data` is a binary string, one character a byte. Absent attributes are not written. */
@@ -116,9 +125,11 @@ export type ExpressionValues<Name extends ExpressionName> = {
     : never;
 };
 
+type Value = number | string | Verdict | Expression;
+
 export interface Expression {
   readonly name: ExpressionName;
-  readonly values: Readonly<Record<string, number | string | Verdict>>;
+  readonly values: Readonly<Record<string, Value>>;
 }
 
 /** An expression of a rule; the compiler checks the attributes of each. */
@@ -224,8 +235,13 @@ export function canonicalExpression({ name, values }: Expression): string {
   const words = Object.entries(given)
     .filter(([attribute, value]) => value !== 0 && !(attribute === 'dreg' && value === NOWHERE))
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([attribute, value]) => `${attribute}=${typeof value === 'object' ? JSON.stringify(value) : value}`);
+    .map(([attribute, value]) => `${attribute}=${valueText(value)}`);
   return `${name} ${words.join(' ')}`;
+}
+
+function valueText(value: Value): string {
+  if (typeof value !== 'object') return String(value);
+  return 'code' in value ? JSON.stringify(value) : `(${canonicalExpression(value)})`;
 }
 
 function isKnown(name: string): name is ExpressionName {
@@ -234,7 +250,7 @@ function isKnown(name: string): name is ExpressionName {
 
 function readValues(name: ExpressionName, reader: AttributeReader): Expression['values'] {
   const attributes = Object.entries(EXPRESSIONS[name]) as [string, readonly [number, Encoding]][];
-  const values: Record<string, number | string | Verdict> = {};
+  const values: Record<string, Value> = {};
   while (reader.next()) {
     for (const [attribute, [number, encoding]] of attributes) {
       if (number !== reader.type) continue;
@@ -245,13 +261,8 @@ function readValues(name: ExpressionName, reader: AttributeReader): Expression['
   return values;
 }
 
-function writeValue(
-  writer: MessageWriter,
-  number: number,
-  encoding: Encoding,
-  value: number | string | Verdict,
-): void {
-  if (typeof value === 'object') writeVerdict(writer, number, value);
+function writeValue(writer: MessageWriter, number: number, encoding: Encoding, value: Value): void {
+  if (typeof value === 'object') writeNested(writer, number, value);
   else if (typeof value === 'string') {
     if (encoding === 'data') writeData(writer, number, value);
     else if (encoding === 'bytes') writer.latin1(number, value);
@@ -262,7 +273,17 @@ function writeValue(
   else writer.u32be(number, value);
 }
 
-function readValue(reader: AttributeReader, encoding: Encoding): number | string | Verdict | undefined {
+function writeNested(writer: MessageWriter, number: number, value: Verdict | Expression): void {
+  if ('code' in value) {
+    writeVerdict(writer, number, value);
+    return;
+  }
+  const nest = writer.openNest(number);
+  writeExpression(writer, value);
+  writer.closeNest(nest);
+}
+
+function readValue(reader: AttributeReader, encoding: Encoding): Value | undefined {
   switch (encoding) {
     case 'u8':
       return reader.u8();
@@ -280,6 +301,8 @@ function readValue(reader: AttributeReader, encoding: Encoding): number | string
       return readData(reader.children()).value;
     case 'verdict':
       return readData(reader.children()).verdict;
+    case 'expression':
+      return readExpression(reader.children());
   }
 }
 

@@ -1,9 +1,21 @@
-/** Statements that hand first packets to a program (nfnetlink_queue), or connections to a port of it, and take back what it has marked them with. */
+/**
+ * Statements that hand first packets to a program (nfnetlink_queue), no more than it can take, or connections to a port of it, and
+ * take back what it has marked them with.
+ */
 import { type IpAddress, type IpFamily, ipToBytes, joinHostPort } from '../../net/ip.js';
 import { FAMILY_NUMBER } from './constants.js';
 import { type Expression, expression } from './Expression.js';
-import { CtKey, registerNumber } from './fields.js';
-import { hostWord, loadMark, masked, type Statement, storeMark } from './statements.js';
+import { CtKey, type Field, registerNumber } from './fields.js';
+import {
+  durationText,
+  hostWord,
+  load,
+  loadMark,
+  masked,
+  type Statement,
+  storeMark,
+  textOf,
+} from './statements.js';
 
 const FIRST = registerNumber(0);
 const EQUAL = 0;
@@ -61,6 +73,36 @@ export function queueTo(number: number, by: QueueBy, total = 1): Statement {
   // struct xt_NFQ_info_v3: number, how many, flags; padded to 8 bytes.
   const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, total, flags, 0).buffer));
   return { text, expressions: [expression('target', { name: 'NFQUEUE', revision: TARGET_REVISION, info })] };
+}
+
+/** NFT_DYNSET_OP_UPDATE, NFT_LIMIT_F_INV, and the unit of rates. */
+const UPDATE = 1;
+const OVER = 1;
+const SECOND = 1;
+
+/**
+ * What comes to the same key as another packet, and is more than `rate` packets a second and `burst` at once. A `dynamic` set has the
+ * keys, each for `seconds` after its last packet; one that finds no room in it is never over the limit.
+ */
+export function isOverLimit(
+  set: string,
+  key: readonly Field[],
+  { rate, burst, seconds }: { readonly rate: number; readonly burst: number; readonly seconds: number },
+): Statement {
+  const limit = `limit rate over ${rate}/second burst ${burst} packets`;
+  return {
+    text: `update @${set} { ${textOf(key)} timeout ${durationText(seconds)} ${limit} }`,
+    expressions: [
+      ...load(key).loads,
+      expression('dynset', {
+        key: FIRST,
+        op: UPDATE,
+        timeout: seconds * 1000,
+        set,
+        each: expression('limit', { rate, unit: SECOND, burst, kind: 0, flags: OVER }),
+      }),
+    ],
+  };
 }
 
 /** Sends the connection to one place. */

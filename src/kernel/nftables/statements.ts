@@ -35,10 +35,10 @@ const INVERTED = 1;
 const VERDICT = 0;
 const FIRST = registerNumber(0);
 
-const textOf = (fields: readonly Field[]) => fields.map((field) => field.text).join(' . ');
+export const textOf = (fields: readonly Field[]) => fields.map((field) => field.text).join(' . ');
 
 /** Loads fields one after the other from a word on; says where the next free word is. */
-function load(fields: readonly Field[], from = 0): { loads: Expression[]; end: number } {
+export function load(fields: readonly Field[], from = 0): { loads: Expression[]; end: number } {
   const end = fields.reduce((word, field) => word + wordsOf(field), from);
   // nft leaves room for a whole register between a key and what it needs to make it.
   const scratch = end + 4;
@@ -132,7 +132,7 @@ export function updateMap(
 }
 
 /** nft's way to write a time: `1d2h3m4s`. */
-function durationText(seconds: number): string {
+export function durationText(seconds: number): string {
   const parts = [
     [Math.floor(seconds / 86_400), 'd'],
     [Math.floor(seconds / 3600) % 24, 'h'],

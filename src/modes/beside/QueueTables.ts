@@ -3,7 +3,7 @@ import { append } from '../../append.js';
 import type { QueueSettings } from '../../dataplane/choice/choiceSets.js';
 import type { KeyTableContent } from '../../dataplane/family/KeyTable.js';
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
-import { QUEUE_WAYS, type QueueBy } from '../../kernel/nftables/queueing.js';
+import { QUEUE_WAYS } from '../../kernel/nftables/queueing.js';
 import { Transaction } from '../../kernel/nftables/Transaction.js';
 import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
@@ -13,12 +13,19 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 import type { Clock } from '../../time/Clock.js';
 import { KeyTables } from './KeyTables.js';
 
+/** What a kernel has of all that such a table would use. */
+type Way = Pick<QueueSettings, 'by' | 'unlimited'>;
+const WAYS: readonly Way[] = [
+  ...QUEUE_WAYS.map((by): Way => ({ by })),
+  ...QUEUE_WAYS.map((by): Way => ({ by, unlimited: true })),
+];
+
 export class QueueTables {
   readonly families: readonly IpFamily[];
   readonly #content: KeyTableContent<QueueSettings>;
   readonly #channel: NetlinkChannel;
   readonly #tables: KeyTables<QueueSettings>;
-  #by: QueueBy | 'nothing' | undefined;
+  #way: Way | 'nothing' | undefined;
   /** They may be there from another agent. */
   #mayBeThere = true;
 
@@ -47,9 +54,9 @@ export class QueueTables {
   }
 
   /** Undefined: this kernel has none. It is asked with the very rules that would be written, once. Rejects with NetlinkError. */
-  async way(queue: number): Promise<QueueBy | undefined> {
-    this.#by ??= await this.#findWay(queue);
-    return this.#by === 'nothing' ? undefined : this.#by;
+  async way(queue: number): Promise<Way | undefined> {
+    this.#way ??= await this.#findWay(queue);
+    return this.#way === 'nothing' ? undefined : this.#way;
   }
 
   /** Rejects with PENSTOCK_NFTABLES_REFUSED or NetlinkError; the next sync then compares everything. */
@@ -58,8 +65,8 @@ export class QueueTables {
     changes: ChangeSet,
     { queue, queues }: Pick<QueueSettings, 'queue' | 'queues'>,
   ): Promise<void> {
-    const by = await this.way(queue);
-    if (by === undefined) return;
+    const way = await this.way(queue);
+    if (way === undefined) return;
     this.#mayBeThere = true;
     for (const each of this.#tables.all) {
       const { family } = each;
@@ -67,7 +74,7 @@ export class QueueTables {
         family,
         queue,
         ...(queues !== undefined && { queues }),
-        by,
+        ...way,
         nodeAddress: table.node.addresses[family],
       });
     }
@@ -83,17 +90,17 @@ export class QueueTables {
     this.#channel.close();
   }
 
-  async #findWay(queue: number): Promise<QueueBy | 'nothing'> {
+  async #findWay(queue: number): Promise<Way | 'nothing'> {
     const [family] = this.families;
     if (family === undefined) return 'nothing';
     const table = new NftablesTable(this.#channel, family, this.#content.name);
-    for (const by of QUEUE_WAYS) {
-      const settings = { family, queue, by, nodeAddress: undefined };
+    for (const way of WAYS) {
+      const settings = { family, queue, ...way, nodeAddress: undefined };
       const probe = new Transaction(family, `${this.#content.name}-probe`);
       probe.createTable = true;
       append(probe.newSets, this.#content.sets(settings));
       for (const chain of this.#content.chains(settings)) probe.addChain(chain);
-      if ((await table.check(probe)) === undefined) return by;
+      if ((await table.check(probe)) === undefined) return way;
     }
     return 'nothing';
   }

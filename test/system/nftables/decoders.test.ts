@@ -91,6 +91,13 @@ t.test('an expression reads as what was written, defaults aside', async (t) => {
     expression('immediate', { dreg: 0, verdict: { code: -4, chain: 'endpoints-3' } }),
     expression('immediate', { dreg: 0, verdict: { code: 0 } }),
     expression('dynset', { key: 1, data: 2, op: 1, timeout: 10_800_000, set: 'affinity' }),
+    expression('dynset', {
+      key: 1,
+      op: 1,
+      timeout: 10_000,
+      set: 'crowds',
+      each: expression('limit', { rate: 1024, unit: 1, burst: 2048, kind: 0, flags: 1 }),
+    }),
     expression('counter', { bytes: 2 ** 40 + 7, packets: 3 }),
     expression('ct', { key: 20, dreg: 1, direction: 0 }),
   ];

@@ -5,9 +5,11 @@ import t from 'tap';
 import { FAILURE_CONTENT } from '../../../src/dataplane/failures/failureContent.js';
 import { FAILURE_TABLE } from '../../../src/dataplane/failures/failureSets.js';
 import { KeyTable } from '../../../src/dataplane/family/KeyTable.js';
+import { HOLD_TABLE, holdContent } from '../../../src/dataplane/wake/holdSets.js';
+import { FAMILY_NAME } from '../../../src/kernel/nftables/printTransaction.js';
 import { NftablesTable } from '../../../src/kernel/nftables/table/NftablesTable.js';
 import { openNftablesChannel } from '../../../src/kernel/nftables/table/openNftablesChannel.js';
-import type { Cidr } from '../../../src/net/ip.js';
+import { type Cidr, IP_FAMILIES } from '../../../src/net/ip.js';
 import { endpoint, ip, port, service, slice, tableOf } from '../../support/builders.js';
 import { inNetns } from '../../support/inNetns.js';
 import { shell } from '../../support/iptables.js';
@@ -51,6 +53,41 @@ if (await inNetns(import.meta.url)) {
       const another = new KeyTable(new NftablesTable(channel, 'IPv4', FAILURE_TABLE), FAILURE_CONTENT);
       await another.sync(ports, [], { family: 'IPv4', mode, logGroup: 5, localTraffic: undefined });
       t.equal(listed(), written, 'the next agent takes it as it is');
+    });
+  }
+
+  for (const family of IP_FAMILIES) {
+    t.test(`of those that sleep, ${family}`, async (t) => {
+      const sleeping = tableOf([
+        service({
+          options: { wake: 'hold' },
+          clusterIPs: { IPv4: ip('10.96.0.20'), IPv6: ip('fd00:96::20') },
+          ports: [port({ nodePort: 30_080 })],
+        }),
+      ]);
+      sleeping.commit();
+      const kernel = new NftablesTable(channel, family, HOLD_TABLE);
+      const content = holdContent({ ownPackets: true, nodePortAddresses: [] });
+      const kept = new KeyTable(kernel, content);
+      // Both ways to the queue have the same limit before them; nft has no words for the target.
+      const settings = { family, queue: 28_805, nodeAddress: undefined } as const;
+      const canQueue =
+        (await kernel.check(await kept.plan(new Map(), { ...settings, by: 'expression' }))) === undefined;
+      const sync = () =>
+        kept.sync(sleeping.servicePorts(family), [], { ...settings, by: canQueue ? 'expression' : 'target' });
+      await sync();
+      const list = () => shell(`nft list table ${FAMILY_NAME[family]} ${HOLD_TABLE} 2>/dev/null`);
+      const [ip6, vip] = family === 'IPv4' ? ['ip', '10.96.0.20'] : ['ip6', 'fd00:96::20'];
+      const limited = `update @crowds { ${ip6} daddr . meta l4proto . th dport timeout 10s limit rate over 1024/second burst 2048 packets } drop`;
+      t.ok(list().includes(limited), list());
+      // As a packet would.
+      shell(`nft add element ${FAMILY_NAME[family]} ${HOLD_TABLE} crowds '{ ${vip} . tcp . 80 timeout 1h }'`);
+      const { committed } = kernel;
+      kept.requireFull();
+      await sync();
+      t.equal(kernel.committed, committed, 'nothing is written again, and what rules have added stays');
+      t.match(list(), /timeout 1h/);
+      await kept.remove();
     });
   }
 }

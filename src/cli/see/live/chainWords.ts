@@ -5,6 +5,7 @@ import type { Explanation } from '../../../explain/explain.js';
 const TARGETS: readonly (readonly [RegExp, string])[] = [
   [/^queue$/, 'hands the first packet to the agent'],
   [/^hold$/, 'a first packet: is it for a Service that sleeps?'],
+  [/^wait$/, 'SERVICE sleeps'],
   [/^(choose|first-packets)$/, 'a first packet: is it for a Service that counts connections?'],
   [/^services$/, 'a first packet: is it for a Service?'],
   [/^admin-/, "the administrator's own rules"],
@@ -29,6 +30,7 @@ const PLACES: readonly (readonly [RegExp, string])[] = [
   [/^nat-postrouting$/, 'on its way out'],
   [/^nat-output$/, 'of this node itself'],
   [/^refuse/, 'refuses it'],
+  [/^wait$/, 'more come than can wait: dropped'],
   [/^drop-/, 'drops it'],
   [/endpoints|turn-/, 'rewrites the destination to the endpoint'],
   [/^(firewalled-|sticky-)*(cluster|external|node-port)/, 'marks it for masquerade'],

@@ -81,7 +81,8 @@ export function joinTrace(events: readonly TraceWithComment[], model: Explanatio
   if (stopped !== undefined) {
     const step = stepOf(stopped, model);
     const isOwn = OWN_TABLE.test(stopped.table) || OWN_CHAIN.test(stopped.chain);
-    const agrees = isOwn && (model.outcome === 'refused' || model.outcome === 'dropped');
+    const isCrowded = stopped.table === HOLD_TABLE && model.reason === 'asleep';
+    const agrees = isCrowded || (isOwn && (model.outcome === 'refused' || model.outcome === 'dropped'));
     return { ...seen, outcome: 'stopped', agrees, says: stoppedWords(step, isOwn, model, agrees) };
   }
   if (isHeld(events)) {
@@ -182,6 +183,8 @@ function outcomeWords({ outcome, endpoints, reason }: Explanation): string {
 
 function stoppedWords(step: LiveStep, isOwn: boolean, model: Explanation, agrees: boolean): string {
   const where = `chain ${step.chain} (table ${step.table})`;
+  if (agrees && model.reason === 'asleep')
+    return `dropped by ${where}: more come than can wait; TCP sends it again`;
   if (agrees) return `${model.outcome} by ${where}: ${model.because}`;
   const by = step.handle === 0 ? `the policy of ${where}` : `rule ${step.handle} of ${where}`;
   const says = step.says === '' ? '' : `, which says "${step.says}"`;

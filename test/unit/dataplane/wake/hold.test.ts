@@ -41,15 +41,41 @@ t.test('rules: only first packets, past a queue that nobody has', async (t) => {
     options
       .chains(SETTINGS)
       .map(({ name, rules }) => [name, rules.map((rule) => rule.map(({ text }) => text).join(' '))] as const);
-  const [hold, arriving, own] = texts(content([]));
+  const [wait, hold, arriving, own] = texts(content([]));
+  t.strictSame(wait, [
+    'wait',
+    [
+      'update @crowds { ip daddr . meta l4proto . th dport timeout 10s limit rate over 1024/second burst 2048 packets } drop',
+      'queue flags bypass to 7',
+    ],
+  ]);
   t.equal(hold?.[1].length, 2);
-  for (const rule of hold?.[1] ?? []) t.match(rule, /queue flags bypass to 7/);
+  for (const rule of hold?.[1] ?? []) t.match(rule, /goto wait$/);
   t.match(arriving?.[1][0], /ct status ! confirmed/);
   t.equal(own, undefined, 'packets of the node itself wake nobody');
-  t.equal(texts(content([], true))[2]?.[0], 'own', 'unless they are to');
-  const [listed] = texts(content(['10.0.0.0/8' as Cidr, '192.0.2.1/32' as Cidr]));
+  t.equal(texts(content([], true))[3]?.[0], 'own', 'unless they are to');
+  const [, listed] = texts(content(['10.0.0.0/8' as Cidr, '192.0.2.1/32' as Cidr]));
   t.equal(listed?.[1].length, 3, 'node ports where they answer');
   t.match(listed?.[1][1], /10\.0\.0\.0\/8/);
+  const bare = { ...SETTINGS, unlimited: true } as const;
+  t.strictSame(
+    content([])
+      .chains(bare)[0]
+      ?.rules.map((rule) => rule.map(({ text }) => text)),
+    [['queue flags bypass to 7']],
+    'a kernel without limits has no rule that asks for one',
+  );
+  t.strictSame(
+    [SETTINGS, bare].map((settings) =>
+      content([])
+        .sets(settings)
+        .map(({ name }) => name),
+    ),
+    [
+      ['services', 'node-ports', 'crowds'],
+      ['services', 'node-ports'],
+    ],
+  );
 });
 
 t.test('what the thread is told', async (t) => {

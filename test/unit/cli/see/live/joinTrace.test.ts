@@ -256,6 +256,14 @@ const CASES: readonly (readonly [
     /the model says that it waits until an endpoint is ready/,
   ],
   [
+    'more came than can wait',
+    ASLEEP,
+    [drop('penstock-wake', 'wait')],
+    'stopped',
+    true,
+    /dropped by chain wait .*more come than can wait/,
+  ],
+  [
     'it waited, and somebody woke',
     ASLEEP,
     [queued, ...sent],
