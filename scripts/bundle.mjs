@@ -37,6 +37,15 @@ endpoints:
   - {addresses: [10.244.1.5], conditions: {ready: true}, nodeName: other}
 `;
 
+/** undici loads it, and with it Node's module, at each start, though it speaks HTTP/2 only where it is told to. */
+const WITHOUT_HTTP2 = {
+  name: 'without HTTP/2',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\/undici\/lib\/dispatcher\/client-h2\.js$/ }, () => ({
+      contents: 'module.exports = () => { throw new Error("this program has no HTTP/2 of undici"); };',
+    })),
+};
+
 const self = fileURLToPath(import.meta.url);
 const { hashOfFlagsIn, openBundle, pack } = createRequire(import.meta.url)('../bin/openBundle.js');
 const root = resolve(import.meta.dirname, '..');
@@ -65,6 +74,7 @@ async function makeBundle(folder) {
     metafile: true,
     write: false,
     logLevel: 'warning',
+    plugins: [WITHOUT_HTTP2],
     define: { 'import.meta.url': 'importMetaUrl' },
   });
   const parts = new Map(outputFiles.map(({ path, text }) => [basename(path), { text: asFunction(basename(path), text) }]));

@@ -1,8 +1,14 @@
 /** HTTP to an API server over undici, as whom the credentials say. */
 
 import { pipeline, type Readable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
 import { createGunzip } from 'node:zlib';
-import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici';
+import connect from 'undici/lib/api/api-connect.js';
+import request from 'undici/lib/api/api-request.js';
+import Agent from 'undici/lib/dispatcher/agent.js';
+import Dispatcher from 'undici/lib/dispatcher/dispatcher.js';
+import Pool from 'undici/lib/dispatcher/pool.js';
+import ProxyAgent from 'undici/lib/dispatcher/proxy-agent.js';
 import { messageOf, PenstockError } from '../../errors.js';
 import { type Clock, systemClock } from '../../time/Clock.js';
 import type { Connection } from '../kubeconfig/Connection.js';
@@ -17,6 +23,9 @@ const CONNECT_TIMEOUT = 10_000;
 /** For an answer to what is sent. */
 const SEND_TIMEOUT = 10_000;
 const UNAUTHORIZED = 401;
+
+// As the index of undici does; a ProxyAgent asks its proxy by connect().
+Object.assign(Dispatcher.prototype, { request, connect });
 
 export interface SendAnswer {
   readonly status: number;
@@ -48,6 +57,7 @@ export class ApiClient implements ApiTransport {
     this.#connection = connection;
     this.#credentials = credentials;
     this.#userAgent = userAgent;
+    leaveParserPlain();
   }
 
   get(path: string, signal: AbortSignal): Promise<ApiResponse> {
@@ -212,6 +222,15 @@ export class ApiClient implements ApiTransport {
       ...timing,
     });
   }
+}
+
+/**
+ * undici reads answers with a parser in WebAssembly. V8 would optimise it during the first lists: 250 ms of a thread and 30 MB at each start,
+ * for what takes a hundredth of reading them (bench/README.md).
+ */
+function leaveParserPlain(): void {
+  setFlagsFromString('--no-wasm-dynamic-tiering');
+  setFlagsFromString('--no-wasm-tier-up');
 }
 
 /** undici lets go of an aborted request only once its connection stands, or has failed. */
