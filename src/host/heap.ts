@@ -1,6 +1,6 @@
 /**
- * How V8 weighs memory and the work of its compilers against time. An agent has a small heap (--optimize-for-size), as it is on every node: the heap is collected
- * whenever it has grown a little. Where much is built at once, up to half of the time would go there. The young generation stays as large
+ * How V8 weighs memory, and the work of its compilers, against time. An agent has a small heap (--optimize-for-size), as it is on every
+ * node: the heap is collected whenever it has grown a little. Where much is built at once, up to half of the time would go there. The young generation stays as large
  * as it is when the program is loaded (bin/limitYoung.js).
  */
 import { setFlagsFromString } from 'node:v8';
@@ -21,10 +21,7 @@ export interface Heap {
 
 /** Percent that the heap grows by from one collection to the next; 0: V8 decides. */
 const GROWTH = 20;
-/**
- * V8 compiles what programs run thousands of times a second. An agent runs what a change takes once a change, some of it never in its
- * first weeks often enough: hours of a busy cluster went by at half speed. It takes 0.1 MB for the machine code.
- */
+/** V8 compiles what has run thousands of times. What a change takes runs once a change: the first 2,000 were slow. It costs 0.1 MB. */
 const COMPILE_SOON =
   Number.parseInt(process.versions.v8, 10) < 12
     ? ['--interrupt-budget=7000']

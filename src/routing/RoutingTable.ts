@@ -53,6 +53,11 @@ export class RoutingTable {
   readonly #balancing: ServiceBalancing;
   readonly #serviceCIDRs = new ServiceCidrs();
   readonly #tables: Readonly<Record<IpFamily, FamilyTable>>;
+  readonly #parts: ServiceParts = {
+    service: (path) => this.#services.get(path),
+    endpoints: (path) => this.#endpoints.get(path),
+    balancing: (path) => this.#balancing.of(path),
+  };
   readonly #dirty = new Set<string>();
   /** Those of them whose claims on addresses may be others. */
   readonly #respecified = new Set<string>();
@@ -159,14 +164,10 @@ export class RoutingTable {
   commit(): ChangeSet {
     if (this.hasPendingChanges) this.#generation++;
     if (this.#serviceCIDRs.commit()) this.#respecifyExternalIPs();
-    const unread = [...this.#respecified].filter((name) => !this.#readBalancing(name));
-    const parts: ServiceParts = {
-      service: (path) => this.#services.get(path),
-      endpoints: (path) => this.#endpoints.get(path),
-      balancing: (path) => this.#balancing.of(path),
-    };
+    const unread: string[] = [];
+    for (const name of this.#respecified) if (!this.#readBalancing(name)) unread.push(name);
     for (const family of IP_FAMILIES) {
-      this.#tables[family].update(this.#dirty, this.#respecified, parts, {
+      this.#tables[family].update(this.#dirty, this.#respecified, this.#parts, {
         node: this.#node,
         ownAddresses: this.#ownAddresses,
         ranges: this.#serviceCIDRs.of(family),

@@ -137,12 +137,13 @@ export class MessageWriter {
 
   /** UTF-8 with a NUL after it. */
   string(type: number, value: string): void {
-    const size = Buffer.byteLength(value);
-    const at = this.#attribute(type, size + 1);
-    if (size === value.length) {
-      for (let i = 0; i < size; i++) this.#bytes[at + i] = value.charCodeAt(i);
-    } else utf8.encodeInto(value, this.#bytes.subarray(at));
-    this.#bytes[at + size] = 0;
+    if (!isAscii(value)) {
+      this.raw(type, utf8.encode(`${value}\0`));
+      return;
+    }
+    const at = this.#attribute(type, value.length + 1);
+    for (let i = 0; i < value.length; i++) this.#bytes[at + i] = value.charCodeAt(i);
+    this.#bytes[at + value.length] = 0;
   }
 
   /** Bytes given as a string of one character a byte. */
@@ -203,4 +204,9 @@ export class MessageWriter {
     this.#bytes = larger;
     this.#view = new DataView(larger.buffer);
   }
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false;
+  return true;
 }

@@ -229,27 +229,35 @@ export class NetlinkChannel {
     throw neverConsistent(what, DUMP_ATTEMPTS);
   }
 
-  async #exchange<Result>(
+  #exchange<Result>(
     what: string,
     bytes: Uint8Array,
     count: number,
     expect: (acknowledged: number) => Reply<Result>,
     kind: Exchange['kind'],
   ): Promise<Result> {
-    if (this.#closed) throw closedError(what);
-    const first = this.#claimSequences(count);
-    const reply = expect(setSequences(bytes, first));
+    try {
+      if (this.#closed) throw closedError(what);
+      const first = this.#claimSequences(count);
+      const reply = expect(setSequences(bytes, first));
+      this.#send(what, bytes);
+      const result = this.#exchanges.add({ what, first, count, kind, reply });
+      // Unread answers to a few hundred requests would overflow the receive buffer.
+      if (kind === 'answered at once') this.#receive();
+      this.#exchanges.awaitAnswer(first);
+      return result;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #send(what: string, bytes: Uint8Array): void {
     try {
       this.#socket.send(bytes);
     } catch (cause) {
       const words = cause instanceof Error ? cause.message : String(cause);
       throw new NetlinkError(what, { errno: errnoOf(cause), words, cause });
     }
-    const result = this.#exchanges.add({ what, first, count, kind, reply });
-    // Unread answers to a few hundred requests would overflow the receive buffer.
-    if (kind === 'answered at once') this.#receive();
-    this.#exchanges.awaitAnswer(first);
-    return result;
   }
 
   /** Never 0, which the kernel uses in what it says unasked. */

@@ -45,15 +45,17 @@ export class Transaction {
   }
 
   get isEmpty(): boolean {
-    const { flushedChains, deletedSets, deletedChains, newSets, newChains, newRules } = this;
     return (
       !this.createTable &&
       !this.replaceTable &&
       this.deletedElements.size === 0 &&
       this.newElements.size === 0 &&
-      [flushedChains, deletedSets, deletedChains, newSets, newChains, newRules].every(
-        (list) => list.length === 0,
-      )
+      this.flushedChains.length === 0 &&
+      this.deletedSets.length === 0 &&
+      this.deletedChains.length === 0 &&
+      this.newSets.length === 0 &&
+      this.newChains.length === 0 &&
+      this.newRules.length === 0
     );
   }
 

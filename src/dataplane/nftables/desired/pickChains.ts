@@ -54,9 +54,19 @@ export function pickChainName(space: Space, from: From, pick: Pick): string {
   return named(space, from, 'endpoints', ...pickWords(pick));
 }
 
-export function drawChainName({ space, from, algorithm }: Draw, count?: number): string {
-  return named(space, from, 'endpoints', ...(algorithm === 'random' ? [] : [algorithm]), ...digits(count));
+export function drawChainName(draw: Draw, count?: number): string {
+  if (count !== undefined) return `${drawChainName(draw)}-${count}`;
+  let name = DRAW_NAMES.get(draw);
+  if (name === undefined) {
+    const { space, from, algorithm } = draw;
+    name = named(space, from, 'endpoints', ...(algorithm === 'random' ? [] : [algorithm]));
+    DRAW_NAMES.set(draw, name);
+  }
+  return name;
 }
+
+/** Asked for with each change. */
+const DRAW_NAMES = new WeakMap<Draw, string>();
 
 /** Lists that are drawn from, by how many indexes they have. Every list of endpoints is noted, and few of them differ. */
 export class DrawCounts {
@@ -86,8 +96,6 @@ function named(space: Space, from: From, ...words: readonly string[]): string {
     ...words,
   ].join('-');
 }
-
-const digits = (count: number | undefined) => (count === undefined ? [] : [String(count)]);
 
 /** Of the names of chains: how a list, and that of the short circuit beside it, is picked from. */
 export function pickWords({ algorithm, size, owner }: Pick, beside?: Pick): readonly string[] {

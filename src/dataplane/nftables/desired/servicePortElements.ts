@@ -127,14 +127,7 @@ export function emitServicePort(port: ServicePort, counts: IndexCounts, sink: El
     emitter.entry('vip', key, 'cluster', internal, counts.internal, 'open');
     if (internalVerdict(port) === 'drop') sink.element('drop-services', key);
   }
-  const restricted = new Set(port.sourceRanges.length === 0 ? [] : port.loadBalancerIPs);
-  for (const vip of new Set([...port.externalIPs, ...port.loadBalancerIPs])) {
-    // The cluster IP comes first when somebody has given it out again.
-    if (vip === clusterIP) continue;
-    const key = ipKey(vip) + emitter.portKey;
-    if (restricted.has(vip)) emitSourceRanges(port, key, sink);
-    emitter.external('vip', key, counts, restricted.has(vip) ? 'firewalled' : 'open');
-  }
+  if (port.externalIPs.length + port.loadBalancerIPs.length > 0) emitOutside(port, counts, emitter, sink);
   if (port.nodePort !== 0) {
     const key = protocolKey(PROTOCOL_NUMBER[PROTOCOL[port.protocol]]) + portKey(port.nodePort);
     emitter.external('node-port', key, counts, 'open');
@@ -145,6 +138,17 @@ export function emitServicePort(port: ServicePort, counts: IndexCounts, sink: El
   // Of all, as in mode ipvs: who is not ready here may be ready, and elsewhere, by what another Service says.
   for (const { mayBeHere, address } of endpoints.all) {
     if (mayBeHere) sink.shared('hairpins', ipKey(address) + ipKey(address));
+  }
+}
+
+function emitOutside(port: ServicePort, counts: IndexCounts, emitter: Emitter, sink: ElementSink): void {
+  const restricted = new Set(port.sourceRanges.length === 0 ? [] : port.loadBalancerIPs);
+  for (const vip of new Set([...port.externalIPs, ...port.loadBalancerIPs])) {
+    // The cluster IP comes first when somebody has given it out again.
+    if (vip === port.clusterIP) continue;
+    const key = ipKey(vip) + emitter.portKey;
+    if (restricted.has(vip)) emitSourceRanges(port, key, sink);
+    emitter.external('vip', key, counts, restricted.has(vip) ? 'firewalled' : 'open');
   }
 }
 

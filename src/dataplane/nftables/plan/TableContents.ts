@@ -27,6 +27,8 @@ export const SIZED_SETS: readonly SizedSet[] = [
   'node-port-endpoints',
 ];
 
+const NO_CHAINS: readonly ChainSpec[] = [];
+
 export class TableContents {
   readonly shared: Readonly<Record<SharedSet, WantedKeys>> = {
     'cluster-ips': new WantedKeys(),
@@ -76,6 +78,7 @@ export class TableContents {
       counts.add(count);
       touched.add(name);
     }
+    if (touched.size === 0 && services.length === 0) return NO_CHAINS;
     return [
       ...[...touched].flatMap((name) => this.#chainsOfDraw(name)),
       ...services.flatMap((chain) => serviceChains(chain, this.settings)),

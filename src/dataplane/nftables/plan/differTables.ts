@@ -16,6 +16,7 @@ export function differTables(
   after: Tables,
   grown: (set: SetName, by: number) => void,
 ): void {
+  if (before.size === 0 && after.size === 0) return;
   for (const id of new Set([...before.keys(), ...after.keys()])) {
     const old = before.get(id);
     const wanted = after.get(id);

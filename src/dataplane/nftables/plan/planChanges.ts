@@ -152,6 +152,7 @@ function planSticky(
   for (const { seconds, protocol } of before.times) {
     if (contents.affinityTimes.remove(`${seconds}/${protocol}`)) differs = true;
   }
+  if (before.stickyKeys.size === 0 && after.stickyKeys.size === 0) return differs;
   for (const name of new Set([...before.stickyKeys.keys(), ...after.stickyKeys.keys()])) {
     const set = contents.affinitySets.get(name);
     if (!set) continue;

@@ -224,16 +224,19 @@ export class NftablesTable<Family extends TableFamily = IpFamily> {
     purpose: 'to commit' | 'to check',
     counters: CountersBySet,
   ): Promise<Sent> {
-    const send = async (mapTests: MapTests): Promise<Sent> => {
-      const { writer, subjectOf } = writeTransaction(transaction, counters, purpose, mapTests, this.#writer);
-      const [first] = await this.#channel.transaction(what, writer);
-      return { first, subjectOf };
-    };
-    const sent = await send(this.#mapTests);
-    if (sent.first?.code !== 'EINVAL' || this.#mapTests === 'into a register') return sent;
+    const write = (mapTests: MapTests) =>
+      writeTransaction(transaction, counters, purpose, mapTests, this.#writer);
+    const { writer, subjectOf } = write(this.#mapTests);
+    const [first] = await this.#channel.transaction(what, writer);
+    const sent = { first, subjectOf };
+    if (first?.code !== 'EINVAL' || this.#mapTests === 'into a register') return sent;
     if (!transaction.newRules.some(({ rules }) => rules.some(testsMap))) return sent;
-    const again = await send('into a register');
-    const gotFurther = again.first === undefined || (again.first.index ?? 0) > (sent.first.index ?? 0);
+    const other = write('into a register');
+    const again: Sent = {
+      first: (await this.#channel.transaction(what, other.writer))[0],
+      subjectOf: other.subjectOf,
+    };
+    const gotFurther = again.first === undefined || (again.first.index ?? 0) > (first.index ?? 0);
     if (!gotFurther) return sent;
     this.#mapTests = 'into a register';
     return again;
