@@ -6,7 +6,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since 1970, with a fraction. Somebody may set it, so nothing is measured with it. */
   date(): number;
-  /** Runs the action once, after so many milliseconds. Answers how to cancel it. */
+  /** Runs the action once, after so many milliseconds; for 0, or fewer, when whoever asks has ended. Answers how to cancel it. */
   after(milliseconds: number, action: () => void): () => void;
 }
 
@@ -14,6 +14,11 @@ export const systemClock: Clock = {
   now: () => performance.now(),
   date: preciseNow,
   after(milliseconds, action) {
+    // A timer takes a millisecond at least.
+    if (milliseconds <= 0) {
+      const turn = setImmediate(action);
+      return () => clearImmediate(turn);
+    }
     const timer = setTimeout(action, milliseconds);
     return () => clearTimeout(timer);
   },

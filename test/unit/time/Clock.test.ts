@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import t from 'tap';
 import { every, systemClock } from '../../../src/time/Clock.js';
 import { FakeClock } from '../../support/FakeClock.js';
@@ -20,4 +21,15 @@ t.test('every: again and again, until it is ended, also from within', async (t) 
 
 t.test('the date of the system has its fraction, and follows the calendar', async (t) => {
   t.ok(Math.abs(systemClock.date() - Date.now()) <= 2);
+});
+
+t.test('what is to be done at once waits for no timer, and not within who asks', async (t) => {
+  const done: string[] = [];
+  systemClock.after(0, () => done.push('first'));
+  systemClock.after(-1, () => done.push('second'));
+  const cancel = systemClock.after(0, () => t.fail('it was cancelled'));
+  cancel();
+  t.strictSame(done, []);
+  await nextTurn();
+  t.strictSame(done, ['first', 'second']);
 });
