@@ -163,7 +163,11 @@ bool ChoiceThreads::Turn(Worker& worker, int most_batches, int count) {
   if (const uint32_t hang = worker.hang_ms.exchange(0)) std::this_thread::sleep_for(std::chrono::milliseconds(hang));
   worker.beat->turned = MonotonicMs();
   // Who ends lets everything pass from here on, and the watchdog may.
-  if (worker.beat->is_open.exchange(0) != 0 && !ending_) worker.queue.Hold(true);
+  if (worker.beat->is_open.exchange(0) != 0 && !ending_) {
+    // What has been read, and what waits to be read, has passed: to choose for it would count what is told of no more.
+    while (count > 0) count = worker.queue.Receive(Waiting::kNot);
+    worker.queue.Hold(true);
+  }
   for (int batch = 1;; batch++) {
     const bool more = Decide(worker, count);
     worker.queue.Flush();
