@@ -11,8 +11,8 @@
 
 namespace penstock::engine {
 
-// What epoll tells of a descriptor of a connection, besides room to write.
-constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLET;
+// What epoll tells of a descriptor of a connection, besides room to write. EPOLLPRI: of urgent data, before which reads stop short.
+constexpr uint32_t kWatched = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 
 // Descriptors: the client's and the endpoint's.
 constexpr int kDescriptorsEach = 2;
@@ -50,6 +50,7 @@ class Connection final : public Timer {
     bool ending = false;  // the peer has said that it ends; what it sent before may still be unread
     bool ended = false;   // everything that it sent has been read
     bool broken = false;  // reset, or unreachable: nothing can be sent to it; what it sent before may still be unread
+    bool urgent = false;  // has sent urgent data: what a read brings may be less than there is
     bool tells_room = false;  // epoll says when there is room to write again
     uint8_t writes = 0;       // stops at 2: the first write needs no TCP_NODELAY
   };

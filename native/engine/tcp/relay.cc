@@ -53,6 +53,7 @@ void Connection::OnEvents(Peer& peer, uint32_t events) {
     if (error == 0 && (events & EPOLLOUT) != 0) {
       server_.readable = (events & (EPOLLIN | EPOLLRDHUP)) != 0;
       server_.ending = (events & EPOLLRDHUP) != 0;
+      server_.urgent = (events & EPOLLPRI) != 0;
       return Connected();
     }
     if (error == 0 && (events & EPOLLHUP) == 0) return;
@@ -63,6 +64,7 @@ void Connection::OnEvents(Peer& peer, uint32_t events) {
   if ((events & EPOLLERR) != 0) peer.broken = true;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) peer.readable = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) peer.ending = true;
+  if ((events & EPOLLPRI) != 0) peer.urgent = true;
   if ((events & EPOLLOUT) != 0) peer.writable = true;
   Relay();
 }
@@ -168,6 +170,8 @@ void Connection::Copy(Direction& direction) {
   direction.bulk = static_cast<size_t>(got) == Worker::kBufferBytes;
   // After an end there comes nothing but the end, which shares a packet with what was sent last.
   const bool is_last = from.ending && !from.broken && static_cast<size_t>(got) < Worker::kBufferBytes;
+  // It need not be read again to be told so.
+  if (is_last && !from.urgent) from.ended = true;
   const int flags = is_last ? MSG_MORE : 0;
   const ssize_t sent = Write(*direction.to, buffer, static_cast<size_t>(got), flags);
   if (sent == got) return;

@@ -49,6 +49,7 @@ const meta =
 
 export const CtKey = {
   STATE: 0,
+  DIRECTION: 1,
   STATUS: 2,
   PROTO_DST: 12,
   SRC_IP: 19,

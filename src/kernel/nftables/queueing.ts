@@ -35,6 +35,15 @@ function bits(key: number, mask: number, comparison: number): Expression[] {
 /** Of a connection that nobody has answered yet. */
 export const IS_NEW: Statement = { text: 'ct state new', expressions: bits(CtKey.STATE, NEW, NOT_EQUAL) };
 
+/** From who began the connection. Like all `ct`, it does not hold for what is not tracked. */
+export const IS_FROM_CLIENT: Statement = {
+  text: 'ct direction original',
+  expressions: [
+    expression('ct', { key: CtKey.DIRECTION, dreg: FIRST }),
+    expression('cmp', { sreg: FIRST, op: EQUAL, data: '\0' }),
+  ],
+};
+
 /** The very first packet of its connection: it has not left the host yet, or reached a socket. */
 export const IS_FIRST: Statement = {
   text: 'ct status ! confirmed',

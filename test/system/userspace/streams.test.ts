@@ -1,4 +1,5 @@
 /** Streams through the proxy: whole, ended and reset as their ends want it, however large, slow or idle. */
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -28,6 +29,25 @@ function send(socket: Socket, megabytes: number, done: () => void): void {
     done();
   };
   more();
+}
+
+/** Sends urgent data in the middle and then ends, all while the agent is stopped, so that it sees it at once. */
+const URGENT = `
+import os, signal, socket, sys
+s = socket.create_connection(('${VIP}', 80), 10)
+s.send(b'ask')
+s.recv(2)
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+s.send(b'one')
+s.send(b'!', socket.MSG_OOB)
+s.send(b'two')
+s.shutdown(socket.SHUT_WR)
+os.kill(int(sys.argv[1]), signal.SIGCONT)
+`;
+
+function urgentClient(agent: number): Promise<number | null> {
+  const child = spawn('python3', ['-c', URGENT, String(agent)], { stdio: ['ignore', 'inherit', 'inherit'] });
+  return new Promise((resolve) => child.on('close', resolve));
 }
 
 if (await inNetns(import.meta.url)) {
@@ -104,6 +124,18 @@ if (await inNetns(import.meta.url)) {
       t.equal(await text(socket), 'bye');
       socket.end('but wait');
       t.equal(await heard, 'but wait');
+    });
+
+    await t.test('what follows urgent data is not lost, also when the end comes with it', async (t) => {
+      const heard = new Promise<string>((resolve) => {
+        answer = (socket) => {
+          socket.once('data', () => socket.write('go'));
+          resolve(text(socket));
+        };
+      });
+      const code = await urgentClient(agent.pid ?? 0);
+      t.equal(code, 0);
+      t.equal(await heard, 'askonetwo', 'the urgent byte itself is not passed on');
     });
 
     await t.test('a server that speaks first is heard at once', async (t) => {

@@ -232,7 +232,8 @@ print(len(s.recv(4096)))`;
     const { begun, told } = story();
     await begun;
     t.equal(await agent.end('SIGTERM'), 0);
-    t.equal(await told, -1);
+    // A reset that comes together with data is an end to libuv (POLLHUP after a partial read).
+    t.ok((await told) < wholeStory);
     t.match(agent.output, '1 connections are cut: their time is over');
   });
 }

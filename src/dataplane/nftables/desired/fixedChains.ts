@@ -5,7 +5,7 @@ import {
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
 } from '../../../kernel/nftables/fields.js';
-import { IS_NEW } from '../../../kernel/nftables/queueing.js';
+import { IS_FROM_CLIENT, IS_NEW } from '../../../kernel/nftables/queueing.js';
 import {
   ACCEPT,
   clearMark,
@@ -16,6 +16,7 @@ import {
   HAS_DESTINATION_NAT,
   hasTcpFlags,
   inMap,
+  inputInterface,
   inSet,
   isEchoRequest,
   isLocalAddress,
@@ -147,14 +148,24 @@ function untranslatedChain({ family, untranslated }: NftablesSettings): readonly
   ];
 }
 
-/** Answers to connections that bear a client's address must come to us, not to the client. */
-function divertChain({ divertMark }: NftablesSettings): readonly ChainSpec[] {
+/**
+ * Answers to connections that bear a client's address must come to us, not to the client. To find a packet's socket is the dearest
+ * thing here, so what is plainly no such answer is let go first: what this host sends itself, what is for a cluster IP as it is, and
+ * what was translated on its way from a client.
+ */
+function divertChain({ family, divertMark, untranslated }: NftablesSettings): readonly ChainSpec[] {
   if (divertMark === 0) return [];
+  const { destinationAddress } = FIELDS[family];
   return [
     {
       name: 'divert',
       hook: { type: 'filter', hook: 'prerouting', priority: MANGLE },
-      rules: [[FOR_TRANSPARENT_SOCKET, setMark(divertMark)]],
+      rules: [
+        [inputInterface('is', 'lo'), ACCEPT],
+        ...untranslated.map((cidr): Rule => [prefix(destinationAddress, 'is', cidr), ACCEPT]),
+        [IS_FROM_CLIENT, HAS_DESTINATION_NAT, ACCEPT],
+        [FOR_TRANSPARENT_SOCKET, setMark(divertMark)],
+      ],
     },
   ];
 }
