@@ -37,14 +37,17 @@ endpoints:
   - {addresses: [10.244.1.5], conditions: {ready: true}, nodeName: other}
 `;
 
-/** undici loads it, and with it Node's module, at each start, though it speaks HTTP/2 only where it is told to. */
-const WITHOUT_HTTP2 = {
-  name: 'without HTTP/2',
-  setup: ({ onLoad }) =>
-    onLoad({ filter: /\/undici\/lib\/dispatcher\/client-h2\.js$/ }, () => ({
-      contents: 'module.exports = () => { throw new Error("this program has no HTTP/2 of undici"); };',
-    })),
-};
+/** Files of packages that penstock has no use for, which a package loads at each start all the same; and what stands in their place. */
+const UNUSED = new Map([
+  // With it comes Node's HTTP/2, which undici speaks where it is told to.
+  [/\/undici\/lib\/dispatcher\/client-h2\.js$/, 'module.exports = () => { throw new Error("no HTTP/2 is bundled"); };'],
+  // With them come node:https, node:cluster and a digest.
+  [/\/prom-client\/lib\/(pushgateway|cluster|summary)\.js$/, 'module.exports = class {};'],
+  // Says so when nothing traces the process.
+  [/\/@opentelemetry\/api\/.*\/index\.c?js$/, 'exports.trace = { getSpan() {} }; exports.context = { active() {} };'],
+  // Threads that write the log.
+  [/\/pino\/lib\/transport\.js$/, 'module.exports = () => { throw new Error("no transports are bundled"); };'],
+]);
 
 const self = fileURLToPath(import.meta.url);
 const { hashOfFlagsIn, openBundle, pack } = createRequire(import.meta.url)('../bin/openBundle.js');
@@ -74,7 +77,7 @@ async function makeBundle(folder) {
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: [WITHOUT_HTTP2],
+    plugins: [{ name: 'unused', setup: leaveOut }],
     define: { 'import.meta.url': 'importMetaUrl' },
   });
   const parts = new Map(outputFiles.map(({ path, text }) => [basename(path), { text: asFunction(basename(path), text) }]));
@@ -97,6 +100,10 @@ async function makeBundle(folder) {
   copyLicenses(Object.keys(metafile.inputs), join(folder, 'licenses'));
 }
 
+function leaveOut({ onLoad }) {
+  for (const [filter, contents] of UNUSED) onLoad({ filter }, () => ({ contents }));
+}
+
 /**
  * A part as esbuild writes it, an ES module, → a function that bin/openBundle.js calls: V8's code cache is for scripts alone. Names
  * that parts have of each other become constants, which cost nothing to use; so nothing that a part exports may change later.
@@ -112,8 +119,9 @@ function asFunction(name, text) {
   const body = text
     .slice(0, exported?.index)
     .replaceAll(/\bimport(?:(?: ([\w$]+)|\*as ([\w$]+))?,?(\{[^}]*\})? ?from)?"([^"\s]+)";/g, withRequire)
-    .replaceAll(/\bimport\("(\.\/[^"]+)"\)/g, 'Promise.resolve().then(()=>require("$1"))');
-  // Any other import or export is a syntax error when the part is loaded, below.
+    .replaceAll(/\bimport\("([^"\s]+)"\)/g, 'Promise.resolve().then(()=>require("$1"))');
+  // Any other import or export is a syntax error when the part is loaded, below; a call of import() only when it is reached.
+  if (/\bimport\(/.test(body)) throw new Error(`${name}: imports what no constant names`);
   const exports = (exported?.[1] ?? '').split(',').filter((each) => each !== '').map((each) => {
     const [local, as = local] = each.split(' as ');
     return `exports.${as}=${local};`;

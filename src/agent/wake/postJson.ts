@@ -1,6 +1,4 @@
 /** Tells a program elsewhere something, by a POST of JSON. */
-import { request as plainRequest } from 'node:http';
-import { request as secureRequest } from 'node:https';
 import type { Clock } from '../../time/Clock.js';
 import { formatDuration } from '../../time/duration.js';
 
@@ -11,10 +9,13 @@ const TIMEOUT_MS = 5000;
 /** Resolves to undefined when it was taken (status 2xx), else to why not. Never rejects. Redirections are not followed. */
 export const postJson =
   (clock: Clock): Post =>
-  (url, body) =>
-    new Promise((resolve) => {
+  async (url, body) => {
+    // Most agents never need it.
+    const { request: begin } = url.startsWith('https:')
+      ? await import('node:https')
+      : await import('node:http');
+    return new Promise((resolve) => {
       const content = JSON.stringify(body);
-      const begin = url.startsWith('https:') ? secureRequest : plainRequest;
       const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(content) };
       const request = begin(url, { method: 'POST', agent: false, headers });
       const end = (why: string | undefined) => {
@@ -29,3 +30,4 @@ export const postJson =
       request.on('error', (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
       request.end(content);
     });
+  };
