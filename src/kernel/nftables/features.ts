@@ -27,6 +27,7 @@ import {
 } from './statements.js';
 import { type ChainSpec, Transaction } from './Transaction.js';
 import { NftablesTable } from './table/NftablesTable.js';
+import { writeCheck } from './writeTransaction.js';
 
 /** Never comes to be: what the kernel says to transactions that would make it is all that is wanted. */
 export const PROBE_TABLE = 'penstock-probe';
@@ -247,7 +248,7 @@ export const FEATURES: readonly Feature[] = [
 ];
 
 /**
- * Asks the kernel for all features of a family at once, and for each by itself when it refuses that: to take chains back
+ * Asks the kernel for all features of all families at once, and for each by itself when it refuses that: to take chains back
  * costs it some ten milliseconds a time. Nothing of it stays. Rejects with NetlinkError when it cannot be asked.
  */
 export async function probeFeatures(
@@ -255,21 +256,31 @@ export async function probeFeatures(
   families: readonly IpFamily[],
 ): Promise<readonly FeatureResult[]> {
   const results: FeatureResult[] = [];
+  const [refusal] = await channel.transaction(
+    `check table ${PROBE_TABLE}`,
+    writeCheck(families.map(together)),
+  );
+  if (refusal?.code === 'EPERM') throw refusal;
+  const hasAll = refusal === undefined;
   for (const family of families) {
     const table = new NftablesTable(channel, family, PROBE_TABLE);
-    const refusal = await table.check(together(family));
-    if (refusal?.code === 'EPERM') throw refusal;
-    const hasAll = refusal === undefined;
     for (const feature of FEATURES) {
       const error = hasAll ? undefined : await table.check(feature.probe(family));
       results.push({ feature, family, error });
     }
   }
+  hasLog ||= results.some(
+    ({ feature, family, error }) => feature.name === LOGGING && family === 'IPv4' && !error,
+  );
   return results;
 }
 
+/** A probe of this process has found it: a kernel that runs loses no feature. */
+let hasLog = false;
+
 /** Whether rules of this kernel can log packets. */
 export async function canLog(channel: NetlinkChannel): Promise<boolean> {
+  if (hasLog) return true;
   const logging = FEATURES.find(({ name }) => name === LOGGING);
   const table = new NftablesTable(channel, 'IPv4', PROBE_TABLE);
   return logging !== undefined && (await table.check(logging.probe('IPv4'))) === undefined;
