@@ -12,7 +12,9 @@ export const ENDPOINTS = ['10.200.0.2', '10.200.0.3', '10.200.0.4', '10.200.0.5'
 export const TCP = { service: 80, endpoint: 8080 };
 export const UDP = { service: 53, endpoint: 8053 };
 
-export const CONTENDERS = ['direct', 'haproxy', 'nginx', 'penstock'] as const;
+export const USUAL = ['direct', 'haproxy', 'nginx', 'penstock'] as const;
+/** `floor`: userspaceFloor.c, which only knows small requests. */
+export const CONTENDERS = [...USUAL, 'floor'] as const;
 export type Contender = (typeof CONTENDERS)[number];
 
 export interface ProxySettings {
@@ -26,6 +28,8 @@ export interface ProxySettings {
 }
 
 const PENSTOCK = fileURLToPath(new URL('../../../bin/penstock', import.meta.url));
+/** Compiled, in the folder of the run. */
+export const FLOOR = 'userspaceFloor';
 const NGINX_MODULE = '/usr/lib/nginx/modules/ngx_stream_module.so';
 
 // dpkg-query's own placeholders.
@@ -59,6 +63,7 @@ export function install(proxies: readonly Contender[]): void {
 export function versionOf(proxy: Contender): string {
   switch (proxy) {
     case 'direct':
+    case 'floor':
     case 'penstock':
       return '';
     case 'haproxy':
@@ -80,6 +85,10 @@ export function prepare(proxy: Contender, folder: string, settings: ProxySetting
       return [];
     case 'haproxy':
       return ['haproxy', '-db', '-f', file('haproxy.cfg', haproxyConfig(settings))];
+    case 'floor': {
+      const to = ENDPOINTS.map((ip) => `${ip}:${TCP.endpoint}`).join(',');
+      return [join(folder, FLOOR), `to=${to}`, `at=${VIP}:${TCP.service}`, `threads=${settings.threads}`];
+    }
     case 'nginx':
       return ['nginx', '-e', 'stderr', '-p', folder, '-c', file('nginx.conf', nginxConfig(settings))];
     case 'penstock': {

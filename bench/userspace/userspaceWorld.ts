@@ -76,7 +76,7 @@ export class World {
     }
     sh(this.#settings.topology === 'one' ? this.#oneNamespace() : this.#threeNamespaces());
     if (this.proxy === 'haproxy' && this.#settings.haproxy === 'redirected') this.#redirect();
-    else if (this.proxy === 'haproxy' || this.proxy === 'nginx')
+    else if (this.proxy === 'haproxy' || this.proxy === 'nginx' || this.proxy === 'floor')
       sh(`ip -n ${this.#node} addr add ${VIP}/32 dev lo`);
     if (this.proxy !== 'penstock' && this.#settings.conntrack === 'on') this.#track();
 
