@@ -228,12 +228,35 @@ void HoldThread::LetGo(Milliseconds now) {
     const double pace = kPace * going.endpoints;
     going.allowed = std::min(pace, going.allowed + pace * static_cast<double>(Since(now, going.since)) / 1000);
     going.since = now;
-    for (; !going.flows.empty() && going.allowed >= 1; going.allowed--) {
+    while (!going.flows.empty()) {
+      if (HoldAgain(&going.flows, now)) continue;
+      if (going.allowed < 1) break;
+      going.allowed--;
       Release(&going.flows.front(), now);
       going.flows.pop_front();
     }
   }
   going_.remove_if([](const Going& going) { return going.flows.empty(); });
+}
+
+bool HoldThread::HoldAgain(Flows* going, Milliseconds now) {
+  const auto first = going->begin();
+  Sleeper* sleeper = sleepers_.Find(first->flow);
+  if (sleeper == nullptr || sleeper->phase == Phase::kRefusing) return false;
+  Tell(sleeper, now);
+  const auto count = static_cast<uint32_t>(first->packets.size());
+  // A newer packet of the flow may wait already.
+  if (flows_.count(first->flow) != 0 || sleeper->packets + count > kMostPacketsOfOne) {
+    for (const Packet& packet : first->packets) queue_.Drop(packet.id);
+    counts_.waiting -= count;
+    counts_.replaced += count;
+    going->erase(first);
+    return true;
+  }
+  sleeper->waiting.splice(sleeper->waiting.end(), *going, first);
+  flows_[first->flow] = first;
+  sleeper->packets += count;
+  return true;
 }
 
 void HoldThread::Release(Waiting* waiting, Milliseconds now) {

@@ -79,6 +79,8 @@ class HoldThread {
   void GiveUpLate(Milliseconds now);
   void Wake(Sleeper& sleeper, uint32_t endpoints, Milliseconds now);
   void LetGo(Milliseconds now);
+  // The first of them, where its service port sleeps again. False: it may go on.
+  bool HoldAgain(Flows* going, Milliseconds now);
   void Release(Waiting* waiting, Milliseconds now);
   void Forget(const Waiting& waiting);
 

@@ -2,6 +2,7 @@
 import { readUnitName } from '../net/unitName.js';
 import { FaultList, quote } from '../objects/read/FaultList.js';
 import { formatDuration, type Milliseconds, parseDuration } from '../time/duration.js';
+import type { ChangeSet, ServicePortChange } from './ChangeSet.js';
 import type { ServicePort } from './ServicePort.js';
 
 /** Whom a first packet wakes; who does that is another question. */
@@ -73,6 +74,23 @@ export function isAccepting(port: ServicePort): boolean {
 /** Whether first packets to it are held now. */
 export function isHeld(port: ServicePort): boolean {
   return isAsleep(port) && !asksToAccept(port);
+}
+
+/**
+ * Of changes those after which a service port `sleeps`, as it did not before; undefined: none. `isKnown`: what it must have been before for
+ * somebody to know it.
+ */
+export function fallingAsleep(
+  families: ChangeSet['families'],
+  sleeps: (port: ServicePort) => boolean,
+  isKnown: (port: ServicePort) => boolean = () => true,
+): ChangeSet['families'] | undefined {
+  const falling = (changes: readonly ServicePortChange[]) =>
+    changes.filter(
+      ({ before, after }) => before && after && isKnown(before) && !sleeps(before) && sleeps(after),
+    );
+  const [IPv4, IPv6] = [falling(families.IPv4), falling(families.IPv6)];
+  return IPv4.length + IPv6.length === 0 ? undefined : { IPv4, IPv6 };
 }
 
 /** Whether first packets wait at all in a mode. */

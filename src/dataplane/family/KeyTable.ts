@@ -84,6 +84,24 @@ export class KeyTable<Settings> {
     this.#keys = keys;
   }
 
+  /**
+   * Adds already what the next sync will add for these changes. Where nothing is known of the table it does nothing. Rejects with
+   * PENSTOCK_NFTABLES_REFUSED or NetlinkError.
+   */
+  async addAhead(changes: readonly ServicePortChange[]): Promise<void> {
+    const { settings } = this;
+    if (this.#keys === undefined || settings === undefined) return;
+    const sets = new Map(this.#keys.sets.map((set) => [set.name, set]));
+    const transaction = new Transaction(this.family, this.#table.name);
+    for (const { after } of changes) {
+      for (const [name, key] of after ? this.#content.elements(after, settings) : []) {
+        const set = sets.get(name);
+        if (set) transaction.addElement(set, key, undefined);
+      }
+    }
+    if (!transaction.isEmpty) await this.#table.commit(transaction);
+  }
+
   /** Rejects with NetlinkError. */
   async remove(): Promise<void> {
     this.#keys = undefined;

@@ -22,7 +22,7 @@ import type { IpFamily } from '../../net/ip.js';
 import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
-import { asksToAccept, isAccepting, readWake } from '../../routing/waking.js';
+import { asksToAccept, fallingAsleep, isAccepting, readWake } from '../../routing/waking.js';
 import { every } from '../../time/Clock.js';
 import type { ModeHost } from '../ModeHost.js';
 import type { Companion } from './AccompaniedDataplane.js';
@@ -123,6 +123,16 @@ export class AcceptOnConnect implements Companion {
       failed += counted.failed;
     }
     return { asleep, accepted, failed, active: open.engine.status.active };
+  }
+
+  async prepare({ families }: ChangeSet): Promise<void> {
+    const falling = fallingAsleep(families, isAccepting, asksToAccept);
+    if (falling === undefined || !this.#open?.isListening || this.#hasMissed) return;
+    try {
+      await this.#tables.addAhead(falling);
+    } catch {
+      this.requireFull();
+    }
   }
 
   /** Never rejects. The rules of the mode are in force. */

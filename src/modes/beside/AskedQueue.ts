@@ -121,6 +121,17 @@ export class AskedQueue<Who extends Decider> {
     }
   }
 
+  /** Hands over first packets of these service ports already, before a sync with them. Never rejects: the sync then looks at everything. */
+  async prepare(families: ChangeSet['families'], tell: (who: Who) => void): Promise<void> {
+    if (this.#who === undefined || this.#hasMissed) return;
+    try {
+      tell(this.#who);
+      await this.#tables.addAhead(families);
+    } catch {
+      this.requireFull();
+    }
+  }
+
   requireFull(): void {
     this.#hasMissed = true;
     this.#asking.forget();

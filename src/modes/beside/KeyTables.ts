@@ -3,6 +3,7 @@ import { KeyTable, type KeyTableContent } from '../../dataplane/family/KeyTable.
 import type { NetlinkChannel } from '../../kernel/netlink/NetlinkChannel.js';
 import { NftablesTable } from '../../kernel/nftables/table/NftablesTable.js';
 import type { IpFamily } from '../../net/ip.js';
+import type { ChangeSet } from '../../routing/ChangeSet.js';
 
 export class KeyTables<Settings> {
   readonly all: readonly KeyTable<Settings>[];
@@ -30,6 +31,11 @@ export class KeyTables<Settings> {
   get settings(): Readonly<Partial<Record<IpFamily, Settings>>> {
     const known = this.all.flatMap(({ family, settings }) => (settings ? [[family, settings] as const] : []));
     return Object.fromEntries(known);
+  }
+
+  /** As KeyTable.addAhead(). */
+  async addAhead(families: ChangeSet['families']): Promise<void> {
+    for (const each of this.all) await each.addAhead(families[each.family]);
   }
 
   requireFull(): void {

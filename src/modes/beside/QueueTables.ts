@@ -80,6 +80,11 @@ export class QueueTables {
     }
   }
 
+  /** As KeyTable.addAhead(). */
+  async addAhead(families: ChangeSet['families']): Promise<void> {
+    await this.#tables.addAhead(families);
+  }
+
   /** Rejects with NetlinkError. */
   async remove(): Promise<void> {
     if (this.#mayBeThere) for (const each of this.#tables.all) await each.remove();

@@ -8,7 +8,7 @@ import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import type { IpFamily } from '../../net/ip.js';
 import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
-import { asksToAccept, readWake } from '../../routing/waking.js';
+import { asksToAccept, fallingAsleep, isHeld, readWake } from '../../routing/waking.js';
 import type { ModeHost } from '../ModeHost.js';
 import type { Companion } from './AccompaniedDataplane.js';
 import { AskedQueue } from './AskedQueue.js';
@@ -59,6 +59,14 @@ export class WakeOnConnect implements Companion {
   /** Undefined where no Service asks to be woken. */
   state(): QueueState | undefined {
     return this.#queue.state('hold', { isWatched: true, letPass: 0 });
+  }
+
+  async prepare({ families }: ChangeSet): Promise<void> {
+    const falling = fallingAsleep(families, isHeld);
+    if (falling === undefined) return;
+    await this.#queue.prepare(falling, (holder) => {
+      for (const family of this.#queue.families) holder.sleep(family, falling[family]);
+    });
   }
 
   async sync(table: RoutingView, changes: ChangeSet): Promise<void> {
