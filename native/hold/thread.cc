@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <system_error>
 #include <utility>
 
@@ -63,6 +64,8 @@ bool HoldThread::Update(const uint8_t* records, size_t length) {
   const Milliseconds now = MonotonicMs();
   const bool good = sleepers_.Update(
       records, length, [&](Sleeper& sleeper, uint32_t endpoints) { Wake(sleeper, endpoints, now); });
+  // Somebody may have got another timeout.
+  look_for_late_ = now;
   LetGo(now);
   queue_.Flush();
   const uint64_t one = 1;
@@ -182,6 +185,7 @@ void HoldThread::Tell(Sleeper* sleeper, Milliseconds now) {
   if (sleeper->phase == Phase::kAsleep) {
     sleeper->phase = Phase::kWaking;
     sleeper->since = now;
+    look_for_late_ = std::min(look_for_late_, now + sleeper->timeout);
   } else if (now < sleeper->told + kTellAgain) {
     return;
   }
@@ -190,8 +194,14 @@ void HoldThread::Tell(Sleeper* sleeper, Milliseconds now) {
 }
 
 void HoldThread::GiveUpLate(Milliseconds now) {
+  if (now < look_for_late_) return;
+  look_for_late_ = std::numeric_limits<Milliseconds>::max();
   sleepers_.ForEach([&](Sleeper& sleeper) {
-    if (sleeper.phase != Phase::kWaking || now < sleeper.since + sleeper.timeout) return;
+    if (sleeper.phase != Phase::kWaking) return;
+    if (now < sleeper.since + sleeper.timeout) {
+      look_for_late_ = std::min(look_for_late_, std::max(sleeper.since + sleeper.timeout, now + Milliseconds{kTurnMs}));
+      return;
+    }
     for (const Waiting& waiting : sleeper.waiting) {
       for (const Packet& packet : waiting.packets) queue_.Drop(packet.id);
       counts_.timed_out++;

@@ -93,6 +93,8 @@ class HoldThread {
   choice::FairLock lock_;
   std::vector<Event> events_;
   HoldStatus counts_{};
+  // Nobody is given up before. Thousands may sleep, few are waited for.
+  Milliseconds look_for_late_ = 0;
   // Of the thread alone: some packets of this turn found no room.
   bool is_crowded_ = false;
   std::atomic<bool> ending_{false};

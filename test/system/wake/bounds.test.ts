@@ -1,8 +1,11 @@
 /** What holding costs at most, who may not wake a Service, and what becomes of those who wait when the agent stops for a while. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { sleepRecord } from '../../../src/dataplane/wake/encodeHold.js';
+import { nativeAddon } from '../../../src/kernel/addon/nativeAddon.js';
 import { AgentProcess } from '../../support/AgentProcess.js';
+import { ip, service, tableOf } from '../../support/builders.js';
 import { metric } from '../../support/choiceWorld.js';
 import { fromRoot } from '../../support/fromRoot.js';
 import { inNetns } from '../../support/inNetns.js';
@@ -13,6 +16,15 @@ const HOLD = { 'penstock.io/wake': 'hold' };
 const AWAKE_VIP = '192.0.2.50';
 const SYNS = 20_000;
 const MOST_WAITING = 1024;
+
+const SLEEPERS = 20_000;
+
+/** Milliseconds that the thread of this process that holds was on a processor. */
+function holdMs(): number {
+  const threads = readdirSync('/proc/self/task').map((id) => `/proc/self/task/${id}`);
+  const holding = threads.find((path) => readFileSync(`${path}/comm`, 'utf8') === 'hold\n');
+  return Number(readFileSync(`${holding}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+}
 
 const waiting = async () => (await metric('penstock_wake_waiting_packets')) ?? 0;
 
@@ -121,6 +133,26 @@ if (await inNetns(import.meta.url)) {
     t.equal((await other)[0]?.[0], 'hello');
     t.equal((await late)[0]?.[0], 'hello', 'and who found no room comes again');
     t.ok(await eventually(async () => (await waiting()) === 0), 'all that waited went on, at their pace');
+  });
+
+  t.test('thousands that sleep cost nothing', async (t) => {
+    const queue = new (nativeAddon().HoldQueue)({ firstQueue: 40_000 }, () => {});
+    t.teardown(() => queue.close());
+    const sleeping = tableOf([service({ options: { wake: 'hold' } })]);
+    sleeping.commit();
+    const [sleeper] = sleeping.servicePorts('IPv4').values();
+    if (!sleeper) throw new Error('no service port');
+    const vip = (i: number) => ip(`10.97.${i >> 8}.${i & 255}`);
+    queue.update(
+      Buffer.concat(
+        Array.from({ length: SLEEPERS }, (_, i) => sleepRecord(i + 1, { ...sleeper, clusterIP: vip(i) })),
+      ),
+    );
+    await sleep(200);
+    const before = holdMs();
+    await sleep(2000);
+    const ms = holdMs() - before;
+    t.ok(ms < 20, `${ms} ms of processor time in two seconds without packets`);
   });
 
   t.test('clients that may not use a load-balancer IP wake nobody', async (t) => {
