@@ -18,12 +18,16 @@ const UNIT: Readonly<Record<string, Milliseconds>> = {
 /** Go holds nanoseconds in 64 bits: about 292 years. */
 const LONGEST: Milliseconds = 2 ** 63 / 1e6;
 
+/** Whoever writes an annotation writes the text. Go's own longest form has 25 characters. */
+const LONGEST_TEXT = 100;
+
 /** Undefined when the text is no duration. May be negative. */
 export function parseDuration(text: string): Milliseconds | undefined {
+  if (text.length > LONGEST_TEXT) return undefined;
   const sign = text.startsWith('-') ? -1 : 1;
   const body = text.replace(/^[-+]/, '');
   if (body === '0') return 0;
-  if (!/^((\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(body)) return undefined;
+  if (!/^((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+$/.test(body)) return undefined;
   let sum = 0;
   for (const [, amount, unit = ''] of body.matchAll(/([\d.]+)([a-zµμ]+)/g)) {
     sum += Number(amount) * (UNIT[unit] ?? Number.NaN);

@@ -122,7 +122,7 @@ function readValue(type: FlagType, texts: readonly string[]): Read {
       );
     case 'number':
       return orExpected(
-        /^[-+]?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : undefined,
+        /^[-+]?(\d+(\.\d*)?|\.\d+)$/.test(text) ? Number(text) : undefined,
         'must be a number',
         text,
       );
