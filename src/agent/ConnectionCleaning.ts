@@ -29,11 +29,22 @@ export interface ConnectionCleaningOptions {
   readonly log: Logger;
 }
 
+/** What a look at the connections goes by, and what that was made of. */
+interface Places {
+  readonly host: readonly IpAddress[];
+  readonly node: RoutingTable['node'];
+  /** Ports of ours on loopback, by family. */
+  readonly ports: readonly (readonly number[])[];
+  readonly addresses: readonly IpAddress[];
+  readonly localhostTargets: readonly string[];
+}
+
 export class ConnectionCleaning {
   readonly #options: ConnectionCleaningOptions;
   readonly #close: () => void;
   readonly #cleaner: ConntrackCleaner;
   #stopped = false;
+  #places: Places | undefined;
 
   constructor(options: ConnectionCleaningOptions) {
     this.#options = options;
@@ -54,8 +65,9 @@ export class ConnectionCleaning {
 
   /** After a sync that succeeded. Never rejects: what could not be cleaned is tried again. */
   async clean(table: RoutingTable): Promise<void> {
-    if (!this.#stopped)
-      await this.#report(this.#cleaner.clean(this.#addresses(table), this.#localhostTargets()));
+    if (this.#stopped) return;
+    const { addresses, localhostTargets } = this.#placesOf(table);
+    await this.#report(this.#cleaner.clean(addresses, localhostTargets));
   }
 
   async stop(): Promise<void> {
@@ -63,10 +75,17 @@ export class ConnectionCleaning {
     this.#close();
   }
 
-  #localhostTargets(): string[] {
-    return IP_FAMILIES.flatMap((family) =>
-      this.#localhostPorts(family).map((port) => joinHostPort(LOOPBACK[family], port)),
+  /** Made anew only when something that they are made of is another: nearly no sync has others. */
+  #placesOf({ node }: RoutingTable): Places {
+    const host = this.#options.hostAddresses();
+    const ports = IP_FAMILIES.map((family) => this.#localhostPorts(family));
+    const known = this.#places;
+    if (known?.host === host && known.node === node && String(known.ports) === String(ports)) return known;
+    const localhostTargets = IP_FAMILIES.flatMap((family, i) =>
+      (ports[i] ?? []).map((port) => joinHostPort(LOOPBACK[family], port)),
     );
+    this.#places = { host, node, ports, addresses: this.#addresses(host, node, ports), localhostTargets };
+    return this.#places;
   }
 
   #localhostPorts(family: IpFamily): readonly number[] {
@@ -74,16 +93,15 @@ export class ConnectionCleaning {
     return [tcp, udp].filter((port) => port !== undefined);
   }
 
-  #addresses(table: RoutingTable): IpAddress[] {
-    const { nodePortAddresses, localhostNodePorts, hostAddresses } = this.#options;
-    const host = hostAddresses();
-    return IP_FAMILIES.flatMap((family) => {
-      const address = table.node.addresses[family];
+  #addresses(host: Places['host'], node: Places['node'], ports: Places['ports']): readonly IpAddress[] {
+    const { nodePortAddresses, localhostNodePorts } = this.#options;
+    return IP_FAMILIES.flatMap((family, i) => {
+      const address = node.addresses[family];
       const served = servedNodePortAddresses(nodePortAddresses, family, host, address);
       const byRules =
         localhostNodePorts.includes(family) &&
         (family === 'IPv6' || includesIpv4Loopback(nodePortAddresses, address));
-      const loopback = byRules || this.#localhostPorts(family).length > 0;
+      const loopback = byRules || ports[i]?.length !== 0;
       return loopback ? [...served, LOOPBACK[family]] : served;
     });
   }

@@ -13,7 +13,7 @@ export interface Heap {
   grow(): void;
   /** From then on as at the start of the process. */
   keepSmall(): void;
-  /** From now on what runs again and again is compiled for good after a tenth of the runs that V8 waits for. */
+  /** From now on what runs again and again is compiled for good after a tenth of the runs that V8 waits for, or fewer. */
   compileSoon(): void;
   /** What the start alone needed: garbage, free memory of malloc, pages of programs. Takes as long as a full collection. */
   giveBack(): void;
@@ -21,10 +21,10 @@ export interface Heap {
 
 /** Percent that the heap grows by from one collection to the next; 0: V8 decides. */
 const GROWTH = 20;
-/** V8 compiles what has run thousands of times. What a change takes runs once a change: the first 2,000 were slow. It costs 0.1 MB. */
+/** V8 compiles what has run thousands of times. What a change takes runs once a change: the first 2,000 were slow. It costs 2 MB. */
 const COMPILE_SOON =
   Number.parseInt(process.versions.v8, 10) < 12
-    ? ['--interrupt-budget=7000']
+    ? ['--interrupt-budget=2500']
     : [
         '--invocation-count-for-maglev=40',
         '--invocation-count-for-turbofan=300',

@@ -18,7 +18,8 @@ export class TcpProxy {
   readonly #options: TcpProxyOptions;
   readonly #chooser: EndpointChooser;
   readonly #maxConnections: number;
-  readonly #servers = new Map<IpFamily, Server>();
+  /** With their ports: to ask the system for one takes a call, and each change asks nine times. */
+  readonly #servers = new Map<IpFamily, { readonly server: Server; readonly port: number }>();
   readonly #clients = new Set<Socket>();
   readonly #endpoints = new Set<Socket>();
 
@@ -37,16 +38,16 @@ export class TcpProxy {
     await once(server, 'listening');
     // A connection that could not be accepted (no file descriptor left) is lost; the next may succeed.
     server.on('error', () => {});
-    this.#servers.set(family, server);
+    this.#servers.set(family, { server, port: (server.address() as AddressInfo).port });
   }
 
   port(family: IpFamily): number | undefined {
-    return (this.#servers.get(family)?.address() as AddressInfo | null | undefined)?.port;
+    return this.#servers.get(family)?.port;
   }
 
   /** Resets all connections. */
   async close(): Promise<void> {
-    const closed = [...this.#servers.values()].map((server) => {
+    const closed = [...this.#servers.values()].map(({ server }) => {
       return new Promise((resolve) => server.close(resolve));
     });
     this.#servers.clear();
