@@ -39,3 +39,25 @@ t.test('secrets go', async (t) => {
 t.test('all else stays', async (t) => {
   for (const text of HARMLESS) t.equal(redact(text), text);
 });
+
+t.test('a text that was written to keep us busy takes no longer than another', async (t) => {
+  for (const part of [
+    'a',
+    'a.',
+    'token',
+    'token ',
+    'eyJ-',
+    'eyJaaaaaaaa.',
+    'Bearer ',
+    'a://',
+    '-----BEGIN ',
+    ' ',
+    '"',
+    '\\"',
+  ]) {
+    const text = part.repeat(100_000 / part.length);
+    const began = performance.now();
+    redact(`${text}!`);
+    t.ok(performance.now() - began < 1000, `${part}: ${Math.round(performance.now() - began)} ms`);
+  }
+});
