@@ -19,7 +19,7 @@ import type { NativeEngine } from '../../kernel/addon/NativeEngine.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import { openNftablesChannel } from '../../kernel/nftables/table/openNftablesChannel.js';
 import type { IpFamily } from '../../net/ip.js';
-import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
+import { asNew, type ChangeSet, isEmpty, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import type { ServicePort } from '../../routing/ServicePort.js';
 import { asksToAccept, fallingAsleep, isAccepting, readWake } from '../../routing/waking.js';
@@ -125,11 +125,14 @@ export class AcceptOnConnect implements Companion {
     return { asleep, accepted, failed, active: open.engine.status.active };
   }
 
-  async prepare({ families }: ChangeSet): Promise<void> {
-    const falling = fallingAsleep(families, isAccepting, asksToAccept);
-    if (falling === undefined || !this.#open?.isListening || this.#hasMissed) return;
+  async prepare(table: RoutingView, changes: ChangeSet): Promise<void> {
+    const open = this.#open;
+    if (!open?.isListening || this.#hasMissed) return;
+    const falling = fallingAsleep(changes.families, isAccepting, asksToAccept);
     try {
-      await this.#tables.addAhead(falling);
+      if (falling !== undefined) await this.#tables.addAhead(falling);
+      if (isEmpty(changes) && (await this.#tables.verify()) !== undefined)
+        await this.#write(open, table, changes);
     } catch {
       this.requireFull();
     }

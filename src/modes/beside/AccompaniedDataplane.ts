@@ -13,10 +13,10 @@ import type { RoutingView } from '../../routing/RoutingView.js';
 
 export interface Companion {
   /**
-   * Before the rules of the mode: takes the packets of service ports that fall asleep, which the rules are going to refuse. A sync with the
-   * same changes follows. Never rejects.
+   * Before the rules of the mode, which are going to refuse: takes the packets of service ports that fall asleep; where nothing changed,
+   * of all that sleep, if somebody has removed the table that does it. A sync with the same changes follows. Never rejects.
    */
-  prepare?(changes: ChangeSet): Promise<void>;
+  prepare?(table: RoutingView, changes: ChangeSet): Promise<void>;
   /** Never rejects: what fails is told in the log and tried again. */
   sync(table: RoutingView, changes: ChangeSet): Promise<void>;
   /** The next sync looks at everything. */
@@ -96,8 +96,8 @@ export class AccompaniedDataplane implements Dataplane {
   async sync(table: RoutingView, changes: ChangeSet): Promise<SyncReport> {
     const { before, after, inForce, accepting } = this.#company;
     await before?.sync(table, changes);
-    await inForce?.prepare?.(changes);
-    await accepting?.prepare?.(changes);
+    await inForce?.prepare?.(table, changes);
+    await accepting?.prepare?.(table, changes);
     let report: SyncReport;
     try {
       report = await this.#target.sync(table, changes);

@@ -132,6 +132,16 @@ export class AskedQueue<Who extends Decider> {
     }
   }
 
+  /** Writes tables that others have removed. Never rejects: the next sync then looks at everything. */
+  async restore(table: RoutingView, unchanged: ChangeSet): Promise<void> {
+    if (this.#who === undefined || this.#hasMissed) return;
+    try {
+      if ((await this.#tables.verify()) !== undefined) await this.#tables.sync(table, unchanged, this.#who);
+    } catch {
+      this.requireFull();
+    }
+  }
+
   requireFull(): void {
     this.#hasMissed = true;
     this.#asking.forget();

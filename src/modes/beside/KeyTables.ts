@@ -44,12 +44,13 @@ export class KeyTables<Settings> {
 
   /** A sentence when others removed one; the next sync repairs that. */
   async verify(): Promise<string | undefined> {
+    const gone: string[] = [];
     for (const each of this.all) {
       const isThere = await each.isThere().catch(() => true);
       if (isThere) continue;
       each.requireFull();
-      return `${each.family}: ${this.#what}`;
+      gone.push(`${each.family}: ${this.#what}`);
     }
-    return undefined;
+    return gone.length === 0 ? undefined : gone.join('; ');
   }
 }

@@ -6,7 +6,7 @@ import { Holder, type WakeListener, type WakeReport } from '../../dataplane/wake
 import { HOLD_TABLE, type HoldOptions, holdContent } from '../../dataplane/wake/holdSets.js';
 import { nativeAddon } from '../../kernel/addon/nativeAddon.js';
 import type { IpFamily } from '../../net/ip.js';
-import { asNew, type ChangeSet, type ServicePortChange } from '../../routing/ChangeSet.js';
+import { asNew, type ChangeSet, isEmpty, type ServicePortChange } from '../../routing/ChangeSet.js';
 import type { RoutingView } from '../../routing/RoutingView.js';
 import { asksToAccept, fallingAsleep, isHeld, readWake } from '../../routing/waking.js';
 import type { ModeHost } from '../ModeHost.js';
@@ -61,7 +61,9 @@ export class WakeOnConnect implements Companion {
     return this.#queue.state('hold', { isWatched: true, letPass: 0 });
   }
 
-  async prepare({ families }: ChangeSet): Promise<void> {
+  async prepare(table: RoutingView, changes: ChangeSet): Promise<void> {
+    const { families } = changes;
+    if (isEmpty(changes)) await this.#queue.restore(table, changes);
     const falling = fallingAsleep(families, isHeld);
     if (falling === undefined) return;
     await this.#queue.prepare(falling, (holder) => {

@@ -4,7 +4,7 @@ import t from 'tap';
 import { AgentProcess } from '../../support/AgentProcess.js';
 import { metric } from '../../support/choiceWorld.js';
 import { inNetns } from '../../support/inNetns.js';
-import { eventually } from '../../support/iptables.js';
+import { eventually, shell } from '../../support/iptables.js';
 import { Client, Endpoint, prepareNode, sleepyObjects, VIP } from '../../support/wakeWorld.js';
 
 const CHANGES = 16;
@@ -79,6 +79,16 @@ if (await inNetns(import.meta.url)) {
         serve(true);
         const found = count((await all).map(([what]) => what));
         t.strictSame(found, { hello: MANY }, 'those whose turn had not come wait again');
+        serve(false);
+        await isAsleep();
+        const late = client.connect(VIP.IPv6, { count: 50 });
+        t.ok(await eventually(async () => ((await metric('penstock_wake_waiting_packets')) ?? 0) >= 50));
+        shell('nft flush ruleset');
+        // Their first packets are lost, and come again after a second.
+        await sleep(1500);
+        serve(true);
+        const flushed = count((await late).map(([what]) => what));
+        t.strictSame(flushed, { hello: 50 }, 'where somebody removes all tables nobody is refused either');
       }
     });
   }
