@@ -43,7 +43,7 @@ const UNUSED = new Map([
   [/\/undici\/lib\/dispatcher\/client-h2\.js$/, 'module.exports = () => { throw new Error("no HTTP/2 is bundled"); };'],
   // With them come node:https, node:cluster and a digest.
   [/\/prom-client\/lib\/(pushgateway|cluster|summary)\.js$/, 'module.exports = class {};'],
-  // Says so when nothing traces the process.
+  // As OpenTelemetry answers where nothing traces the process.
   [/\/@opentelemetry\/api\/.*\/index\.c?js$/, 'exports.trace = { getSpan() {} }; exports.context = { active() {} };'],
   // Threads that write the log.
   [/\/pino\/lib\/transport\.js$/, 'module.exports = () => { throw new Error("no transports are bundled"); };'],
@@ -100,8 +100,18 @@ async function makeBundle(folder) {
   copyLicenses(Object.keys(metafile.inputs), join(folder, 'licenses'));
 }
 
-function leaveOut({ onLoad }) {
-  for (const [filter, contents] of UNUSED) onLoad({ filter }, () => ({ contents }));
+function leaveOut({ onLoad, onEnd }) {
+  const found = new Set();
+  for (const [filter, contents] of UNUSED) {
+    onLoad({ filter }, () => {
+      found.add(filter);
+      return { contents };
+    });
+  }
+  onEnd(() => {
+    const lost = [...UNUSED.keys()].filter((filter) => !found.has(filter));
+    if (lost.length > 0) throw new Error(`no package has a file like ${lost.join(' or ')} any more: see UNUSED`);
+  });
 }
 
 /**

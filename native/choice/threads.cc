@@ -164,8 +164,14 @@ bool ChoiceThreads::Turn(Worker& worker, int most_batches, int count) {
   worker.beat->turned = MonotonicMs();
   // Who ends lets everything pass from here on, and the watchdog may.
   if (worker.beat->is_open.exchange(0) != 0 && !ending_) {
-    // What has been read, and what waits to be read, has passed: to choose for it would count what is told of no more.
-    while (count > 0) count = worker.queue.Receive(Waiting::kNot);
+    // What has been read, and what waits to be read, has passed: to choose for it would count what is told of no more. Should one not have
+    // passed yet, it does now.
+    for (; count > 0; count = worker.queue.Receive(Waiting::kNot)) {
+      worker.queue.ForEach(count, [&](const QueuedPacket& packet) {
+        worker.queue.Accept(packet.id, packet.mark & ~options_.mark_mask);
+      });
+      worker.queue.Flush();
+    }
     worker.queue.Hold(true);
   }
   for (int batch = 1;; batch++) {

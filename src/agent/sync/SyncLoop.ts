@@ -1,6 +1,6 @@
 /**
- * Runs the sync: at once when asked after a pause, never more often than every `minMs`, again soon when it failed, and
- * every `maxMs` in any case. Requests that come while it waits or runs become one. While runs fail, the waits between
+ * Runs the sync: at once when asked after a pause, and once more at once, as one change often comes as two (a Service, then its slice);
+ * beyond that never more often than every `minMs`; again soon when it failed, and every `maxMs` in any case. Requests that come while it waits or runs become one. While runs fail, the waits between
  * them grow, and no request shortens them; a repair may come before its time once in each wait.
  * kube-proxy calls this the bounded frequency runner; it retries only after its sync period of 30 s.
  */
@@ -10,7 +10,7 @@ import { BackOff } from '../../time/BackOff.js';
 import type { Clock } from '../../time/Clock.js';
 
 export interface SyncLoopOptions {
-  /** Milliseconds between the end of one run and the start of the next. */
+  /** Milliseconds between the end of one run and the start of the next, of many on average. */
   readonly minMs: number;
   /** What the waits between failing runs grow to, in milliseconds; the first is about a second. */
   readonly retryMs: number;
@@ -35,6 +35,8 @@ export class SyncLoop {
   #stopped = false;
   /** On the clock; no run that is not urgent starts before. */
   #notBefore = Number.NEGATIVE_INFINITY;
+  /** On the clock: each run takes `minMs` of time that has to pass; a run may start while it owes for one other. */
+  #owedUntil = Number.NEGATIVE_INFINITY;
   /** On the clock; a run starts then without being asked for. */
   #due = Number.POSITIVE_INFINITY;
   /** A repair has come before its time in the present wait. */
@@ -101,7 +103,9 @@ export class SyncLoop {
     try {
       await run();
       this.#succeeded();
-      this.#notBefore = clock.now() + minMs;
+      // A repair runs whatever is owed, and must not make others wait for long.
+      this.#owedUntil = Math.min(Math.max(clock.now(), this.#owedUntil) + minMs, clock.now() + 2 * minMs);
+      this.#notBefore = this.#owedUntil - minMs;
       this.#due = clock.now() + Math.max(minMs, maxMs);
     } catch (error) {
       this.#failed(error);

@@ -25,11 +25,11 @@ export const HOLD_TABLE = 'penstock-wake';
 const PRIORITY = -111;
 
 /**
- * First packets to one address and port that leave the kernel: no more than can wait (native/hold/thread.cc, kMostPacketsOfOne), with
- * one repeat each, at once; and every second as many as can wait, which is how often TCP repeats at most. Whatever is more would be
- * dropped by the program, which would cost both a way out of the kernel and back.
+ * First packets to one address and port that leave the kernel: four times as many as can wait (native/hold/thread.cc, kMostPacketsOfOne)
+ * at once, and a second as many as take the thread a tenth of a processor. So far above what can wait as the kernel does not know who may:
+ * packets from outside of loadBalancerSourceRanges count here, and each datagram of a flow that waits already.
  */
-const LIMIT = { rate: 1024, burst: 2048, seconds: 10 } as const;
+const LIMIT = { rate: 10_000, burst: 4096, seconds: 10 } as const;
 const CROWDS = 'crowds';
 /** Addresses and ports that are counted at the same time, 3 MiB. Those that find no room have no limit. */
 const MOST_CROWDS = 16_384;

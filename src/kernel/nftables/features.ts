@@ -248,8 +248,8 @@ export const FEATURES: readonly Feature[] = [
 ];
 
 /**
- * Asks the kernel for all features of all families at once, and for each by itself when it refuses that: to take chains back
- * costs it some ten milliseconds a time. Nothing of it stays. Rejects with NetlinkError when it cannot be asked.
+ * Asks the kernel for all features of all families at once, then of each family, and for each by itself where it refuses that: to take
+ * chains back costs it some ten milliseconds a time. Nothing of it stays. Rejects with NetlinkError when it cannot be asked.
  */
 export async function probeFeatures(
   channel: NetlinkChannel,
@@ -261,9 +261,9 @@ export async function probeFeatures(
     writeCheck(families.map(together)),
   );
   if (refusal?.code === 'EPERM') throw refusal;
-  const hasAll = refusal === undefined;
   for (const family of families) {
     const table = new NftablesTable(channel, family, PROBE_TABLE);
+    const hasAll = refusal === undefined || (await table.check(together(family))) === undefined;
     for (const feature of FEATURES) {
       const error = hasAll ? undefined : await table.check(feature.probe(family));
       results.push({ feature, family, error });

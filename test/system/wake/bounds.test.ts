@@ -14,7 +14,10 @@ import { Client, Endpoint, POD, prepareNode, sleepyObjects, VIP } from '../../su
 
 const HOLD = { 'penstock.io/wake': 'hold' };
 const AWAKE_VIP = '192.0.2.50';
-const SYNS = 20_000;
+const SYNS = 60_000;
+/** Of packets that may not wake, a second: as many as reach the program. */
+const OUTSIDERS = 6000;
+const ALLOWED = 50;
 const MOST_WAITING = 1024;
 
 const SLEEPERS = 20_000;
@@ -181,6 +184,16 @@ if (await inNetns(import.meta.url)) {
         return (await waiting()) > 0;
       }),
       'those that may do',
+    );
+    const before = await waiting();
+    side.run(
+      `python3 ${fromRoot('test/support/synFlood.py').pathname} 10.77 ${address} 80 ${3 * OUTSIDERS} ${OUTSIDERS} >/dev/null 2>&1 &`,
+    );
+    await sleep(1000);
+    void client.connect(address, { count: ALLOWED, limit: 1500 });
+    t.ok(
+      await eventually(async () => (await waiting()) === before + ALLOWED, 900),
+      'and so many others do not shut them out',
     );
   });
 }

@@ -49,6 +49,8 @@ export const COMMON_COUNTS: readonly number[] = [1, 2, 4, 8, 16, 32];
 const TRIES = 8;
 /** Turns that are tried: the second finds an endpoint, unless other connections took turns meanwhile. */
 const TURNS = 4;
+/** Names of chains by what they draw: each change asks for them. */
+const DRAW_NAMES = new WeakMap<Draw, string>();
 
 export function pickChainName(space: Space, from: From, pick: Pick): string {
   return named(space, from, 'endpoints', ...pickWords(pick));
@@ -64,9 +66,6 @@ export function drawChainName(draw: Draw, count?: number): string {
   }
   return name;
 }
-
-/** Asked for with each change. */
-const DRAW_NAMES = new WeakMap<Draw, string>();
 
 /** Lists that are drawn from, by how many indexes they have. Every list of endpoints is noted, and few of them differ. */
 export class DrawCounts {

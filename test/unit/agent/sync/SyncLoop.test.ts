@@ -82,10 +82,40 @@ t.test('waits minMs between runs, but not for a repair', async (t) => {
   t.same(runs, [0], 'the first runs at once');
   loop.request();
   await clock.pass(100);
-  t.same(runs, [0], 'the second waits');
+  t.same(runs, [0, 100], 'the second half of a change too');
+  loop.request();
+  await clock.pass(100);
+  t.same(runs, [0, 100], 'the third waits');
   loop.requestUrgent();
   await clock.pass(100);
-  t.same(runs, [0, 200], 'a repair does not');
+  t.same(runs, [0, 100, 300], 'a repair does not');
+});
+
+t.test('of many requests one runs in each minMs, two after a pause, whatever repairs came', async (t) => {
+  const { clock, loop, runs } = loopWorld(undefined, { minMs: 1000 });
+  const ask = async (milliseconds: number) => {
+    for (let i = 0; i < milliseconds; i += 10) {
+      loop.request();
+      await clock.pass(10);
+    }
+  };
+  await ask(3500);
+  t.same(runs, [0, 10, 1000, 2000, 3000]);
+  for (let i = 0; i < 50; i++) {
+    loop.requestUrgent();
+    await clock.pass(1);
+  }
+  const before = runs.length;
+  await ask(2500);
+  t.ok(runs.length - before <= 2, 'repairs count as runs');
+  t.ok(runs.length - before >= 1, 'and put nothing off for long');
+  await clock.pass(5000);
+  const rested = clock.now();
+  await ask(500);
+  t.same(
+    runs.filter((at) => at >= rested),
+    [rested, rested + 10],
+  );
 });
 
 t.test('tries again by itself after failures, in growing waits, and not after a success', async (t) => {

@@ -45,7 +45,7 @@ t.test('rules: only first packets, past a queue that nobody has', async (t) => {
   t.strictSame(wait, [
     'wait',
     [
-      'update @crowds { ip daddr . meta l4proto . th dport timeout 10s limit rate over 1024/second burst 2048 packets } drop',
+      'update @crowds { ip daddr . meta l4proto . th dport timeout 10s limit rate over 10000/second burst 4096 packets } drop',
       'queue flags bypass to 7',
     ],
   ]);
