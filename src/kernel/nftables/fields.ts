@@ -175,6 +175,12 @@ export function markField(mask: number): Field {
   };
 }
 
+export const SOURCE_PORT: Field = {
+  text: 'th sport',
+  type: INET_SERVICE,
+  load: payload(TRANSPORT_HEADER, 0, INET_SERVICE),
+};
+
 export const DESTINATION_PORT: Field = {
   text: 'th dport',
   type: INET_SERVICE,

@@ -78,6 +78,15 @@ export function queueTo(number: number, by: QueueBy, total = 1): Statement {
     total > 1
       ? `queue flags bypass,fanout to ${number}-${number + total - 1}`
       : `queue flags bypass to ${number}`;
+  return queueWith(text, number, by, total, flags);
+}
+
+/** To a program alone; where there is none the packet is dropped. */
+export function queueOrDrop(number: number, by: QueueBy): Statement {
+  return queueWith(`queue to ${number}`, number, by, 1, 0);
+}
+
+function queueWith(text: string, number: number, by: QueueBy, total: number, flags: number): Statement {
   if (by === 'expression') return { text, expressions: [expression('queue', { number, total, flags })] };
   // struct xt_NFQ_info_v3: number, how many, flags; padded to 8 bytes.
   const info = String.fromCharCode(...new Uint8Array(Uint16Array.of(number, total, flags, 0).buffer));
@@ -110,6 +119,17 @@ export function isOverLimit(
         set,
         each: expression('limit', { rate, unit: SECOND, burst, kind: 0, flags: OVER }),
       }),
+    ],
+  };
+}
+
+/** Notes the key in a `dynamic` set for `seconds`. Where it finds no room the rule ends here. */
+export function noteIn(set: string, key: readonly Field[], seconds: number): Statement {
+  return {
+    text: `update @${set} { ${textOf(key)} timeout ${durationText(seconds)} }`,
+    expressions: [
+      ...load(key).loads,
+      expression('dynset', { key: FIRST, op: UPDATE, timeout: seconds * 1000, set }),
     ],
   };
 }

@@ -78,8 +78,10 @@ if (await inNetns(import.meta.url)) {
       await sync();
       const list = () => shell(`nft list table ${FAMILY_NAME[family]} ${HOLD_TABLE} 2>/dev/null`);
       const [ip6, vip] = family === 'IPv4' ? ['ip', '10.96.0.20'] : ['ip6', 'fd00:96::20'];
-      const limited = `update @crowds { ${ip6} daddr . meta l4proto . th dport timeout 10s limit rate over 1024/second burst 2048 packets } drop`;
+      const limited = `update @crowds { ${ip6} daddr . meta l4proto . th dport timeout 10s limit rate over 10000/second burst 4096 packets } drop`;
       t.ok(list().includes(limited), list());
+      const again = `${ip6} saddr . tcp sport . ${ip6} daddr . tcp dport @waiters`;
+      t.ok(list().includes(again), list());
       // As a packet would.
       shell(`nft add element ${FAMILY_NAME[family]} ${HOLD_TABLE} crowds '{ ${vip} . tcp . 80 timeout 1h }'`);
       const { committed } = kernel;

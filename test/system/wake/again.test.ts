@@ -12,6 +12,7 @@ const ASLEEP_MS = 250;
 const AWAKE_MS = 150;
 /** More than an endpoint gets at once. */
 const MANY = 300;
+const KILLS = 3;
 /** Ports of both families that sleep, and how the agent tells of them. */
 const WAYS = {
   hold: { ports: 4, name: 'penstock_wake_asleep' },
@@ -89,6 +90,20 @@ if (await inNetns(import.meta.url)) {
         serve(true);
         const flushed = count((await late).map(([what]) => what));
         t.strictSame(flushed, { hello: 50 }, 'where somebody removes all tables nobody is refused either');
+        serve(false);
+        await isAsleep();
+        const orphans = client.connect(VIP.IPv4, { count: 50 });
+        t.ok(await eventually(async () => ((await metric('penstock_wake_waiting_packets')) ?? 0) >= 50));
+        for (let i = 0; i < KILLS; i++) {
+          await agent.end('SIGKILL');
+          // They come again meanwhile, and find nobody.
+          await sleep(1200);
+          agent.start();
+          await agent.ready();
+        }
+        serve(true);
+        const survived = count((await orphans).map(([what]) => what));
+        t.strictSame(survived, { hello: 50 }, 'nor where the agent is killed, as often as it may be');
       }
     });
   }
