@@ -105,10 +105,10 @@ async function synced(found: Look): Promise<Look> {
   return { from: 'agent', agent: await afterFirstSync(found.agent, say) };
 }
 
-/** Where an agent has come while the objects were read without one, it is asked: differences are its work then. */
+/** Where an agent has come while the objects were read without one, it is asked: it runs then, and differences are its work. */
 async function comparedAtRest(flags: ModelFlags): Promise<Compared> {
   const found = await compared(flags, await synced(await look(flags)));
-  if (!found.agentIsGone || found.differences.length === 0) return found;
+  if (!found.agentIsGone) return found;
   const agent = await findAgent();
   return agent ? compared(flags, await synced({ from: 'agent', agent })) : found;
 }
