@@ -18,10 +18,10 @@ const SCRATCH_BYTES = 1 << 17;
 
 /**
  * `file`: as pack() makes it. Returns `load(name)`, which gives what a part exports, and `names()` of all parts. `onScript` hears of each
- * part that is loaded, by name. `young`: of limitYoung.js. V8 takes a cache only from its own version with the same flags, and compiles where it is not
- * so; what it makes is the same with each of the flags that bin/penstock gives and that the program itself sets later (src/host/heap.ts, src/kubernetes/http/ApiClient.ts), so the
- * hash of those that this process has is put into it. V8 believes a cache: one with a wrong bit, after a power cut, would end the process
- * at every start. So each part has its checksums.
+ * part that is loaded, by name. `young`: of limitYoung.js. V8 takes a cache only from its own version with the same flags, and compiles
+ * where it is not so; what it makes is the same with each of the flags that bin/penstock gives and that the program itself sets later
+ * (src/host/heap.ts, src/kubernetes/http/ApiClient.ts), so the hash of those that this process has is put into it. V8 believes a cache:
+ * one with a wrong bit, after a power cut, would end the process at every start. So each part has its checksums.
  * Throws what the file system says, and where the file is damaged.
  */
 exports.openBundle = (file, onScript = () => {}, young = UNLIMITED) => {

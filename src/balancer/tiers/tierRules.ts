@@ -2,12 +2,12 @@
 
 import { indexKey, ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import {
-  DESTINATION_PORT,
   FIELDS,
   type Field,
   hashField,
   L4_PROTOCOL,
   numberField,
+  vipFields,
 } from '../../kernel/nftables/fields.js';
 import {
   forwardTo,
@@ -46,8 +46,6 @@ const INGRESS_PRIORITY = -150;
 
 const suffix: Readonly<Record<IpFamily, string>> = { IPv4: '4', IPv6: '6' };
 const PROTOCOL = { TCP: PROTOCOL_NUMBER.tcp, UDP: PROTOCOL_NUMBER.udp, SCTP: PROTOCOL_NUMBER.sctp } as const;
-
-const vipFields = (family: IpFamily) => [FIELDS[family].destinationAddress, L4_PROTOCOL, DESTINATION_PORT];
 
 const NODES: SetSpec = { name: 'nodes', key: { types: [SOURCE_HARDWARE_ADDRESS.type] } };
 

@@ -3,25 +3,16 @@
  * modes nftables and iptables, which look for the mark that the program sets and draw by lot where there is none: without this
  * table, or without the program, they do what they do for every Service.
  */
-import {
-  type DataType,
-  INET_PROTOCOL,
-  INET_SERVICE,
-  IPV4_ADDRESS,
-  IPV6_ADDRESS,
-  ipKey,
-  portKey,
-  protocolKey,
-} from '../../kernel/nftables/dataTypes.js';
+import { INET_PROTOCOL, INET_SERVICE, ipKey, portKey, protocolKey } from '../../kernel/nftables/dataTypes.js';
 import {
   DESTINATION_PORT,
   FIELDS,
-  type Field,
   L4_PROTOCOL,
   ORIGINAL_DESTINATION_PORT,
+  vipFields,
 } from '../../kernel/nftables/fields.js';
 import { IS_FIRST, IS_NEW, maskOutMark, type QueueBy, queueTo } from '../../kernel/nftables/queueing.js';
-import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
+import { type SetSpec, typesOf } from '../../kernel/nftables/SetSpec.js';
 import {
   goTo,
   inSet,
@@ -58,20 +49,10 @@ export interface QueueSettings {
 
 type PlaceSet = 'services' | 'node-ports';
 
-/** Key of the set of addresses with their ports. */
-export function vipTypes(family: IpFamily): readonly DataType[] {
-  return [family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS, INET_PROTOCOL, INET_SERVICE];
-}
-
-/** The same, of a packet. */
-export function vipFields(family: IpFamily): readonly Field[] {
-  return [FIELDS[family].destinationAddress, L4_PROTOCOL, DESTINATION_PORT];
-}
-
 /** Of addresses with their ports, and of node ports. */
 export function placeSets({ family }: Pick<QueueSettings, 'family'>): readonly SetSpec[] {
   return [
-    { name: 'services', key: { types: vipTypes(family) } },
+    { name: 'services', key: { types: typesOf({ fields: vipFields(family) }) } },
     { name: 'node-ports', key: { types: [INET_PROTOCOL, INET_SERVICE] } },
   ];
 }
@@ -80,10 +61,10 @@ export function placeSets({ family }: Pick<QueueSettings, 'family'>): readonly S
 const BEFORE_NAT = -110;
 const AFTER_NAT = -90;
 
-/** What is in the sets goes to a queue, or wherever; node ports at addresses of the node within `nodePortRanges`, none: at all of them. */
-export function toQueue(
+/** What becomes of packets to what is in the sets; to node ports at addresses of the node within `nodePortRanges`, none: at all of them. */
+export function placeRules(
   family: IpFamily,
-  queue: Statement,
+  what: Statement,
   nodePortRanges: readonly Cidr[] = [],
 ): readonly Rule[] {
   const { destinationAddress } = FIELDS[family];
@@ -92,8 +73,8 @@ export function toQueue(
   const here = isLocalAddress('daddr');
   const places = nodePortRanges.map((range) => [prefix(destinationAddress, 'is', range)]);
   return [
-    [isService, queue],
-    ...(places.length === 0 ? [[]] : places).map((place) => [here, ...place, isNodePort, queue]),
+    [isService, what],
+    ...(places.length === 0 ? [[]] : places).map((place) => [here, ...place, isNodePort, what]),
   ];
 }
 
@@ -104,7 +85,7 @@ export function choiceChains({ family, queue, queues, by }: QueueSettings): read
   const wasNodePort = [L4_PROTOCOL, ORIGINAL_DESTINATION_PORT];
   const hook = (name: 'prerouting' | 'output', priority: number) =>
     ({ type: 'filter', hook: name, priority }) as const;
-  const asked = toQueue(family, queueTo(queue, by, queues));
+  const asked = placeRules(family, queueTo(queue, by, queues));
   // An established connection costs one comparison.
   const choosing: readonly Rule[] = [[IS_NEW, jumpTo('first-packets')]];
   const marked = isMarked(CHOICE_MASK);

@@ -7,7 +7,7 @@ import { goTo, type Rule } from '../../kernel/nftables/statements.js';
 import type { IpAddress, IpFamily } from '../../net/ip.js';
 import { nodePortRanges } from '../../net/nodePortAddresses.js';
 import { isAccepting } from '../../routing/waking.js';
-import { placeElements, placeSets, toQueue } from '../choice/choiceSets.js';
+import { placeElements, placeRules, placeSets } from '../choice/choiceSets.js';
 import type { KeyTableContent } from '../family/KeyTable.js';
 import type { HoldOptions } from './holdSets.js';
 
@@ -51,7 +51,7 @@ export function acceptContent({
       const hook = (name: 'prerouting' | 'output') =>
         ({ type: 'nat', hook: name, priority: PRIORITY }) as const;
       return [
-        { name: 'accept', rules: toQueue(family, destinationNatTo(family, address, port), ranges) },
+        { name: 'accept', rules: placeRules(family, destinationNatTo(family, address, port), ranges) },
         { name: 'arriving', hook: hook('prerouting'), rules: accepting },
         ...(ownPackets ? [{ name: 'own', hook: hook('output'), rules: accepting }] : []),
       ];

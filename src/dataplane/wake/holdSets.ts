@@ -2,22 +2,21 @@
  * The table that hands first packets to service ports that sleep to the program that holds them (docs/first-packet.md). It stands
  * before the rules of the mode, which refuse such packets where nobody holds them.
  */
-import { DESTINATION_PORT, FIELDS, type Field, SOURCE_PORT } from '../../kernel/nftables/fields.js';
+import {
+  DESTINATION_PORT,
+  FIELDS,
+  type Field,
+  SOURCE_PORT,
+  vipFields,
+} from '../../kernel/nftables/fields.js';
 import { IS_FIRST, isOverLimit, noteIn, queueOrDrop, queueTo } from '../../kernel/nftables/queueing.js';
-import type { SetSpec } from '../../kernel/nftables/SetSpec.js';
+import { type SetSpec, typesOf } from '../../kernel/nftables/SetSpec.js';
 import { DROP, goTo, inSet, isProtocol, type Rule } from '../../kernel/nftables/statements.js';
 import type { ChainSpec } from '../../kernel/nftables/Transaction.js';
 import type { IpFamily } from '../../net/ip.js';
 import { type NodePortAddresses, nodePortRanges } from '../../net/nodePortAddresses.js';
 import { isHeld } from '../../routing/waking.js';
-import {
-  placeElements,
-  placeSets,
-  type QueueSettings,
-  toQueue,
-  vipFields,
-  vipTypes,
-} from '../choice/choiceSets.js';
+import { placeElements, placeRules, placeSets, type QueueSettings } from '../choice/choiceSets.js';
 import type { KeyTableContent } from '../family/KeyTable.js';
 
 /** The name of the table in each family. */
@@ -63,13 +62,13 @@ export function holdContent(options: HoldOptions): KeyTableContent<QueueSettings
 function holdSets(settings: QueueSettings): readonly SetSpec[] {
   const crowds: SetSpec = {
     name: CROWDS,
-    key: { types: vipTypes(settings.family) },
+    key: { types: typesOf({ fields: vipFields(settings.family) }) },
     kind: 'dynamic',
     size: MOST_CROWDS,
   };
   const waiters: SetSpec = {
     name: WAITERS,
-    key: { types: connectionFields(settings.family).map(({ type }) => type) },
+    key: { types: typesOf({ fields: connectionFields(settings.family) }) },
     kind: 'dynamic',
     size: MOST_WAITERS,
   };
@@ -97,7 +96,7 @@ function holdChains(
     ({ type: 'filter', hook: name, priority: PRIORITY }) as const;
   return [
     { name: 'wait', rules: [...(unlimited ? [] : [tooMany]), again, noted, [queueTo(queue, by)]] },
-    { name: 'hold', rules: toQueue(family, goTo('wait'), ranges) },
+    { name: 'hold', rules: placeRules(family, goTo('wait'), ranges) },
     { name: 'arriving', hook: hook('prerouting'), rules: holding },
     ...(ownPackets ? [{ name: 'own', hook: hook('output'), rules: holding }] : []),
   ];

@@ -4,9 +4,9 @@
  */
 import type { Cidr, IpFamily } from '../../net/ip.js';
 import type { NetlinkChannel } from '../netlink/NetlinkChannel.js';
-import { INDEX, INET_PROTOCOL, INET_SERVICE, IPV4_ADDRESS, IPV6_ADDRESS } from './dataTypes.js';
-import { DESTINATION_PORT, FIELDS, hashField, L4_PROTOCOL, numberField } from './fields.js';
-import type { SetSpec } from './SetSpec.js';
+import { INDEX, INET_SERVICE, IPV4_ADDRESS, IPV6_ADDRESS } from './dataTypes.js';
+import { DESTINATION_PORT, FIELDS, hashField, numberField, vipFields } from './fields.js';
+import { type SetSpec, typesOf } from './SetSpec.js';
 import {
   DROP,
   destinationNat,
@@ -72,8 +72,7 @@ function transaction(
 }
 
 const addressOf = (family: IpFamily) => (family === 'IPv4' ? IPV4_ADDRESS : IPV6_ADDRESS);
-const vipTypes = (family: IpFamily) => [addressOf(family), INET_PROTOCOL, INET_SERVICE];
-const vipFields = (family: IpFamily) => [FIELDS[family].destinationAddress, L4_PROTOCOL, DESTINATION_PORT];
+const vipTypes = (family: IpFamily) => typesOf({ fields: vipFields(family) });
 const ANYWHERE: Readonly<Record<IpFamily, Cidr>> = { IPv4: '10.0.0.0/12' as Cidr, IPv6: 'fd00::/12' as Cidr };
 
 /** A map as `endpoints` is, with the key that the index makes complete. */
@@ -98,6 +97,8 @@ const dnat = (family: IpFamily, index: ReturnType<typeof numberField>): Rule => 
 const range = { modulus: 2, offset: 0 };
 
 const LOGGING = 'packets for the flow log';
+/** A probe of this process has found it: a kernel that runs loses no feature. */
+let hasLog = false;
 
 export const FEATURES: readonly Feature[] = [
   {
@@ -274,9 +275,6 @@ export async function probeFeatures(
   );
   return results;
 }
-
-/** A probe of this process has found it: a kernel that runs loses no feature. */
-let hasLog = false;
 
 /** Whether rules of this kernel can log packets. */
 export async function canLog(channel: NetlinkChannel): Promise<boolean> {

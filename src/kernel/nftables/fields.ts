@@ -194,6 +194,11 @@ export const ORIGINAL_DESTINATION_PORT: Field = {
   load: original(CtKey.PROTO_DST),
 };
 
+/** Where a packet goes: address, protocol and port, in which most sets of service ports are looked up. */
+export function vipFields(family: IpFamily): readonly Field[] {
+  return [FIELDS[family].destinationAddress, L4_PROTOCOL, DESTINATION_PORT];
+}
+
 /** A number from 0 to modulus - 1, plus offset. */
 export interface IndexRange {
   readonly modulus: number;

@@ -107,9 +107,21 @@ export function isOverLimit(
   key: readonly Field[],
   { rate, burst, seconds }: { readonly rate: number; readonly burst: number; readonly seconds: number },
 ): Statement {
-  const limit = `limit rate over ${rate}/second burst ${burst} packets`;
+  return noteIn(set, key, seconds, {
+    text: ` limit rate over ${rate}/second burst ${burst} packets`,
+    expression: expression('limit', { rate, unit: SECOND, burst, kind: 0, flags: OVER }),
+  });
+}
+
+/** Notes the key in a `dynamic` set for `seconds`, with what is asked of `each` key. Where it finds no room the rule ends here. */
+export function noteIn(
+  set: string,
+  key: readonly Field[],
+  seconds: number,
+  each?: { readonly text: string; readonly expression: Expression },
+): Statement {
   return {
-    text: `update @${set} { ${textOf(key)} timeout ${durationText(seconds)} ${limit} }`,
+    text: `update @${set} { ${textOf(key)} timeout ${durationText(seconds)}${each?.text ?? ''} }`,
     expressions: [
       ...load(key).loads,
       expression('dynset', {
@@ -117,19 +129,8 @@ export function isOverLimit(
         op: UPDATE,
         timeout: seconds * 1000,
         set,
-        each: expression('limit', { rate, unit: SECOND, burst, kind: 0, flags: OVER }),
+        ...(each && { each: each.expression }),
       }),
-    ],
-  };
-}
-
-/** Notes the key in a `dynamic` set for `seconds`. Where it finds no room the rule ends here. */
-export function noteIn(set: string, key: readonly Field[], seconds: number): Statement {
-  return {
-    text: `update @${set} { ${textOf(key)} timeout ${durationText(seconds)} }`,
-    expressions: [
-      ...load(key).loads,
-      expression('dynset', { key: FIRST, op: UPDATE, timeout: seconds * 1000, set }),
     ],
   };
 }
