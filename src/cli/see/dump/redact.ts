@@ -8,8 +8,8 @@ const REMOVED = '(removed)';
  */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN [^-]+-----[\s\S]*?(-----END [^-]+-----|$)/g, REMOVED],
-  // JSON Web Tokens, as service accounts have them.
-  [/\beyJ[\w-]{8,1000}\.[\w-]+\.[\w-]*/g, REMOVED],
+  // JSON Web Tokens, as service accounts have them, and pieces of them: a head is `{"` in base64 and may be long, as certificates are in some.
+  [/\beyJ[\w-]{8,}(\.[\w-]*)*/g, REMOVED],
   [/\b(Bearer|Basic)\s+[\w.~+/=-]{6,}/gi, `$1 ${REMOVED}`],
   [/(\b[a-z][a-z0-9+.-]{0,30}:\/\/)[^/@\s"']+@/gi, `$1${REMOVED}@`],
   // `token: x`, `"client-key-data": "x"`, `--password=x`, `--token x`.

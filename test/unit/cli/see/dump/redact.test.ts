@@ -21,6 +21,7 @@ const WITH_SECRETS: readonly string[] = [
   '-----BEGIN RSA PRIVATE KEY-----\ns3cr3t-value\n-----END RSA PRIVATE KEY-----',
   '-----BEGIN EC PRIVATE KEY-----\ns3cr3t-value, cut off',
   'x eyJhbGciOiJSUzI1NiJ9.s3cr3t-value.c2ln y',
+  `eyJ4NWMi${'a'.repeat(5000)}.s3cr3t-value.c2ln`,
 ];
 
 /** What a reader needs, and stays. */
